@@ -1,0 +1,52 @@
+"""A development server that reloads Python web code the moment it is saved."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncreload.errors import (
+        AsyncreloadError,
+        BindError,
+        LockfileError,
+        NestedError,
+        PlatformError,
+        SettingsError,
+        TargetError,
+    )
+    from asyncreload.parent.supervisor import Supervisor, supervise
+    from asyncreload.role import is_child
+    from asyncreload.script import run
+    from asyncreload.settings import Settings
+
+__all__ = [
+    "AsyncreloadError",
+    "BindError",
+    "LockfileError",
+    "NestedError",
+    "PlatformError",
+    "Settings",
+    "SettingsError",
+    "Supervisor",
+    "TargetError",
+    "is_child",
+    "run",
+    "supervise",
+]
+
+_HOMES = {
+    "Settings": "asyncreload.settings",
+    "Supervisor": "asyncreload.parent.supervisor",
+    "is_child": "asyncreload.role",
+    "run": "asyncreload.script",
+    "supervise": "asyncreload.parent.supervisor",
+}
+
+
+# Names are looked up when they are first used: a child needs none of the parent's modules, and
+# `python -m asyncreload` must leave the project's directory before it imports more (boot.py).
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)

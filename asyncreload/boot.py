@@ -1,0 +1,32 @@
+"""Start a module of ours by its location: `python boot.py MODULE ARGUMENT ...`.
+
+Neither the project nor the current directory is on the path meanwhile, so the standard library's
+`queue` is found and not the project's `queue.py`; and the process runs the same asyncreload as the
+one that started it, wherever that was found.
+"""
+
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # this directory, whose settings.py is nobody's `import settings`
+
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+
+def main() -> None:
+    home = Path(__file__).resolve().parent
+    spec = spec_from_file_location(
+        "asyncreload", home / "__init__.py", submodule_search_locations=[str(home)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{home} is not a whole asyncreload package: install it again")
+    package = module_from_spec(spec)
+    sys.modules["asyncreload"] = package
+    spec.loader.exec_module(package)
+    import_module(sys.argv[1]).main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

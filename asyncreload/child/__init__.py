@@ -1,0 +1,1 @@
+"""What runs in the child process: load the app, serve it, watch its files."""

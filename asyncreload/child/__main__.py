@@ -1,0 +1,124 @@
+"""The child's life: boot, go, load, serve, leave."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import sys
+from contextlib import suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
+
+from asyncreload import role
+from asyncreload.child.channel import Channel
+from asyncreload.child.load import load, prepare
+from asyncreload.child.main_thread import MainThread
+from asyncreload.child.report import Report
+from asyncreload.child.script import root_of, run_script
+from asyncreload.child.server import Lobby
+from asyncreload.child.side import Side
+from asyncreload.child.watch import watch_loaders
+from asyncreload.settings import Settings
+from asyncreload.target import Target
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from asyncreload.protocol import Go
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str]) -> None:
+    """Live a child's life. The arguments are the descriptors that the parent left us."""
+    pid = os.getpid()
+    side = take_over(arguments)
+    try:
+        code = live(side)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    if os.getpid() != pid:
+        sys.exit(code)  # a fork of the app that came back out of its import
+    while True:
+        with suppress(KeyboardInterrupt):  # it may come once more, or late
+            leave(side, code)
+
+
+def take_over(arguments: list[str]) -> Side:
+    """Make what the parent left us ours alone: descriptors and environment."""
+    control, listener, entrance, exit_ = (socket.socket(fileno=int(fd)) for fd in arguments)
+    main_thread = MainThread()
+
+    def close_in_fork() -> None:
+        # Else a worker of the app keeps the port bound, and the parent sees no end of file.
+        for ours in (control, listener, entrance, exit_, main_thread):
+            ours.close()
+
+    for ours in (control, listener, entrance, exit_):
+        ours.set_inheritable(False)
+    os.register_at_fork(after_in_child=close_in_fork)
+    os.environ.pop("ASYNCRELOAD_CHILD", None)
+    lock = os.environ.pop("ASYNCRELOAD_LOCKFILE")
+    side = Side(main_thread, Channel(control), listener, Lobby(entrance, exit_), lock)
+    side.start()
+    return side
+
+
+def live(side: Side) -> int:
+    """Wait for our turn, load, serve; return the exit code when it is time to leave."""
+    pid = os.getpid()
+    go = side.wait_for_go()
+    try:
+        app = load_app(side, go)
+    except BaseException as exc:
+        if isinstance(exc, KeyboardInterrupt) or side.is_ending() or os.getpid() != pid:
+            raise
+        side.show(Report.from_exception(exc))
+    else:
+        if app is None or os.getpid() != pid:
+            return 0
+        if isinstance(app, Report):
+            side.show(app)
+        else:
+            side.serve(app)
+    role.has_loaded()
+    return side.wait_for_end()
+
+
+def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
+    """Load what the parent says; None when that was a script, and it has come to its end.
+
+    When the last load crashed it is not repeated: what is served instead is a report of it.
+    """
+    settings = Settings(**go.settings | {"script": tuple(go.settings["script"])})
+    target = Target(**go.target) if go.target else None
+    side.begin(go, settings, target.root if target else root_of(settings.script))
+    if go.crash:
+        return Report.crash(*go.crash)
+
+    def serve(app: WSGIApplication) -> NoReturn:
+        role.has_loaded()
+        side.serve(app)
+        raise SystemExit(side.wait_for_end())
+
+    role.become_child(serve)
+    watch_loaders(side.watch)
+    sys.modules["__main__"] = ModuleType("__main__")
+    if target is None:
+        run_script(settings.script, side.watch)
+        return None
+    prepare(target)
+    return load(target)
+
+
+def leave(side: Side, code: int) -> NoReturn:
+    """Let the last requests be answered, run the app's `atexit` handlers, and end."""
+    side.drain(code)
+    atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own end is not waited for
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or replaced by the app
+            stream.flush()
+    side.exit()

@@ -1,0 +1,114 @@
+"""Which files matter, and how closely they are looked at."""
+
+from __future__ import annotations
+
+import os
+import site
+import sysconfig
+from collections.abc import Iterator
+from enum import Enum, auto
+from functools import lru_cache
+from importlib.util import source_from_cache
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
+_MOST_FILES = 20_000
+"""Where a walk stops: an app in a home directory must not make it read the whole disk."""
+
+
+class Heat(Enum):
+    """How closely a file is looked at."""
+
+    HOT = auto()
+    """The project's: on every tick and before every request."""
+    COLD = auto()
+    """An installed package's: seldom."""
+    IGNORED = auto()
+    """The standard library's, and ours."""
+
+
+def _real(paths: set[str]) -> tuple[str, ...]:
+    both = {path for path in paths if path} | {os.path.realpath(path) for path in paths if path}
+    return tuple(sorted(path.rstrip(os.sep) + os.sep for path in both))
+
+
+_PACKAGES = _real(
+    {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    | set(site.getsitepackages())
+    | {site.getusersitepackages()}
+)
+_STANDARD = _real({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+
+
+@lru_cache(maxsize=4096)
+def _heat_of_directory(directory: str) -> Heat:
+    inside = directory + os.sep
+    parts = directory.split(os.sep)
+    if inside.startswith(_OURS + os.sep):
+        return Heat.IGNORED
+    if "site-packages" in parts or "dist-packages" in parts or inside.startswith(_PACKAGES):
+        return Heat.COLD
+    if inside.startswith(_STANDARD):
+        return Heat.IGNORED
+    return Heat.HOT
+
+
+def heat(path: str) -> Heat:
+    """Tell how closely a file is looked at."""
+    return _heat_of_directory(os.path.dirname(path))
+
+
+def source_file(module: object) -> str | None:
+    """Return the absolute path of the file that a module was loaded from, the source if it has one.
+
+    None for modules without a file. Nothing is looked up through a module's own `__getattr__`:
+    lazy modules would import at that.
+    """
+    try:
+        found = object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:
+        return None
+    if not isinstance(found, str) or not found:
+        return None
+    path = os.path.abspath(found)
+    if path.endswith((".pyc", ".pyo")):
+        path = _source_of_cached(path)
+    return path
+
+
+def _source_of_cached(path: str) -> str:
+    try:
+        source = source_from_cache(path)
+    except ValueError:
+        source = path[:-1]
+    return source if os.path.exists(source) else path
+
+
+def python_files(root: str) -> Iterator[os.DirEntry[str]]:
+    """Walk the Python files under a directory, without caches, hidden and virtual environments."""
+    found = 0
+    directories = [root]
+    while directories:
+        try:
+            entries = list(os.scandir(directories.pop()))
+        except OSError:
+            continue
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                found += 1
+                yield entry
+            elif _is_walked(entry):
+                directories.append(entry.path)
+        if found > _MOST_FILES:
+            return
+
+
+def _is_walked(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or entry.name in _SKIPPED:
+        return False
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False

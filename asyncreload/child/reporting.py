@@ -1,0 +1,75 @@
+"""The WSGI application that answers while there is no app to answer: with the report."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from asyncreload.child.page import html
+from asyncreload.child.report import stranger
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from asyncreload.child.report import Report
+
+EVENTS = "/.asyncreload/events"
+_REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
+
+
+def reporting_app(report: Report) -> WSGIApplication:
+    """Return an app that answers every request with the report, but strangers with its outline."""
+    state = os.urandom(8).hex()
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        kind = "text/plain"
+        if not is_local(environ):
+            text = stranger(report)
+        elif "text/html" in environ.get("HTTP_ACCEPT", ""):
+            kind = "text/html"
+            text = html(report, events=EVENTS, state=state)
+        else:
+            text = report.text()
+        body = text.encode("utf-8", "backslashreplace")
+        headers = [
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        start_response(_REASONS[report.status], headers)
+        return [body]
+
+    return app
+
+
+def is_local(environ: WSGIEnvironment) -> bool:
+    """Tell whether a request comes from this machine, and was meant for it by its `Host`.
+
+    The latter keeps out the pages of other sites whose name was made to resolve to this machine
+    (DNS rebinding).
+    """
+    return is_loopback(environ.get("REMOTE_ADDR", "")) and is_loopback_host(
+        environ.get("HTTP_HOST", "")
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an IP address is a loopback one, also as IPv4 mapped into IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a `Host` header, with or without a port, names the loopback."""
+    if host.startswith("["):
+        return is_loopback(host[1:].partition("]")[0])
+    name = host.rpartition(":")[0] if ":" in host else host
+    name = name.lower().rstrip(".")
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)

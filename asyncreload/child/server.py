@@ -1,0 +1,287 @@
+"""Accept, look, answer.
+
+A request is answered only after a look at the files that began when its first byte was there.
+That is what makes every answer fresh, however seldom the files are polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from asyncreload.child.threads import Threads
+
+Client = Any
+Respond = Callable[[socket.socket, Client], bool]
+"""Answers one request; returns whether unread bytes of it may remain."""
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE = 0.1
+_LINGER = 2.0
+_FDS_A_MESSAGE = 250
+_DRAIN_CHUNK = 65536
+
+
+class Server:
+    """Takes connections from the listening socket and from the lobby. Lives in the loop's thread.
+
+    look: returns the files that may have changed, at the price of a stat each.
+    confirm: returns those of them that did.
+    on_stale: called with them; the connections that wait go to the next child.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        lobby: Lobby,
+        look: Callable[[], list[str]],
+        confirm: Callable[[list[str]], Coroutine[Any, Any, list[str]]],
+        on_stale: Callable[[list[str]], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._lobby = lobby
+        self._look = look
+        self._confirm = confirm
+        self._on_stale = on_stale
+        self._threads = Threads()
+        self._limit = 1
+        self._respond: Respond | None = None
+        self._accepting = False
+        self._parked: dict[socket.socket, Client] = {}
+        self._ready: deque[tuple[socket.socket, Client]] = deque()
+        self._checking: asyncio.Task[None] | None = None
+        self._answering = 0
+        self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # --- open and close ----------------------------------------------------------------------
+
+    def open(self, respond: Respond, threads: int) -> None:
+        """Begin to take requests; `respond` answers them in at most `threads` threads."""
+        self._respond = respond
+        self._limit = threads
+        self._loop.add_reader(self._lobby.exit, self._on_lobby)
+        self._accept_if_room()
+
+    def close(self, *, hand_over: bool) -> None:
+        """Take no more requests; leave those that wait to the next child, or close them."""
+        if self._respond is None:
+            return
+        self._respond = None
+        self._stop_accepting()
+        self._loop.remove_reader(self._lobby.exit)
+        if self._checking is not None:
+            self._checking.cancel()
+        for connection in self._parked:
+            self._loop.remove_reader(connection)
+        waiting = [*self._parked, *(connection for connection, _ in self._ready)]
+        self._parked.clear()
+        self._ready.clear()
+        if hand_over:
+            self._lobby.put(waiting)
+        for connection in waiting:
+            connection.close()
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being answered, or their last bytes delivered."""
+        return self._answering + len(self._lingering)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until nothing is being answered, but not longer than `seconds`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), seconds)
+
+    # --- take --------------------------------------------------------------------------------
+
+    def _accept_if_room(self) -> None:
+        room = self._respond is not None and self._answering + len(self._ready) < self._limit
+        if room and not self._accepting:
+            self._accepting = True
+            self._loop.add_reader(self._listener, self._on_listener)
+        elif not room:
+            self._stop_accepting()
+
+    def _stop_accepting(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._listener)
+
+    def _on_listener(self) -> None:
+        while self._answering + len(self._ready) < self._limit:
+            try:
+                connection, client = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as exc:
+                if exc.errno in _OUT_OF_RESOURCES:
+                    self._stop_accepting()
+                    self._loop.call_later(_PAUSE, self._accept_if_room)
+                    break
+                continue  # the client gave up before it was taken
+            self._receive(connection, client)
+        self._pump()
+
+    def _on_lobby(self) -> None:
+        for connection in self._lobby.take():
+            try:
+                client = connection.getpeername()
+            except OSError:  # gone meanwhile
+                connection.close()
+                continue
+            self._receive(connection, client)
+        self._pump()
+
+    def _receive(self, connection: socket.socket, client: Client) -> None:
+        connection.settimeout(None)  # the app may have set a default timeout
+        first = _peek(connection)
+        if first is None:
+            self._parked[connection] = client
+            self._loop.add_reader(connection, self._on_first_byte, connection)
+        elif first:
+            self._ready.append((connection, client))
+        else:
+            connection.close()
+
+    def _on_first_byte(self, connection: socket.socket) -> None:
+        first = _peek(connection)
+        if first is None:
+            return
+        self._loop.remove_reader(connection)
+        client = self._parked.pop(connection)
+        if first:
+            self._ready.append((connection, client))
+            self._pump()
+        else:
+            connection.close()
+
+    # --- look --------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        if self._checking is None and self._ready and self._answering < self._limit:
+            # Whoever is ready by now is covered by this look; who comes later needs another.
+            covered = len(self._ready)
+            if suspects := self._look():
+                self._checking = self._loop.create_task(self._check(suspects, covered))
+            else:
+                self._dispatch(covered)
+        self._accept_if_room()
+
+    async def _check(self, suspects: list[str], covered: int) -> None:
+        changed = await self._confirm(suspects)
+        self._checking = None
+        if changed:
+            self._on_stale(changed)
+        else:
+            self._dispatch(covered)
+            self._pump()
+
+    # --- answer ------------------------------------------------------------------------------
+
+    def _dispatch(self, covered: int) -> None:
+        if self._respond is None:
+            return
+        for _ in range(min(covered, self._limit - self._answering)):
+            connection, client = self._ready.popleft()
+            self._answering += 1
+            self._idle.clear()
+            self._threads.run(partial(self._answer, self._respond, connection, client))
+
+    def _answer(self, respond: Respond, connection: socket.socket, client: Client) -> None:
+        """Answer one request, in an executor thread."""
+        unread = respond(connection, client)
+        with suppress(OSError):
+            # Not close alone: a process that the app forked may hold the connection open.
+            connection.shutdown(socket.SHUT_WR)
+        if not unread:
+            connection.close()
+        self._loop.call_soon_threadsafe(self._answered, connection if unread else None)
+
+    def _answered(self, unread: socket.socket | None) -> None:
+        self._answering -= 1
+        self._threads.finished()
+        if unread is not None:
+            self._linger(unread)
+        self._note_if_idle()
+        self._pump()
+
+    def _note_if_idle(self) -> None:
+        if not self.busy:
+            self._idle.set()
+
+    # --- linger ------------------------------------------------------------------------------
+
+    def _linger(self, connection: socket.socket) -> None:
+        """Read what the client still sends: closing before would reset it, answer and all."""
+        handle = self._loop.call_later(_LINGER, self._end_linger, connection)
+        self._lingering[connection] = handle
+        self._loop.add_reader(connection, self._drain, connection)
+
+    def _drain(self, connection: socket.socket) -> None:
+        try:
+            more = connection.recv(_DRAIN_CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            more = b""
+        if not more:
+            self._end_linger(connection)
+
+    def _end_linger(self, connection: socket.socket) -> None:
+        self._lingering.pop(connection).cancel()
+        self._loop.remove_reader(connection)
+        connection.close()
+        self._note_if_idle()
+
+
+class Lobby:
+    """Where connections wait that were opened early and have no first byte yet, across a reload.
+
+    A socket pair that every child inherits: what one puts in, the next takes out, whoever dies.
+    """
+
+    def __init__(self, entrance: socket.socket, exit_: socket.socket) -> None:
+        self.entrance = entrance
+        self.exit = exit_
+        entrance.setblocking(False)
+        exit_.setblocking(False)
+
+    def put(self, connections: list[socket.socket]) -> None:
+        """Leave connections to the next child. One that does not fit in is dropped."""
+        for start in range(0, len(connections), _FDS_A_MESSAGE):
+            batch = [connection.fileno() for connection in connections[start:][:_FDS_A_MESSAGE]]
+            with suppress(OSError):
+                socket.send_fds(self.entrance, [b"c"], batch)
+
+    def take(self) -> list[socket.socket]:
+        """Return the connections that wait."""
+        taken: list[socket.socket] = []
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
+            except OSError:
+                return taken
+            for descriptor in descriptors:
+                connection = socket.socket(fileno=descriptor)
+                connection.set_inheritable(False)
+                taken.append(connection)
+            if not data:
+                return taken
+
+
+def _peek(connection: socket.socket) -> bytes | None:
+    """Return the first byte, None if it is not there yet, nothing if it will never come."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""

@@ -1,0 +1,302 @@
+"""The side thread: our event loop, beside the main thread that belongs to the app.
+
+Here the control channel is heard, files and lockfile are watched, connections are accepted, and
+the process is brought to its end. It runs from the first instant, so that an import that never
+ends is still watched and can be interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import traceback
+from collections.abc import Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import aiofiles.os
+
+from asyncreload import lockfile, protocol
+from asyncreload.child.answer import Site, answer
+from asyncreload.child.reporting import reporting_app
+from asyncreload.child.server import Lobby, Server
+from asyncreload.child.watch import Watch, quiet
+
+if TYPE_CHECKING:
+    import socket
+    from wsgiref.types import WSGIApplication
+
+    from asyncreload.child.channel import Channel
+    from asyncreload.child.main_thread import MainThread
+    from asyncreload.child.report import Report
+    from asyncreload.settings import Settings
+
+RELOAD = 3
+ORPHANED = 1
+
+# All in seconds.
+GUARD = 0.5  # between two looks at the lockfile and at the parent
+DRAIN = 0.1  # what requests in flight get before the old code is told to go
+ATEXIT = 0.5  # what `atexit` handlers get in a reload
+HOLD = 0.3  # without a change before a failed load is shown
+HOLD_STEP = 0.02
+WAKE = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
+SLOW = 3.0  # until a load is told to be slow
+SETTLED = 0.05  # after a load, until the parent is told what is watched
+
+BUDGET = 0.0025
+"""The share of a core that looking at files may cost."""
+HOP = 0.0001
+"""Seconds of CPU that handing a look to a thread costs."""
+REPORT_THREADS = 8
+
+
+class Side:
+    """What the main thread asks of the side thread. Public methods are called by the former."""
+
+    def __init__(
+        self,
+        main: MainThread,
+        channel: Channel,
+        listener: socket.socket,
+        lobby: Lobby,
+        lock: str,
+    ) -> None:
+        self._main = main
+        self._channel = channel
+        self._listener = listener
+        self._lobby = lobby
+        self._lock = lock
+        self._parent = os.getppid()
+        self.watch = Watch()
+        self._go: protocol.Go | None = None
+        self._settings: Settings
+        self._root = ""
+        self._began = 0
+        self._loading = False
+        self._code: int | None = None
+        self._drained = threading.Event()
+        self._suspicious = False
+        self._loop: asyncio.AbstractEventLoop
+        self._server: Server
+        self._main_left: asyncio.Event
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        """Start the side thread."""
+        up = threading.Event()
+        threading.Thread(
+            target=lambda: asyncio.run(self._run(up)), name="asyncreload", daemon=True
+        ).start()
+        up.wait()
+
+    def wait_for_go(self) -> protocol.Go:
+        """Wait until the predecessor is gone. Raises SystemExit when the supervisor ends first."""
+        self._channel.send(protocol.Booted())
+        while self._go is None:
+            self._main.wait()
+            if self._code is not None:
+                raise SystemExit(self._code)
+        return self._go
+
+    def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
+        """Watch from now on; in a burst of changes, wait for its end."""
+        self._settings, self._root = settings, root
+        self._loading = True
+        self.watch.add(go.watched)
+        if go.settle:
+            settled = quiet(root, go.changed, asyncio.sleep)
+            asyncio.run_coroutine_threadsafe(settled, self._loop).result()
+        self._began = time.time_ns()
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def serve(self, app: WSGIApplication) -> None:
+        """Answer requests with the app from now on."""
+        self._loop.call_soon_threadsafe(self._serve, app)
+
+    def show(self, report: Report) -> None:
+        """Answer every request with the report from now on."""
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._show(report)))
+
+    def wait_for_end(self) -> int:
+        """Wait until it is time to leave; return the exit code."""
+        while self._code is None:
+            self._main.wait()
+        return self._code
+
+    def is_ending(self) -> bool:
+        """Tell whether the process is on its way out."""
+        return self._code is not None
+
+    def drain(self, code: int) -> None:
+        """Take no more requests; wait until those in flight are answered, but not for long."""
+        self._loop.call_soon_threadsafe(self._end, code)
+        while not self._drained.wait(1):
+            pass
+
+    def exit(self) -> NoReturn:
+        """Have the process ended: no code of the user's runs in the main thread any more."""
+        self._loop.call_soon_threadsafe(self._main_left.set)
+        while True:
+            time.sleep(60)
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    async def _run(self, up: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._main_left = asyncio.Event()
+        self._server = Server(
+            self._listener, self._lobby, self.watch.look, self.watch.confirm, self._changed
+        )
+        self._channel.listen(self._loop, self._on_message, self._orphaned)
+        up.set()
+        while True:
+            await asyncio.sleep(GUARD)
+            self._guard()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_message(self, message: protocol.Message) -> None:
+        match message:
+            case protocol.Go():
+                self._go = message
+                self._main.wake()
+            case protocol.Reload():
+                self._changed([])
+            case protocol.End():
+                self._end(message.code)
+            case protocol.Ping():
+                self._channel.send(protocol.Pong())
+
+    # --- is the parent alive -----------------------------------------------------------------
+
+    def _guard(self) -> None:
+        if os.getppid() != self._parent:
+            self._orphaned()
+            return
+        interval = self._settings.interval if self._go else 1.0
+        verdict = lockfile.judge(self._lock, interval, time.time())
+        if verdict is lockfile.Verdict.GONE:
+            self._end(ORPHANED)
+        elif verdict is lockfile.Verdict.STALE and not self._suspicious:
+            # A suspended laptop, or a host whose loop is blocked, is not dead.
+            self._tell(f"the lockfile {self._lock} was not touched lately; going on")
+        self._suspicious = verdict is lockfile.Verdict.STALE
+
+    def _orphaned(self) -> None:
+        lockfile.remove(self._lock)
+        self._end(ORPHANED)
+
+    def _tell(self, text: str) -> None:
+        self._channel.send(protocol.Told(text))
+
+    # --- watch -------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._loop.call_later(SLOW, self._tell_if_slow)
+        self._spawn(self._poll())
+
+    async def _poll(self) -> None:
+        survey = aiofiles.os.wrap(self.watch.survey)
+        while self._code is None:
+            began = time.process_time()
+            try:
+                if suspects := await survey(time.monotonic()):
+                    await self._check(suspects)
+            except Exception:  # noqa: BLE001  whatever it is, the watch must go on
+                self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
+            cost = HOP + (time.process_time() - began if not self._server.busy else 0)
+            await asyncio.sleep(max(self._settings.interval, min(cost / BUDGET, 5.0)))
+
+    async def _check(self, suspects: list[str]) -> None:
+        if changed := await self.watch.confirm(suspects):
+            self._changed(changed)
+
+    def _changed(self, paths: list[str]) -> None:
+        if self._code is None:
+            self._channel.send(protocol.Changed(tuple(paths), self._loading))
+            self._end(RELOAD)
+
+    def _tell_if_slow(self) -> None:
+        if self._loading and self._code is None:
+            place = self._main.place()
+            self._tell(f"still loading after {SLOW:g} s" + (f", at {place}" if place else ""))
+
+    # --- serve -------------------------------------------------------------------------------
+
+    def _serve(self, app: WSGIApplication) -> None:
+        if self._code is not None:
+            return
+        self._loading = False
+        self._open(app, self._settings.threads)
+        seconds = (time.time_ns() - self._began) / 1e9
+        self._channel.send(protocol.Loaded(seconds, self.watch.count()))
+        self._loop.call_later(SETTLED, self._tell_paths)
+
+    async def _show(self, report: Report) -> None:
+        assert self._go is not None
+        await aiofiles.os.wrap(self.watch.widen)(
+            self._root, report.mending, self._began, self._go.changed
+        )
+        if self._go.changed and not self._go.crash and not await self._holds():
+            return
+        self._loading = False
+        if not self._go.crash:
+            self._channel.send(protocol.Failed(report.title, report.trace))
+        self._open(reporting_app(report), REPORT_THREADS)
+        self._tell_paths()
+
+    async def _holds(self) -> bool:
+        """Wait, as a half-written save is mended soon; tell whether the failure is to be shown."""
+        until = time.monotonic() + HOLD
+        while time.monotonic() < until and self._code is None:
+            await asyncio.sleep(HOLD_STEP)
+            if suspects := self.watch.look():
+                await self._check(suspects)
+        return self._code is None
+
+    def _open(self, app: WSGIApplication, threads: int) -> None:
+        assert self._go is not None
+        host, port = self._go.address
+        site = Site(host, port, threads, self._settings.access_log)
+        self._server.open(partial(answer, app=app, site=site), threads)
+
+    def _tell_paths(self) -> None:
+        if self._code is None:
+            self._channel.send(protocol.Watching(tuple(self.watch.paths())))
+
+    # --- leave -------------------------------------------------------------------------------
+
+    def _end(self, code: int) -> None:
+        if self._code is None:
+            self._code = code
+            self._spawn(self._leave(code))
+        elif self._main_left.is_set():
+            os._exit(code)  # it lingered for a last response, and is asked to end
+
+    async def _leave(self, code: int) -> None:
+        self._server.close(hand_over=code == RELOAD)
+        await self._server.quiet(DRAIN)
+        self._drained.set()
+        if (frame := self._main.interrupt()) is not None:
+            wake = partial(self._wake, frame, frame.f_lasti)
+            self._loop.call_later(WAKE, wake)
+        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._settings.grace
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._main_left.wait(), patience)
+        self._main_left.set()
+        lingering = self._server.busy if code == RELOAD else 0
+        self._channel.send(protocol.Left(code, lingering))
+        if lingering:
+            await self._server.quiet(self._settings.grace)
+        os._exit(code)
+
+    def _wake(self, frame: Any, instruction: int) -> None:
+        if not self._main_left.is_set() and not self._main.has_moved(frame, instruction):
+            self._main.signal()

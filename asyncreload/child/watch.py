@@ -1,0 +1,284 @@
+"""What the files were when they were loaded, and which of them are different now.
+
+Freshness rests on three rules:
+
+1. A file's baseline is taken just *before* its loader reads it. A save during the import makes
+   it differ from the baseline, so no save is lost.
+2. A file is the same as long as its signature is. When that differs, a digest of the bytes
+   decides, so `touch` is no change.
+3. A signature that was taken within `RACY` of the file's last change proves nothing: file systems
+   with coarse clocks give two writes the same times. Until it can be taken again, the digest
+   decides (git calls such entries "racily clean").
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from importlib.machinery import SourceFileLoader
+from importlib.util import cache_from_source
+from types import CodeType
+from typing import Any
+
+import aiofiles.os
+
+from asyncreload.child.files import Heat, heat, python_files, source_file
+
+Signature = tuple[int, int, int, int]
+
+RACY = 20_000_000
+"""Nanoseconds: longer than the tick of any file system's clock that is in use (10 ms)."""
+CACHE_RACY = 1_000_000_000
+"""Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
+ABSENT = b"absent"
+"""The digest of a file that is not there."""
+LEARNED_AT_A_TIME = 20
+"""How many digests are learned in one survey: at most a millisecond's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a file: its signature, when that was taken, and a digest of its bytes."""
+
+    signature: Signature | None
+    racy: bool = False
+    digest: bytes | None = None
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """Return what tells two states of a file apart at the price of a stat."""
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def glance(path: str) -> Signature | None:
+    """Return the signature of a file, or None when there is none to be had."""
+    try:
+        return signature_of(os.stat(path))
+    except OSError:
+        return None
+
+
+def known_by_status(path: str) -> Known:
+    """Return what a stat tells of a file; its bytes are not read."""
+    signature = glance(path)
+    if signature is None:
+        return Known(None, digest=ABSENT)
+    return Known(signature, racy=_is_racy(signature))
+
+
+def examine(path: str) -> Known:
+    """Return all that is to be known of a file now."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            # The status first: bytes that come later make the next signature differ.
+            signature = signature_of(os.fstat(file.fileno()))
+            racy = _is_racy(signature)
+            return Known(signature, racy, digest(file.readall()))
+    except OSError:
+        return Known(glance(path), digest=ABSENT)
+
+
+def digest(data: bytes) -> bytes:
+    """Return what stands for the bytes of a file."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def _is_racy(signature: Signature) -> bool:
+    return abs(time.time_ns() - max(signature[0], signature[1])) < RACY
+
+
+def remove_racy_cache(path: str, status: Signature) -> None:
+    """Delete the `.pyc` of a source if Python might take it for current when it is not.
+
+    It looks at size and whole seconds of the modification time only. What it can miss was written
+    within a second of the cache, or has had its modification time set back; the change time of the
+    source tells both.
+    """
+    with suppress(OSError, NotImplementedError):
+        cache = cache_from_source(path)
+        if os.stat(cache).st_mtime_ns < max(status[0], status[1]) + CACHE_RACY:
+            os.unlink(cache)
+
+
+class Watch:
+    """The files that the app was loaded from. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._hot: dict[str, Known] = {}
+        self._cold: dict[str, Known] = {}
+        self._seen: set[str] = set()
+        self._wide: str | None = None
+        self._cold_due = 0.0
+        self._unlearned: deque[tuple[dict[str, Known], str]] = deque()
+
+    # --- baselines ---------------------------------------------------------------------------
+
+    def before_read(self, path: str) -> None:
+        """Take the baseline of a source that is about to be loaded; drop a racy cache of it."""
+        known = self._take_in(path)
+        if known and known.signature and path in self._hot:
+            remove_racy_cache(path, known.signature)
+
+    def _take_in(self, path: str) -> Known | None:
+        kind = heat(path)
+        if kind is Heat.IGNORED:
+            return None
+        files = self._hot if kind is Heat.HOT else self._cold
+        files[path] = known = known_by_status(path)
+        self._unlearned.append((files, path))
+        return known
+
+    def was_read(self, path: str, data: bytes) -> None:
+        """Note the very bytes that were loaded."""
+        files = self._hot if path in self._hot else self._cold
+        if known := files.get(path):
+            files[path] = replace(known, digest=digest(data))
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Watch more files closely, from their present state on, also such as do not exist."""
+        for path in paths:
+            if path not in self._hot:
+                self._hot[path] = known_by_status(path)
+
+    def rescan(self) -> None:
+        """Take in modules that came another way than through `before_read`."""
+        if len(sys.modules) == len(self._seen):
+            return
+        names = set(sys.modules)
+        for name in names - self._seen:
+            path = source_file(sys.modules.get(name))
+            if path is None or path in self._hot or path in self._cold:
+                continue
+            self._take_in(path)
+        self._seen = names
+
+    def widen(self, root: str, mending: Iterable[str], since: int, blamed: Container[str]) -> None:
+        """Watch every Python file under `root`, and `mending`: after a failed load any may mend it.
+
+        One that came or changed after `since` (ns) and was not read by the load is a change; but
+        not one of those that are `blamed` for this load: an app that writes such a file whenever
+        it is loaded must not be loaded for ever.
+        """
+        now = time.time_ns()
+        for path in (*mending, *(entry.path for entry in python_files(root))):
+            if path in self._hot:
+                continue
+            known = known_by_status(path)
+            late = known.signature and since - RACY <= known.signature[1] <= now
+            self._hot[path] = Known(None, digest=ABSENT) if late and path not in blamed else known
+        self._wide = root
+
+    # --- looks -------------------------------------------------------------------------------
+
+    def look(self) -> list[str]:
+        """Return the project files that may have changed: one stat a file, nothing is read."""
+        # A copy, made in one step: another thread may be importing.
+        files = list(self._hot.items())
+        suspects = [path for path, known in files if known.racy or glance(path) != known.signature]
+        if self._wide is not None:
+            new = (entry.path for entry in python_files(self._wide))
+            suspects += [path for path in new if path not in self._hot]
+        return suspects
+
+    def survey(self, now: float) -> list[str]:
+        """Look, also for new modules; and seldom at the packages too. Return the suspects."""
+        self.rescan()
+        suspects = self.look()
+        self._learn()
+        if now >= self._cold_due:
+            began = time.thread_time()
+            cold = list(self._cold.items())
+            suspects += [path for path, known in cold if glance(path) != known.signature]
+            self._cold_due = now + max(2.0, (time.thread_time() - began) / 0.001)
+        return suspects
+
+    async def confirm(self, suspects: list[str]) -> list[str]:
+        """Return those whose bytes differ from what was loaded; take note of the others."""
+        states = await _examine_all(suspects)
+        return [path for path, now in states.items() if self._differs(path, now)]
+
+    def _differs(self, path: str, now: Known) -> bool:
+        files = self._cold if path in self._cold else self._hot
+        before = files.get(path)
+        if before is None:
+            return True
+        if before.digest is None:  # not learned yet: the signature alone can tell
+            differs = before.signature != now.signature
+        else:
+            differs = before.digest != now.digest
+        if not differs:
+            files[path] = now
+        return differs
+
+    def _learn(self) -> None:
+        """Read the digests that the load did not give, while the signature still vouches."""
+        for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
+            files, path = self._unlearned.popleft()
+            known = files[path]
+            if known.digest is None and (now := examine(path)).signature == known.signature:
+                files[path] = replace(known, digest=now.digest)
+
+    # --- what there is -----------------------------------------------------------------------
+
+    def paths(self) -> list[str]:
+        """Return the project files that are watched."""
+        return sorted(self._hot)
+
+    def count(self) -> int:
+        """Return how many files are watched, packages included."""
+        return len(self._hot) + len(self._cold)
+
+
+def _examine_many(paths: list[str]) -> dict[str, Known]:
+    return {path: examine(path) for path in paths}
+
+
+# One hop to a thread for all of them: one for each file costs more than the reading.
+_examine_all = aiofiles.os.wrap(_examine_many)
+
+
+def watch_loaders(watch: Watch) -> None:
+    """Let every load of a Python source, by whatever finder, take its baseline first.
+
+    Wraps `SourceFileLoader.get_code`, which finds and reads cache and source, and its
+    `source_to_code`, which is given the bytes. A finder on `sys.meta_path` would be seen by the
+    app, and would miss what `spec_from_file_location` and `runpy` load.
+    """
+    plain_get_code = SourceFileLoader.get_code
+    plain_source_to_code = SourceFileLoader.source_to_code
+
+    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+        watch.before_read(os.path.abspath(self.path))
+        return plain_get_code(self, fullname)
+
+    def source_to_code(
+        self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
+    ) -> CodeType:
+        if isinstance(data, bytes) and isinstance(path, str):
+            watch.was_read(os.path.abspath(path), data)
+        return plain_source_to_code(self, data, path, _optimize=_optimize)
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
+    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign,assignment]
+
+
+async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) -> None:
+    """Wait until nothing under `root`, nor any of `paths`, has changed for 50 ms."""
+    extra = list(paths)
+
+    def snapshot() -> dict[str, Signature | None]:
+        files = [entry.path for entry in python_files(root)]
+        return {path: glance(path) for path in [*files, *extra]}
+
+    take = aiofiles.os.wrap(snapshot)
+    before: dict[str, Signature | None] | None = None
+    now = await take()
+    while now != before:
+        await sleep(0.05)
+        before, now = now, await take()

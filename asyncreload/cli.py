@@ -1,0 +1,92 @@
+"""The command: `asyncreload app.py --port 8000`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn
+
+from asyncreload.errors import AsyncreloadError
+from asyncreload.parent.supervisor import supervise
+
+BAD_USAGE = 2
+
+_EXAMPLES = """\
+examples:
+  asyncreload app.py                  the application in a file
+  asyncreload app.py:api --port 9000  by name
+  asyncreload shop.wsgi               in a module
+  asyncreload "shop:create_app()"     made by a factory
+"""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command; exits with its exit code."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("asyncreload: %(message)s"))
+    log = logging.getLogger("asyncreload")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        code = asyncio.run(_until_signal(options))
+    except AsyncreloadError as exc:
+        print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
+        code = BAD_USAGE
+    sys.exit(code)
+
+
+async def _until_signal(options: dict[str, Any]) -> int:
+    """Supervise until a signal ends it; the exit code is then as the shell would give it."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(supervise(**options))
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        received.append(number)
+        task.cancel()  # the second time it ends what is left at once
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 128 + received[0]
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    if arguments[:1] == ["--settings"]:  # from `run`, which has replaced itself by this process
+        options: dict[str, Any] = json.loads(arguments[1])
+        script = tuple(options["script"])
+        return options | {"script": script, "target": " ".join(script)}
+    parser = argparse.ArgumentParser(
+        "asyncreload",
+        description="Serve a WSGI app and reload it the moment a file is saved.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("target", help="what to serve: app.py, app.py:name, pkg.module:name")
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (8000)")
+    parser.add_argument("--threads", type=int, help="requests answered at a time (64)")
+    parser.add_argument("--interval", type=float, help="seconds between idle looks (0.1)")
+    parser.add_argument("--grace", type=float, help="seconds for a last response (5)")
+    parser.add_argument(
+        "--no-access-log", dest="access_log", action="store_false", help="log no requests"
+    )
+    parser.add_argument("--version", action="version", version=f"asyncreload {_version()}")
+    return vars(parser.parse_args(arguments))
+
+
+def _version() -> str:
+    try:
+        return version("asyncreload")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,94 @@
+"""What a supervisor tells of itself, as data; `str` of each is the line for a person."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """The address is bound, the first child is being started."""
+
+    target: str
+    url: str
+
+    def __str__(self) -> str:
+        return f"serving {self.target} at {self.url} (Ctrl-C to stop)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A child answers with freshly loaded code.
+
+    seconds: since the change was seen, or since the start.
+    paths: the files whose change it answers with; empty for the first load.
+    """
+
+    pid: int
+    seconds: float
+    paths: tuple[str, ...]
+    files: int
+
+    def __str__(self) -> str:
+        cause = f"{_names(self.paths)} changed, " if self.paths else ""
+        return f"{cause}fresh in {self.seconds * 1000:.0f} ms, watching {self.files} files"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Files were saved; the old child is leaving."""
+
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{_names(self.paths) or 'asked to'}: reloading"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The load failed; every request is answered with the report."""
+
+    error: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return f"{self.traceback.rstrip() or self.error}\nthe load failed; waiting for a change"
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A child died unasked.
+
+    code: its exit code, -N for signal N.
+    how: the same in words, with what it was doing.
+    again: whether it is started again at once, not at the next save.
+    """
+
+    code: int
+    how: str
+    again: bool
+
+    def __str__(self) -> str:
+        return (
+            f"the app was {self.how}; {'starting again' if self.again else 'waiting for a change'}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The supervisor has ended; nothing is left of it."""
+
+    code: int
+
+    def __str__(self) -> str:
+        return "stopped"
+
+
+Event = Starting | Ready | Changed | Failed | Crashed | Stopped
+
+
+def _names(paths: tuple[str, ...], most: int = 3) -> str:
+    names = [os.path.basename(path) for path in paths[:most]]
+    more = [f"{len(paths) - most} more"] if len(paths) > most else []
+    return ", ".join(names + more)

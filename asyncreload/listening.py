@@ -1,0 +1,63 @@
+"""The listening socket."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from asyncreload.errors import BindError
+
+_DEFER = 5
+"""Seconds that Linux keeps a connection to itself until its first byte comes."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen. Raises `BindError` when the address cannot be had."""
+    try:
+        *_, (family, _, _, _, address) = reversed(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        )
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise BindError(
+            f"cannot listen on {host!r}: {exc}; name an address of this machine"
+        ) from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` is every address, as people expect it: IPv4 too.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            # Connections that browsers open early stay out of any process that may crash.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER)
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+        listener.setblocking(False)
+    except OSError as exc:
+        listener.close()
+        raise BindError(_explain(exc, host, port)) from exc
+    return listener
+
+
+def _explain(exc: OSError, host: str, port: int) -> str:
+    match exc.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"port {port} on {host} is in use: stop what listens there, choose another port, "
+                "or 0 for a free one"
+            )
+        case errno.EACCES:
+            return f"not permitted to listen on {host} port {port}: choose a port above 1023"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is not an address of this machine: choose one that is, or 127.0.0.1"
+        case _:
+            reason = os.strerror(exc.errno) if exc.errno else exc
+            return f"cannot listen on {host} port {port}: {reason}"
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return where a browser on this machine finds what listens there."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  compared, not bound
+    return f"http://{host}:{port}/"

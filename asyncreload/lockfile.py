@@ -1,0 +1,72 @@
+"""The heartbeat: a file whose modification time says that the supervisor lives.
+
+As in Bottle's reloader: whoever deletes it ends the supervisor and its child.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from enum import Enum, auto
+
+import aiofiles.os
+
+from asyncreload.errors import LockfileError
+
+PREFIX = "asyncreload."
+SUFFIX = ".lock"
+PATIENCE = 5.0
+"""How many seconds a touch may be late before its absence is a suspicion."""
+
+_utime = aiofiles.os.wrap(os.utime)
+
+
+class Verdict(Enum):
+    """What the lockfile says about the supervisor."""
+
+    FRESH = auto()
+    STALE = auto()
+    GONE = auto()
+
+
+def pace(interval: float) -> float:
+    """Return the seconds between two touches: the interval, but at least one second."""
+    return max(interval, 1.0)
+
+
+def create() -> str:
+    """Create an empty lockfile, private to the user, and return its path.
+
+    Raises `LockfileError` when the temporary directory does not take it.
+    """
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=PREFIX, suffix=SUFFIX)
+    except OSError as exc:
+        raise LockfileError(
+            f"cannot create a lockfile: {exc}; make room there, or set TMPDIR to another directory"
+        ) from exc
+    os.close(descriptor)
+    return path
+
+
+async def touch(path: str) -> None:
+    """Renew the modification time. Raises FileNotFoundError when somebody deleted the file."""
+    await _utime(path)
+
+
+def remove(path: str) -> None:
+    """Delete the lockfile; no matter if it is gone already."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
+def judge(path: str, interval: float, now: float) -> Verdict:
+    """Say what the lockfile tells at `now`, in seconds since the epoch."""
+    try:
+        touched = os.stat(path).st_mtime
+    except FileNotFoundError:
+        return Verdict.GONE
+    except OSError:
+        return Verdict.STALE
+    return Verdict.FRESH if now - touched <= pace(interval) + PATIENCE else Verdict.STALE

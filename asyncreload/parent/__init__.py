@@ -1,0 +1,1 @@
+"""The supervisor: an asyncio event loop that starts, ends and replaces children."""

@@ -1,0 +1,95 @@
+"""One child process: start it, talk to it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Self
+
+from asyncreload.interpreter import boot_command
+from asyncreload.protocol import Message, decode
+
+_LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes: a child may name many files in one message."""
+
+
+class Process:
+    """A child, from its start until it is reaped."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, sockets: Sequence[socket.socket], lock: str, cwd: str) -> Self:
+        """Start an interpreter like this one, to which the sockets are left."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+            descriptors = [sock.fileno() for sock in (theirs, *sockets)]
+            command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            environment = os.environ | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock}
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command, pass_fds=descriptors, env=environment, cwd=cwd
+                )
+            except BaseException:
+                writer.close()
+                raise
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """The process ID."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Send a message; does nothing when the child is gone."""
+        with suppress(OSError, RuntimeError):
+            self._writer.write(message.encode())
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Iterate over what the child says, until it is gone."""
+        with suppress(OSError):
+            async for line in self._reader:
+                with suppress(ValueError):  # cut off by the child's death
+                    yield decode(line)
+
+    async def wait(self) -> int:
+        """Wait until the child is dead and reaped; return its exit code, -N for signal N."""
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        """End the child at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def close(self) -> None:
+        """Kill what is left, reap it, and let go of the control channel."""
+        self.kill()
+        self._writer.close()
+        try:
+            await self._process.wait()
+        finally:
+            with suppress(OSError):
+                await self._writer.wait_closed()
+
+
+def describe(code: int) -> str:
+    """Say how a process ended, by its exit code as Python gives it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -1,0 +1,334 @@
+"""The one loop: start a child, tell it to go, wait for its end, start the next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from asyncreload import events, lockfile, protocol, role
+from asyncreload.errors import AsyncreloadError, NestedError, PlatformError
+from asyncreload.listening import listen, url_of
+from asyncreload.parent.process import Process, describe
+from asyncreload.settings import Settings
+from asyncreload.target import Target
+
+log = logging.getLogger("asyncreload")
+
+RELOAD = 3
+INTERRUPTED = 130
+
+# All in seconds.
+BURST = 0.1  # a change that follows another one so soon belongs to the same burst
+STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
+MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
+INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
+
+_FROM_OUTSIDE = {
+    -signal.SIGKILL,
+    -signal.SIGTERM,
+    -signal.SIGINT,
+    -signal.SIGHUP,
+    -signal.SIGQUIT,
+}
+
+
+async def supervise(target: str, **options: Any) -> int:
+    """Serve `target`, reloading it at every save, until cancelled or until the app is done.
+
+    Returns the exit code. The options are the fields of `Settings`; the exceptions are those of
+    `Supervisor`.
+    """
+    async with Supervisor(target, **options) as supervisor:
+        return await supervisor.wait()
+
+
+@dataclass(slots=True)
+class _Life:
+    """What is known of the present child."""
+
+    go: protocol.Go
+    asked: float
+    phase: str = "while starting"
+    left: protocol.Left | None = None
+    changed: protocol.Changed | None = None
+    watched: tuple[str, ...] = ()
+
+
+class Supervisor:
+    """Serves a target while its context is open: `async with Supervisor("app.py") as server:`.
+
+    Raises, on entry: `SettingsError` for an option that cannot work; `TargetError` when the target
+    names no file, or nothing that could be one; `BindError`; `LockfileError`; `PlatformError`;
+    `NestedError` when called by an app while it is being loaded.
+    """
+
+    def __init__(self, target: str, **options: Any) -> None:
+        self.settings = Settings(target=target, **options)
+        self._children: set[Process] = set()
+        self._current: Process | None = None
+        self._ready = asyncio.Event()
+        self._reapers: set[asyncio.Task[None]] = set()
+        self._last_change = float("-inf")
+        self._last_restart = float("-inf")
+        self._listener: socket.socket
+        self._task: asyncio.Task[int]
+
+    # --- the public face ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if sys.platform not in {"linux", "darwin"}:
+            raise PlatformError(f"asyncreload runs on Linux and macOS, not on {sys.platform}")
+        if role.is_loading():
+            raise NestedError(
+                "supervise() was called by an app while it is being loaded: call it in a program "
+                "of its own, or in a subprocess of the app"
+            )
+        self._cwd = os.getcwd()
+        script = self.settings.script
+        self._target = None if script else Target.parse(self.settings.target, self._cwd)
+        self._listener = listen(self.settings.host, self.settings.port)
+        try:
+            self._lock = lockfile.create()
+        except BaseException:
+            self._listener.close()
+            raise
+        self._task = asyncio.create_task(self._run(), name="asyncreload")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._task.cancel()
+        cancelled: BaseException | None = None
+        while not self._task.done():
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError as again:
+                cancelled = again
+                for child in self._children:
+                    child.kill()
+        if cancelled is not None:
+            raise cancelled
+        if exc is None and not self._task.cancelled() and (failure := self._task.exception()):
+            raise failure
+
+    @property
+    def url(self) -> str:
+        """Where the app is served."""
+        return url_of(self._listener)
+
+    @property
+    def pid(self) -> int | None:
+        """The process ID of the child that answers, or is about to."""
+        return self._current.pid if self._current else None
+
+    async def wait(self) -> int:
+        """Wait until the app is done; return its exit code."""
+        return await asyncio.shield(self._task)
+
+    async def ready(self) -> None:
+        """Wait until the app is loaded and answers."""
+        ready = asyncio.ensure_future(self._ready.wait())
+        try:
+            await asyncio.wait({ready, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not self._ready.is_set():
+            self._task.result()
+            raise AsyncreloadError("the app came to its end before it was ready")
+
+    async def reload(self) -> None:
+        """Load the app afresh as if a file had been saved, and wait until it answers."""
+        self._ready.clear()
+        if self._current:
+            self._current.send(protocol.Reload())
+        await self.ready()
+
+    # --- the story ---------------------------------------------------------------------------
+
+    async def _run(self) -> int:
+        self._tell(events.Starting(self.settings.target, self.url))
+        lobby = socket.socketpair()
+        heart = asyncio.create_task(self._beat())
+        story = asyncio.create_task(self._serve([self._listener, *lobby]))
+        code = 0
+        try:
+            await asyncio.wait({story, heart}, return_when=asyncio.FIRST_COMPLETED)
+            if story.done():
+                code = story.result()
+            else:
+                log.warning("the lockfile %s was deleted: stopping", self._lock)
+        finally:
+            await self._finish(story, heart)
+            for sock in (self._listener, *lobby):
+                sock.close()
+            self._tell(events.Stopped(code))
+        return code
+
+    async def _serve(self, sockets: list[socket.socket]) -> int:
+        go = self._go()
+        while True:
+            child = await Process.start(sockets, self._lock, self._cwd)
+            self._children.add(child)
+            self._current = child
+            life = await self._accompany(child, go)
+            self._ready.clear()
+            if life.left and life.left.lingering:
+                self._let_linger(child)
+                code = RELOAD
+            else:
+                code = await child.wait()
+                await self._bury(child)
+            match await self._next(life, code):
+                case int(done):
+                    return done
+                case protocol.Go() as go:
+                    continue
+
+    async def _accompany(self, child: Process, go: protocol.Go) -> _Life:
+        """Follow a child's life until it has left, or died."""
+        life = _Life(go, asyncio.get_running_loop().time())
+        async for message in child.messages():
+            match message:
+                case protocol.Booted():
+                    life.phase = "while loading"
+                    child.send(go)
+                case protocol.Loaded():
+                    life.phase = "while serving"
+                    self._on_ready(child, life, message)
+                case protocol.Failed():
+                    life.phase = "while reporting"
+                    self._tell(events.Failed(message.title, message.trace))
+                case protocol.Watching():
+                    life.watched = message.paths
+                case protocol.Changed():
+                    life.changed = message
+                    self._tell(events.Changed(message.paths))
+                case protocol.Told():
+                    log.warning("%s", message.text)
+                case protocol.Left():
+                    life.left = message
+                    if message.lingering:
+                        break
+        return life
+
+    async def _next(self, life: _Life, code: int) -> protocol.Go | int:
+        """Decide what follows: what the next child is told, or the exit code of us all."""
+        meant = life.left is not None and life.left.code == code
+        if meant and code == RELOAD:
+            return self._reload(life)
+        if meant and code == 0:
+            return 0
+        if meant and code == INTERRUPTED:
+            await asyncio.sleep(INTERRUPT)
+        if life.phase == "while starting" and code > 0:
+            raise AsyncreloadError(
+                f"the child process ended with exit code {code} before it could load anything; "
+                "what it printed above says why"
+            )
+        return await self._after_crash(life, code)
+
+    def _go(self, **fields: Any) -> protocol.Go:
+        host, port = self._listener.getsockname()[:2]
+        target = asdict(self._target) if self._target else None
+        return protocol.Go(asdict(self.settings), target, (host, port), **fields)
+
+    def _reload(self, life: _Life) -> protocol.Go:
+        now = asyncio.get_running_loop().time()
+        changed = life.changed or protocol.Changed((), loading=False)
+        in_burst = changed.loading or now - self._last_change < BURST
+        self._last_change = now
+        return self._go(changed=changed.paths, settle=in_burst)
+
+    async def _after_crash(self, life: _Life, code: int) -> protocol.Go:
+        now = asyncio.get_running_loop().time()
+        if life.phase in {"while starting", "while reporting"}:
+            # Somebody kills our own code. It goes on, but not in a frenzy.
+            await asyncio.sleep(0.1)
+            return life.go
+        outside = code in _FROM_OUTSIDE and life.phase == "while serving"
+        again = outside and now - self._last_restart > STURDY
+        how = f"{describe(code)} {life.phase}"
+        self._tell(events.Crashed(code, how, again))
+        if again:
+            self._last_restart = now
+            return self._go()
+        return self._go(crash=(describe(code), life.phase), watched=life.watched)
+
+    def _on_ready(self, child: Process, life: _Life, loaded: protocol.Loaded) -> None:
+        now = asyncio.get_running_loop().time()
+        since = self._last_change if life.go.changed else life.asked
+        self._ready.set()
+        self._tell(events.Ready(child.pid, now - since, life.go.changed, loaded.files))
+
+    def _tell(self, event: events.Event) -> None:
+        bad = isinstance(event, events.Failed | events.Crashed)
+        log.log(logging.ERROR if bad else logging.INFO, "%s", event, extra={"event": event})
+
+    # --- the heartbeat -----------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Touch the lockfile until somebody deletes it."""
+        told = False
+        while True:
+            await asyncio.sleep(lockfile.pace(self.settings.interval))
+            try:
+                await lockfile.touch(self._lock)
+            except FileNotFoundError:
+                return
+            except OSError as exc:
+                if not told:
+                    log.warning("cannot touch the lockfile: %s; going on", exc)
+                told = True
+
+    # --- the ends ----------------------------------------------------------------------------
+
+    def _let_linger(self, child: Process) -> None:
+        """Let an old child send its last responses; but only one, and not for ever."""
+        for other in self._reapers:
+            other.cancel()
+        reaper = asyncio.create_task(self._outlive(child))
+        self._reapers.add(reaper)
+        reaper.add_done_callback(self._reapers.discard)
+
+    async def _outlive(self, child: Process) -> None:
+        try:
+            async with asyncio.timeout(self.settings.grace + MARGIN):
+                await child.wait()
+        except TimeoutError:
+            pass
+        finally:
+            await self._bury(child)
+
+    async def _bury(self, child: Process) -> None:
+        await child.close()
+        self._children.discard(child)
+
+    async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
+        """End the children, politely at first; then nothing is left of them or the lockfile."""
+        try:
+            for task in (*tasks, *self._reapers):
+                task.cancel()
+            await asyncio.wait({*tasks, *self._reapers})
+            if self._current in self._children:
+                self._current.send(protocol.End())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.settings.grace + MARGIN):
+                        await self._current.wait()
+        finally:
+            lockfile.remove(self._lock)
+            for child in self._children:
+                child.kill()
+            while self._children:
+                await self._bury(next(iter(self._children)))

@@ -1,0 +1,161 @@
+"""The messages on the control channel: one JSON object a line, each naming its kind. No I/O.
+
+A child's life as its parent hears it:
+
+    Booted -> (Go) -> Loaded | Failed -> Changed -> Left -> end of file
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The base of all messages."""
+
+    def encode(self) -> bytes:
+        """Return the line that carries this message."""
+        return json.dumps({"is": type(self).__name__, **asdict(self)}).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Booted(Message):
+    """Child: the interpreter and our modules are up; waiting for `Go`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go(Message):
+    """Parent: your predecessor is gone; load and serve."""
+
+    settings: dict[str, Any]
+    target: dict[str, Any] | None
+    """The parsed target; None when the settings name a script."""
+    address: tuple[str, int]
+    changed: tuple[str, ...] = ()
+    """The files whose change ended the predecessor."""
+    settle: bool = False
+    """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
+    crash: tuple[str, str] | None = None
+    """How and when the predecessor died. Do not load: serve the report, wait for a change."""
+    watched: tuple[str, ...] = ()
+    """After a crash: the project files that the predecessor had loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Message):
+    """Child: the app is loaded and requests are being taken."""
+
+    seconds: float
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Message):
+    """Child: the load failed; the report page is being served."""
+
+    title: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watching(Message):
+    """Child: these project files matter."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Message):
+    """Child: these files changed; leaving with code 3."""
+
+    paths: tuple[str, ...]
+    loading: bool
+    """Whether the load was still going on, or had just failed and was not shown yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left(Message):
+    """Child: user code is over, `atexit` has run; this exit code is meant."""
+
+    code: int
+    lingering: int = 0
+    """How many responses are still being sent; the process ends after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Message):
+    """Child: a line for the terminal."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reload(Message):
+    """Parent: leave with code 3 as if a file had changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class End(Message):
+    """Parent: leave politely; within `grace` seconds, or be killed."""
+
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Message):
+    """Parent: are you there?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong(Message):
+    """Child: I am."""
+
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        Booted,
+        Go,
+        Loaded,
+        Failed,
+        Watching,
+        Changed,
+        Left,
+        Told,
+        Reload,
+        End,
+        Ping,
+        Pong,
+    )
+}
+
+
+def decode(line: bytes) -> Message:
+    """Return the message that a line carries. Raises ValueError if it carries none."""
+    fields = json.loads(line)
+    try:
+        kind = _KINDS[fields.pop("is")]
+    except (AttributeError, KeyError) as exc:
+        raise ValueError(f"not a message: {line[:80]!r}") from exc
+    return kind(**{name: _frozen(value) for name, value in fields.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(slots=True)
+class Lines:
+    """Cuts a byte stream into messages."""
+
+    _rest: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take the next bytes and return the messages that they complete."""
+        self._rest += data
+        *whole, rest = self._rest.split(b"\n")
+        self._rest = rest
+        return [decode(bytes(line)) for line in whole]

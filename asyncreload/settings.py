@@ -1,0 +1,58 @@
+"""The one list of options."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from asyncreload.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a supervisor is asked to do. Times are in seconds.
+
+    Raises `SettingsError` when an option has a value that cannot work.
+    """
+
+    target: str
+    """What to serve: `app.py`, `app.py:name`, `pkg.module:name`, `pkg.module:create()`."""
+    host: str = "127.0.0.1"
+    """The address to listen on; `::` listens on every address, IPv4 and IPv6."""
+    port: int = 8000
+    """The port to listen on; 0 picks a free one."""
+    interval: float = 0.1
+    """How often an idle child looks at the files. Freshness does not depend on it."""
+    grace: float = 5.0
+    """How long an old process may still send its last response, or run `atexit` at the end."""
+    threads: int = 64
+    """How many requests are answered at a time."""
+    access_log: bool = True
+    """Whether each request is logged to standard error."""
+    script: tuple[str, ...] = ()
+    """For `run`: the script and its arguments as Python was given them; replaces the target."""
+
+    def __post_init__(self) -> None:
+        _check_text("target", self.target)
+        _check_text("host", self.host)
+        _check_whole("port", self.port, 0, 65535)
+        _check_whole("threads", self.threads, 1, 1024)
+        _check_seconds("interval", self.interval, 0.01, 3600)
+        _check_seconds("grace", self.grace, 0, 3600)
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
+        raise SettingsError(f"{name} must be text, not {value!r}")
+
+
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _check_seconds(name: str, value: Any, low: float, high: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise SettingsError(f"{name} must be from {low:g} to {high:g} seconds, not {value!r}")

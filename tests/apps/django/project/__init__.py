@@ -1,0 +1,1 @@
+"""A small Django project; its target is project.wsgi."""

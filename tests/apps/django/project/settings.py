@@ -1,0 +1,6 @@
+"""No database, no apps, no templates: a page needs none."""
+
+ALLOWED_HOSTS = ["*"]
+DEBUG = True
+ROOT_URLCONF = "project.urls"
+SECRET_KEY = "for tests only"

@@ -1,0 +1,3 @@
+"""The module that the app imports when it is loaded."""
+
+VERSION = "1"

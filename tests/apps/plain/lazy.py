@@ -1,0 +1,3 @@
+"""The module that the first request for /lazy imports."""
+
+VERSION = "1"

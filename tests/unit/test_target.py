@@ -1,0 +1,207 @@
+"""What a target's text means, and what is said about one that means nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncreload.errors import TargetError
+from asyncreload.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def complaint(text: Any, cwd: Path, **options: Any) -> str:
+    with pytest.raises(TargetError) as caught:
+        Target.parse(text, str(cwd), **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "root", "name"),
+    [
+        ("app.py", "app.py", "", "app"),
+        ("./app.py", "app.py", "", "app"),
+        ("sub/../app.py", "app.py", "", "app"),
+        ("plain/run.py", "plain/run.py", "plain", "run"),
+        ("pkg/sub/app.py", "pkg/sub/app.py", "", "pkg.sub.app"),
+        ("pkg/__init__.py", "pkg/__init__.py", "", "pkg"),
+        ("./pkg", "pkg/__init__.py", "", "pkg"),
+        ("pkg/sub/", "pkg/sub/__init__.py", "", "pkg.sub"),
+        ("my-app.py", "my-app.py", "", "my-app"),
+        ("serve", "serve", "", "serve"),
+        ("site.wsgi", "site.wsgi", "", "site"),
+        ("v1.2/app.py", "v1.2/app.py", "v1.2", "app"),
+        ("v1.2/__init__.py", "v1.2/__init__.py", "v1.2", "__init__"),
+    ],
+)
+def test_a_file(tmp_path: Path, text: str, file: str, root: str, name: str) -> None:
+    touch(tmp_path, "app.py", "plain/run.py", "sub/x.py", "pkg/__init__.py", "pkg/sub/__init__.py")
+    touch(tmp_path, "pkg/sub/app.py", "my-app.py", "serve", "site.wsgi")
+    touch(tmp_path, "v1.2/app.py", "v1.2/__init__.py")
+
+    expected = (text, str(tmp_path / file), None, "", False, str(tmp_path / root), name)
+
+    assert Target.parse(text, str(tmp_path)) == Target(*expected)
+
+
+def test_an_absolute_file_needs_no_cwd(tmp_path: Path) -> None:
+    touch(tmp_path, "app.py")
+
+    target = Target.parse(f"{tmp_path}/app.py")
+
+    assert (target.file, target.root) == (str(tmp_path / "app.py"), str(tmp_path))
+
+
+def test_the_cwd_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "app.py")
+    monkeypatch.chdir(tmp_path)
+
+    assert Target.parse("app.py").file == str(tmp_path / "app.py")
+    assert Target.parse("app").root == str(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["app", "pkg", "pkg.sub.app", "nowhere.to.be", "script"])
+def test_a_module(tmp_path: Path, text: str) -> None:
+    touch(tmp_path, "app.py", "pkg/__init__.py", "script", "script.py")
+
+    expected = (text, None, text, "", False, str(tmp_path), text)
+
+    assert Target.parse(text, str(tmp_path)) == Target(*expected)
+
+
+@pytest.mark.parametrize("location", ["app.py", "pkg.module", "odd:name.py"])
+@pytest.mark.parametrize(
+    ("spelled", "attribute", "call"),
+    [
+        ("", "", False),
+        (":app", "app", False),
+        (":site.app", "site.app", False),
+        (":create()", "create", True),
+        (":Site.make()", "Site.make", True),
+    ],
+)
+def test_an_attribute(
+    tmp_path: Path, location: str, spelled: str, attribute: str, *, call: bool
+) -> None:
+    touch(tmp_path, "app.py", "odd:name.py")
+
+    target = Target.parse(location + spelled, str(tmp_path))
+
+    assert (target.location, target.attribute, target.call) == (location, attribute, call)
+
+
+def test_a_target_survives_json(tmp_path: Path) -> None:
+    """The parent sends it to the child as fields: to parse again may find another file."""
+    target = Target.parse("pkg.module:create()", str(tmp_path))
+
+    assert Target(**json.loads(json.dumps(asdict(target)))) == target
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_text(tmp_path: Path, text: str) -> None:
+    assert (
+        complaint(text, tmp_path)
+        == 'The target is empty: name a file or a module, such as "app.py:app".'
+    )
+
+
+def test_an_application_instead_of_its_name(tmp_path: Path) -> None:
+    class App:
+        def __call__(self) -> None: ...
+
+        def __repr__(self) -> str:
+            return "<App>"
+
+    assert complaint(App(), tmp_path) == (
+        'The target must be text such as "app.py:app", not <App>: '
+        "name it as text, or serve the object with asyncreload.run(app)."
+    )
+
+
+def test_something_else_instead_of_text(tmp_path: Path) -> None:
+    assert complaint(8000, tmp_path) == 'The target must be text such as "app.py:app", not 8000.'
+
+
+@pytest.mark.parametrize(
+    "text", ["app.py:", "app.py:b:c", "app.py:b(1)", "app.py:()", "app.py:b.", "app.py:class"]
+)
+def test_a_malformed_attribute(tmp_path: Path, text: str) -> None:
+    touch(tmp_path, "app.py")
+
+    assert complaint(text, tmp_path) == (
+        f'"{text}" is malformed: after the colon goes a name, as in "app.py:app", '
+        'or a call without arguments, as in "app.py:create()".'
+    )
+
+
+def test_nothing_before_the_colon(tmp_path: Path) -> None:
+    assert complaint(":app", tmp_path) == (
+        '":app" has nothing before the colon: name a file or a module, as in "app.py:app".'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("appp.py", "app.py"), ("pkg/modul.py:app", "pkg/module.py"), ("pkg/module", "pkg/module.py")],
+)
+def test_a_missing_file_with_a_likely_one(tmp_path: Path, text: str, meant: str) -> None:
+    touch(tmp_path, "app.py", "pkg/module.py")
+
+    location = text.partition(":")[0]
+
+    assert complaint(text, tmp_path) == f'There is no file "{location}": did you mean "{meant}"?'
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert complaint("app.py", tmp_path) == (
+        f'There is no file "app.py" in {tmp_path}: check the name and where you are.'
+    )
+
+
+def test_a_file_that_need_not_exist(tmp_path: Path) -> None:
+    """A child may be started while the file is deleted, to wait for its return."""
+    target = Target.parse("app.py", str(tmp_path), must_exist=False)
+
+    assert (target.file, target.name) == (str(tmp_path / "app.py"), "app")
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    touch(tmp_path, "src/a.py", "src/wsgi.py", "other/b.py", "empty/.keep")
+
+    for name, file in [("src", "wsgi.py"), ("other", "b.py"), ("empty", "app.py")]:
+        assert complaint(f"{name}/", tmp_path) == (
+            f'"{name}/" is a directory: name a file in it, such as "{name}/{file}".'
+        )
+
+
+def test_no_name_of_a_module(tmp_path: Path) -> None:
+    touch(tmp_path, "my-app.py")
+
+    assert complaint("my-app", tmp_path) == (
+        '"my-app" is neither a file nor a module\'s name: did you mean "my-app.py"?'
+    )
+    assert complaint("pkg..module", tmp_path) == (
+        f'"pkg..module" is neither a file nor a module\'s name in {tmp_path}: '
+        "check the name and where you are."
+    )
+
+
+def test_a_text_that_the_system_refuses(tmp_path: Path) -> None:
+    text = "a" * 5000
+
+    assert complaint(text, tmp_path) == (
+        f'"{text}" cannot be looked up (File name too long): name a file that can be read.'
+    )
