@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from asyncreload.errors import AsyncreloadError
-from asyncreload.parent.supervisor import supervise
+from asyncreload.parent.supervisor import Supervisor
 
 BAD_USAGE = 2
 
@@ -44,19 +44,31 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 async def _until_signal(options: dict[str, Any]) -> int:
     """Supervise until a signal ends it; the exit code is then as the shell would give it."""
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(supervise(**options))
+    supervisor = Supervisor(**options)
+    task = asyncio.create_task(_supervise(supervisor))
     received: list[int] = []
+    asking: set[asyncio.Task[None]] = set()
 
     def end(number: int) -> None:
         received.append(number)
         task.cancel()  # the second time it ends what is left at once
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    async def interrupt() -> None:
+        if not await supervisor.is_debugging():
+            end(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
     try:
         return await task
     except asyncio.CancelledError:
         return 128 + received[0]
+
+
+async def _supervise(supervisor: Supervisor) -> int:
+    async with supervisor:
+        return await supervisor.wait()
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

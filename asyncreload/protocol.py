@@ -105,13 +105,23 @@ class End(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupt(Message):
+    """Parent: Ctrl-C was pressed; is it yours?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Debugging(Message):
+    """Child: a debugger waits at its prompt; Ctrl-C is meant for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping(Message):
-    """Parent: are you there?"""
+    """Parent: answer, to show that you can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pong(Message):
-    """Child: I am."""
+    """Child: the answer to that."""
 
 
 _KINDS = {
@@ -127,6 +137,8 @@ _KINDS = {
         Told,
         Reload,
         End,
+        Interrupt,
+        Debugging,
         Ping,
         Pong,
     )

@@ -19,6 +19,8 @@ from asyncreload.child.script import root_of, run_script
 from asyncreload.child.server import Lobby
 from asyncreload.child.side import Side
 from asyncreload.child.watch import watch_loaders
+from asyncreload.descendants import adopt_orphans
+from asyncreload.pulse import Pulse
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 
@@ -49,7 +51,8 @@ def main(arguments: list[str]) -> None:
 
 def take_over(arguments: list[str]) -> Side:
     """Make what the parent left us ours alone: descriptors and environment."""
-    control, listener, entrance, exit_ = (socket.socket(fileno=int(fd)) for fd in arguments)
+    *sockets, pulse = map(int, arguments)
+    control, listener, entrance, exit_ = (socket.socket(fileno=fd) for fd in sockets)
     main_thread = MainThread()
 
     def close_in_fork() -> None:
@@ -62,7 +65,10 @@ def take_over(arguments: list[str]) -> Side:
     os.register_at_fork(after_in_child=close_in_fork)
     os.environ.pop("ASYNCRELOAD_CHILD", None)
     lock = os.environ.pop("ASYNCRELOAD_LOCKFILE")
-    side = Side(main_thread, Channel(control), listener, Lobby(entrance, exit_), lock)
+    os.set_inheritable(pulse, False)
+    adopt_orphans()
+    lobby = Lobby(entrance, exit_)
+    side = Side(main_thread, Channel(control), listener, lobby, lock, Pulse(pulse))
     side.start()
     return side
 
@@ -71,6 +77,7 @@ def live(side: Side) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
     pid = os.getpid()
     go = side.wait_for_go()
+    join_parents_group()
     try:
         app = load_app(side, go)
     except BaseException as exc:
@@ -86,6 +93,12 @@ def live(side: Side) -> int:
             side.serve(app)
     role.has_loaded()
     return side.wait_for_end()
+
+
+def join_parents_group() -> None:
+    """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
+    with suppress(OSError):
+        os.setpgid(0, os.getpgid(os.getppid()))
 
 
 def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:

@@ -37,6 +37,10 @@ class MainThread:
         finally:
             self._waits = False
 
+    def sleeps_here(self) -> bool:
+        """Tell whether the main thread waits for us, and runs none of the app's code."""
+        return self._waits
+
     def wake(self) -> None:
         """End the present or the next `wait`."""
         os.write(self._in, _WAKE)

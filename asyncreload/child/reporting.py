@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,11 @@ EVENTS = "/.asyncreload/events"
 _REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
 
 
-def reporting_app(report: Report) -> WSGIApplication:
-    """Return an app that answers every request with the report, but strangers with its outline."""
-    state = os.urandom(8).hex()
+def reporting_app(report: Report, state: str) -> WSGIApplication:
+    """Return an app that answers every request with the report, but strangers with its outline.
+
+    state: what the event stream of this child tells, so that the page knows when it is outdated.
+    """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         kind = "text/plain"

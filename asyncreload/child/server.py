@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from asyncreload.child.browser import Streams
 from asyncreload.child.threads import Threads
 
 Client = Any
@@ -33,7 +34,8 @@ class Server:
 
     look: returns the files that may have changed, at the price of a stat each.
     confirm: returns those of them that did.
-    on_stale: called with them; the connections that wait go to the next child.
+    on_stale: called with them; it closes the server, or calls `resume` when they are of no account.
+    streams: takes over the connections that ask for the event stream, at no cost of a thread.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Server:
         look: Callable[[], list[str]],
         confirm: Callable[[list[str]], Coroutine[Any, Any, list[str]]],
         on_stale: Callable[[list[str]], None],
+        streams: Streams | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
@@ -50,6 +53,7 @@ class Server:
         self._look = look
         self._confirm = confirm
         self._on_stale = on_stale
+        self._streams = streams
         self._threads = Threads()
         self._limit = 1
         self._respond: Respond | None = None
@@ -89,6 +93,12 @@ class Server:
             self._lobby.put(waiting)
         for connection in waiting:
             connection.close()
+        if self._streams is not None:
+            self._streams.close()
+
+    def resume(self) -> None:
+        """Look again, for the sake of requests that were held because something had changed."""
+        self._pump()
 
     @property
     def busy(self) -> int:
@@ -191,6 +201,8 @@ class Server:
             return
         for _ in range(min(covered, self._limit - self._answering)):
             connection, client = self._ready.popleft()
+            if self._streams is not None and self._streams.takes(connection, client):
+                continue
             self._answering += 1
             self._idle.clear()
             self._threads.run(partial(self._answer, self._respond, connection, client))

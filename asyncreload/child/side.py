@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiofiles.os
 
-from asyncreload import lockfile, protocol
+from asyncreload import descendants, lockfile, protocol
 from asyncreload.child.answer import Site, answer
+from asyncreload.child.browser import Streams
+from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.watch import Watch, quiet
+from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
     import socket
@@ -32,10 +35,12 @@ if TYPE_CHECKING:
     from asyncreload.child.channel import Channel
     from asyncreload.child.main_thread import MainThread
     from asyncreload.child.report import Report
+    from asyncreload.pulse import Pulse
     from asyncreload.settings import Settings
 
 RELOAD = 3
 ORPHANED = 1
+INTERRUPTED = 130
 
 # All in seconds.
 GUARD = 0.5  # between two looks at the lockfile and at the parent
@@ -64,8 +69,11 @@ class Side:
         listener: socket.socket,
         lobby: Lobby,
         lock: str,
+        pulse: Pulse,
     ) -> None:
         self._main = main
+        self._pulse = pulse
+        self._terminal = Terminal()
         self._channel = channel
         self._listener = listener
         self._lobby = lobby
@@ -80,6 +88,7 @@ class Side:
         self._code: int | None = None
         self._drained = threading.Event()
         self._suspicious = False
+        self._holding = False
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
         self._main_left: asyncio.Event
@@ -124,7 +133,11 @@ class Side:
     def wait_for_end(self) -> int:
         """Wait until it is time to leave; return the exit code."""
         while self._code is None:
-            self._main.wait()
+            try:
+                self._main.wait()
+            except KeyboardInterrupt:
+                if self._code is None and not is_at_prompt():
+                    raise
         return self._code
 
     def is_ending(self) -> bool:
@@ -148,8 +161,14 @@ class Side:
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._main_left = asyncio.Event()
+        self._state = os.urandom(8).hex()
         self._server = Server(
-            self._listener, self._lobby, self.watch.look, self.watch.confirm, self._changed
+            self._listener,
+            self._lobby,
+            self.watch.look,
+            self.watch.confirm,
+            self._changed,
+            Streams(self._state),
         )
         self._channel.listen(self._loop, self._on_message, self._orphaned)
         up.set()
@@ -171,6 +190,10 @@ class Side:
                 self._changed([])
             case protocol.End():
                 self._end(message.code)
+            case protocol.Interrupt() if is_at_prompt():
+                self._channel.send(protocol.Debugging())
+            case protocol.Interrupt():
+                self._end(INTERRUPTED)
             case protocol.Ping():
                 self._channel.send(protocol.Pong())
 
@@ -205,10 +228,13 @@ class Side:
     async def _poll(self) -> None:
         survey = aiofiles.os.wrap(self.watch.survey)
         while self._code is None:
+            self._pulse.beat()
             began = time.process_time()
             try:
                 if suspects := await survey(time.monotonic()):
                     await self._check(suspects)
+                elif self._holding:
+                    self._server.resume()  # the change was taken back
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
             cost = HOP + (time.process_time() - began if not self._server.busy else 0)
@@ -219,9 +245,20 @@ class Side:
             self._changed(changed)
 
     def _changed(self, paths: list[str]) -> None:
-        if self._code is None:
-            self._channel.send(protocol.Changed(tuple(paths), self._loading))
-            self._end(RELOAD)
+        if self._code is not None:
+            return
+        if is_at_prompt():
+            self._hold(paths)
+            return
+        self._channel.send(protocol.Changed(tuple(paths), self._loading))
+        self._end(RELOAD)
+
+    def _hold(self, paths: list[str]) -> None:
+        """Leave somebody who debugs in peace; the requests that need the new code wait as well."""
+        if not self._holding:
+            names = ", ".join(os.path.basename(path) for path in paths[:3])
+            self._tell(f"{names} changed; reloading when you leave the debugger")
+        self._holding = True
 
     def _tell_if_slow(self) -> None:
         if self._loading and self._code is None:
@@ -249,7 +286,7 @@ class Side:
         self._loading = False
         if not self._go.crash:
             self._channel.send(protocol.Failed(report.title, report.trace))
-        self._open(reporting_app(report), REPORT_THREADS)
+        self._open(reporting_app(report, self._state), REPORT_THREADS)
         self._tell_paths()
 
     async def _holds(self) -> bool:
@@ -278,24 +315,43 @@ class Side:
             self._code = code
             self._spawn(self._leave(code))
         elif self._main_left.is_set():
-            os._exit(code)  # it lingered for a last response, and is asked to end
+            self._end_family()  # it lingered for a last response, and is asked to end
+            os._exit(code)
 
     async def _leave(self, code: int) -> None:
+        try:
+            await self._leave_politely(code)
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(code)  # whatever happens: a child that was told to leave does so
+
+    async def _leave_politely(self, code: int) -> None:
         self._server.close(hand_over=code == RELOAD)
         await self._server.quiet(DRAIN)
         self._drained.set()
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
             self._loop.call_later(WAKE, wake)
-        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._settings.grace
+        quick = self._go is None or code in (RELOAD, ORPHANED)
+        patience = ATEXIT if quick else self._settings.grace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._main_left.wait(), patience)
         self._main_left.set()
         lingering = self._server.busy if code == RELOAD else 0
-        self._channel.send(protocol.Left(code, lingering))
         if lingering:
+            self._channel.send(protocol.Left(code, lingering))
             await self._server.quiet(self._settings.grace)
-        os._exit(code)
+        self._end_family()
+        self._channel.send(protocol.Left(code))
+
+    def _end_family(self) -> None:
+        """End what the app started; put the terminal back if a debugger dies at its prompt."""
+        if descendants.has_children():
+            descendants.end(descendants.descendants(os.getpid()))
+        if is_at_prompt():
+            self._terminal.restore()
 
     def _wake(self, frame: Any, instruction: int) -> None:
         if not self._main_left.is_set() and not self._main.has_moved(frame, instruction):

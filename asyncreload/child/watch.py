@@ -28,7 +28,8 @@ from typing import Any
 
 import aiofiles.os
 
-from asyncreload.child.files import Heat, heat, python_files, source_file
+from asyncreload.child.files import Heat, heat, source_file
+from asyncreload.walk import python_files
 
 Signature = tuple[int, int, int, int]
 
@@ -36,6 +37,10 @@ RACY = 20_000_000
 """Nanoseconds: longer than the tick of any file system's clock that is in use (10 ms)."""
 CACHE_RACY = 1_000_000_000
 """Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
+QUIET = 50_000_000
+"""Nanoseconds without a change after which a burst of changes is over."""
+PATIENCE = 2_000_000_000
+"""Nanoseconds after which the end of a burst is not waited for any longer."""
 ABSENT = b"absent"
 """The digest of a file that is not there."""
 LEARNED_AT_A_TIME = 20
@@ -268,17 +273,29 @@ def watch_loaders(watch: Watch) -> None:
     SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign,assignment]
 
 
+def newest(paths: Iterable[str]) -> int:
+    """Return when the last change of any of these files was, in ns; 0 if there is none."""
+    now = time.time_ns()
+    times = (glance(path) for path in paths)
+    # A time in the future says nothing: the clock was set back, or another machine's is ahead.
+    return max((at[1] for at in times if at is not None and at[1] <= now), default=0)
+
+
 async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) -> None:
-    """Wait until nothing under `root`, nor any of `paths`, has changed for 50 ms."""
+    """Wait until nothing under `root`, nor any of `paths`, has changed for `QUIET` ns.
+
+    Not for longer than `PATIENCE`: something may write there all the time.
+    """
     extra = list(paths)
+    deadline = time.time_ns() + PATIENCE
 
-    def snapshot() -> dict[str, Signature | None]:
-        files = [entry.path for entry in python_files(root)]
-        return {path: glance(path) for path in [*files, *extra]}
+    def last() -> int:
+        files = [*extra, *(entry.path for entry in python_files(root))]
+        # A directory changes when a file comes, goes, or is replaced.
+        return newest({*files, *map(os.path.dirname, files)})
 
-    take = aiofiles.os.wrap(snapshot)
-    before: dict[str, Signature | None] | None = None
-    now = await take()
-    while now != before:
-        await sleep(0.05)
-        before, now = now, await take()
+    while time.time_ns() < deadline:
+        left = await aiofiles.os.wrap(last)() + QUIET - time.time_ns()
+        if left <= 0:
+            return
+        await sleep(left / 1e9)

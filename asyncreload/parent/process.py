@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 
 from asyncreload.interpreter import boot_command
-from asyncreload.protocol import Message, decode
+from asyncreload.protocol import Booted, Message, decode
 
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
@@ -31,17 +31,24 @@ class Process:
         self._writer = writer
 
     @classmethod
-    async def start(cls, sockets: Sequence[socket.socket], lock: str, cwd: str) -> Self:
-        """Start an interpreter like this one, to which the sockets are left."""
+    async def start(cls, inheritance: Sequence[int], lock: str, cwd: str) -> Self:
+        """Start an interpreter like this one, to which file descriptors are left.
+
+        It is in a process group of its own, so that Ctrl-C spares it, until its `go`.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
-            descriptors = [sock.fileno() for sock in (theirs, *sockets)]
+            try:
+                reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+            except BaseException:
+                ours.close()
+                raise
+            descriptors = [theirs.fileno(), *inheritance]
             command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
             environment = os.environ | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock}
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command, pass_fds=descriptors, env=environment, cwd=cwd
+                    *command, pass_fds=descriptors, env=environment, cwd=cwd, process_group=0
                 )
             except BaseException:
                 writer.close()
@@ -52,6 +59,16 @@ class Process:
     def pid(self) -> int:
         """The process ID."""
         return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Tell whether the child is known to be dead."""
+        return self._process.returncode is not None or self._reader.at_eof()
+
+    async def has_booted(self) -> bool:
+        """Wait for the first message; tell whether it came."""
+        async for message in self.messages():
+            return isinstance(message, Booted)
+        return False
 
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the child is gone."""

@@ -1,4 +1,4 @@
-"""The one loop: start a child, tell it to go, wait for its end, start the next."""
+"""The one loop: take the child that stands by, tell it to go, wait for its end, take the next."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from asyncreload import events, lockfile, protocol, role
+import aiofiles.os
+
+from asyncreload import descendants, events, lockfile, protocol, role
 from asyncreload.errors import AsyncreloadError, NestedError, PlatformError
 from asyncreload.listening import listen, url_of
 from asyncreload.parent.process import Process, describe
+from asyncreload.parent.standby import Standby
+from asyncreload.parent.watchdog import Watchdog
+from asyncreload.pulse import Pulse
 from asyncreload.settings import Settings
 from asyncreload.target import Target
+from asyncreload.terminal import Terminal
 
 log = logging.getLogger("asyncreload")
 
@@ -29,7 +36,10 @@ INTERRUPTED = 130
 BURST = 0.1  # a change that follows another one so soon belongs to the same burst
 STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
 MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
+LEAVE = 1.0  # what a child gets to leave in a reload, before it is killed
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
+FRENZY = 0.1  # between two starts of a process that somebody keeps killing
+PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
 
 _FROM_OUTSIDE = {
     -signal.SIGKILL,
@@ -38,6 +48,9 @@ _FROM_OUTSIDE = {
     -signal.SIGHUP,
     -signal.SIGQUIT,
 }
+
+_descendants = aiofiles.os.wrap(descendants.descendants)
+_marked = aiofiles.os.wrap(descendants.marked)
 
 
 async def supervise(target: str, **options: Any) -> int:
@@ -55,11 +68,13 @@ class _Life:
     """What is known of the present child."""
 
     go: protocol.Go
-    asked: float
-    phase: str = "while starting"
+    dog: Watchdog
+    terminal: Terminal
+    began: float
+    phase: str = "while loading"
     left: protocol.Left | None = None
     changed: protocol.Changed | None = None
-    watched: tuple[str, ...] = ()
+    silenced: bool = False
 
 
 class Supervisor:
@@ -74,12 +89,13 @@ class Supervisor:
         self.settings = Settings(target=target, **options)
         self._children: set[Process] = set()
         self._current: Process | None = None
+        self._standby = Standby(self._start, self._bury)
+        self._inheritance: Sequence[int] = ()
         self._ready = asyncio.Event()
-        self._reapers: set[asyncio.Task[None]] = set()
+        self._debugging = asyncio.Event()
+        self._lingering: asyncio.Task[None] | None = None
         self._last_change = float("-inf")
         self._last_restart = float("-inf")
-        self._listener: socket.socket
-        self._task: asyncio.Task[int]
 
     # --- the public face ---------------------------------------------------------------------
 
@@ -115,6 +131,7 @@ class Supervisor:
             try:
                 await asyncio.wait([self._task])
             except asyncio.CancelledError as again:
+                # Somebody is in a hurry: without the children there is nothing to wait for.
                 cancelled = again
                 for child in self._children:
                     child.kill()
@@ -155,13 +172,27 @@ class Supervisor:
             self._current.send(protocol.Reload())
         await self.ready()
 
+    async def is_debugging(self) -> bool:
+        """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app."""
+        if self._current is None:
+            return False
+        self._debugging.clear()
+        self._current.send(protocol.Interrupt())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROMPT):
+                await self._debugging.wait()
+        return self._debugging.is_set()
+
     # --- the story ---------------------------------------------------------------------------
 
     async def _run(self) -> int:
         self._tell(events.Starting(self.settings.target, self.url))
         lobby = socket.socketpair()
+        self._pulse = Pulse.create()
+        sockets = (self._listener, *lobby)
+        self._inheritance = [*(sock.fileno() for sock in sockets), self._pulse.descriptor]
         heart = asyncio.create_task(self._beat())
-        story = asyncio.create_task(self._serve([self._listener, *lobby]))
+        story = asyncio.create_task(self._serve())
         code = 0
         try:
             await asyncio.wait({story, heart}, return_when=asyncio.FIRST_COMPLETED)
@@ -170,73 +201,106 @@ class Supervisor:
             else:
                 log.warning("the lockfile %s was deleted: stopping", self._lock)
         finally:
-            await self._finish(story, heart)
-            for sock in (self._listener, *lobby):
-                sock.close()
-            self._tell(events.Stopped(code))
+            try:
+                await self._finish(story, heart)
+            finally:
+                self._pulse.close()
+                for sock in sockets:
+                    sock.close()
+                self._tell(events.Stopped(code))
         return code
 
-    async def _serve(self, sockets: list[socket.socket]) -> int:
-        go = self._go()
-        while True:
-            child = await Process.start(sockets, self._lock, self._cwd)
-            self._children.add(child)
+    async def _serve(self) -> int:
+        following: protocol.Go | int = self._go()
+        while isinstance(following, protocol.Go):
+            child = await self._standby.take()
             self._current = child
-            life = await self._accompany(child, go)
+            life = await self._accompany(child, following)
             self._ready.clear()
-            if life.left and life.left.lingering:
-                self._let_linger(child)
-                code = RELOAD
-            else:
-                code = await child.wait()
-                await self._bury(child)
-            match await self._next(life, code):
-                case int(done):
-                    return done
-                case protocol.Go() as go:
-                    continue
+            following = await self._next(life, await self._end_of(child, life))
+        return following
 
     async def _accompany(self, child: Process, go: protocol.Go) -> _Life:
-        """Follow a child's life until it has left, or died."""
-        life = _Life(go, asyncio.get_running_loop().time())
-        async for message in child.messages():
-            match message:
-                case protocol.Booted():
-                    life.phase = "while loading"
-                    child.send(go)
-                case protocol.Loaded():
-                    life.phase = "while serving"
-                    self._on_ready(child, life, message)
-                case protocol.Failed():
-                    life.phase = "while reporting"
-                    self._tell(events.Failed(message.title, message.trace))
-                case protocol.Watching():
-                    life.watched = message.paths
-                case protocol.Changed():
-                    life.changed = message
-                    self._tell(events.Changed(message.paths))
-                case protocol.Told():
-                    log.warning("%s", message.text)
-                case protocol.Left():
-                    life.left = message
-                    if message.lingering:
-                        break
+        """Let a child go, and follow its life until it has left, or died."""
+        root = self._target.root if self._target else self._cwd
+        dog = Watchdog(child, self._pulse, root, self.settings.interval)
+        life = _Life(go, dog, Terminal(), asyncio.get_running_loop().time())
+        child.send(go)
+        guard = asyncio.create_task(self._guard(child, life))
+        try:
+            async for message in child.messages():
+                self._hear(child, life, message)
+                if life.left and life.left.lingering:
+                    break
+        finally:
+            guard.cancel()
         return life
+
+    def _hear(self, child: Process, life: _Life, message: protocol.Message) -> None:
+        match message:
+            case protocol.Loaded():
+                life.phase = "while serving"
+                self._on_ready(child, life, message)
+            case protocol.Failed():
+                life.phase = "while reporting"
+                self._tell(events.Failed(message.title, message.trace))
+            case protocol.Watching():
+                life.dog.watched = message.paths
+                if life.phase == "while loading":
+                    life.phase = "while reporting"
+                self._standby.prepare()
+            case protocol.Changed():
+                life.changed = message
+                self._tell(events.Changed(message.paths))
+                asyncio.get_running_loop().call_later(LEAVE, self._urge, child, life)
+            case protocol.Left():
+                life.left = message
+            case protocol.Told():
+                log.warning("%s", message.text)
+            case protocol.Pong():
+                life.dog.hears()
+            case protocol.Debugging():
+                self._debugging.set()
+
+    async def _guard(self, child: Process, life: _Life) -> None:
+        """End a child that is silent while files change."""
+        paths = await life.dog.watch()
+        life.changed = protocol.Changed(paths, loading=life.phase == "while loading")
+        life.silenced = True
+        self._tell(events.Changed(paths))
+        family = await _descendants(child.pid)
+        child.kill()
+        descendants.kill(family)
+
+    def _urge(self, child: Process, life: _Life) -> None:
+        """Kill a child that has seen a change, but does not come to its end."""
+        if life.left is None and not child.has_ended():
+            life.silenced = True
+            child.kill()
+
+    async def _end_of(self, child: Process, life: _Life) -> int:
+        """Return the exit code of a child; one that still sends a response goes on alone."""
+        if life.left and life.left.lingering:
+            self._let_linger(child)
+            return RELOAD
+        code = await child.wait()
+        if life.left is None:
+            life.terminal.restore()
+            descendants.kill(await _marked(f"ASYNCRELOAD_LOCKFILE={self._lock}"))
+        await self._bury(child)
+        return code
+
+    # --- what comes next ---------------------------------------------------------------------
 
     async def _next(self, life: _Life, code: int) -> protocol.Go | int:
         """Decide what follows: what the next child is told, or the exit code of us all."""
         meant = life.left is not None and life.left.code == code
-        if meant and code == RELOAD:
+        if life.silenced or (meant and code == RELOAD):
             return self._reload(life)
         if meant and code == 0:
             return 0
         if meant and code == INTERRUPTED:
             await asyncio.sleep(INTERRUPT)
-        if life.phase == "while starting" and code > 0:
-            raise AsyncreloadError(
-                f"the child process ended with exit code {code} before it could load anything; "
-                "what it printed above says why"
-            )
         return await self._after_crash(life, code)
 
     def _go(self, **fields: Any) -> protocol.Go:
@@ -253,22 +317,21 @@ class Supervisor:
 
     async def _after_crash(self, life: _Life, code: int) -> protocol.Go:
         now = asyncio.get_running_loop().time()
-        if life.phase in {"while starting", "while reporting"}:
+        if life.phase == "while reporting":
             # Somebody kills our own code. It goes on, but not in a frenzy.
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(FRENZY)
             return life.go
         outside = code in _FROM_OUTSIDE and life.phase == "while serving"
         again = outside and now - self._last_restart > STURDY
-        how = f"{describe(code)} {life.phase}"
-        self._tell(events.Crashed(code, how, again))
+        self._tell(events.Crashed(code, f"{describe(code)} {life.phase}", again))
         if again:
             self._last_restart = now
             return self._go()
-        return self._go(crash=(describe(code), life.phase), watched=life.watched)
+        return self._go(crash=(describe(code), life.phase), watched=life.dog.watched)
 
     def _on_ready(self, child: Process, life: _Life, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
-        since = self._last_change if life.go.changed else life.asked
+        since = self._last_change if life.go.changed else life.began
         self._ready.set()
         self._tell(events.Ready(child.pid, now - since, life.go.changed, loaded.files))
 
@@ -294,20 +357,23 @@ class Supervisor:
 
     # --- the ends ----------------------------------------------------------------------------
 
+    async def _start(self) -> Process:
+        child = await Process.start(self._inheritance, self._lock, self._cwd)
+        self._children.add(child)
+        return child
+
     def _let_linger(self, child: Process) -> None:
         """Let an old child send its last responses; but only one, and not for ever."""
-        for other in self._reapers:
-            other.cancel()
-        reaper = asyncio.create_task(self._outlive(child))
-        self._reapers.add(reaper)
-        reaper.add_done_callback(self._reapers.discard)
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._lingering = asyncio.create_task(self._outlive(child))
 
     async def _outlive(self, child: Process) -> None:
         try:
             async with asyncio.timeout(self.settings.grace + MARGIN):
                 await child.wait()
         except TimeoutError:
-            pass
+            descendants.kill(await _descendants(child.pid))
         finally:
             await self._bury(child)
 
@@ -318,17 +384,28 @@ class Supervisor:
     async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
-            for task in (*tasks, *self._reapers):
+            ours = [*tasks, *self._standby.cancel()]
+            ours += [self._lingering] if self._lingering else []
+            for task in ours:
                 task.cancel()
-            await asyncio.wait({*tasks, *self._reapers})
+            await asyncio.wait(ours)
             if self._current in self._children:
-                self._current.send(protocol.End())
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self.settings.grace + MARGIN):
-                        await self._current.wait()
+                await self._part_with(self._current)
         finally:
             lockfile.remove(self._lock)
             for child in self._children:
                 child.kill()
             while self._children:
                 await self._bury(next(iter(self._children)))
+
+    async def _part_with(self, child: Process) -> None:
+        terminal = Terminal()
+        child.send(protocol.End())
+        try:
+            async with asyncio.timeout(self.settings.grace + MARGIN):
+                await child.wait()
+        except TimeoutError:
+            family = await _descendants(child.pid)
+            child.kill()
+            descendants.kill(family)
+            terminal.restore()

@@ -4,3 +4,4 @@ ALLOWED_HOSTS = ["*"]
 DEBUG = True
 ROOT_URLCONF = "project.urls"
 SECRET_KEY = "for tests only"
+TIME_ZONE = "UTC"

@@ -1,0 +1,110 @@
+"""Fixtures of the live tests; one of them checks after each test that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.live.driving import COMMAND, Served, lay_out, locks, processes_of, until
+
+
+class Serve(Protocol):
+    """Starts a command on a project that is laid out first."""
+
+    def __call__(
+        self,
+        target: str = "app.py",
+        *options: str,
+        app: str = "",
+        files: dict[str, str] | None = None,
+        command: tuple[str, ...] = COMMAND,
+    ) -> Served: ...
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A directory for the app's files."""
+    path = tmp_path / "project"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def temp(tmp_path: Path) -> Path:
+    """The directory of temporary files, of this process and of those that it starts."""
+    path = tmp_path / "tmp"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(
+    tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail a test after which a process, lockfile, descriptor or thread is left."""
+    monkeypatch.setenv("TMPDIR", str(temp))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    threads = set(threading.enumerate())
+    before = descriptors()
+    yield
+
+    def left() -> list[str]:
+        return [
+            *(f"process {pid}: {command}" for pid, command in processes_of(tmp_path).items()),
+            *(f"lockfile {path}" for path in locks(temp)),
+            *(f"thread {thread}" for thread in set(threading.enumerate()) - threads),
+            *(f"descriptor {name}" for name in descriptors() - before),
+        ]
+
+    try:
+        until(lambda: not left(), "nothing is left", 5, lambda: "\n".join(left()))
+    finally:
+        for pid in processes_of(tmp_path):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def descriptors() -> set[str]:
+    """Return the open descriptors of this process, each with what it refers to."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that lists the directory
+            found.add(f"{entry.name} -> {entry.readlink()}")
+    return found
+
+
+@pytest.fixture
+def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
+    """Start commands that serve; they are stopped at the end, and what they printed is shown."""
+    started: list[Served] = []
+
+    def start(
+        target: str = "app.py",
+        *options: str,
+        app: str = "",
+        files: dict[str, str] | None = None,
+        command: tuple[str, ...] = COMMAND,
+    ) -> Served:
+        lay_out(project, app, files)
+        output = tmp_path / f"output{len(started)}.txt"
+        full = [*command, target, "--port", "0", *options]
+        served = Served(project, temp, full, output)
+        started.append(served)
+        assert served.port
+        return served
+
+    yield start
+    for served in started:
+        try:
+            served.stop()
+        finally:
+            served.kill()
+            print(served.output)

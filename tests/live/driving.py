@@ -1,0 +1,294 @@
+"""Drive the real thing: a command in a process of its own, files that are saved, requests.
+
+Every wait is for a condition and has a deadline; what fails tells all that the command printed.
+Linux only, for what is read in /proc.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+APPS = Path(__file__).resolve().parents[1] / "apps"
+LONG = os.environ.get("ASYNCRELOAD_LONG") == "1"
+DEADLINE = 10.0
+STEP = 0.005
+
+COMMAND = (sys.executable, "-m", "asyncreload")
+# On Linux the kernel keeps early-opened connections to itself for seconds, so that they seldom
+# come to a process of ours; on macOS all of them do. This is the command as macOS has it.
+EAGER = (
+    sys.executable,
+    "-c",
+    "import socket; vars(socket).pop('TCP_DEFER_ACCEPT', None); "
+    "from asyncreload.cli import main; main()",
+)
+
+
+def until(
+    condition: Callable[[], T | None],
+    what: str,
+    within: float = DEADLINE,
+    report: Callable[[], str] = str,
+) -> T:
+    """Wait until the condition is true, and return what it gave; fail at the deadline."""
+    end = time.monotonic() + within
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {within:g} s: {what}\n{report()}")
+        time.sleep(STEP)
+    return result
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> None:
+    """Save in place: the file is emptied, then written."""
+    path.write_text(text)
+
+
+def replace(path: Path, text: str) -> None:
+    """Save as most editors do: another file, which then takes the name."""
+    other = path.with_name(f".{path.name}.tmp")
+    other.write_text(text)
+    other.replace(path)
+
+
+def lay_out(directory: Path, app: str = "", files: Mapping[str, str] | None = None) -> None:
+    """Copy one of the test apps, and write files."""
+    if app:
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(APPS / app, directory, dirs_exist_ok=True, ignore=caches)
+    for name, text in (files or {}).items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole response."""
+
+    status: int
+    body: str
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read what came until the end of the connection. Raises ConnectionError if cut off."""
+        head, blank, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if not blank or (length and int(length[1]) != len(body)):
+            raise ConnectionError(f"cut off after {len(data)} bytes: {data[-200:]!r}")
+        return cls(int(head.split()[1]), body.decode())
+
+
+def request(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+
+
+class Connection:
+    """A connection for one request; opened now, used later."""
+
+    def __init__(self, port: int, patience: float = DEADLINE) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), patience)
+
+    def send(self, path: str = "/", part: slice = slice(None)) -> Self:
+        """Send the request, or a part of it."""
+        self._socket.sendall(request(path)[part])
+        return self
+
+    def receive(self) -> Answer:
+        """Read the whole response, and close."""
+        with self._socket:
+            data = bytearray()
+            while more := self._socket.recv(65536):
+                data += more
+        return Answer.parse(bytes(data))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+# --- processes -------------------------------------------------------------------------------
+
+
+def parents() -> dict[int, int]:
+    """Return each live process with its parent; zombies are not alive."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            if state not in "ZX":
+                found[int(entry.parent.name)] = int(parent)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    return sorted(child for child, parent in parents().items() if parent == pid)
+
+
+def is_alive(pid: int) -> bool:
+    return pid in parents()
+
+
+def processes_of(directory: Path) -> dict[int, str]:
+    """Return the processes that have to do with a directory: by command line or environment."""
+    mark = f"{directory}/".encode()
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (entry / "cmdline").read_bytes()
+            if mark in command or mark in (entry / "environ").read_bytes():
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    found.pop(os.getpid(), None)
+    return found
+
+
+def locks(directory: Path) -> list[Path]:
+    return list(directory.glob("asyncreload.*.lock"))
+
+
+class Served:
+    """A command that serves a project, in a session of its own, and the project's files."""
+
+    def __init__(self, directory: Path, temp: Path, command: Sequence[str], output: Path) -> None:
+        self.directory = directory
+        self.temp = temp
+        self._output = output
+        with output.open("wb") as sink:
+            self.process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=os.environ | {"TMPDIR": str(temp), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    @property
+    def output(self) -> str:
+        """All that was printed so far, by supervisor and app."""
+        return self._output.read_text(errors="replace")
+
+    @property
+    def port(self) -> int:
+        """The port, as soon as it is told."""
+
+        def told() -> re.Match[str] | None:
+            found = re.search(r"serving .* at http://127\.0\.0\.1:(\d+)/", self.output)
+            if found is None and self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}\n{self.output}")
+            return found
+
+        return int(self.until(told, "it tells its address")[1])
+
+    def until(
+        self, condition: Callable[[], T | None], what: str, within: float = DEADLINE
+    ) -> T:
+        """Wait for a condition; what was printed is in the failure."""
+        return until(condition, what, within, lambda: self.output)
+
+    def until_told(self, text: str, times: int = 1) -> None:
+        """Wait until a text was printed."""
+        self.until(lambda: self.output.count(text) >= times, f"{text!r} is printed {times} times")
+
+    # --- requests --------------------------------------------------------------------------
+
+    def connect(self) -> Connection:
+        return Connection(self.port)
+
+    def get(self, path: str = "/") -> Answer:
+        """Ask on a new connection."""
+        try:
+            return self.connect().send(path).receive()
+        except OSError as exc:
+            raise AssertionError(f"GET {path}: {exc!r}\n{self.output}") from exc
+
+    def body(self, path: str = "/") -> str:
+        """Ask, and expect success."""
+        answer = self.get(path)
+        assert answer.status == 200, f"{answer}\n{self.output}"
+        return answer.body
+
+    # --- files -----------------------------------------------------------------------------
+
+    def read(self, name: str) -> str:
+        return (self.directory / name).read_text()
+
+    def write(self, name: str, text: str) -> None:
+        write(self.directory / name, text)
+
+    def replace(self, name: str, text: str) -> None:
+        replace(self.directory / name, text)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a part of a file's text, and save it in place."""
+        text = self.read(name)
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    # --- processes -------------------------------------------------------------------------
+
+    def children(self) -> list[int]:
+        return children(self.pid)
+
+    def pids(self) -> list[int]:
+        """Return the supervisor and its children, as far as they live."""
+        return [pid for pid in (self.pid, *self.children()) if is_alive(pid)]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor alone."""
+        os.kill(self.pid, number)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to all of its process group, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def wait(self, within: float = DEADLINE) -> int:
+        """Wait for the supervisor's end; return its exit code, -N for signal N."""
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end within {within:g} s\n{self.output}") from None
+
+    def stop(self) -> int:
+        """End it as politely as a service manager does."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it and all that belongs to it, whatever state it is in."""
+        with suppress(ProcessLookupError):
+            self.signal_group(signal.SIGKILL)
+        self.process.wait()
