@@ -1,4 +1,4 @@
-"""Every exception that asyncreload raises on purpose. Each message names the value and the remedy."""
+"""Every exception that asyncreload raises on purpose; messages name the value and the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SettingsError(AsyncreloadError, ValueError):
 
 
 class TargetError(AsyncreloadError):
-    """The target names no WSGI application: no such file, module or attribute, or not a callable."""
+    """The target names no WSGI application: nothing has that name, or it is not a callable."""
 
 
 class BindError(AsyncreloadError, OSError):
@@ -24,7 +24,7 @@ class LockfileError(AsyncreloadError, OSError):
 
 
 class PlatformError(AsyncreloadError, RuntimeError):
-    """This platform lacks what asyncreload is built on; Linux and macOS have it."""
+    """The platform lacks what asyncreload is built on; Linux and macOS have it."""
 
 
 class NestedError(AsyncreloadError, RuntimeError):

@@ -59,5 +59,5 @@ def _explain(exc: OSError, host: str, port: int) -> str:
 def url_of(listener: socket.socket) -> str:
     """Return where a browser on this machine finds what listens there."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  compared, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}/"

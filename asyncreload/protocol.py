@@ -106,7 +106,7 @@ class End(Message):
 
 @dataclass(frozen=True, slots=True)
 class Interrupt(Message):
-    """Parent: Ctrl-C was pressed; is it yours?"""
+    """Parent: Ctrl-C was pressed; say if it is yours, else leave."""
 
 
 @dataclass(frozen=True, slots=True)

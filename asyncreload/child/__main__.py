@@ -83,12 +83,12 @@ def live(side: Side) -> int:
     except BaseException as exc:
         if isinstance(exc, KeyboardInterrupt) or side.is_ending() or os.getpid() != pid:
             raise
-        side.show(Report.from_exception(exc))
+        side.show(go, Report.from_exception(exc))
     else:
         if app is None or os.getpid() != pid:
             return 0
         if isinstance(app, Report):
-            side.show(app)
+            side.show(go, app)
         else:
             side.serve(app)
     role.has_loaded()

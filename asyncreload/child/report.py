@@ -153,7 +153,7 @@ def _machinery(file: str) -> bool:
 def _yours(file: str) -> bool:
     if file.startswith("<") or _machinery(file):
         return False
-    path = Path(os.path.abspath(file))  # noqa: PTH100 - Path has nothing that folds ".." away
+    path = Path(os.path.abspath(file))
     return not path.is_relative_to(_STDLIB) and _INSTALLED.isdisjoint(path.parts)
 
 
@@ -258,7 +258,7 @@ def _path(name: object) -> tuple[str, ...]:
         return ()
     if file.startswith("<") or "\0" in file or _machinery(file):
         return ()
-    return (os.path.abspath(file),)  # noqa: PTH100 - as in `_yours`
+    return (os.path.abspath(file),)
 
 
 def _one_line(text: str) -> str:

@@ -83,6 +83,7 @@ class Side:
         self._go: protocol.Go | None = None
         self._settings: Settings
         self._root = ""
+        self._address = ("", 0)
         self._began = 0
         self._loading = False
         self._code: int | None = None
@@ -113,7 +114,7 @@ class Side:
 
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
         """Watch from now on; in a burst of changes, wait for its end."""
-        self._settings, self._root = settings, root
+        self._settings, self._root, self._address = settings, root, go.address
         self._loading = True
         self.watch.add(go.watched)
         if go.settle:
@@ -126,9 +127,9 @@ class Side:
         """Answer requests with the app from now on."""
         self._loop.call_soon_threadsafe(self._serve, app)
 
-    def show(self, report: Report) -> None:
+    def show(self, go: protocol.Go, report: Report) -> None:
         """Answer every request with the report from now on."""
-        self._loop.call_soon_threadsafe(lambda: self._spawn(self._show(report)))
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._show(go, report)))
 
     def wait_for_end(self) -> int:
         """Wait until it is time to leave; return the exit code."""
@@ -276,15 +277,14 @@ class Side:
         self._channel.send(protocol.Loaded(seconds, self.watch.count()))
         self._loop.call_later(SETTLED, self._tell_paths)
 
-    async def _show(self, report: Report) -> None:
-        assert self._go is not None
+    async def _show(self, go: protocol.Go, report: Report) -> None:
         await aiofiles.os.wrap(self.watch.widen)(
-            self._root, report.mending, self._began, self._go.changed
+            self._root, report.mending, self._began, go.changed
         )
-        if self._go.changed and not self._go.crash and not await self._holds():
+        if go.changed and not go.crash and not await self._holds():
             return
         self._loading = False
-        if not self._go.crash:
+        if not go.crash:
             self._channel.send(protocol.Failed(report.title, report.trace))
         self._open(reporting_app(report, self._state), REPORT_THREADS)
         self._tell_paths()
@@ -299,9 +299,7 @@ class Side:
         return self._code is None
 
     def _open(self, app: WSGIApplication, threads: int) -> None:
-        assert self._go is not None
-        host, port = self._go.address
-        site = Site(host, port, threads, self._settings.access_log)
+        site = Site(*self._address, threads, self._settings.access_log)
         self._server.open(partial(answer, app=app, site=site), threads)
 
     def _tell_paths(self) -> None:

@@ -108,7 +108,7 @@ def test_p2_connections_opened_early_wait_through_two_reloads(
     """More of them than go into one message of the lobby."""
     served = serve("app.py", files={"app.py": APP % 0}, command=command)
     assert served.body() == "number=0"
-    early = [served.connect() for _ in range(600)]
+    early = [served.connect() for _ in range(300)]
     try:
         for number in (1, 2):
             served.replace("app.py", APP % number)

@@ -1,0 +1,262 @@
+"""P5: whatever dies, and however: no process, no lockfile and no bound port is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncreload import Supervisor
+from tests.live.driving import (
+    LONG,
+    Connection,
+    is_alive,
+    lay_out,
+    locks,
+    port_is_free,
+    processes_of,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.live.conftest import Serve
+    from tests.live.driving import Served
+
+SOON = 3.0  # promised is one second; the rest is for a machine with other things to do
+
+APP = """\
+import atexit, os
+def leave(pid=os.getpid()):
+    if os.getpid() == pid:
+        with open("left", "a") as log:
+            log.write("x")
+atexit.register(leave)
+with open("loads", "a") as log:
+    log.write("x")
+%s
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+SERVING = APP % ""
+LOADING = APP % "import time; time.sleep(600)"
+SPINNING = APP % "while True: pass"
+BROKEN = APP % "raise RuntimeError('broken on purpose')"
+
+
+def exists(served: Served, name: str) -> bool:
+    return (served.directory / name).exists()
+
+
+def reach(served: Served, state: str) -> None:
+    """Wait until the child is in the state that its app leads to."""
+    if state in {"serving", "reporting"}:
+        served.get()
+    elif state in {"loading", "spinning"}:
+        served.until(lambda: exists(served, "loads"), "the load begins")
+
+
+def assert_nothing_is_left(served: Served) -> float:
+    """Wait until all is gone; return how long that took."""
+    began = time.monotonic()
+
+    def left() -> list[object]:
+        bound = [] if port_is_free(served.port) else ["the port"]
+        return [*processes_of(served.directory.parent).items(), *locks(served.temp), *bound]
+
+    until(lambda: not left(), "nothing is left", SOON, lambda: f"{left()}\n{served.output}")
+    return time.monotonic() - began
+
+
+def delete_lockfile(served: Served) -> None:
+    for lock in locks(served.temp):
+        lock.unlink()
+
+
+WAYS: dict[str, tuple[Callable[[Served], None], int]] = {
+    "SIGTERM": (lambda served: served.signal(signal.SIGTERM), 143),
+    "Ctrl-C": (lambda served: served.signal_group(signal.SIGINT), 130),
+    "SIGINT": (lambda served: served.signal(signal.SIGINT), 130),
+    "SIGHUP": (lambda served: served.signal(signal.SIGHUP), 129),
+    "terminal closed": (lambda served: served.signal_group(signal.SIGHUP), 129),
+    "lockfile deleted": (delete_lockfile, 0),
+    "SIGKILL": (lambda served: served.signal(signal.SIGKILL), -signal.SIGKILL),
+}
+STATES = {
+    "booting": SERVING,
+    "loading": LOADING,
+    "spinning": SPINNING,
+    "serving": SERVING,
+    "reporting": BROKEN,
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("way", WAYS)
+def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
+    served = serve(files={"app.py": STATES[state]})
+    reach(served, state)
+    end, code = WAYS[way]
+    began = time.monotonic()
+    end(served)
+    assert served.wait(SOON) == code, served.output
+    assert_nothing_is_left(served)
+    took = time.monotonic() - began
+    print(f"gone after {took:.3f} s")
+    assert took < SOON
+    if way != "SIGKILL":
+        loads, left = (exists(served, name) for name in ("loads", "left"))
+        assert left == loads, f"atexit did not run\n{served.output}"
+    broken = state == "reporting"
+    assert served.output.count("Traceback") == broken, served.output
+    assert "KeyboardInterrupt" not in served.output
+
+
+def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
+    """The first waits for `atexit` handlers, up to `grace`."""
+    app = APP % "import time; atexit.register(time.sleep, 600); atexit.register(print, 'going')"
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    served.body()
+    served.signal_group(signal.SIGINT)
+    served.until_told("going")
+    assert served.pids()[1:]
+    served.signal_group(signal.SIGINT)
+    assert served.wait(SOON) == 130
+    assert_nothing_is_left(served)
+
+
+def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
+    app = APP % "import time; atexit.register(time.sleep, 600)"
+    served = serve("app.py", "--grace", "0.2", files={"app.py": app})
+    served.body()
+    served.signal(signal.SIGTERM)
+    assert served.wait(SOON) == 143
+    assert_nothing_is_left(served)
+
+
+def test_p5_killed_child_is_replaced(serve: Serve) -> None:
+    served = serve(files={"app.py": SERVING})
+    old = int(served.body())
+    waiting = served.connect()
+    os.kill(old, signal.SIGKILL)
+    served.until(lambda: not is_alive(old), "the child is dead")
+    new = int(served.body())
+    assert new != old
+    assert served.children() == [new]
+    assert waiting.send().receive().body == str(new)
+    assert served.stop() == 143
+    assert_nothing_is_left(served)
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("which", ["parent", "child", "both"])
+def test_p5_suspended_and_resumed_it_serves(serve: Serve, which: str) -> None:
+    """As a closed laptop does; time is moved instead of waited for, by the lockfile's age."""
+    served = serve(files={"app.py": SERVING})
+    child = int(served.body())
+    stopped = {"parent": [served.pid], "child": [child], "both": [served.pid, child]}[which]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+        served.until(lambda pid=pid: state_of(pid) == "T", f"{pid} is stopped")
+    (lock,) = locks(served.temp)
+    waiting = served.connect().send()
+    os.utime(lock, (0, 0))
+    if LONG:
+        time.sleep(8)  # not a wait: the suspension itself
+    for pid in reversed(stopped):  # the child first: it shall see the old lockfile
+        os.kill(pid, signal.SIGCONT)
+        if which != "child" and pid == child:
+            served.body()
+    if which == "parent":
+        served.until_told("was not touched lately; going on")
+    assert waiting.receive().body == str(child)
+    served.until(lambda: lock.stat().st_mtime > 0, "the lockfile is touched again")
+    assert served.body() == str(child)
+    served.write("app.py", SERVING + "# edited\n")
+    assert served.body() != str(child)
+
+
+def test_p5_forked_workers_hold_neither_port_nor_child(serve: Serve) -> None:
+    """The app left a fork, a multiprocessing worker and a subprocess about."""
+    served = serve(app="fork")
+    theirs = {int(pid) for pid in served.body("/pids").split()}
+    assert len(theirs) == 3
+    served.signal(signal.SIGKILL)
+
+    def ours() -> set[int]:
+        return set(processes_of(served.directory.parent)) - theirs
+
+    try:
+        until(lambda: not ours(), "our processes are gone", SOON, lambda: f"{ours()}")
+        until(lambda: port_is_free(served.port), "the port is free", SOON)
+    finally:
+        print("left by the app:", [pid for pid in theirs if is_alive(pid)])
+        for pid in filter(is_alive, theirs):
+            os.kill(pid, signal.SIGKILL)
+
+
+# --- in an asyncio program -------------------------------------------------------------------
+
+
+def port_of(supervisor: Supervisor) -> int:
+    return int(supervisor.url.rstrip("/").rpartition(":")[2])
+
+
+async def hold(target: Path, opened: asyncio.Future[Supervisor]) -> None:
+    async with Supervisor(str(target), port=0) as supervisor:
+        opened.set_result(supervisor)
+        await supervisor.wait()
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.asyncio
+async def test_p5_cancelled_task_leaves_nothing(
+    project: Path, temp: Path, tmp_path: Path, state: str
+) -> None:
+    lay_out(project, files={"app.py": STATES[state].replace('"lo', f'"{project}/lo').replace('"le', f'"{project}/le')})
+    opened: asyncio.Future[Supervisor] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(hold(project / "app.py", opened))
+    port = port_of(await opened)
+    if state in {"serving", "reporting"}:
+        await asyncio.to_thread(lambda: Connection(port).send().receive())
+    elif state in {"loading", "spinning"}:
+        loads = project / "loads"
+        await asyncio.to_thread(until, loads.exists, "the load begins")
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # At once: who awaits the task may rely on it.
+    assert not locks(temp)
+    assert port_is_free(port)
+    assert not processes_of(tmp_path)
+    assert time.monotonic() - began < SOON
+    assert (project / "left").exists() == (project / "loads").exists()
+
+
+@pytest.mark.asyncio
+async def test_p5_cancelled_at_any_step_of_the_loop(
+    project: Path, temp: Path, tmp_path: Path
+) -> None:
+    """Cancel after one step of the event loop, after two, and so on, right from the start."""
+    lay_out(project, files={"app.py": "def app(environ, start_response): ...\n"})
+    for steps in range(60 if LONG else 20):
+        opened: asyncio.Future[Supervisor] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(hold(project / "app.py", opened))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not locks(temp)
+        assert not processes_of(tmp_path)
