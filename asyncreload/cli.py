@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ BAD_USAGE = 2
 _EXAMPLES = """\
 examples:
   asyncreload app.py                  the application in a file
-  asyncreload app.py:api --port 9000  by name
+  asyncreload app.py:api              by name
   asyncreload shop.wsgi               in a module
   asyncreload "shop:create_app()"     made by a factory
 """
@@ -73,11 +74,13 @@ async def _supervise(supervisor: Supervisor) -> int:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     if arguments[:1] == ["--settings"]:  # from `run`, which has replaced itself by this process
-        options: dict[str, Any] = json.loads(arguments[1])
-        script = tuple(options["script"])
-        return options | {"script": script, "target": " ".join(script)}
+        with suppress(IndexError, KeyError, TypeError, ValueError):
+            options: dict[str, Any] = json.loads(arguments[1])
+            script = tuple(options["script"])
+            return options | {"script": script, "target": " ".join(script)}
     parser = argparse.ArgumentParser(
         "asyncreload",
+        usage="%(prog)s [options] target",
         description="Serve a WSGI app and reload it the moment a file is saved.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

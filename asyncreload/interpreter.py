@@ -23,6 +23,10 @@ def split_command(orig_argv: Sequence[str]) -> tuple[list[str], list[str]]:
     rest = list(orig_argv[1:])
     while rest and rest[0].startswith("-") and rest[0] != "-":
         word = rest.pop(0)
+        if word == "--":
+            break
+        if word == "-x":
+            continue  # about the first line of the script, which is not ours
         if word == "--check-hash-based-pycs":
             flags += [word, *rest[:1]]
             del rest[:1]

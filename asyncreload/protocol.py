@@ -147,12 +147,12 @@ _KINDS = {
 
 def decode(line: bytes) -> Message:
     """Return the message that a line carries. Raises ValueError if it carries none."""
-    fields = json.loads(line)
     try:
+        fields = json.loads(line)
         kind = _KINDS[fields.pop("is")]
-    except (AttributeError, KeyError) as exc:
+        return kind(**{name: _frozen(value) for name, value in fields.items()})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as exc:
         raise ValueError(f"not a message: {line[:80]!r}") from exc
-    return kind(**{name: _frozen(value) for name, value in fields.items()})
 
 
 def _frozen(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,24 @@ class Settings:
 
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
-        raise SettingsError(f"{name} must be text, not {value!r}")
+        raise SettingsError(f"{name} must be text, not {_show(value)}")
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        raise SettingsError(
+            f"{name} must be a whole number from {low} to {high}, not {_show(value)}"
+        )
 
 
 def _check_seconds(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
-        raise SettingsError(f"{name} must be from {low:g} to {high:g} seconds, not {value!r}")
+    if not is_number or not low <= value <= high:  # which no infinity is, and no NaN
+        raise SettingsError(f"{name} must be from {low:g} to {high:g} seconds, not {_show(value)}")
+
+
+def _show(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # too many digits for Python to print
+        return "that"

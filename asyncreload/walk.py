@@ -22,7 +22,9 @@ def python_files(root: str) -> Iterator[os.DirEntry[str]]:
         if any(entry.name == "pyvenv.cfg" for entry in entries):
             continue
         for entry in entries:
-            if entry.name.endswith(".py"):
+            if entry.name.startswith("."):
+                continue  # an editor's, for the most part
+            if entry.name.endswith(".py") and not _is_walked(entry):
                 found += 1
                 yield entry
             elif _is_walked(entry):
@@ -32,7 +34,7 @@ def python_files(root: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_walked(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or entry.name in _SKIPPED:
+    if entry.name in _SKIPPED:
         return False
     try:
         return entry.is_dir(follow_symlinks=False)

@@ -69,6 +69,7 @@ def take_over(arguments: list[str]) -> Side:
     adopt_orphans()
     lobby = Lobby(entrance, exit_)
     side = Side(main_thread, Channel(control), listener, lobby, lock, Pulse(pulse))
+    watch_loaders(side.watch)
     side.start()
     return side
 
@@ -118,7 +119,6 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
         raise SystemExit(side.wait_for_end())
 
     role.become_child(serve)
-    watch_loaders(side.watch)
     sys.modules["__main__"] = ModuleType("__main__")
     if target is None:
         run_script(settings.script, side.watch)

@@ -49,6 +49,11 @@ def _heat_of_directory(directory: str) -> Heat:
     return Heat.HOT
 
 
+def absolute(path: str) -> str:
+    """Return the path from the root. Not normalized: `link/..` is not what it seems to be."""
+    return os.path.join(os.getcwd(), path)
+
+
 def heat(path: str) -> Heat:
     """Tell how closely a file is looked at."""
     return _heat_of_directory(os.path.dirname(path))
@@ -66,7 +71,7 @@ def source_file(module: object) -> str | None:
         return None
     if not isinstance(found, str) or not found:
         return None
-    path = os.path.abspath(found)
+    path = absolute(found)
     if path.endswith((".pyc", ".pyo")):
         path = _source_of_cached(path)
     return path

@@ -8,6 +8,7 @@ import sys
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
+from asyncreload.child.files import absolute
 from asyncreload.child.watch import Watch
 
 
@@ -28,7 +29,7 @@ def run_script(script: tuple[str, ...], watch: Watch) -> None:
         runpy.run_module(script[1], run_name="__main__", alter_sys=True)
         return
     sys.argv = list(script)
-    path = os.path.abspath(script[0])
+    path = absolute(script[0])
     if os.path.isdir(path):
         runpy.run_path(path, run_name="__main__")
         return

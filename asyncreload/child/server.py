@@ -58,6 +58,7 @@ class Server:
         self._limit = 1
         self._respond: Respond | None = None
         self._accepting = False
+        self._paused = False
         self._parked: dict[socket.socket, Client] = {}
         self._ready: deque[tuple[socket.socket, Client]] = deque()
         self._checking: asyncio.Task[None] | None = None
@@ -113,7 +114,8 @@ class Server:
     # --- take --------------------------------------------------------------------------------
 
     def _accept_if_room(self) -> None:
-        room = self._respond is not None and self._answering + len(self._ready) < self._limit
+        room = self._answering + len(self._ready) < self._limit
+        room = room and self._respond is not None and not self._paused
         if room and not self._accepting:
             self._accepting = True
             self._loop.add_reader(self._listener, self._on_listener)
@@ -133,12 +135,16 @@ class Server:
                 break
             except OSError as exc:
                 if exc.errno in _OUT_OF_RESOURCES:
-                    self._stop_accepting()
-                    self._loop.call_later(_PAUSE, self._accept_if_room)
+                    self._paused = True
+                    self._loop.call_later(_PAUSE, self._end_pause)
                     break
                 continue  # the client gave up before it was taken
             self._receive(connection, client)
         self._pump()
+
+    def _end_pause(self) -> None:
+        self._paused = False
+        self._accept_if_room()
 
     def _on_lobby(self) -> None:
         for connection in self._lobby.take():

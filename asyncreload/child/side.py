@@ -172,6 +172,7 @@ class Side:
             Streams(self._state),
         )
         self._channel.listen(self._loop, self._on_message, self._orphaned)
+        await self.watch.confirm([])  # the first hop to a thread starts it, and imports for that
         up.set()
         while True:
             await asyncio.sleep(GUARD)
@@ -228,6 +229,8 @@ class Side:
 
     async def _poll(self) -> None:
         survey = aiofiles.os.wrap(self.watch.survey)
+        # Not at once: baselines are taken as files are read, and a load wants the GIL for itself.
+        await asyncio.sleep(self._settings.interval)
         while self._code is None:
             self._pulse.beat()
             began = time.process_time()

@@ -28,7 +28,7 @@ from typing import Any
 
 import aiofiles.os
 
-from asyncreload.child.files import Heat, heat, source_file
+from asyncreload.child.files import Heat, absolute, heat, source_file
 from asyncreload.walk import python_files
 
 Signature = tuple[int, int, int, int]
@@ -117,7 +117,7 @@ class Watch:
     def __init__(self) -> None:
         self._hot: dict[str, Known] = {}
         self._cold: dict[str, Known] = {}
-        self._seen: set[str] = set()
+        self._seen = set(sys.modules)  # what we need ourselves is not the app's
         self._wide: str | None = None
         self._cold_due = 0.0
         self._unlearned: deque[tuple[dict[str, Known], str]] = deque()
@@ -212,7 +212,7 @@ class Watch:
         files = self._cold if path in self._cold else self._hot
         before = files.get(path)
         if before is None:
-            return True
+            return now.digest != ABSENT
         if before.digest is None:  # not learned yet: the signature alone can tell
             differs = before.signature != now.signature
         else:
@@ -259,14 +259,14 @@ def watch_loaders(watch: Watch) -> None:
     plain_source_to_code = SourceFileLoader.source_to_code
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        watch.before_read(os.path.abspath(self.path))
+        watch.before_read(absolute(self.path))
         return plain_get_code(self, fullname)
 
     def source_to_code(
         self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
     ) -> CodeType:
         if isinstance(data, bytes) and isinstance(path, str):
-            watch.was_read(os.path.abspath(path), data)
+            watch.was_read(absolute(path), data)
         return plain_source_to_code(self, data, path, _optimize=_optimize)
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
