@@ -21,34 +21,39 @@ def split_command(orig_argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     flags: list[str] = []
     rest = list(orig_argv[1:])
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    while rest and rest[0].startswith("-") and rest[0] not in {"-", "--"}:
         word = rest.pop(0)
-        if word == "--":
-            break
-        if word == "-x":
-            continue  # about the first line of the script, which is not ours
-        if word == "--check-hash-based-pycs":
-            flags += [word, *rest[:1]]
+        own, end = _cut(word)
+        if own not in {
+            "-",
+            "-x",
+        }:  # the latter is about the first line of a script that is not ours
+            flags.append(own)
+        if end:
+            return flags, [*end, *rest]
+        if _wants_value(own):
+            flags += rest[:1]
             del rest[:1]
-            continue
-        if word.startswith("--"):
-            flags.append(word)
-            continue
-        for place, letter in enumerate(word[1:], start=1):
-            if letter in _END:
-                if place > 1:
-                    flags.append(word[:place])
-                attached = word[place + 1 :]
-                return flags, [f"-{letter}", *([attached] if attached else []), *rest]
-            if letter in _WITH_VALUE:
-                flags.append(word)
-                if place == len(word) - 1:
-                    flags += rest[:1]
-                    del rest[:1]
-                break
-        else:
-            flags.append(word)
-    return flags, rest
+    return flags, rest[1:] if rest[:1] == ["--"] else rest
+
+
+def _cut(word: str) -> tuple[str, list[str]]:
+    """Split `-Bmpkg` into `-B` and `-m pkg`: what ends the options may stand among them."""
+    for place, letter in enumerate(word):
+        if word.startswith("--") or letter in _WITH_VALUE:
+            break
+        if place and letter in _END:
+            attached = word[place + 1 :]
+            return word[:place], [f"-{letter}", *([attached] if attached else [])]
+    return word, []
+
+
+def _wants_value(word: str) -> bool:
+    """Tell whether the value of an option is the next word."""
+    if word.startswith("--"):
+        return word == "--check-hash-based-pycs"
+    first = next((letter for letter in word[1:] if letter in _WITH_VALUE), None)
+    return first is not None and word.index(first) == len(word) - 1
 
 
 def boot_command(module: str, *arguments: str) -> list[str]:

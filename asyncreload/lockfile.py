@@ -61,6 +61,11 @@ def remove(path: str) -> None:
         os.unlink(path)
 
 
+def is_gone(path: str) -> bool:
+    """Tell whether somebody deleted the lockfile."""
+    return not os.path.exists(path)
+
+
 def judge(path: str, interval: float, now: float) -> Verdict:
     """Say what the lockfile tells at `now`, in seconds since the epoch."""
     try:

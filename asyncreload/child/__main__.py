@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import socket
 import sys
 from contextlib import suppress
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import role
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from asyncreload.protocol import Go
 
-INTERRUPTED = 130
+SIGNALLED = 128
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
     try:
         code = live(side)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = SIGNALLED + signal.SIGINT
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     if os.getpid() != pid:
@@ -71,7 +72,30 @@ def take_over(arguments: list[str]) -> Side:
     side = Side(main_thread, Channel(control), listener, lobby, lock, Pulse(pulse))
     watch_loaders(side.watch)
     side.start()
+    leave_on_signals(side)
     return side
+
+
+def leave_on_signals(side: Side) -> None:
+    """Let SIGTERM, and the SIGHUP of a closed terminal, run the app's `atexit` handlers, too.
+
+    Both reach every process of the group. The app may handle them as it likes; what it forks or
+    starts has the defaults.
+    """
+    signals = (signal.SIGTERM, signal.SIGHUP)
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        side.end(SIGNALLED + number)
+
+    def forget() -> None:
+        for number in signals:
+            if signal.getsignal(number) is handle:
+                signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else it was started by nohup
+            signal.signal(number, handle)
+    os.register_at_fork(after_in_child=forget)
 
 
 def live(side: Side) -> int:

@@ -131,6 +131,10 @@ class Side:
         """Answer every request with the report from now on."""
         self._loop.call_soon_threadsafe(lambda: self._spawn(self._show(go, report)))
 
+    def end(self, code: int) -> None:
+        """Begin to leave. May be called from a signal handler."""
+        self._loop.call_soon_threadsafe(self._end, code)
+
     def wait_for_end(self) -> int:
         """Wait until it is time to leave; return the exit code."""
         while self._code is None:
@@ -147,7 +151,7 @@ class Side:
 
     def drain(self, code: int) -> None:
         """Take no more requests; wait until those in flight are answered, but not for long."""
-        self._loop.call_soon_threadsafe(self._end, code)
+        self.end(code)
         while not self._drained.wait(1):
             pass
 
@@ -329,14 +333,15 @@ class Side:
             os._exit(code)  # whatever happens: a child that was told to leave does so
 
     async def _leave_politely(self, code: int) -> None:
+        if self._go is None:
+            return  # no user code has run yet
         self._server.close(hand_over=code == RELOAD)
         await self._server.quiet(DRAIN)
         self._drained.set()
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
             self._loop.call_later(WAKE, wake)
-        quick = self._go is None or code in (RELOAD, ORPHANED)
-        patience = ATEXIT if quick else self._settings.grace
+        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._settings.grace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._main_left.wait(), patience)
         self._main_left.set()

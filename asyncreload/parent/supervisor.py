@@ -30,7 +30,7 @@ from asyncreload.terminal import Terminal
 log = logging.getLogger("asyncreload")
 
 RELOAD = 3
-INTERRUPTED = 130
+SIGNALLED = 128
 
 # All in seconds.
 BURST = 0.1  # a change that follows another one so soon belongs to the same burst
@@ -295,12 +295,16 @@ class Supervisor:
     async def _next(self, life: _Life, code: int) -> protocol.Go | int:
         """Decide what follows: what the next child is told, or the exit code of us all."""
         meant = life.left is not None and life.left.code == code
+        if lockfile.is_gone(self._lock):
+            return 0
         if life.silenced or (meant and code == RELOAD):
             return self._reload(life)
         if meant and code == 0:
             return 0
-        if meant and code == INTERRUPTED:
+        if meant and code > SIGNALLED:
+            # If that was Ctrl-C or the terminal's end, it was for us as well.
             await asyncio.sleep(INTERRUPT)
+            code = SIGNALLED - code
         return await self._after_crash(life, code)
 
     def _go(self, **fields: Any) -> protocol.Go:
