@@ -93,6 +93,10 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--threads", type=int, help="requests answered at a time (64)")
     parser.add_argument("--interval", type=float, help="seconds between idle looks (0.1)")
     parser.add_argument("--grace", type=float, help="seconds for a last response (5)")
+    parser.add_argument("--preload", help="what the next process loads: packages, or interpreter")
+    parser.add_argument(
+        "--no-standby", dest="standby", action="store_false", help="start processes when needed"
+    )
     parser.add_argument(
         "--no-access-log", dest="access_log", action="store_false", help="log no requests"
     )

@@ -2,7 +2,7 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Go) -> Loaded | Failed -> Changed -> Left -> end of file
+    Booted -> (Recipe) -> Warmed -> (Go) -> Loaded | Failed -> Changed -> Left -> end of file
 """
 
 from __future__ import annotations
@@ -74,6 +74,36 @@ class Changed(Message):
     paths: tuple[str, ...]
     loading: bool
     """Whether the load was still going on, or had just failed and was not shown yet."""
+    packages: bool = False
+    """Whether some of them are installed packages': a standby may have loaded them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Message):
+    """Child: what was imported from outside the project. Parent: import that, and stand by."""
+
+    root: str
+    modules: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    """What each module may have looked at while it was imported."""
+    changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """How `os.environ` was changed just before each of these modules was imported."""
+    final: dict[str, Any] = field(default_factory=dict)
+    """The conditions after the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed(Message):
+    """Child: the recipe is done; these modules could not be imported."""
+
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cold(Message):
+    """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +113,11 @@ class Left(Message):
     code: int
     lingering: int = 0
     """How many responses are still being sent; the process ends after the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated(Message):
+    """Child: packages were installed or removed; none that the app has loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,10 @@ _KINDS = {
         Failed,
         Watching,
         Changed,
+        Recipe,
+        Warmed,
+        Cold,
+        Outdated,
         Left,
         Told,
         Reload,

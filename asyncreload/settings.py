@@ -8,6 +8,8 @@ from typing import Any
 
 from asyncreload.errors import SettingsError
 
+PRELOADS = ("packages", "interpreter")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -28,6 +30,10 @@ class Settings:
     """How long an old process may still send its last response, or run `atexit` at the end."""
     threads: int = 64
     """How many requests are answered at a time."""
+    standby: bool = True
+    """Whether the next process is started before it is needed."""
+    preload: str = "packages"
+    """What it has loaded then: the app's `packages`, or just the `interpreter`."""
     access_log: bool = True
     """Whether each request is logged to standard error."""
     script: tuple[str, ...] = ()
@@ -38,6 +44,10 @@ class Settings:
         _check_text("host", self.host)
         _check_whole("port", self.port, 0, 65535)
         _check_whole("threads", self.threads, 1, 1024)
+        if self.preload not in PRELOADS:
+            raise SettingsError(
+                f"preload must be {' or '.join(PRELOADS)}, not {_show(self.preload)}"
+            )
         _check_seconds("interval", self.interval, 0.01, 3600)
         _check_seconds("grace", self.grace, 0, 3600)
 

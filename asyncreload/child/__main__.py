@@ -106,7 +106,8 @@ def live(side: Side) -> int:
     try:
         app = load_app(side, go)
     except BaseException as exc:
-        if isinstance(exc, KeyboardInterrupt) or side.is_ending() or os.getpid() != pid:
+        interrupted = isinstance(exc, KeyboardInterrupt) and side.was_told_to_end()
+        if interrupted or side.is_ending() or os.getpid() != pid:
             raise
         side.show(go, Report.from_exception(exc))
     else:

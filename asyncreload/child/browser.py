@@ -11,7 +11,6 @@ import asyncio
 import socket
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from asyncreload.child.reporting import EVENTS, is_loopback, is_loopback_host
 
@@ -94,6 +93,6 @@ def _is_own_page(head: bytes, client: Any) -> bool:
     }
     host = headers.get("host", "")
     origin = headers.get("origin")
-    same_site = origin is None or urlsplit(origin).netloc == host
+    same_site = origin is None or origin.partition("://")[2] == host
     address = client[0] if isinstance(client, tuple) else ""
     return same_site and is_loopback(address) and is_loopback_host(host)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
 from itertools import groupby
 from string import Template
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from asyncreload.child.report import Frame, Report
 
 UNFOLDED = 4  # of the user's frames, counted from the innermost
+LONG = 160  # characters of a message that is no headline any more
 
 
 def html(report: Report, *, events: str, state: str) -> str:
@@ -39,9 +42,11 @@ def _text(text: str) -> str:
 
 def _heading(kind: str, message: str) -> str:
     """The error's name above its message; a title that is a sentence stays in one piece."""
+    tag = '<h1 class="long">' if len(message) > LONG else "<h1>"
     if not message or " " in kind:
-        return f"<h1>{_text(': '.join(filter(None, (kind, message))))}</h1>"
-    return f'<h1><span class="kind">{_text(kind)}<i>:</i> </span>{_text(message)}</h1>'
+        return f"{tag}{_text(': '.join(filter(None, (kind, message))))}</h1>"
+    name = _text(kind).replace(".", ".<wbr>")
+    return f'{tag}<span class="kind">{name}<i>:</i> </span>{_text(message)}</h1>'
 
 
 def _optional(name: str, text: str) -> str:
@@ -59,9 +64,14 @@ def _location(file: str, line: int | str) -> str:
     """`file:line`, its last part set off from the directories, and a button that copies it."""
     cut = max(file.rfind("/"), file.rfind("\\")) + 1
     return (
-        f'<code class="location">{_text(file[:cut])}<b>{_text(file[cut:])}:{_text(str(line))}</b>'
+        f'<code class="location">{_path(file[:cut])}<b>{_path(file[cut:])}:{_text(str(line))}</b>'
         f'</code><button type="button" hidden data-copy="{_text(f"{file}:{line}")}">copy</button>'
     )
+
+
+def _path(file: str) -> str:
+    """A path that is broken after its separators where it does not fit into one line."""
+    return _text(file).replace("/", "/<wbr>").replace("\\", "\\<wbr>")
 
 
 def _stack(frames: tuple[Frame, ...]) -> str:
@@ -145,9 +155,10 @@ body { margin: 0; background: var(--page); color: var(--ink);
 main { max-width: 62rem; margin: 0 auto; padding: 3.5rem 1.5rem 3rem; }
 code, pre, button { font-family: var(--mono); }
 .verdict { margin: 0; color: var(--soft); }
-.verdict b { color: var(--error); margin-right: .5em; }
+.verdict b { color: var(--error); margin-right: .2em; }
 h1 { margin: .5rem 0 1rem; font-size: 1.65rem; line-height: 1.3; font-weight: 600;
   overflow-wrap: anywhere; }
+h1.long { font-size: 1.15rem; }
 h1 .kind { display: block; color: var(--error); }
 h1 .kind i { position: absolute; opacity: 0; }
 h2 { margin: 2.5rem 0 .75rem; font-size: .875rem; font-weight: 500; color: var(--soft); }
@@ -166,7 +177,8 @@ button:hover { color: var(--ink); border-color: var(--soft); }
 summary { cursor: pointer; }
 summary:focus-visible, button:focus-visible { outline: 2px solid var(--error);
   outline-offset: -2px; }
-.in { font-size: .875rem; color: var(--soft); margin-left: .5em; overflow-wrap: anywhere; }
+.in { display: inline-block; max-width: 100%; margin-left: .5em; font-size: .875rem;
+  color: var(--soft); overflow-wrap: anywhere; }
 .library { margin: 0 0 .75rem; }
 .library > summary, .gap { color: var(--soft); font-size: .875rem; padding: .15rem .9rem; }
 .library[open] > summary { margin-bottom: .6rem; }
@@ -187,25 +199,38 @@ mark i { color: var(--error) !important; font-weight: 600; }
   font-weight: 700; user-select: none; line-height: 1.1; }
 .caret i, .caret u { visibility: hidden; font-weight: 400; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
+@media (max-width: 40rem) {
+  main { padding: 1.75rem 1rem 2rem; }
+  h1 { font-size: 1.4rem; }
+  h1.long { font-size: 1.05rem; }
+}
 """
 
 _SCRIPT = """
 (() => {
   const { events, state } = document.documentElement.dataset;
-  let source, timer;
+  let source, timer, failures = 0;
   const close = () => { clearTimeout(timer); if (source) source.close(); };
   const open = () => {
     close();
     if (document.hidden) return;
     source = new EventSource(events);
     source.addEventListener("state", (event) => {
+      failures = 0;
       if (event.data === state) return;
       close();
-      // Not reload(): that would ask to send a form again. A fragment would keep the page.
-      location.replace(location.href.split("#")[0]);
+      // Not reload(): that would ask to send a form again. To replace an address by itself with
+      // its fragment would only scroll, so that one is left first.
+      const here = location.href;
+      if (here.includes("#")) history.replaceState(null, "", "?reload");
+      location.replace(here);
     });
     source.addEventListener("error", (event) => {
-      if (event.target.readyState === EventSource.CLOSED) timer = setTimeout(open, 500);
+      // While nobody listens the browser would ask twenty times a second.
+      failures += 1;
+      if (failures < 5 && event.target.readyState !== EventSource.CLOSED) return;
+      close();
+      timer = setTimeout(open, 1000);
     });
   };
   document.getElementById("live").hidden = false;
@@ -235,6 +260,24 @@ _SCRIPT = """
 })();
 """
 
+
+def _digest(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        f"style-src {_digest(_STYLE)}",
+        f"script-src {_digest(_SCRIPT)}",
+        "connect-src 'self'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+"""The Content-Security-Policy of the page: were a text not escaped, it would still run nothing."""
+
 _PAGE = Template(f"""\
 <!doctype html>
 <html lang="en" data-state="$state" data-events="$events">
@@ -249,7 +292,7 @@ _PAGE = Template(f"""\
 <body>
 <main>
 <header>
-<p class="verdict"><b>$status</b>$verdict</p>
+<p class="verdict"><b>$status</b> $verdict</p>
 $heading
 $place
 $hint

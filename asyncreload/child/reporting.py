@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from asyncreload.child.page import html
+from asyncreload.child.page import POLICY, html
 from asyncreload.child.report import stranger
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def reporting_app(report: Report, state: str) -> WSGIApplication:
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", POLICY),
         ]
         start_response(_REASONS[report.status], headers)
         return [body]

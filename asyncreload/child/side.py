@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import traceback
@@ -23,6 +24,7 @@ from asyncreload import descendants, lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.watch import Watch, quiet
@@ -48,7 +50,9 @@ DRAIN = 0.1  # what requests in flight get before the old code is told to go
 ATEXIT = 0.5  # what `atexit` handlers get in a reload
 HOLD = 0.3  # without a change before a failed load is shown
 HOLD_STEP = 0.02
+SLOWEST = 5.0  # between two looks, however much they cost
 WAKE = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
+INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 SLOW = 3.0  # until a load is told to be slow
 SETTLED = 0.05  # after a load, until the parent is told what is watched
 
@@ -81,6 +85,10 @@ class Side:
         self._parent = os.getppid()
         self.watch = Watch()
         self._go: protocol.Go | None = None
+        self._recipe: protocol.Recipe | None = None
+        self._recorder = Recorder()
+        self._final: dict[str, Any] = {}
+        self._modules = 0
         self._settings: Settings
         self._root = ""
         self._address = ("", 0)
@@ -110,21 +118,43 @@ class Side:
             self._main.wait()
             if self._code is not None:
                 raise SystemExit(self._code)
+            if self._recipe is not None:
+                self._warm(self._recipe)
+                self._recipe = None
         return self._go
+
+    def _warm(self, recipe: protocol.Recipe) -> None:
+        self.watch.refuses_project = True
+        failed = replay(recipe, self._recorder)
+        self.watch.refuses_project = False
+        self._channel.send(protocol.Warmed(tuple(failed)))
 
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
         """Watch from now on; in a burst of changes, wait for its end."""
         self._settings, self._root, self._address = settings, root, go.address
         self._loading = True
         self.watch.add(go.watched)
+        if is_shadowed(root, self._recorder):
+            self._start_cold("a file of the project has the name of a package")
+        self.watch.before_package = self._recorder.before_import
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
 
+    def _start_cold(self, reason: str) -> NoReturn:
+        self._channel.send(protocol.Cold(reason))
+        self.end(RELOAD)
+        raise SystemExit(self.wait_for_end())
+
     def serve(self, app: WSGIApplication) -> None:
-        """Answer requests with the app from now on."""
+        """Answer requests with the app from now on; unless the replay did not fit."""
+        self._final = conditions(self._root)
+        replayed = self._recorder.recipe
+        if replayed is not None and replayed.final != self._final:
+            names = [name for name, value in self._final.items() if replayed.final[name] != value]
+            self._start_cold(f"{', '.join(names)} differ after the load")
         self._loop.call_soon_threadsafe(self._serve, app)
 
     def show(self, go: protocol.Go, report: Report) -> None:
@@ -148,6 +178,10 @@ class Side:
     def is_ending(self) -> bool:
         """Tell whether the process is on its way out."""
         return self._code is not None
+
+    def was_told_to_end(self) -> bool:
+        """Tell whether the parent wants an end, too, now that there was a KeyboardInterrupt."""
+        return self._drained.wait(INTERRUPT)
 
     def drain(self, code: int) -> None:
         """Take no more requests; wait until those in flight are answered, but not for long."""
@@ -191,6 +225,9 @@ class Side:
         match message:
             case protocol.Go():
                 self._go = message
+                self._main.wake()
+            case protocol.Recipe():
+                self._recipe = message
                 self._main.wake()
             case protocol.Reload():
                 self._changed([])
@@ -237,19 +274,25 @@ class Side:
         await asyncio.sleep(self._settings.interval)
         while self._code is None:
             self._pulse.beat()
-            began = time.process_time()
             try:
                 if suspects := await survey(time.monotonic()):
                     await self._check(suspects)
                 elif self._holding:
                     self._server.resume()  # the change was taken back
+                self._tell_recipe()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
-            cost = HOP + (time.process_time() - began if not self._server.busy else 0)
-            await asyncio.sleep(max(self._settings.interval, min(cost / BUDGET, 5.0)))
+            pause = min((HOP + self.watch.cost) / BUDGET, SLOWEST)
+            await asyncio.sleep(max(self._settings.interval, pause))
 
     async def _check(self, suspects: list[str]) -> None:
-        if changed := await self.watch.confirm(suspects):
+        changed = await self.watch.confirm(suspects)
+        if self._final and all(map(self.watch.is_place, changed)):
+            # A new package is nothing to an app that works, but may mend one that failed to load.
+            if changed:
+                self._channel.send(protocol.Outdated())
+            return
+        if changed:
             self._changed(changed)
 
     def _changed(self, paths: list[str]) -> None:
@@ -258,7 +301,8 @@ class Side:
         if is_at_prompt():
             self._hold(paths)
             return
-        self._channel.send(protocol.Changed(tuple(paths), self._loading))
+        packages = any(map(self.watch.is_package, paths))
+        self._channel.send(protocol.Changed(tuple(paths), self._loading, packages))
         self._end(RELOAD)
 
     def _hold(self, paths: list[str]) -> None:
@@ -312,6 +356,13 @@ class Side:
     def _tell_paths(self) -> None:
         if self._code is None:
             self._channel.send(protocol.Watching(tuple(self.watch.paths())))
+            self._tell_recipe()
+
+    def _tell_recipe(self) -> None:
+        """Tell what a standby should import: after the load, and when requests imported more."""
+        if self._final and len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            self._channel.send(self._recorder.write(self._root, self._final))
 
     # --- leave -------------------------------------------------------------------------------
 

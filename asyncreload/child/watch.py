@@ -120,20 +120,35 @@ class Watch:
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
         self._wide: str | None = None
         self._cold_due = 0.0
+        self.before_package: Callable[[str], None] | None = None
+        self.refuses_project = False
+        self.cost = 0.0
+        """Seconds of CPU that the last survey took."""
+        self._places: dict[str, Signature | None] = {
+            place: glance(place) for place in sys.path if heat(place + os.sep) is Heat.COLD
+        }
         self._unlearned: deque[tuple[dict[str, Known], str]] = deque()
 
     # --- baselines ---------------------------------------------------------------------------
 
-    def before_read(self, path: str) -> None:
-        """Take the baseline of a source that is about to be loaded; drop a racy cache of it."""
-        known = self._take_in(path)
-        if known and known.signature and path in self._hot:
-            remove_racy_cache(path, known.signature)
+    def before_read(self, path: str, name: str = "") -> None:
+        """Take the baseline of a source that is about to be loaded; drop a racy cache of it.
 
-    def _take_in(self, path: str) -> Known | None:
+        Raises ImportError for a project's source in a standby: it would be old before it is used.
+        """
         kind = heat(path)
-        if kind is Heat.IGNORED:
-            return None
+        if kind is Heat.HOT:
+            if self.refuses_project:
+                raise ImportError(f"{path} belongs to the project: a standby does not load it")
+            known = self._take_in(path, kind)
+            if known.signature:
+                remove_racy_cache(path, known.signature)
+        elif kind is Heat.COLD:
+            self._take_in(path, kind)
+            if self.before_package:
+                self.before_package(name)
+
+    def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
         files[path] = known = known_by_status(path)
         self._unlearned.append((files, path))
@@ -160,7 +175,8 @@ class Watch:
             path = source_file(sys.modules.get(name))
             if path is None or path in self._hot or path in self._cold:
                 continue
-            self._take_in(path)
+            if (kind := heat(path)) is not Heat.IGNORED:
+                self._take_in(path, kind)
         self._seen = names
 
     def widen(self, root: str, mending: Iterable[str], since: int, blamed: Container[str]) -> None:
@@ -193,6 +209,12 @@ class Watch:
 
     def survey(self, now: float) -> list[str]:
         """Look, also for new modules; and seldom at the packages too. Return the suspects."""
+        began = time.thread_time()
+        suspects = self._survey(now)
+        self.cost = time.thread_time() - began
+        return suspects
+
+    def _survey(self, now: float) -> list[str]:
         self.rescan()
         suspects = self.look()
         self._learn()
@@ -200,16 +222,29 @@ class Watch:
             began = time.thread_time()
             cold = list(self._cold.items())
             suspects += [path for path, known in cold if glance(path) != known.signature]
+            suspects += self._moved_places()
             self._cold_due = now + max(2.0, (time.thread_time() - began) / 0.001)
         return suspects
 
+    def _moved_places(self) -> list[str]:
+        """Return the directories of packages in which something was installed or removed."""
+        moved = [place for place, known in self._places.items() if glance(place) != known]
+        for place in moved:
+            self._places[place] = glance(place)
+        return moved
+
     async def confirm(self, suspects: list[str]) -> list[str]:
-        """Return those whose bytes differ from what was loaded; take note of the others."""
+        """Return those whose bytes differ from what was loaded; take note of the others.
+
+        Of the directories of packages, all: there are no bytes to tell.
+        """
         states = await _examine_all(suspects)
         return [path for path, now in states.items() if self._differs(path, now)]
 
     def _differs(self, path: str, now: Known) -> bool:
         files = self._cold if path in self._cold else self._hot
+        if path in self._places:
+            return True
         before = files.get(path)
         if before is None:
             return now.digest != ABSENT
@@ -235,6 +270,14 @@ class Watch:
         """Return the project files that are watched."""
         return sorted(self._hot)
 
+    def is_package(self, path: str) -> bool:
+        """Tell whether a file is an installed package's."""
+        return path in self._cold or path in self._places
+
+    def is_place(self, path: str) -> bool:
+        """Tell whether this is a directory of packages."""
+        return path in self._places
+
     def count(self) -> int:
         """Return how many files are watched, packages included."""
         return len(self._hot) + len(self._cold)
@@ -259,7 +302,7 @@ def watch_loaders(watch: Watch) -> None:
     plain_source_to_code = SourceFileLoader.source_to_code
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        watch.before_read(absolute(self.path))
+        watch.before_read(absolute(self.path), fullname)
         return plain_get_code(self, fullname)
 
     def source_to_code(

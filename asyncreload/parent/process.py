@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 
 from asyncreload.interpreter import boot_command
-from asyncreload.protocol import Booted, Message, decode
+from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
 
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
@@ -69,6 +69,14 @@ class Process:
         async for message in self.messages():
             return isinstance(message, Booted)
         return False
+
+    async def warm(self, recipe: Recipe) -> set[str] | None:
+        """Have the recipe replayed; return the modules that failed, or None when the child died."""
+        self.send(recipe)
+        async for message in self.messages():
+            if isinstance(message, Warmed):
+                return set(message.failed)
+        return None
 
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the child is gone."""

@@ -1,14 +1,23 @@
-"""The next child: booted already, and waiting for its `go`."""
+"""The next child: booted already, warm, and waiting for its `go`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
+from asyncreload.protocol import Recipe
+from asyncreload.settings import Settings
 
 _MOST_TRIES = 5
+_MOST_COLD = 2
+"""After so many replays in a row that did not fit, an app is not replayed any more."""
+
+# In seconds.
+WARM = 60.0  # what a replay may take before it is given up
+PATIENCE = 5.0  # how long a reload waits for what is left of a replay
 
 
 class Standby:
@@ -20,17 +29,55 @@ class Standby:
 
     def __init__(
         self,
+        settings: Settings,
         start: Callable[[], Awaitable[Process]],
         bury: Callable[[Process], Awaitable[None]],
     ) -> None:
+        self._ahead = settings.standby
+        self._replays = settings.preload == "packages"
         self._start = start
         self._bury = bury
+        self._recipe: Recipe | None = None
+        self._failed: set[str] = set()
+        self._colds = 0
         self._making: asyncio.Task[Process] | None = None
+        self._discarded: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """Begin to make the next child if that has not begun."""
-        if self._making is None:
+        """Begin to make the next child if that has not begun, and is wanted."""
+        if self._ahead and self._making is None:
             self._making = asyncio.create_task(self._make(), name="asyncreload standby")
+
+    def learn(self, recipe: Recipe) -> None:
+        """Take note of what the present child has imported; a standby that lacks it is replaced."""
+        if not self._replays:
+            return
+        modules = tuple(name for name in recipe.modules if name not in self._failed)
+        recipe = replace(recipe, modules=modules)
+        if recipe != self._recipe:
+            self._recipe = recipe
+            self.renew()
+
+    def renew(self) -> None:
+        """Replace the standby: what it has loaded is not what a child would load now."""
+        if self._making is not None:
+            self._discard()
+            self.prepare()
+
+    def forget(self) -> None:
+        """Have the next child start cold."""
+        self._recipe = None
+        self._discard()
+
+    def was_wrong(self) -> None:
+        """Note that a replay did not fit; the next child starts cold."""
+        self._colds += 1
+        self._replays = self._replays and self._colds < _MOST_COLD
+        self.forget()
+
+    def was_right(self) -> None:
+        """Note that a child has loaded the app."""
+        self._colds = 0 if self._recipe is not None else self._colds
 
     async def take(self) -> Process:
         """Return the next child; it has booted, and waits.
@@ -38,34 +85,72 @@ class Standby:
         Raises `AsyncreloadError` when children end before they have booted.
         """
         while True:
-            self.prepare()
-            assert self._making is not None  # noqa: S101  for the type checker
-            try:
-                child = await self._making
-            finally:
-                self._making = None
+            making = self._making or asyncio.create_task(self._make(), name="asyncreload child")
+            self._making = making
+            await asyncio.wait({making}, timeout=PATIENCE)
+            if not making.done():
+                self.forget()
+                continue
+            self._making = None
+            child = making.result()
             if not child.has_ended():
                 return child
             await self._bury(child)  # somebody killed it while it waited
 
-    def cancel(self) -> list[asyncio.Task[Process]]:
-        """Give up on the next child; return what is to be awaited."""
+    async def end(self) -> None:
+        """Give up on the next child."""
+        self._discard()
+        while self._discarded:
+            await asyncio.wait(self._discarded)
+
+    def _discard(self) -> None:
         if self._making is None:
-            return []
-        self._making.cancel()
-        return [self._making]
+            return
+        task = asyncio.create_task(self._undo(self._making))
+        self._making = None
+        self._discarded.add(task)
+        task.add_done_callback(self._discarded.discard)
+
+    async def _undo(self, making: asyncio.Task[Process]) -> None:
+        making.cancel()
+        await asyncio.wait({making})
+        if not making.cancelled() and not making.exception():
+            await self._bury(making.result())
 
     async def _make(self) -> Process:
         code = 0
         for _ in range(_MOST_TRIES):
             child = await self._start()
-            if await child.has_booted():
-                return child
-            code = await child.wait()
+            try:
+                if await child.has_booted():
+                    if await self._is_warm(child):
+                        return child
+                else:
+                    code = await child.wait()
+            except BaseException:
+                await self._bury(child)
+                raise
             await self._bury(child)
-            if code >= 0:  # it has said why; after a signal from outside it is worth another try
+            if code > 0:  # it has said why; after a signal from outside it is worth another try
                 break
         raise AsyncreloadError(
             f"the child process ended with exit code {code} before it could load anything; "
             "what it printed above says why"
         )
+
+    async def _is_warm(self, child: Process) -> bool:
+        """Have a child replay the recipe; tell whether it is as good as new after that."""
+        if self._recipe is None or not self._recipe.modules:
+            return True
+        try:
+            async with asyncio.timeout(WARM):
+                failed = await child.warm(self._recipe)
+        except TimeoutError:
+            failed = None
+        if failed is None:  # it died of it, or would not end
+            self._recipe, self._replays = None, False
+            return False
+        self._failed |= failed
+        kept = tuple(name for name in self._recipe.modules if name not in self._failed)
+        self._recipe = replace(self._recipe, modules=kept)
+        return not failed

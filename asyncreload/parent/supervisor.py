@@ -75,6 +75,7 @@ class _Life:
     left: protocol.Left | None = None
     changed: protocol.Changed | None = None
     silenced: bool = False
+    cold: bool = False
 
 
 class Supervisor:
@@ -89,7 +90,7 @@ class Supervisor:
         self.settings = Settings(target=target, **options)
         self._children: set[Process] = set()
         self._current: Process | None = None
-        self._standby = Standby(self._start, self._bury)
+        self._standby = Standby(self.settings, self._start, self._bury)
         self._inheritance: Sequence[int] = ()
         self._ready = asyncio.Event()
         self._debugging = asyncio.Event()
@@ -240,21 +241,19 @@ class Supervisor:
         match message:
             case protocol.Loaded():
                 life.phase = "while serving"
+                self._standby.was_right()
                 self._on_ready(child, life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
                 self._tell(events.Failed(message.title, message.trace))
             case protocol.Watching():
-                life.dog.watched = message.paths
-                if life.phase == "while loading":
-                    life.phase = "while reporting"
-                self._standby.prepare()
+                self._on_settled(life, message)
             case protocol.Changed():
-                life.changed = message
-                self._tell(events.Changed(message.paths))
-                asyncio.get_running_loop().call_later(LEAVE, self._urge, child, life)
+                self._on_change(child, life, message)
             case protocol.Left():
                 life.left = message
+            case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
+                self._on_packages(life, message)
             case protocol.Told():
                 log.warning("%s", message.text)
             case protocol.Pong():
@@ -297,6 +296,8 @@ class Supervisor:
         meant = life.left is not None and life.left.code == code
         if lockfile.is_gone(self._lock):
             return 0
+        if life.cold:
+            return life.go
         if life.silenced or (meant and code == RELOAD):
             return self._reload(life)
         if meant and code == 0:
@@ -338,6 +339,30 @@ class Supervisor:
         since = self._last_change if life.go.changed else life.began
         self._ready.set()
         self._tell(events.Ready(child.pid, now - since, life.go.changed, loaded.files))
+
+    def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
+        life.dog.watched = watching.paths
+        if life.phase == "while loading":  # what it serves is the report of a crash
+            life.phase = "while reporting"
+        self._standby.prepare()
+
+    def _on_change(self, child: Process, life: _Life, changed: protocol.Changed) -> None:
+        life.changed = changed
+        if changed.packages:
+            self._standby.forget()
+        self._tell(events.Changed(changed.paths))
+        asyncio.get_running_loop().call_later(LEAVE, self._urge, child, life)
+
+    def _on_packages(self, life: _Life, message: protocol.Message) -> None:
+        match message:
+            case protocol.Recipe():
+                self._standby.learn(message)
+            case protocol.Outdated():
+                self._standby.renew()
+            case protocol.Cold():
+                log.debug("starting cold: %s", message.reason)
+                self._standby.was_wrong()
+                life.cold = True
 
     def _tell(self, event: events.Event) -> None:
         bad = isinstance(event, events.Failed | events.Crashed)
@@ -388,11 +413,11 @@ class Supervisor:
     async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
-            ours = [*tasks, *self._standby.cancel()]
-            ours += [self._lingering] if self._lingering else []
+            ours = {*tasks, *([self._lingering] if self._lingering else [])}
             for task in ours:
                 task.cancel()
             await asyncio.wait(ours)
+            await self._standby.end()
             if self._current in self._children:
                 await self._part_with(self._current)
         finally:
