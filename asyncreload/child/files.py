@@ -51,7 +51,7 @@ def _heat_of_directory(directory: str) -> Heat:
 
 def absolute(path: str) -> str:
     """Return the path from the root. Not normalized: `link/..` is not what it seems to be."""
-    return os.path.join(os.getcwd(), path)
+    return os.path.join(os.getcwd(), path.removeprefix("./"))
 
 
 def heat(path: str) -> Heat:

@@ -71,7 +71,7 @@ def _import_module(target: Target) -> ModuleType:
         # One that the target's module fails to import is the user's to see.
         if not exc.name or not f"{target.name}.".startswith(f"{exc.name}."):
             raise
-        raise TargetError(_no_module(exc.name, target)) from exc
+        raise TargetError(_no_module(exc.name, target)) from None
     if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
         raise TargetError(
             f'"{target.location}" is a directory without __init__.py: '
@@ -152,13 +152,13 @@ def _named(module: ModuleType, target: Target) -> object:
     for part in target.attribute.split("."):
         try:
             found = getattr(found, part)
-        except AttributeError as exc:
+        except AttributeError:
             owner = f'module "{target.name}"' if found is module else _describe(found)
             public = [name for name in dir(found) if not name.startswith("_")]
             suggestion = did_you_mean(part, public, ": define it there, or name another.")
             raise TargetError(
                 f'"{target.text}": {owner} has no attribute "{part}"{suggestion}'
-            ) from exc
+            ) from None
     return found
 
 

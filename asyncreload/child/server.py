@@ -205,7 +205,8 @@ class Server:
     def _dispatch(self, covered: int) -> None:
         if self._respond is None:
             return
-        for _ in range(min(covered, self._limit - self._answering)):
+        while covered and self._answering < self._limit:
+            covered -= 1
             connection, client = self._ready.popleft()
             if self._streams is not None and self._streams.takes(connection, client):
                 continue

@@ -98,6 +98,7 @@ class Side:
         self._drained = threading.Event()
         self._suspicious = False
         self._holding = False
+        self._lingers = False
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
         self._main_left: asyncio.Event
@@ -370,7 +371,7 @@ class Side:
         if self._code is None:
             self._code = code
             self._spawn(self._leave(code))
-        elif self._main_left.is_set():
+        elif self._lingers:
             self._end_family()  # it lingered for a last response, and is asked to end
             os._exit(code)
 
@@ -398,6 +399,7 @@ class Side:
         self._main_left.set()
         lingering = self._server.busy if code == RELOAD else 0
         if lingering:
+            self._lingers = True
             self._channel.send(protocol.Left(code, lingering))
             await self._server.quiet(self._settings.grace)
         self._end_family()

@@ -65,7 +65,7 @@ def glance(path: str) -> Signature | None:
     """Return the signature of a file, or None when there is none to be had."""
     try:
         return signature_of(os.stat(path))
-    except OSError:
+    except (OSError, ValueError):  # the latter for what can be no path: modules name all sorts
         return None
 
 
@@ -85,7 +85,7 @@ def examine(path: str) -> Known:
             signature = signature_of(os.fstat(file.fileno()))
             racy = _is_racy(signature)
             return Known(signature, racy, digest(file.readall()))
-    except OSError:
+    except (OSError, ValueError):
         return Known(glance(path), digest=ABSENT)
 
 
@@ -95,7 +95,7 @@ def digest(data: bytes) -> bytes:
 
 
 def _is_racy(signature: Signature) -> bool:
-    return abs(time.time_ns() - max(signature[0], signature[1])) < RACY
+    return abs(time.time_ns() - signature[1]) < RACY
 
 
 def remove_racy_cache(path: str, status: Signature) -> None:
@@ -168,7 +168,7 @@ class Watch:
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`."""
-        if len(sys.modules) == len(self._seen):
+        if sys.modules.keys() == self._seen:
             return
         names = set(sys.modules)
         for name in names - self._seen:
@@ -186,12 +186,11 @@ class Watch:
         not one of those that are `blamed` for this load: an app that writes such a file whenever
         it is loaded must not be loaded for ever.
         """
-        now = time.time_ns()
         for path in (*mending, *(entry.path for entry in python_files(root))):
             if path in self._hot:
                 continue
             known = known_by_status(path)
-            late = known.signature and since - RACY <= known.signature[1] <= now
+            late = known.signature and since - RACY <= known.signature[1] <= time.time_ns()
             self._hot[path] = Known(None, digest=ABSENT) if late and path not in blamed else known
         self._wide = root
 
@@ -318,10 +317,9 @@ def watch_loaders(watch: Watch) -> None:
 
 def newest(paths: Iterable[str]) -> int:
     """Return when the last change of any of these files was, in ns; 0 if there is none."""
-    now = time.time_ns()
     times = (glance(path) for path in paths)
     # A time in the future says nothing: the clock was set back, or another machine's is ahead.
-    return max((at[1] for at in times if at is not None and at[1] <= now), default=0)
+    return max((at[1] for at in times if at is not None and at[1] <= time.time_ns()), default=0)
 
 
 async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) -> None:

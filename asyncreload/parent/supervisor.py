@@ -285,7 +285,8 @@ class Supervisor:
         code = await child.wait()
         if life.left is None:
             life.terminal.restore()
-            descendants.kill(await _marked(f"ASYNCRELOAD_LOCKFILE={self._lock}"))
+            orphans = await _marked(f"ASYNCRELOAD_LOCKFILE={self._lock}")
+            descendants.kill({*orphans} - {ours.pid for ours in self._children})
         await self._bury(child)
         return code
 
