@@ -10,10 +10,12 @@ import signal
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload.errors import AsyncreloadError
-from asyncreload.parent.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from asyncreload.parent.supervisor import Supervisor
 
 BAD_USAGE = 2
 
@@ -44,6 +46,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 async def _until_signal(options: dict[str, Any]) -> int:
     """Supervise until a signal ends it; the exit code is then as the shell would give it."""
+    # Not before: elsewhere than on Linux and macOS it raises PlatformError, which is to be told.
+    from asyncreload.parent.supervisor import Supervisor  # noqa: PLC0415
+
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(**options)
     task = asyncio.create_task(_supervise(supervisor))

@@ -113,6 +113,8 @@ class Left(Message):
     code: int
     lingering: int = 0
     """How many responses are still being sent; the process ends after the last one."""
+    vanished: bool = False
+    """Whether nothing is open or running any more, and only memory remains to be freed."""
 
 
 @dataclass(frozen=True, slots=True)

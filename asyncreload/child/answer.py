@@ -110,6 +110,12 @@ class _Peer:
             with self:
                 self._connection.sendall(data)
 
+    def end(self) -> None:
+        """Let the client know at once that the answer is complete."""
+        self.flush()
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
     def take_back(self) -> None:
         """Forget what was written and not sent."""
         self._unsent.clear()
@@ -313,8 +319,10 @@ class _Handler(ServerHandler):
         self._flush()  # headers without a body; the app's close() may take its time
 
     def close(self) -> None:
-        # The answer is complete: a close() that fails is told, and nothing more is sent.
+        # The answer is complete: a close() that fails is told, and nothing more is sent. The client
+        # need not wait for that, nor for the line in the log.
         try:
+            self.peer.end()
             super().close()
         except BaseException:  # noqa: BLE001
             self.log_exception(sys.exc_info())

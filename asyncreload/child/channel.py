@@ -47,6 +47,10 @@ class Channel:
 
         loop.add_reader(self._connection, readable)
 
+    def fileno(self) -> int:
+        """Return the descriptor of the connection."""
+        return self._connection.fileno()
+
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the parent is gone."""
         data = memoryview(message.encode())

@@ -27,6 +27,7 @@ from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
+from asyncreload.child.vanish import vanish
 from asyncreload.child.watch import Watch, quiet
 from asyncreload.terminal import Terminal
 
@@ -46,6 +47,7 @@ INTERRUPTED = 130
 
 # All in seconds.
 GUARD = 0.5  # between two looks at the lockfile and at the parent
+STANDBY_GUARD = 1.0  # the same, while there is nothing to be served yet
 DRAIN = 0.1  # what requests in flight get before the old code is told to go
 ATEXIT = 0.5  # what `atexit` handlers get in a reload
 HOLD = 0.3  # without a change before a failed load is shown
@@ -56,10 +58,10 @@ INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and 
 SLOW = 3.0  # until a load is told to be slow
 SETTLED = 0.05  # after a load, until the parent is told what is watched
 
-BUDGET = 0.0025
+BUDGET = 0.0015
 """The share of a core that looking at files may cost."""
 HOP = 0.0001
-"""Seconds of CPU that handing a look to a thread costs."""
+"""Seconds of CPU that the kernel takes to hand a look to a thread and back."""
 REPORT_THREADS = 8
 
 
@@ -90,6 +92,7 @@ class Side:
         self._final: dict[str, Any] = {}
         self._modules = 0
         self._settings: Settings
+        self._interval, self._grace = 1.0, ATEXIT  # until the settings are known
         self._root = ""
         self._address = ("", 0)
         self._began = 0
@@ -133,6 +136,7 @@ class Side:
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
         """Watch from now on; in a burst of changes, wait for its end."""
         self._settings, self._root, self._address = settings, root, go.address
+        self._interval, self._grace = settings.interval, settings.grace
         self._loading = True
         self.watch.add(go.watched)
         if is_shadowed(root, self._recorder):
@@ -214,7 +218,7 @@ class Side:
         await self.watch.confirm([])  # the first hop to a thread starts it, and imports for that
         up.set()
         while True:
-            await asyncio.sleep(GUARD)
+            await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)
             self._guard()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -247,8 +251,7 @@ class Side:
         if os.getppid() != self._parent:
             self._orphaned()
             return
-        interval = self._settings.interval if self._go else 1.0
-        verdict = lockfile.judge(self._lock, interval, time.time())
+        verdict = lockfile.judge(self._lock, self._interval, time.time())
         if verdict is lockfile.Verdict.GONE:
             self._end(ORPHANED)
         elif verdict is lockfile.Verdict.STALE and not self._suspicious:
@@ -272,9 +275,10 @@ class Side:
     async def _poll(self) -> None:
         survey = aiofiles.os.wrap(self.watch.survey)
         # Not at once: baselines are taken as files are read, and a load wants the GIL for itself.
-        await asyncio.sleep(self._settings.interval)
+        await asyncio.sleep(self._interval)
         while self._code is None:
             self._pulse.beat()
+            began = time.thread_time()
             try:
                 if suspects := await survey(time.monotonic()):
                     await self._check(suspects)
@@ -283,8 +287,9 @@ class Side:
                 self._tell_recipe()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
-            pause = min((HOP + self.watch.cost) / BUDGET, SLOWEST)
-            await asyncio.sleep(max(self._settings.interval, pause))
+            cost = HOP + self.watch.cost + time.thread_time() - began
+            pause = min(cost / BUDGET, SLOWEST)
+            await asyncio.sleep(max(self._interval, pause))
 
     async def _check(self, suspects: list[str]) -> None:
         changed = await self.watch.confirm(suspects)
@@ -393,7 +398,7 @@ class Side:
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
             self._loop.call_later(WAKE, wake)
-        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._settings.grace
+        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._grace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._main_left.wait(), patience)
         self._main_left.set()
@@ -401,8 +406,10 @@ class Side:
         if lingering:
             self._lingers = True
             self._channel.send(protocol.Left(code, lingering))
-            await self._server.quiet(self._settings.grace)
+            await self._server.quiet(self._grace)
         self._end_family()
+        if code == RELOAD:
+            vanish(code, self._channel.fileno(), protocol.Left(code, vanished=True).encode())
         self._channel.send(protocol.Left(code))
 
     def _end_family(self) -> None:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from typing import Any, Self
 import aiofiles.os
 
 from asyncreload import descendants, events, lockfile, protocol, role
-from asyncreload.errors import AsyncreloadError, NestedError, PlatformError
+from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.listening import listen, url_of
 from asyncreload.parent.process import Process, describe
 from asyncreload.parent.standby import Standby
@@ -82,8 +81,8 @@ class Supervisor:
     """Serves a target while its context is open: `async with Supervisor("app.py") as server:`.
 
     Raises, on entry: `SettingsError` for an option that cannot work; `TargetError` when the target
-    names no file, or nothing that could be one; `BindError`; `LockfileError`; `PlatformError`;
-    `NestedError` when called by an app while it is being loaded.
+    names no file, or nothing that could be one; `BindError`; `LockfileError`; `NestedError`
+    when called by an app while it is being loaded.
     """
 
     def __init__(self, target: str, **options: Any) -> None:
@@ -95,14 +94,13 @@ class Supervisor:
         self._ready = asyncio.Event()
         self._debugging = asyncio.Event()
         self._lingering: asyncio.Task[None] | None = None
+        self._reapers: set[asyncio.Task[None]] = set()
         self._last_change = float("-inf")
         self._last_restart = float("-inf")
 
     # --- the public face ---------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if sys.platform not in {"linux", "darwin"}:
-            raise PlatformError(f"asyncreload runs on Linux and macOS, not on {sys.platform}")
         if role.is_loading():
             raise NestedError(
                 "supervise() was called by an app while it is being loaded: call it in a program "
@@ -231,7 +229,7 @@ class Supervisor:
         try:
             async for message in child.messages():
                 self._hear(child, life, message)
-                if life.left and life.left.lingering:
+                if life.left and (life.left.lingering or life.left.vanished):
                     break
         finally:
             guard.cancel()
@@ -281,6 +279,9 @@ class Supervisor:
         """Return the exit code of a child; one that still sends a response goes on alone."""
         if life.left and life.left.lingering:
             self._let_linger(child)
+            return RELOAD
+        if life.left and life.left.vanished:
+            self._reap_later(child)
             return RELOAD
         code = await child.wait()
         if life.left is None:
@@ -392,15 +393,20 @@ class Supervisor:
         self._children.add(child)
         return child
 
+    def _reap_later(self, child: Process) -> None:
+        reaper = asyncio.create_task(self._outlive(child, LEAVE))
+        self._reapers.add(reaper)
+        reaper.add_done_callback(self._reapers.discard)
+
     def _let_linger(self, child: Process) -> None:
         """Let an old child send its last responses; but only one, and not for ever."""
         if self._lingering is not None:
             self._lingering.cancel()
-        self._lingering = asyncio.create_task(self._outlive(child))
+        self._lingering = asyncio.create_task(self._outlive(child, self.settings.grace + MARGIN))
 
-    async def _outlive(self, child: Process) -> None:
+    async def _outlive(self, child: Process, patience: float) -> None:
         try:
-            async with asyncio.timeout(self.settings.grace + MARGIN):
+            async with asyncio.timeout(patience):
                 await child.wait()
         except TimeoutError:
             descendants.kill(await _descendants(child.pid))
@@ -414,7 +420,7 @@ class Supervisor:
     async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
-            ours = {*tasks, *([self._lingering] if self._lingering else [])}
+            ours = {*tasks, *self._reapers, *([self._lingering] if self._lingering else [])}
             for task in ours:
                 task.cancel()
             await asyncio.wait(ours)
