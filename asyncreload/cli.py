@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     log.setLevel(logging.INFO)
     try:
         code = asyncio.run(_until_signal(options))
-    except AsyncreloadError as exc:
+    except (AsyncreloadError, OSError) as exc:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE
     sys.exit(code)

@@ -1,7 +1,7 @@
-"""A reloading web app beside other tasks of one asyncio program. Run it: python embed.py [port].
+"""A web app that reloads, beside another task of one asyncio program.
 
-Then change the greeting in hello.py beside this file, save, and reload the page: the clock, a task
-of this program, goes on ticking. Ctrl-C ends both.
+Run it: python examples/embed.py 8000. Then change the greeting in hello.py beside this file, save,
+and reload the page: the clock, a task of this program, goes on ticking. Ctrl-C ends both.
 """
 
 from __future__ import annotations

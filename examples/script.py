@@ -1,4 +1,4 @@
-"""A script that serves itself and reloads. Run it: python script.py [port].
+"""A script that serves itself and reloads. Run it: python examples/script.py 8000.
 
 Then change the greeting, save, and reload the page.
 """

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -92,7 +91,7 @@ class Supervisor:
         self._standby = Standby(self.settings, self._start, self._bury)
         self._inheritance: Sequence[int] = ()
         self._ready = asyncio.Event()
-        self._debugging = asyncio.Event()
+        self._at_prompt: asyncio.Future[bool] | None = None
         self._lingering: asyncio.Task[None] | None = None
         self._reapers: set[asyncio.Task[None]] = set()
         self._last_change = float("-inf")
@@ -175,12 +174,10 @@ class Supervisor:
         """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app."""
         if self._current is None:
             return False
-        self._debugging.clear()
+        self._at_prompt = asyncio.get_running_loop().create_future()
         self._current.send(protocol.Interrupt())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PROMPT):
-                await self._debugging.wait()
-        return self._debugging.is_set()
+        await asyncio.wait({self._at_prompt}, timeout=PROMPT)
+        return self._at_prompt.done() and self._at_prompt.result()
 
     # --- the story ---------------------------------------------------------------------------
 
@@ -250,6 +247,7 @@ class Supervisor:
                 self._on_change(child, life, message)
             case protocol.Left():
                 life.left = message
+                self._answer_prompt(at_prompt=False)
             case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
                 self._on_packages(life, message)
             case protocol.Told():
@@ -257,7 +255,7 @@ class Supervisor:
             case protocol.Pong():
                 life.dog.hears()
             case protocol.Debugging():
-                self._debugging.set()
+                self._answer_prompt(at_prompt=True)
 
     async def _guard(self, child: Process, life: _Life) -> None:
         """End a child that is silent while files change."""
@@ -341,6 +339,10 @@ class Supervisor:
         since = self._last_change if life.go.changed else life.began
         self._ready.set()
         self._tell(events.Ready(child.pid, now - since, life.go.changed, loaded.files))
+
+    def _answer_prompt(self, *, at_prompt: bool) -> None:
+        if self._at_prompt is not None and not self._at_prompt.done():
+            self._at_prompt.set_result(at_prompt)
 
     def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
         life.dog.watched = watching.paths

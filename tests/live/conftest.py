@@ -46,9 +46,7 @@ def temp(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(
-    tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test after which a process, lockfile, descriptor or thread is left."""
     monkeypatch.setenv("TMPDIR", str(temp))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -105,6 +103,8 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
     for served in started:
         try:
             served.stop()
-        finally:
+        except AssertionError:
             served.kill()
+            raise
+        finally:
             print(served.output)

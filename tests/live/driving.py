@@ -33,9 +33,15 @@ COMMAND = (sys.executable, "-m", "asyncreload")
 EAGER = (
     sys.executable,
     "-c",
-    "import socket; vars(socket).pop('TCP_DEFER_ACCEPT', None); "
-    "from asyncreload.cli import main; main()",
+    "import socket\nvars(socket).pop('TCP_DEFER_ACCEPT', None)\n"  # noqa: ISC004  one program
+    "from asyncreload.cli import main\nmain()",
 )
+# The first lines of an app that tells of its loads.
+LOGGED = """\
+import os
+with open("loads", "a") as log:
+    log.write(f"{os.getpid()}\\n")
+"""
 
 
 def until(
@@ -158,6 +164,11 @@ def is_alive(pid: int) -> bool:
     return pid in parents()
 
 
+def state_of(pid: int) -> str:
+    """Return the letter that /proc has for a process's state: T for stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def processes_of(directory: Path) -> dict[int, str]:
     """Return the processes that have to do with a directory: by command line or environment."""
     mark = f"{directory}/".encode()
@@ -211,9 +222,7 @@ class Served:
 
         return int(self.until(told, "it tells its address")[1])
 
-    def until(
-        self, condition: Callable[[], T | None], what: str, within: float = DEADLINE
-    ) -> T:
+    def until(self, condition: Callable[[], T | None], what: str, within: float = DEADLINE) -> T:
         """Wait for a condition; what was printed is in the failure."""
         return until(condition, what, within, lambda: self.output)
 
@@ -257,6 +266,16 @@ class Served:
         self.write(name, text.replace(old, new))
 
     # --- processes -------------------------------------------------------------------------
+
+    def loads(self) -> list[int]:
+        """Return the process of each load so far, of an app that begins with `LOGGED`."""
+        log = self.directory / "loads"
+        return list(map(int, log.read_text().split())) if log.exists() else []
+
+    def until_loads(self, number: int) -> int:
+        """Wait until there were so many loads; return the process of the last."""
+        self.until(lambda: len(self.loads()) >= number, f"{number} loads")
+        return self.loads()[-1]
 
     def children(self) -> list[int]:
         return children(self.pid)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = "</pre></script><script>alert(1)</script>\" onload='x' & $place \ud800 \x00"
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 
 
 class Page(HTMLParser):
