@@ -52,9 +52,9 @@ def has_children() -> bool:
 
 
 def marked(entry: str) -> list[int]:
-    """Return the processes that were forked, not started anew, below one started with `entry`.
+    """Return the processes that were started with `entry` in their environment, and their forks.
 
-    entry: `NAME=value` of its environment. Linux only; elsewhere nothing is found.
+    entry: `NAME=value`. Linux only; elsewhere nothing is found.
     """
     found = []
     for name in _numbers():

@@ -107,8 +107,10 @@ def live(side: Side) -> int:
         app = load_app(side, go)
     except BaseException as exc:
         interrupted = isinstance(exc, KeyboardInterrupt) and side.was_told_to_end()
-        if interrupted or side.is_ending() or os.getpid() != pid:
+        if interrupted or os.getpid() != pid:
             raise
+        if side.is_ending():  # whatever the app made of the interrupt
+            return side.wait_for_end()
         side.show(go, Report.from_exception(exc))
     else:
         if app is None or os.getpid() != pid:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncreload.child.files import Heat, heat, source_file
+from asyncreload.child.watch import digest
 from asyncreload.protocol import Recipe
 
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")
@@ -40,7 +41,9 @@ def setting() -> str:
         for action, message, category, module, line in warnings.filters
     ]
     handlers = [type(handler).__name__ for handler in root.handlers]
-    return repr((filters, root.level, root.manager.disable, handlers, os.getcwd()))
+    return digest(
+        repr((filters, root.level, root.manager.disable, handlers, os.getcwd())).encode()
+    ).hex()
 
 
 def _pattern(pattern: Any) -> str:

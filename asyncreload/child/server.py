@@ -222,7 +222,8 @@ class Server:
             connection.shutdown(socket.SHUT_WR)
         if not unread:
             connection.close()
-        self._loop.call_soon_threadsafe(self._answered, connection if unread else None)
+        with suppress(RuntimeError):  # the loop has ended, and with it all interest
+            self._loop.call_soon_threadsafe(self._answered, connection if unread else None)
 
     def _answered(self, unread: socket.socket | None) -> None:
         self._answering -= 1

@@ -284,7 +284,7 @@ class Side:
                     await self._check(suspects)
                 elif self._holding:
                     self._server.resume()  # the change was taken back
-                self._tell_recipe()
+                await self._tell_recipe()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
             cost = HOP + self.watch.cost + time.thread_time() - began
@@ -332,19 +332,25 @@ class Side:
         self._open(app, self._settings.threads)
         seconds = (time.time_ns() - self._began) / 1e9
         self._channel.send(protocol.Loaded(seconds, self.watch.count()))
-        self._loop.call_later(SETTLED, self._tell_paths)
+        self._spawn(self._settle())
 
     async def _show(self, go: protocol.Go, report: Report) -> None:
         await aiofiles.os.wrap(self.watch.widen)(
             self._root, report.mending, self._began, go.changed
         )
-        if go.changed and not go.crash and not await self._holds():
+        held = go.changed and not go.crash
+        if self._code is not None or (held and not await self._holds()):
             return
         self._loading = False
         if not go.crash:
             self._channel.send(protocol.Failed(report.title, report.trace))
         self._open(reporting_app(report, self._state), REPORT_THREADS)
         self._tell_paths()
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(SETTLED)
+        self._tell_paths()
+        await self._tell_recipe()
 
     async def _holds(self) -> bool:
         """Wait, as a half-written save is mended soon; tell whether the failure is to be shown."""
@@ -362,13 +368,13 @@ class Side:
     def _tell_paths(self) -> None:
         if self._code is None:
             self._channel.send(protocol.Watching(tuple(self.watch.paths())))
-            self._tell_recipe()
 
-    def _tell_recipe(self) -> None:
+    async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""
         if self._final and len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
-            self._channel.send(self._recorder.write(self._root, self._final))
+            write = aiofiles.os.wrap(self._recorder.write)
+            self._channel.send(await write(self._root, self._final))
 
     # --- leave -------------------------------------------------------------------------------
 

@@ -260,7 +260,11 @@ class Watch:
         for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
             files, path = self._unlearned.popleft()
             known = files[path]
-            if known.digest is None and (now := examine(path)).signature == known.signature:
+            if known.digest is not None or known.racy:
+                continue
+            now = examine(path)
+            # Whoever loads the file meanwhile knows better what was loaded.
+            if now.signature == known.signature and files.get(path) is known:
                 files[path] = replace(known, digest=now.digest)
 
     # --- what there is -----------------------------------------------------------------------

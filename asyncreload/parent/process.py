@@ -13,6 +13,8 @@ from typing import Self
 from asyncreload.interpreter import boot_command
 from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
 
+FAMILY = "ASYNCRELOAD_FAMILY"
+"""What marks all that an app starts, so that it is found when the app itself has crashed."""
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
@@ -45,7 +47,11 @@ class Process:
                 raise
             descriptors = [theirs.fileno(), *inheritance]
             command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
-            environment = os.environ | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock}
+            environment = os.environ | {
+                "ASYNCRELOAD_CHILD": "true",
+                "ASYNCRELOAD_LOCKFILE": lock,
+                FAMILY: lock,
+            }
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command, pass_fds=descriptors, env=environment, cwd=cwd, process_group=0

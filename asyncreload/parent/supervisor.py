@@ -17,7 +17,7 @@ import aiofiles.os
 from asyncreload import descendants, events, lockfile, protocol, role
 from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.listening import listen, url_of
-from asyncreload.parent.process import Process, describe
+from asyncreload.parent.process import FAMILY, Process, describe
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.watchdog import Watchdog
 from asyncreload.pulse import Pulse
@@ -284,8 +284,7 @@ class Supervisor:
         code = await child.wait()
         if life.left is None:
             life.terminal.restore()
-            orphans = await _marked(f"ASYNCRELOAD_LOCKFILE={self._lock}")
-            descendants.kill({*orphans} - {ours.pid for ours in self._children})
+            await self._kill_orphans()
         await self._bury(child)
         return code
 
@@ -298,7 +297,7 @@ class Supervisor:
             return 0
         if life.cold:
             return life.go
-        if life.silenced or (meant and code == RELOAD):
+        if life.silenced or life.changed or (meant and code == RELOAD):
             return self._reload(life)
         if meant and code == 0:
             return 0
@@ -435,6 +434,11 @@ class Supervisor:
                 child.kill()
             while self._children:
                 await self._bury(next(iter(self._children)))
+
+    async def _kill_orphans(self) -> None:
+        """End what an app has started that crashed, and could not end it itself."""
+        orphans = await _marked(f"{FAMILY}={self._lock}")
+        descendants.kill({*orphans} - {child.pid for child in self._children})
 
     async def _part_with(self, child: Process) -> None:
         terminal = Terminal()
