@@ -14,22 +14,20 @@ import threading
 import time
 import traceback
 from collections.abc import Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiofiles.os
 
-from asyncreload import descendants, lockfile, protocol
+from asyncreload import lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
-from asyncreload.child.vanish import vanish
 from asyncreload.child.watch import Watch, quiet
-from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
     import socket
@@ -41,19 +39,12 @@ if TYPE_CHECKING:
     from asyncreload.pulse import Pulse
     from asyncreload.settings import Settings
 
-RELOAD = 3
-ORPHANED = 1
-INTERRUPTED = 130
-
 # All in seconds.
 GUARD = 0.5  # between two looks at the lockfile and at the parent
 STANDBY_GUARD = 1.0  # the same, while there is nothing to be served yet
-DRAIN = 0.1  # what requests in flight get before the old code is told to go
-ATEXIT = 0.5  # what `atexit` handlers get in a reload
 HOLD = 0.3  # without a change before a failed load is shown
 HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost
-WAKE = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 SLOW = 3.0  # until a load is told to be slow
 SETTLED = 0.05  # after a load, until the parent is told what is watched
@@ -79,7 +70,6 @@ class Side:
     ) -> None:
         self._main = main
         self._pulse = pulse
-        self._terminal = Terminal()
         self._channel = channel
         self._listener = listener
         self._lobby = lobby
@@ -97,14 +87,11 @@ class Side:
         self._address = ("", 0)
         self._began = 0
         self._loading = False
-        self._code: int | None = None
-        self._drained = threading.Event()
         self._suspicious = False
         self._holding = False
-        self._lingers = False
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
-        self._main_left: asyncio.Event
+        self._leaving: Leaving
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
@@ -120,8 +107,8 @@ class Side:
         self._channel.send(protocol.Booted())
         while self._go is None:
             self._main.wait()
-            if self._code is not None:
-                raise SystemExit(self._code)
+            if self._leaving.code is not None:
+                raise SystemExit(self._leaving.code)
             if self._recipe is not None:
                 self._warm(self._recipe)
                 self._recipe = None
@@ -172,31 +159,31 @@ class Side:
 
     def wait_for_end(self) -> int:
         """Wait until it is time to leave; return the exit code."""
-        while self._code is None:
+        while self._leaving.code is None:
             try:
                 self._main.wait()
             except KeyboardInterrupt:
-                if self._code is None and not is_at_prompt():
+                if self._leaving.code is None and not is_at_prompt():
                     raise
-        return self._code
+        return self._leaving.code
 
     def is_ending(self) -> bool:
         """Tell whether the process is on its way out."""
-        return self._code is not None
+        return self._leaving.code is not None
 
     def was_told_to_end(self) -> bool:
         """Tell whether the parent wants an end, too, now that there was a KeyboardInterrupt."""
-        return self._drained.wait(INTERRUPT)
+        return self._leaving.drained.wait(INTERRUPT)
 
     def drain(self, code: int) -> None:
         """Take no more requests; wait until those in flight are answered, but not for long."""
         self.end(code)
-        while not self._drained.wait(1):
+        while not self._leaving.drained.wait(1):
             pass
 
     def exit(self) -> NoReturn:
         """Have the process ended: no code of the user's runs in the main thread any more."""
-        self._loop.call_soon_threadsafe(self._main_left.set)
+        self._loop.call_soon_threadsafe(self._leaving.main_has_left)
         while True:
             time.sleep(60)
 
@@ -204,7 +191,6 @@ class Side:
 
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._main_left = asyncio.Event()
         self._state = os.urandom(8).hex()
         self._server = Server(
             self._listener,
@@ -214,6 +200,7 @@ class Side:
             self._changed,
             Streams(self._state),
         )
+        self._leaving = Leaving(self._main, self._channel, self._server)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
         await self.watch.confirm([])  # the first hop to a thread starts it, and imports for that
         up.set()
@@ -244,6 +231,9 @@ class Side:
                 self._end(INTERRUPTED)
             case protocol.Ping():
                 self._channel.send(protocol.Pong())
+
+    def _end(self, code: int) -> None:
+        self._leaving.begin(code, self._grace, at_work=self._go is not None)
 
     # --- is the parent alive -----------------------------------------------------------------
 
@@ -276,7 +266,7 @@ class Side:
         survey = aiofiles.os.wrap(self.watch.survey)
         # Not at once: baselines are taken as files are read, and a load wants the GIL for itself.
         await asyncio.sleep(self._interval)
-        while self._code is None:
+        while self._leaving.code is None:
             self._pulse.beat()
             began = time.thread_time()
             try:
@@ -302,7 +292,7 @@ class Side:
             self._changed(changed)
 
     def _changed(self, paths: list[str]) -> None:
-        if self._code is not None:
+        if self._leaving.code is not None:
             return
         if is_at_prompt():
             self._hold(paths)
@@ -319,14 +309,14 @@ class Side:
         self._holding = True
 
     def _tell_if_slow(self) -> None:
-        if self._loading and self._code is None:
+        if self._loading and self._leaving.code is None:
             place = self._main.place()
             self._tell(f"still loading after {SLOW:g} s" + (f", at {place}" if place else ""))
 
     # --- serve -------------------------------------------------------------------------------
 
     def _serve(self, app: WSGIApplication) -> None:
-        if self._code is not None:
+        if self._leaving.code is not None:
             return
         self._loading = False
         self._open(app, self._settings.threads)
@@ -339,7 +329,7 @@ class Side:
             self._root, report.mending, self._began, go.changed
         )
         held = go.changed and not go.crash
-        if self._code is not None or (held and not await self._holds()):
+        if self._leaving.code is not None or (held and not await self._holds()):
             return
         self._loading = False
         if not go.crash:
@@ -355,18 +345,18 @@ class Side:
     async def _holds(self) -> bool:
         """Wait, as a half-written save is mended soon; tell whether the failure is to be shown."""
         until = time.monotonic() + HOLD
-        while time.monotonic() < until and self._code is None:
+        while time.monotonic() < until and self._leaving.code is None:
             await asyncio.sleep(HOLD_STEP)
             if suspects := self.watch.look():
                 await self._check(suspects)
-        return self._code is None
+        return self._leaving.code is None
 
     def _open(self, app: WSGIApplication, threads: int) -> None:
         site = Site(*self._address, threads, self._settings.access_log)
         self._server.open(partial(answer, app=app, site=site), threads)
 
     def _tell_paths(self) -> None:
-        if self._code is None:
+        if self._leaving.code is None:
             self._channel.send(protocol.Watching(tuple(self.watch.paths())))
 
     async def _tell_recipe(self) -> None:
@@ -375,56 +365,3 @@ class Side:
             self._modules = len(sys.modules)
             write = aiofiles.os.wrap(self._recorder.write)
             self._channel.send(await write(self._root, self._final))
-
-    # --- leave -------------------------------------------------------------------------------
-
-    def _end(self, code: int) -> None:
-        if self._code is None:
-            self._code = code
-            self._spawn(self._leave(code))
-        elif self._lingers:
-            self._end_family()  # it lingered for a last response, and is asked to end
-            os._exit(code)
-
-    async def _leave(self, code: int) -> None:
-        try:
-            await self._leave_politely(code)
-        except BaseException:
-            traceback.print_exc()
-            raise
-        finally:
-            os._exit(code)  # whatever happens: a child that was told to leave does so
-
-    async def _leave_politely(self, code: int) -> None:
-        if self._go is None:
-            return  # no user code has run yet
-        self._server.close(hand_over=code == RELOAD)
-        await self._server.quiet(DRAIN)
-        self._drained.set()
-        if (frame := self._main.interrupt()) is not None:
-            wake = partial(self._wake, frame, frame.f_lasti)
-            self._loop.call_later(WAKE, wake)
-        patience = ATEXIT if code in (RELOAD, ORPHANED) else self._grace
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._main_left.wait(), patience)
-        self._main_left.set()
-        lingering = self._server.busy if code == RELOAD else 0
-        if lingering:
-            self._lingers = True
-            self._channel.send(protocol.Left(code, lingering))
-            await self._server.quiet(self._grace)
-        self._end_family()
-        if code == RELOAD:
-            vanish(code, self._channel.fileno(), protocol.Left(code, vanished=True).encode())
-        self._channel.send(protocol.Left(code))
-
-    def _end_family(self) -> None:
-        """End what the app started; put the terminal back if a debugger dies at its prompt."""
-        if descendants.has_children():
-            descendants.end(descendants.descendants(os.getpid()))
-        if is_at_prompt():
-            self._terminal.restore()
-
-    def _wake(self, frame: Any, instruction: int) -> None:
-        if not self._main_left.is_set() and not self._main.has_moved(frame, instruction):
-            self._main.signal()
