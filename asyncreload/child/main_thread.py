@@ -50,10 +50,12 @@ class MainThread:
 
         An app that handles SIGINT itself is not disturbed when its main thread only waits here.
         """
-        if not self._waits or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Before anything is disturbed: a main thread that waits goes on to `atexit` at once.
+        frame = None if self._waits else self._frame()
+        if frame is not None or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             _thread.interrupt_main()
         self.wake()
-        return None if self._waits else self._frame()
+        return frame
 
     def has_moved(self, frame: FrameType, instruction: int) -> bool:
         """Tell whether the main thread got on since it was at that instruction of that frame."""
