@@ -34,14 +34,16 @@ class Go(Message):
     target: dict[str, Any] | None
     """The parsed target; None when the settings name a script."""
     address: tuple[str, int]
-    changed: tuple[str, ...] = ()
-    """The files whose change ended the predecessor."""
+    changed: dict[str, Any] = field(default_factory=dict)
+    """The files whose change ended the predecessor, with the signatures that it saw."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
     """How and when the predecessor died. Do not load: serve the report, wait for a change."""
-    watched: tuple[str, ...] = ()
-    """After a crash: the project files that the predecessor had loaded."""
+    watched: dict[str, Any] = field(default_factory=dict)
+    """After a crash: the files of the predecessor, with the signatures that it saw."""
+    since: int = 0
+    """After a crash: when the predecessor was told to go, in ns since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,16 @@ class Failed(Message):
 
 @dataclass(frozen=True, slots=True)
 class Watching(Message):
-    """Child: these project files matter."""
+    """Child: these project files matter, and that is how they were."""
 
-    paths: tuple[str, ...]
+    files: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed(Message):
-    """Child: these files changed; leaving with code 3."""
+    """Child: these files changed, and that is how they are; leaving with code 3."""
 
-    paths: tuple[str, ...]
+    files: dict[str, Any]
     loading: bool
     """Whether the load was still going on, or had just failed and was not shown yet."""
     packages: bool = False

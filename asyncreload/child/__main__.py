@@ -92,6 +92,9 @@ def leave_on_signals(side: Side) -> None:
             if signal.getsignal(number) is handle:
                 signal.signal(number, signal.SIG_DFL)
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So do shells with what they start in the background; but then nothing could interrupt us.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in signals:
         if signal.getsignal(number) is signal.SIG_DFL:  # else it was started by nohup
             signal.signal(number, handle)

@@ -51,7 +51,7 @@ def answer(
     app: WSGIApplication,
     site: Site,
 ) -> bool:
-    """Answer the one request on `connection`, which stays open: closing is the caller's.
+    """Answer the one request on `connection`; closing it is the caller's.
 
     Return whether unread bytes of the request may remain, so that the caller must close lingeringly
     (a plain close would reset the connection, and the client might lose the answer). Whatever a

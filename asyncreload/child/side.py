@@ -27,7 +27,7 @@ from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Lea
 from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
-from asyncreload.child.watch import Watch, quiet
+from asyncreload.child.watch import Watch, glance, quiet
 
 if TYPE_CHECKING:
     import socket
@@ -125,7 +125,7 @@ class Side:
         self._settings, self._root, self._address = settings, root, go.address
         self._interval, self._grace = settings.interval, settings.grace
         self._loading = True
-        self.watch.add(go.watched)
+        self.watch.adopt(go.watched)
         if is_shadowed(root, self._recorder):
             self._start_cold("a file of the project has the name of a package")
         self.watch.before_package = self._recorder.before_import
@@ -298,7 +298,8 @@ class Side:
             self._hold(paths)
             return
         packages = any(map(self.watch.is_package, paths))
-        self._channel.send(protocol.Changed(tuple(paths), self._loading, packages))
+        files = {path: glance(path) for path in paths}
+        self._channel.send(protocol.Changed(files, self._loading, packages))
         self._end(RELOAD)
 
     def _hold(self, paths: list[str]) -> None:
@@ -326,7 +327,7 @@ class Side:
 
     async def _show(self, go: protocol.Go, report: Report) -> None:
         await aiofiles.os.wrap(self.watch.widen)(
-            self._root, report.mending, self._began, go.changed
+            self._root, report.mending, go.since or self._began, go.changed
         )
         held = go.changed and not go.crash
         if self._leaving.code is not None or (held and not await self._holds()):
@@ -357,7 +358,7 @@ class Side:
 
     def _tell_paths(self) -> None:
         if self._leaving.code is None:
-            self._channel.send(protocol.Watching(tuple(self.watch.paths())))
+            self._channel.send(protocol.Watching(self.watch.signatures()))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

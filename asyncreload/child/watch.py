@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -160,11 +160,17 @@ class Watch:
         if known := files.get(path):
             files[path] = replace(known, digest=digest(data))
 
-    def add(self, paths: Iterable[str]) -> None:
-        """Watch more files closely, from their present state on, also such as do not exist."""
-        for path in paths:
-            if path not in self._hot:
-                self._hot[path] = known_by_status(path)
+    def adopt(self, files: Mapping[str, Sequence[int] | None]) -> None:
+        """Watch files that a predecessor has loaded, from the state on that it saw.
+
+        Else a save between its death and now would not be one.
+        """
+        for path, seen in files.items():
+            if seen is None:
+                self._hot[path] = Known(None, digest=ABSENT)
+            else:
+                mtime, ctime, size, inode = seen
+                self._hot[path] = Known((mtime, ctime, size, inode))
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`."""
@@ -269,9 +275,9 @@ class Watch:
 
     # --- what there is -----------------------------------------------------------------------
 
-    def paths(self) -> list[str]:
-        """Return the project files that are watched."""
-        return sorted(self._hot)
+    def signatures(self) -> dict[str, Signature | None]:
+        """Return the project files that are watched, as they were when they were loaded."""
+        return {path: known.signature for path, known in list(self._hot.items())}
 
     def is_package(self, path: str) -> bool:
         """Tell whether a file is an installed package's."""

@@ -34,7 +34,7 @@ class Standby:
         bury: Callable[[Process], Awaitable[None]],
     ) -> None:
         self._ahead = settings.standby
-        self._replays = settings.preload == "packages"
+        self._replays = settings.standby and settings.preload == "packages"
         self._start = start
         self._bury = bury
         self._recipe: Recipe | None = None
@@ -89,7 +89,7 @@ class Standby:
             self._making = making
             await asyncio.wait({making}, timeout=PATIENCE)
             if not making.done():
-                self.forget()
+                self.was_wrong()
                 continue
             self._making = None
             child = making.result()

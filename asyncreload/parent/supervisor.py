@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,9 +70,11 @@ class _Life:
     dog: Watchdog
     terminal: Terminal
     began: float
+    since: int
     phase: str = "while loading"
     left: protocol.Left | None = None
     changed: protocol.Changed | None = None
+    files: dict[str, Any] = field(default_factory=dict)
     silenced: bool = False
     cold: bool = False
 
@@ -220,7 +223,7 @@ class Supervisor:
         """Let a child go, and follow its life until it has left, or died."""
         root = self._target.root if self._target else self._cwd
         dog = Watchdog(child, self._pulse, root, self.settings.interval)
-        life = _Life(go, dog, Terminal(), asyncio.get_running_loop().time())
+        life = _Life(go, dog, Terminal(), asyncio.get_running_loop().time(), time.time_ns())
         child.send(go)
         guard = asyncio.create_task(self._guard(child, life))
         try:
@@ -260,7 +263,8 @@ class Supervisor:
     async def _guard(self, child: Process, life: _Life) -> None:
         """End a child that is silent while files change."""
         paths = await life.dog.watch()
-        life.changed = protocol.Changed(paths, loading=life.phase == "while loading")
+        files = dict.fromkeys(paths)
+        life.changed = protocol.Changed(files, loading=life.phase == "while loading")
         life.silenced = True
         self._tell(events.Changed(paths))
         family = await _descendants(child.pid)
@@ -314,10 +318,10 @@ class Supervisor:
 
     def _reload(self, life: _Life) -> protocol.Go:
         now = asyncio.get_running_loop().time()
-        changed = life.changed or protocol.Changed((), loading=False)
+        changed = life.changed or protocol.Changed({}, loading=False)
         in_burst = changed.loading or now - self._last_change < BURST
         self._last_change = now
-        return self._go(changed=changed.paths, settle=in_burst)
+        return self._go(changed=changed.files, settle=in_burst)
 
     async def _after_crash(self, life: _Life, code: int) -> protocol.Go:
         now = asyncio.get_running_loop().time()
@@ -331,20 +335,25 @@ class Supervisor:
         if again:
             self._last_restart = now
             return self._go()
-        return self._go(crash=(describe(code), life.phase), watched=life.dog.watched)
+        return self._go(
+            crash=(describe(code), life.phase),
+            watched=life.go.changed | life.files,
+            since=life.since,
+        )
 
     def _on_ready(self, child: Process, life: _Life, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
         since = self._last_change if life.go.changed else life.began
         self._ready.set()
-        self._tell(events.Ready(child.pid, now - since, life.go.changed, loaded.files))
+        self._tell(events.Ready(child.pid, now - since, tuple(life.go.changed), loaded.files))
 
     def _answer_prompt(self, *, at_prompt: bool) -> None:
         if self._at_prompt is not None and not self._at_prompt.done():
             self._at_prompt.set_result(at_prompt)
 
     def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
-        life.dog.watched = watching.paths
+        life.files = watching.files
+        life.dog.watched = tuple(watching.files)
         if life.phase == "while loading":  # what it serves is the report of a crash
             life.phase = "while reporting"
         self._standby.prepare()
@@ -353,7 +362,7 @@ class Supervisor:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
-        self._tell(events.Changed(changed.paths))
+        self._tell(events.Changed(tuple(changed.files)))
         asyncio.get_running_loop().call_later(LEAVE, self._urge, child, life)
 
     def _on_packages(self, life: _Life, message: protocol.Message) -> None:

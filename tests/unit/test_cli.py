@@ -1,0 +1,259 @@
+"""The command line: what it makes of its arguments, what it prints, how it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from asyncreload import cli
+from asyncreload.cli import _parse, main
+from asyncreload.errors import BindError, TargetError
+from asyncreload.parent import supervisor as supervisor_module
+from asyncreload.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True)
+def clean_logger() -> Iterator[None]:
+    """`main` sets up logging for a process that it has to itself."""
+    log = logging.getLogger("asyncreload")
+    handlers, level = list(log.handlers), log.level
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
+
+
+class Stand:
+    """Stands in for `Supervisor`: nothing is started."""
+
+    def __init__(self, work: Callable[[], int], options: dict[str, Any]) -> None:
+        self._work = work
+        self.options = options
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def is_debugging(self) -> bool:
+        return False
+
+    async def wait(self) -> int:
+        return self._work()
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, work: Callable[[], int]) -> list[dict[str, Any]]:
+    """Let `main` supervise nothing but do this `work`; return the options it is called with."""
+    called: list[dict[str, Any]] = []
+
+    def supervisor(**options: Any) -> Stand:
+        called.append(options)
+        return Stand(work, options)
+
+    monkeypatch.setattr(supervisor_module, "Supervisor", supervisor)
+    return called
+
+
+def exit_code(arguments: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["app.py"], {"target": "app.py"}),
+        (["shop:create_app()"], {"target": "shop:create_app()"}),
+        (["app.py", "--host", "::"], {"target": "app.py", "host": "::"}),
+        (["--port", "0", "app.py"], {"target": "app.py", "port": 0}),
+        (["app.py", "--port=9000"], {"target": "app.py", "port": 9000}),
+        (["app.py", "--threads", "1"], {"target": "app.py", "threads": 1}),
+        (["app.py", "--interval", "0.5"], {"target": "app.py", "interval": 0.5}),
+        (["app.py", "--grace", "0"], {"target": "app.py", "grace": 0.0}),
+        (["app.py", "--no-standby"], {"target": "app.py", "standby": False}),
+        (["app.py", "--preload", "interpreter"], {"target": "app.py", "preload": "interpreter"}),
+        (["app.py", "--no-access-log"], {"target": "app.py", "access_log": False}),
+        (["--", "-x.py"], {"target": "-x.py"}),
+    ],
+)
+def test_what_is_not_given_is_left_to_the_settings(
+    arguments: list[str], options: dict[str, Any]
+) -> None:
+    assert _parse(arguments) == options
+    Settings(**options)
+
+
+def test_a_script_comes_with_all_its_settings() -> None:
+    given = {"host": "::1", "port": 80, "interval": 0.5, "script": ["my app.py", "-v"]}
+    options = _parse(["--settings", json.dumps(given)])
+    assert options == {
+        "host": "::1",
+        "port": 80,
+        "interval": 0.5,
+        "script": ("my app.py", "-v"),
+        "target": "my app.py -v",
+    }
+    Settings(**options)
+
+
+BAD_USAGE = [
+    ([], "the following arguments are required: target"),
+    (["app.py", "other.py"], "unrecognized arguments: other.py"),
+    (["app.py", "--prot", "1"], "unrecognized arguments: --prot 1"),
+    (["app.py", "--por", "1"], "unrecognized arguments: --por 1"),
+    (["app.py", "--port", "http"], "argument --port: invalid int value: 'http'"),
+    (["app.py", "--port"], "argument --port: expected one argument"),
+    (["app.py", "--interval", "x"], "argument --interval: invalid float value: 'x'"),
+    (["app.py", "--threads", "1.5"], "argument --threads: invalid int value: '1.5'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_USAGE)
+def test_bad_usage_is_told_and_exits_with_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("usage: asyncreload ")
+    assert printed.err.splitlines()[-1] == f"asyncreload: error: {message}"
+
+
+@pytest.mark.parametrize("arguments", [["--settings"], ["--settings", "x"]])
+def test_the_hidden_option_typed_by_a_person_is_bad_usage(arguments: list[str]) -> None:
+    assert exit_code(arguments) == 2
+
+
+def test_help_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert exit_code(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 80
+    assert len(lines) <= 24
+
+
+def test_help_names_every_option_with_its_default(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    exit_code(["-h"])
+    told = capsys.readouterr().out
+    settings = Settings(target="")
+    for name in ("host", "port", "threads", "interval", "grace"):
+        line = next(line for line in told.splitlines() if line.strip().startswith(f"--{name} "))
+        assert line.endswith(f"({getattr(settings, name):{'' if name == 'host' else 'g'}})")
+    assert "--no-access-log" in told
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["--version"]) == 0
+    assert capsys.readouterr().out == f"asyncreload {version('asyncreload')}\n"
+
+
+def test_without_metadata_there_is_no_version(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(cli, "version", missing)
+    assert exit_code(["--version"]) == 0
+    assert capsys.readouterr().out == "asyncreload (not installed)\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TargetError('There is no file "ap.py": did you mean "app.py"?'),
+        BindError("port in use"),
+        OSError(24, "Too many open files"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_without_a_traceback(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise error
+
+    stand_in(monkeypatch, fail)
+    assert exit_code(["ap.py"]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"asyncreload: error: {error}\n")
+
+
+def test_a_setting_that_cannot_work_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["app.py", "--port", "99999"]) == 2
+    assert capsys.readouterr().err == (
+        "asyncreload: error: port must be a whole number from 0 to 65535, not 99999\n"
+    )
+
+
+def test_an_error_of_another_kind_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    stand_in(monkeypatch, fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["app.py"])
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_the_exit_code_is_that_of_the_supervisor(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = stand_in(monkeypatch, lambda: code)
+    assert exit_code(["app.py", "--port", "0"]) == code
+    assert called == [{"target": "app.py", "port": 0}]
+
+
+def test_arguments_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = stand_in(monkeypatch, lambda: 0)
+    monkeypatch.setattr("sys.argv", ["asyncreload", "web.py"])
+    with pytest.raises(SystemExit):
+        main()
+    assert called == [{"target": "web.py"}]
+
+
+def test_what_a_supervisor_tells_is_printed_with_our_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell() -> int:
+        logging.getLogger("asyncreload").info("serving %s", "app.py")
+        logging.getLogger("asyncreload").debug("not this")
+        return 0
+
+    stand_in(monkeypatch, tell)
+    exit_code(["app.py"])
+    assert capsys.readouterr().err == "asyncreload: serving app.py\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_the_code_that_a_shell_would_give(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(number)
+
+    class Endless(Stand):
+        async def wait(self) -> int:
+            signal.raise_signal(number)
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(
+        supervisor_module, "Supervisor", lambda **options: Endless(lambda: 0, options)
+    )
+    try:
+        assert exit_code(["app.py"]) == 128 + number
+    finally:
+        signal.signal(number, before)

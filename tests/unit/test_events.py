@@ -1,0 +1,54 @@
+"""The lines that a person reads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
+
+LINES: list[tuple[Event, str]] = [
+    (
+        Starting("app.py", "http://127.0.0.1:8000/"),
+        "serving app.py at http://127.0.0.1:8000/ (Ctrl-C to stop)",
+    ),
+    (Ready(1, 0.01249, (), 300), "fresh in 12 ms, watching 300 files"),
+    (Ready(1, 0.0042, ("/a/app.py",), 3), "app.py changed, fresh in 4 ms, watching 3 files"),
+    (
+        Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
+        "b.py, c.py, d.py changed, fresh in 2000 ms, watching 3 files",
+    ),
+    (Changed(()), "asked to: reloading"),
+    (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
+    (Changed(("/a", "/b", "/c", "/d")), "a, b, c, 1 more: reloading"),
+    (Changed(tuple(f"/x/{n}.py" for n in range(200))), "0.py, 1.py, 2.py, 197 more: reloading"),
+    (
+        Failed("ValueError: x", "Traceback:\n  ...\nValueError: x\n"),
+        "Traceback:\n  ...\nValueError: x\nthe load failed; waiting for a change",
+    ),
+    (Failed("There is no app", ""), "There is no app\nthe load failed; waiting for a change"),
+    (Failed("There is no app", "\n"), "There is no app\nthe load failed; waiting for a change"),
+    (
+        Crashed(-11, "killed by SIGSEGV while loading", again=False),
+        "the app was killed by SIGSEGV while loading; waiting for a change",
+    ),
+    (
+        Crashed(-9, "killed by SIGKILL while serving", again=True),
+        "the app was killed by SIGKILL while serving; starting again",
+    ),
+    (Stopped(0), "stopped"),
+    (Stopped(3), "stopped"),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), LINES)
+def test_an_event_is_told_in_a_line(event: Event, line: str) -> None:
+    assert str(event) == line
+
+
+@pytest.mark.parametrize("event", [event for event, _ in LINES])
+def test_an_event_is_frozen(event: Event) -> None:
+    name = dataclasses.fields(event)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(event, name, None)

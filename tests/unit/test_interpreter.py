@@ -1,0 +1,92 @@
+"""The interpreter's own flags, told from what it was told to run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import asyncreload
+from asyncreload.interpreter import BOOT, boot_command, split_command
+
+TABLE: list[tuple[str, list[str], list[str]]] = [
+    ("python", [], []),
+    ("python app.py", [], ["app.py"]),
+    ("python app.py -X dev -c", [], ["app.py", "-X", "dev", "-c"]),
+    ("python -X dev app.py", ["-X", "dev"], ["app.py"]),
+    ("python -Xdev app.py", ["-Xdev"], ["app.py"]),
+    ("python -X dev -X utf8 app.py", ["-X", "dev", "-X", "utf8"], ["app.py"]),
+    ("python -O app.py", ["-O"], ["app.py"]),
+    ("python -OO app.py", ["-OO"], ["app.py"]),
+    ("python -W error app.py", ["-W", "error"], ["app.py"]),
+    ("python -Werror app.py", ["-Werror"], ["app.py"]),
+    ("python -Wmc app.py", ["-Wmc"], ["app.py"]),
+    ("python -bW error app.py", ["-bW", "error"], ["app.py"]),
+    ("python -bWerror app.py", ["-bWerror"], ["app.py"]),
+    ("python -P app.py", ["-P"], ["app.py"]),
+    ("python -I -P app.py x", ["-I", "-P"], ["app.py", "x"]),
+    ("python -m shop.wsgi", [], ["-m", "shop.wsgi"]),
+    ("python -mshop", [], ["-m", "shop"]),
+    ("python -bm mod -m x", ["-b"], ["-m", "mod", "-m", "x"]),
+    ("python -bmmod", ["-b"], ["-m", "mod"]),
+    ("python -c code -O", [], ["-c", "code", "-O"]),
+    ("python -ccode", [], ["-c", "code"]),
+    ("python -Ic code", ["-I"], ["-c", "code"]),
+    ("python -u -Ic code", ["-u", "-I"], ["-c", "code"]),
+    (
+        "python --check-hash-based-pycs always app.py",
+        ["--check-hash-based-pycs", "always"],
+        ["app.py"],
+    ),
+    (
+        "python --check-hash-based-pycs always -m mod",
+        ["--check-hash-based-pycs", "always"],
+        ["-m", "mod"],
+    ),
+    ("python -", [], ["-"]),
+    ("python - -X dev", [], ["-", "-X", "dev"]),
+    ("python -q -", ["-q"], ["-"]),
+    ("python -X", ["-X"], []),
+    ("python -O", ["-O"], []),
+]
+
+
+@pytest.mark.parametrize(("line", "flags", "rest"), TABLE, ids=[line for line, _, _ in TABLE])
+def test_flags_are_told_from_what_is_run(line: str, flags: list[str], rest: list[str]) -> None:
+    given = tuple(line.split())
+    assert split_command(given) == (flags, rest)
+
+
+def test_arguments_with_spaces_and_empty_ones_stay_whole() -> None:
+    argv = ["/a b/python", "-W", "ignore::UserWarning", "my app.py", "", "a b"]
+    assert split_command(argv) == (["-W", "ignore::UserWarning"], ["my app.py", "", "a b"])
+
+
+def test_two_dashes_end_the_flags() -> None:
+    _, rest = split_command(["python", "-O", "--", "-x.py", "a"])
+    assert rest == ["-x.py", "a"]
+
+
+def test_our_modules_are_booted_by_their_location_with_the_same_flags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "-Im", "pytest", "-q"])
+    monkeypatch.setattr(sys, "executable", "/opt/bin/python")
+    command = boot_command("asyncreload.child.__main__", "3", "4")
+    assert command == [
+        "/opt/bin/python",
+        "-X",
+        "dev",
+        "-I",
+        BOOT,
+        "asyncreload.child.__main__",
+        "3",
+        "4",
+    ]
+
+
+def test_boot_is_a_file_beside_the_package() -> None:
+    assert asyncreload.__file__ is not None
+    assert Path(BOOT) == Path(asyncreload.__file__).resolve().parent / "boot.py"
+    assert Path(BOOT).is_file()

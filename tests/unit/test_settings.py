@@ -1,0 +1,114 @@
+"""Every option with every value that cannot work, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.settings import Settings
+
+PORT = "port must be a whole number from 0 to 65535, not {}"
+THREADS = "threads must be a whole number from 1 to 1024, not {}"
+INTERVAL = "interval must be from 0.01 to 3600 seconds, not {}"
+GRACE = "grace must be from 0 to 3600 seconds, not {}"
+
+BAD: list[tuple[str, Any, str]] = [
+    ("target", None, "target must be text, not None"),
+    ("target", b"app.py", "target must be text, not b'app.py'"),
+    ("target", "a\0.py", r"target must be text, not 'a\x00.py'"),
+    ("preload", "all", "preload must be packages or interpreter, not 'all'"),
+    ("preload", None, "preload must be packages or interpreter, not None"),
+    ("preload", [], "preload must be packages or interpreter, not []"),
+    ("host", "", "host must be text, not ''"),
+    ("host", 127, "host must be text, not 127"),
+    ("host", None, "host must be text, not None"),
+    ("host", "localhost\0", r"host must be text, not 'localhost\x00'"),
+    *(("port", value, PORT.format(repr(value))) for value in (-1, 65536, True, False, "80", 80.0)),
+    ("port", None, PORT.format(None)),
+    *(("threads", value, THREADS.format(repr(value))) for value in (0, -1, 1025, True, "4", 4.0)),
+    *(
+        ("interval", value, INTERVAL.format(repr(value)))
+        for value in (0, 0.009, -1, 3600.1, math.nan, math.inf, -math.inf, True, "1", None, 1j)
+    ),
+    *(
+        ("grace", value, GRACE.format(repr(value)))
+        for value in (-0.001, 3601, math.nan, math.inf, False, "5", None)
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_a_value_that_cannot_work_is_named_with_the_remedy(
+    name: str, value: Any, message: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**({"target": "app.py"} | {name: value}))
+    assert str(caught.value) == message
+    assert isinstance(caught.value, AsyncreloadError)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", ""),
+        ("host", "::"),
+        ("port", 0),
+        ("port", 65535),
+        ("threads", 1),
+        ("threads", 1024),
+        ("interval", 0.01),
+        ("interval", 3600),
+        ("grace", 0),
+        ("preload", "interpreter"),
+        ("standby", False),
+        ("grace", 3600.0),
+    ],
+)
+def test_the_ends_of_each_range_work(name: str, value: Any) -> None:
+    settings = Settings(**({"target": "app.py"} | {name: value}))
+    assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("interval", 10**400), ("port", 10**5000)], ids=["interval", "port"]
+)
+def test_a_number_beyond_all_bounds_is_refused_like_others(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError):
+        Settings(**({"target": "app.py"} | {name: value}))
+
+
+def test_the_defaults() -> None:
+    assert dataclasses.asdict(Settings(target="app.py")) == {
+        "target": "app.py",
+        "host": "127.0.0.1",
+        "port": 8000,
+        "interval": 0.1,
+        "grace": 5.0,
+        "threads": 64,
+        "standby": True,
+        "preload": "packages",
+        "access_log": True,
+        "script": (),
+    }
+
+
+def test_settings_are_frozen() -> None:
+    settings = Settings(target="app.py")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]
+    assert settings.port == 8000
+
+
+def test_options_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        Settings("app.py")  # type: ignore[call-arg]
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Settings(target="app.py", prot=1)  # type: ignore[call-arg]
