@@ -85,6 +85,7 @@ class Recipe(Message):
     """Child: what was imported from outside the project. Parent: import that, and stand by."""
 
     root: str
+    argv: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     """What each module may have looked at while it was imported."""
@@ -92,6 +93,8 @@ class Recipe(Message):
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = field(default_factory=dict)
     """The conditions after the load."""
+    preludes: dict[str, str] = field(default_factory=dict)
+    """What each of the project's files does before its last import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class Warmed(Message):
     """Child: the recipe is done; these modules could not be imported."""
 
     failed: tuple[str, ...]
+    fits: bool = True
+    """Whether the rest is what the last child had."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ SIGNALLED = 128
 def main(arguments: list[str]) -> None:
     """Live a child's life. The arguments are the descriptors that the parent left us."""
     pid = os.getpid()
+    sys.modules["__main__"] = ModuleType("__main__")  # the app's, and no business of ours
     side = take_over(arguments)
     try:
         code = live(side)
@@ -149,11 +150,12 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
         raise SystemExit(side.wait_for_end())
 
     role.become_child(serve)
-    sys.modules["__main__"] = ModuleType("__main__")
     if target is None:
+        side.will_run([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side.watch)
         return None
     prepare(target)
+    side.will_run(list(sys.argv))
     return load(target)
 
 

@@ -4,13 +4,15 @@ An app that is loaded after a replay must behave as after a cold start. So only 
 which ran under the same conditions, and where that cannot be known, nothing is:
 
 - The order is that of the last load. Before a module is imported, `os.environ` is made what it was
-  when the last child imported it; it is put back afterwards.
-- What else a project may have set up before it imported a package (warnings, logging, the current
-  directory) is compared before each import; from the first difference on, nothing is replayed.
-- No project code is loaded: its sources are refused (see `Watch.before_read`). A package that
-  needs it, or fails in another way, is left out of the next standby; this one is thrown away.
-- After the load the conditions are compared with those of the recording. When they differ, the
-  child is replaced by a cold one.
+  when the last child imported it; it is put back afterwards. Path, arguments and `__main__` are
+  those of the app.
+- What else a project may have set up before it imports a package (warnings, logging, finders, the
+  current directory) is compared before each import; from the first difference on, nothing is
+  replayed.
+- No project code is loaded: its sources are refused (see `Watch.before_read`). A package that asks
+  for it, or fails in another way, is left out of the next standby; this one is thrown away.
+- When the project does something else now before its last import, or when the conditions after the
+  load differ from those of the recording, the child is replaced by a cold one.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.machinery import all_suffixes
+from types import CodeType, FrameType
 from typing import Any
 
-from asyncreload.child.files import Heat, heat, source_file
+from asyncreload.child.files import Heat, absolute, heat, source_file
+from asyncreload.child.prelude import prelude
 from asyncreload.child.watch import digest
 from asyncreload.protocol import Recipe
 
@@ -35,19 +40,32 @@ _PATCHERS = ("gevent.monkey", "eventlet.patcher")
 
 def setting() -> str:
     """Return a stand-in for what a package may look at while it is imported."""
-    root = logging.getLogger()
     filters = [
         (action, _pattern(message), str(category), _pattern(module), line)
         for action, message, category, module, line in warnings.filters
     ]
-    handlers = [type(handler).__name__ for handler in root.handlers]
-    return digest(
-        repr((filters, root.level, root.manager.disable, handlers, os.getcwd())).encode()
-    ).hex()
+    kinds = [*map(_kind, sys.meta_path), *map(_kind, sys.path_hooks)]
+    finders = [kind for kind in kinds if not kind.startswith("asyncreload.")]  # `load` has one
+    return digest(repr((filters, _logging(), finders, sys.path, os.getcwd())).encode()).hex()
 
 
 def _pattern(pattern: Any) -> str:
     return getattr(pattern, "pattern", None) or str(pattern)
+
+
+def _logging() -> list[Any]:
+    manager = logging.root.manager
+    loggers = {"": logging.root} | {
+        name: logger
+        for name, logger in list(manager.loggerDict.items())
+        if isinstance(logger, logging.Logger)
+    }
+    told = [manager.disable, str(logging.getLoggerClass()), str(logging.getLogRecordFactory())]
+    return told + [
+        (name, logger.level, logger.disabled, logger.propagate, len(logger.handlers))
+        for name, logger in loggers.items()
+        if logger.level or logger.disabled or not logger.propagate or logger.handlers
+    ]
 
 
 def conditions(root: str) -> dict[str, Any]:
@@ -56,9 +74,8 @@ def conditions(root: str) -> dict[str, Any]:
     return {
         "environ": dict(os.environ),
         "path": list(path),
-        "finders": [_kind(finder) for finder in sys.meta_path],
-        "hooks": [_kind(hook) for hook in sys.path_hooks],
         "setting": setting(),
+        "patched": [name for name in _PATCHERS if name in sys.modules],
     }
 
 
@@ -73,84 +90,177 @@ class Recorder:
 
     boot: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules))
     path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
+    argv: list[str] = field(default_factory=list)
     recipe: Recipe | None = None
     """What was replayed in this process."""
     settings: dict[str, str] = field(default_factory=dict)
     changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    preludes: dict[str, str] = field(default_factory=dict)
+    order: dict[str, int] = field(default_factory=dict)
+    """When the load of each module began: `sys.modules` tells only when it ended."""
     _last: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def before_import(self, name: str) -> None:
-        """Note under which conditions a package's module is about to be loaded."""
+        """Note under which conditions the project imports a package's module."""
+        self.order.setdefault(name, len(self.order))
+        # What a package imports while it is imported itself is the package's own affair.
+        if not _is_projects(sys._getframe(1)):  # noqa: SLF001  who imports cannot be known otherwise
+            return
         self.settings[name] = setting()
         now = dict(os.environ)
         if now != self._last:
             self.changes[name] = _difference(self._last, now)
             self._last = now
 
+    def note(self, path: str, code: CodeType) -> None:
+        """Note what a file of the project does before its last import."""
+        self.preludes[path] = prelude(code)
+
+    def is_as_before(self, path: str, code: CodeType) -> bool:
+        """Note that, and tell whether it is what was recorded for the replay."""
+        self.note(path, code)
+        return self.recipe is None or self.recipe.preludes.get(path) == self.preludes[path]
+
     def write(self, root: str, final: Mapping[str, Any]) -> Recipe:
         """Return the recipe for the next standby; an empty one when in doubt."""
-        if any(name in sys.modules for name in _PATCHERS) or final["path"] != list(self.path):
+        if final["patched"] or final["path"] != list(self.path):
             return Recipe(root)
-        modules = [name for name in list(sys.modules) if self._is_foreign(name)]
-        return Recipe(root, tuple(modules), self.settings, self.changes, dict(final))
+        late = len(self.order)
+        modules = sorted(
+            (name for name in list(sys.modules) if self._is_foreign(name)),
+            key=lambda name: self.order.get(name, late),
+        )
+        told = dict(final) | {"aliases": aliases(self.boot)}
+        argv, names = tuple(self.argv), tuple(modules)
+        return Recipe(root, argv, names, self.settings, self.changes, told, self.preludes)
 
     def _is_foreign(self, name: str) -> bool:
-        if name in self.boot or name in {"__main__", "__mp_main__"}:
-            return False
         module = sys.modules.get(name)
-        spec = getattr(module, "__dict__", {}).get("__spec__")
-        if getattr(spec, "name", None) != name:  # an alias, or not made by the import system
+        if name in self.boot or _name_of(module) != name:
             return False
         path = source_file(module)
         return path is not None and heat(path) is not Heat.HOT
+
+
+def aliases(boot: frozenset[str]) -> list[str]:
+    """Return the names under which something stands in `sys.modules` that is not that module."""
+    return sorted(
+        name
+        for name, module in list(sys.modules.items())
+        if name not in boot
+        and name not in {"__main__", "__mp_main__"}
+        and _name_of(module) != name
+        and heat(source_file(module) or "") is not Heat.HOT
+    )
+
+
+def fits(recorder: Recorder) -> bool:
+    """Tell whether a replay has left in `sys.modules` what the recorded load did.
+
+    Else the project has put it there, and packages that were imported after that have met it.
+    """
+    recipe = recorder.recipe
+    return recipe is None or {*recipe.final["aliases"]} <= {*aliases(recorder.boot)}
+
+
+def _name_of(module: object) -> str | None:
+    try:
+        spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    except AttributeError:
+        return None
+    return getattr(spec, "name", None)
+
+
+def _is_projects(frame: FrameType | None) -> bool:
+    """Tell whether the innermost frame that is not the import system's is the project's."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<frozen importlib") and heat(absolute(file)) is not Heat.IGNORED:
+            return heat(absolute(file)) is Heat.HOT
+        frame = frame.f_back
+    return True
 
 
 def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
     return {name: new.get(name) for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
-def replay(recipe: Recipe, recorder: Recorder) -> list[str]:
-    """Import what the recipe names, in silence; return the modules that failed."""
+def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> list[str]:
+    """Import what the recipe names, in silence; return the modules that failed.
+
+    refused: how often project code was asked for so far. Some packages cope when they do not get
+    it, and are not the same after that.
+    """
     recorder.recipe = recipe
     recorder.settings, recorder.changes = dict(recipe.settings), dict(recipe.changes)
+    recorder.order = {name: place for place, name in enumerate(recipe.modules)}
+    sys.argv = list(recipe.argv)
+    if not sys.flags.safe_path:
+        sys.path.insert(0, recipe.root)
     failed = []
-    with _silence(), _environment():
+    with _silence(), _environment() as packages_own:
         for name in recipe.modules:
             _apply(recipe.changes.get(name, {}))
             if name in sys.modules:
                 continue
-            if recipe.settings.get(name, setting()) != setting():
+            if recipe.settings.get(name, "") not in {"", setting()}:
                 break
-            try:
-                importlib.import_module(name)
-            except BaseException:  # noqa: BLE001  some call sys.exit; all are told to the parent
+            before, environ = refused(), dict(os.environ)
+            if not _is_imported(name) or refused() > before:
                 failed.append(name)
+            packages_own.update(_difference(environ, os.environ))
     return failed
 
 
-def is_shadowed(root: str, recorder: Recorder) -> bool:
+def _is_imported(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except BaseException:  # noqa: BLE001  some call sys.exit; all are told to the parent
+        return False
+    return True
+
+
+def is_shadowed(recorder: Recorder) -> bool:
     """Tell whether a file of the project now has the name of a package that was replayed."""
     if recorder.recipe is None:
         return False
     replayed = {name.partition(".")[0] for name in recorder.recipe.modules}
+    for place in sys.path:
+        if heat(os.path.join(place, "")) is Heat.HOT:
+            sys.path_importer_cache.pop(place, None)  # filled by the replay, and maybe outdated
+            suspects = [each for each in _entries(place) if each.partition(".")[0] in replayed]
+            if any(_module_name(place, entry) in replayed for entry in suspects):
+                return True
+    return False
+
+
+def _entries(directory: str) -> list[str]:
     try:
-        entries = os.listdir(root)
+        return os.listdir(directory)
     except OSError:
-        return False
-    return any(
-        entry.partition(".")[0] in replayed
-        and ("." in entry or os.path.exists(os.path.join(root, entry, "__init__.py")))
-        for entry in entries
-    )
+        return []
+
+
+def _module_name(directory: str, entry: str) -> str | None:
+    """Return the name under which a directory entry can be imported."""
+    suffixes = all_suffixes()
+    for suffix in suffixes:
+        if entry.endswith(suffix):
+            return entry.removesuffix(suffix)
+    inits = (os.path.join(directory, entry, f"__init__{suffix}") for suffix in suffixes)
+    return entry if "." not in entry and any(map(os.path.exists, inits)) else None
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def _environment() -> Iterator[dict[str, str | None]]:
+    """Put the environment back at the end, but for the changes that are noted in what it gives."""
     before = dict(os.environ)
+    kept: dict[str, str | None] = {}
     try:
-        yield
+        yield kept
     finally:
         _apply(_difference(os.environ, before))
+        _apply(kept)
 
 
 def _apply(changes: Mapping[str, str | None]) -> None:

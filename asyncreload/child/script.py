@@ -22,8 +22,9 @@ def root_of(script: tuple[str, ...]) -> str:
 
 def run_script(script: tuple[str, ...], watch: Watch) -> None:
     """Run `path argument ...` or `-m module argument ...`. What it raises is passed on."""
-    if not sys.flags.safe_path:
-        sys.path.insert(0, root_of(script))
+    root = root_of(script)
+    if not sys.flags.safe_path and sys.path[:1] != [root]:
+        sys.path.insert(0, root)
     if script[0] == "-m":
         sys.argv = list(script[1:])
         runpy.run_module(script[1], run_name="__main__", alter_sys=True)
@@ -40,4 +41,6 @@ def run_script(script: tuple[str, ...], watch: Watch) -> None:
     main = ModuleType("__main__")
     vars(main).update(__file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
     sys.modules["__main__"] = main
-    exec(compile(source, path, "exec", dont_inherit=True), vars(main))  # noqa: S102  as asked
+    code = compile(source, path, "exec", dont_inherit=True)
+    watch.was_compiled(path, code)
+    exec(code, vars(main))  # noqa: S102  as asked

@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 import traceback
+from _thread import start_new_thread
 from collections.abc import Coroutine
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiofiles.os
@@ -24,9 +26,10 @@ from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
-from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay
+from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
+from asyncreload.child.threads import HOPS
 from asyncreload.child.watch import Watch, glance, quiet
 
 if TYPE_CHECKING:
@@ -97,9 +100,7 @@ class Side:
     def start(self) -> None:
         """Start the side thread."""
         up = threading.Event()
-        threading.Thread(
-            target=lambda: asyncio.run(self._run(up)), name="asyncreload", daemon=True
-        ).start()
+        start_new_thread(self._live, (up,))
         up.wait()
 
     def wait_for_go(self) -> protocol.Go:
@@ -116,9 +117,13 @@ class Side:
 
     def _warm(self, recipe: protocol.Recipe) -> None:
         self.watch.refuses_project = True
-        failed = replay(recipe, self._recorder)
+        failed = replay(recipe, self._recorder, lambda: self.watch.refused)
         self.watch.refuses_project = False
-        self._channel.send(protocol.Warmed(tuple(failed)))
+        self._channel.send(protocol.Warmed(tuple(failed), fits(self._recorder)))
+
+    def will_run(self, argv: list[str]) -> None:
+        """Note the arguments that the app is started with."""
+        self._recorder.argv = argv
 
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
         """Watch from now on; in a burst of changes, wait for its end."""
@@ -126,14 +131,20 @@ class Side:
         self._interval, self._grace = settings.interval, settings.grace
         self._loading = True
         self.watch.adopt(go.watched)
-        if is_shadowed(root, self._recorder):
+        if is_shadowed(self._recorder):
             self._start_cold("a file of the project has the name of a package")
         self.watch.before_package = self._recorder.before_import
+        self.watch.after_compile = self._compare
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
+
+    def _compare(self, path: str, code: CodeType) -> None:
+        """Start cold if the project does something else now before its imports."""
+        if not self._recorder.is_as_before(path, code) and self._loading:
+            self._start_cold(f"{path} has changed above its last import")
 
     def _start_cold(self, reason: str) -> NoReturn:
         self._channel.send(protocol.Cold(reason))
@@ -143,10 +154,11 @@ class Side:
     def serve(self, app: WSGIApplication) -> None:
         """Answer requests with the app from now on; unless the replay did not fit."""
         self._final = conditions(self._root)
-        replayed = self._recorder.recipe
-        if replayed is not None and replayed.final != self._final:
-            names = [name for name, value in self._final.items() if replayed.final[name] != value]
-            self._start_cold(f"{', '.join(names)} differ after the load")
+        self.watch.after_compile = self._recorder.note
+        if (replayed := self._recorder.recipe) is not None:
+            now, then = self._final, replayed.final
+            if differing := [name for name in now if now[name] != then[name]]:
+                self._start_cold(f"after the load these differ: {', '.join(differing)}")
         self._loop.call_soon_threadsafe(self._serve, app)
 
     def show(self, go: protocol.Go, report: Report) -> None:
@@ -188,6 +200,16 @@ class Side:
             time.sleep(60)
 
     # --- the loop ----------------------------------------------------------------------------
+
+    def _live(self, up: threading.Event) -> None:
+        try:
+            # Not `asyncio.run`, which asks `threading` for the current thread, and so names it.
+            asyncio.new_event_loop().run_until_complete(self._run(up))
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)  # a child without its side thread would be deaf and blind
 
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -270,7 +292,7 @@ class Side:
             self._pulse.beat()
             began = time.thread_time()
             try:
-                if suspects := await survey(time.monotonic()):
+                if suspects := await survey(time.monotonic(), executor=HOPS):
                     await self._check(suspects)
                 elif self._holding:
                     self._server.resume()  # the change was taken back
@@ -327,7 +349,7 @@ class Side:
 
     async def _show(self, go: protocol.Go, report: Report) -> None:
         await aiofiles.os.wrap(self.watch.widen)(
-            self._root, report.mending, go.since or self._began, go.changed
+            self._root, report.mending, go.since or self._began, go.changed, executor=HOPS
         )
         held = go.changed and not go.crash
         if self._leaving.code is not None or (held and not await self._holds()):
@@ -365,4 +387,4 @@ class Side:
         if self._final and len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
             write = aiofiles.os.wrap(self._recorder.write)
-            self._channel.send(await write(self._root, self._final))
+            self._channel.send(await write(self._root, self._final, executor=HOPS))

@@ -1,21 +1,26 @@
-"""The executor threads: each answers one request at a time.
+"""Threads of ours, of which the app sees nothing.
 
-Not `concurrent.futures.ThreadPoolExecutor`: its work items take a lock and a condition from
-`threading` for each request, which costs more than the hand-over itself, and which an app that
-patches `threading` (gevent, eventlet) replaces under our feet.
+Not `threading.Thread`: the app's `threading.enumerate()` would name them, its forks would join
+them, and gevent patches a process only as long as it finds but one thread in it. Nor
+`concurrent.futures.ThreadPoolExecutor`, which is made of them, and costs each request more than the
+hand-over itself.
 """
 
 from __future__ import annotations
 
 from _thread import start_new_thread
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from queue import SimpleQueue
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Job = Callable[[], None]
 
 
 class Threads:
-    """Starts a thread when none is idle. They end with the process: nobody waits for them."""
+    """Runs jobs, and starts a thread when none is idle. They end with the process."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
@@ -37,3 +42,35 @@ class Threads:
     def _work(self) -> None:
         while True:
             self._jobs.get()()
+
+
+class Hops(Executor):
+    """One thread for what would block the loop: looks at files, and reading them."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._started = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in the thread."""
+        if not self._started:
+            self._started = True
+            start_new_thread(self._work, ())
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as exc:  # noqa: BLE001  it is handed to who waits
+                    future.set_exception(exc)
+
+        self._jobs.put(job)
+        return future
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+
+HOPS = Hops()

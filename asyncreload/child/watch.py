@@ -29,6 +29,7 @@ from typing import Any
 import aiofiles.os
 
 from asyncreload.child.files import Heat, absolute, heat, source_file
+from asyncreload.child.threads import HOPS
 from asyncreload.walk import python_files
 
 Signature = tuple[int, int, int, int]
@@ -111,6 +112,10 @@ def remove_racy_cache(path: str, status: Signature) -> None:
             os.unlink(cache)
 
 
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
 class Watch:
     """The files that the app was loaded from. Every method may be called from any thread."""
 
@@ -120,8 +125,13 @@ class Watch:
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
         self._wide: str | None = None
         self._cold_due = 0.0
-        self.before_package: Callable[[str], None] | None = None
+        self.before_package: Callable[[str], None] = _ignore
+        """Told the name of each package's module that is about to be loaded."""
+        self.after_compile: Callable[[str, CodeType], None] = _ignore
+        """Told path and code of each of the project's modules that is about to be run."""
         self.refuses_project = False
+        self.refused = 0
+        """How often the project's code was refused."""
         self.cost = 0.0
         """Seconds of CPU that the last survey took."""
         self._places: dict[str, Signature | None] = {
@@ -139,20 +149,25 @@ class Watch:
         kind = heat(path)
         if kind is Heat.HOT:
             if self.refuses_project:
+                self.refused += 1
                 raise ImportError(f"{path} belongs to the project: a standby does not load it")
             known = self._take_in(path, kind)
             if known.signature:
                 remove_racy_cache(path, known.signature)
         elif kind is Heat.COLD:
             self._take_in(path, kind)
-            if self.before_package:
-                self.before_package(name)
+            self.before_package(name)
 
     def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
         files[path] = known = known_by_status(path)
         self._unlearned.append((files, path))
         return known
+
+    def was_compiled(self, path: str, code: CodeType) -> None:
+        """Note the code of a source that is about to be run."""
+        if heat(path) is Heat.HOT:
+            self.after_compile(path, code)
 
     def was_read(self, path: str, data: bytes) -> None:
         """Note the very bytes that were loaded."""
@@ -243,7 +258,7 @@ class Watch:
 
         Of the directories of packages, all: there are no bytes to tell.
         """
-        states = await _examine_all(suspects)
+        states = await _examine_all(suspects, executor=HOPS)
         return [path for path, now in states.items() if self._differs(path, now)]
 
     def _differs(self, path: str, now: Known) -> bool:
@@ -311,8 +326,12 @@ def watch_loaders(watch: Watch) -> None:
     plain_source_to_code = SourceFileLoader.source_to_code
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        watch.before_read(absolute(self.path), fullname)
-        return plain_get_code(self, fullname)
+        path = absolute(self.path)
+        watch.before_read(path, fullname)
+        code = plain_get_code(self, fullname)
+        if code is not None:
+            watch.was_compiled(path, code)
+        return code
 
     def source_to_code(
         self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
@@ -346,7 +365,7 @@ async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) 
         return newest({*files, *map(os.path.dirname, files)})
 
     while time.time_ns() < deadline:
-        left = await aiofiles.os.wrap(last)() + QUIET - time.time_ns()
+        left = await aiofiles.os.wrap(last)(executor=HOPS) + QUIET - time.time_ns()
         if left <= 0:
             return
         await sleep(left / 1e9)

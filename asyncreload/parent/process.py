@@ -76,12 +76,12 @@ class Process:
             return isinstance(message, Booted)
         return False
 
-    async def warm(self, recipe: Recipe) -> set[str] | None:
-        """Have the recipe replayed; return the modules that failed, or None when the child died."""
+    async def warm(self, recipe: Recipe) -> Warmed | None:
+        """Have the recipe replayed; return what came of it, or None when the child died."""
         self.send(recipe)
         async for message in self.messages():
             if isinstance(message, Warmed):
-                return set(message.failed)
+                return message
         return None
 
     def send(self, message: Message) -> None:

@@ -119,7 +119,9 @@ class Standby:
 
     async def _make(self) -> Process:
         code = 0
-        for _ in range(_MOST_TRIES):
+        for tried in range(_MOST_TRIES):
+            if tried == _MOST_TRIES - 1:
+                self._give_up()
             child = await self._start()
             try:
                 if await child.has_booted():
@@ -144,13 +146,17 @@ class Standby:
             return True
         try:
             async with asyncio.timeout(WARM):
-                failed = await child.warm(self._recipe)
+                warmed = await child.warm(self._recipe)
         except TimeoutError:
-            failed = None
-        if failed is None:  # it died of it, or would not end
-            self._recipe, self._replays = None, False
+            warmed = None
+        if warmed is None or not (warmed.fits or warmed.failed):
+            self._give_up()  # it died of it, or would not end, or is not what it should be
             return False
-        self._failed |= failed
+        self._failed |= {*warmed.failed}
         kept = tuple(name for name in self._recipe.modules if name not in self._failed)
         self._recipe = replace(self._recipe, modules=kept)
-        return not failed
+        return not warmed.failed
+
+    def _give_up(self) -> None:
+        """Replay nothing from now on."""
+        self._recipe, self._replays = None, False

@@ -1,0 +1,200 @@
+"""The README holds: its commands, its programs, and what it says of options, targets, messages."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import signal
+import socket
+from dataclasses import MISSING, Field, fields
+from inspect import signature
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from asyncreload import BindError, Settings, run
+from asyncreload.cli import _parse
+from asyncreload.listening import listen
+from asyncreload.target import Target
+from tests.live.commands import INTERRUPTED, PORT, ROOT, free_port, on_port, running
+
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = BLOCK.findall(README)
+SHELL = [text for kind, text in BLOCKS if kind == "sh"]
+PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
+HELLO = next(program for program in PROGRAMS if program.startswith("# app.py\n"))
+
+RUN = (
+    "python3 -m venv .venv && .venv/bin/pip install . bottle && "
+    ".venv/bin/asyncreload examples/bottle_app.py"
+)
+TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
+
+OF_RUN = {"script"}
+"""Settings that `run` makes, and nobody gives."""
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the table in a section, without those of its head."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
+
+
+# --- the beginning ---------------------------------------------------------------------------
+
+
+def test_readme_begins_with_problem_promise_and_code() -> None:
+    """A newcomer who reads a screenful knows what it is for, and can try it."""
+    beginning = "".join(README.splitlines(keepends=True)[:30])
+    title, problem, promise, program, command = beginning.split("\n\n")[:5]
+    assert title == "# asyncreload"
+    assert "save" in problem
+    assert "old page" in problem
+    assert "never by older code" in promise
+    assert "not refused" in promise.replace("\n", " ")
+    assert BLOCK.findall(program)[0][0] == "python"
+    assert BLOCK.findall(command)[0][0] == "sh"
+    assert RUN in beginning
+
+
+def test_readme_knows_all_kinds_of_blocks() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
+    assert README.count("\n```") == 2 * len(BLOCKS)
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+def test_readme_has_two_commands_to_set_up_and_run() -> None:
+    """The checks of a commit run these very lines."""
+    assert [text for text in SHELL if "&&" in text] == [f"{RUN}\n", f"{TEST}\n"]
+    assert (ROOT / "examples" / "bottle_app.py").is_file()
+
+
+@pytest.mark.parametrize("text", [text for text in SHELL if "&&" not in text])
+def test_readme_command_line_is_understood(text: str) -> None:
+    (line,) = text.splitlines()
+    program, *arguments = shlex.split(line)
+    assert program == "asyncreload"
+    options = Settings(**_parse(arguments))
+    Target.parse(options.target, must_exist=False)
+
+
+def test_readme_lists_every_example_and_how_to_run_it() -> None:
+    rows = table("Examples")
+    names = [re.findall(r"^\[(.+)\]\(examples/(.+)\)$", row[0])[0] for row in rows]
+    assert all(name == path for name, path in names)
+    listed = sorted(name for name, _ in names)
+    assert listed == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    for (name, _), (*_, command) in zip(names, rows, strict=True):
+        docstring = ast.get_docstring(ast.parse((ROOT / "examples" / name).read_text())) or ""
+        assert f"Run it: {command.strip('`')}" in docstring
+
+
+# --- programs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_readme_program_serves(program: str, project: Path, temp: Path) -> None:
+    """One that only defines an app is served by the command; the others serve app.py, or theirs."""
+    port = free_port()
+    served = project / "app.py"
+    served.write_text(HELLO)
+    command = f"asyncreload app.py --port {PORT}"
+    if "asyncreload" in program:
+        command = "python program.py"
+        file = project / "program.py"
+        file.write_text(on_port(port, program.replace("port=0", f"port={PORT}")))
+        served = file if "start_response" in program else served
+    else:
+        served.write_text(program)
+    with running(command, port, project, temp) as it:
+        answer = it.first_answer()
+        assert answer.status == 200, answer
+        assert answer.body.startswith("Hello")
+        served.write_text(served.read_text().replace("Hello", "Good morning"))
+        assert it.body().startswith("Good morning")
+        assert it.press_ctrl_c() in {INTERRUPTED, -signal.SIGINT}, it.output
+
+
+# --- what it says ----------------------------------------------------------------------------
+
+
+def documented_settings() -> dict[str, str]:
+    """Return what stands below each field of `Settings`, in order."""
+    tree = ast.parse(inspect.getsource(Settings))
+    assert isinstance(tree.body[0], ast.ClassDef)
+    docs: dict[str, str] = {}
+    for field, text in pairwise(tree.body[0].body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            assert isinstance(text, ast.Expr)
+            docs[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return docs
+
+
+def expected_row(field: Field[object], text: str) -> list[str]:
+    """Return the cells of an option: its name, flag, default and meaning."""
+    dashed = field.name.replace("_", "-")
+    flag = f"--no-{dashed}" if field.default is True else f"--{dashed} {field.name.upper()}"
+    if field.default is MISSING:
+        return [f"`{field.name}`", f"`{field.name.upper()}`", "", text]
+    default = repr(field.default).replace("'", '"')
+    return [f"`{field.name}`", f"`{flag}`", f"`{default}`", text]
+
+
+def test_readme_options_are_the_settings() -> None:
+    docs = documented_settings()
+    given = [field for field in fields(Settings) if field.name not in OF_RUN]
+    assert table("Options") == [expected_row(field, docs[field.name]) for field in given]
+
+
+def test_readme_options_are_understood_by_the_command() -> None:
+    for name, flag, default, _ in table("Options")[1:]:
+        option, *value = flag.strip("`").split()
+        shown = ast.literal_eval(default.strip("`"))
+        meant = str(shown) if value else not shown
+        arguments = ["app.py", option, *([str(meant)] if value else [])]
+        parsed = _parse(arguments)
+        assert parsed.pop("target") == "app.py"
+        assert parsed == {name.strip("`"): shown if value else meant}
+        Settings(target="app.py", **parsed)
+
+
+def test_readme_options_of_run_are_its_own() -> None:
+    said = "`run` takes `host`, `port`, `interval` and `reload`"
+    assert said in " ".join(README.split())
+    assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
+        set(signature(run).parameters) - {"app"}
+    )
+
+
+def test_readme_targets_are_understood() -> None:
+    targets = [row[0].strip("`") for row in table("Targets")]
+    assert len(targets) == 5
+    for target in targets:
+        parsed = Target.parse(target, must_exist=False)
+        assert (parsed.file is None) == target.startswith("pkg.")
+
+
+def test_readme_quotes_the_message_of_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        with pytest.raises(BindError) as caught:
+            listen("127.0.0.1", port)
+    message = str(caught.value).partition(":")[0].replace(str(port), PORT)
+    assert f'**"{message}".**' in README
+
+
+def test_readme_links_lead_somewhere() -> None:
+    headings = {
+        name.lower().replace(" ", "-") for name in re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    }
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        here, _, anchor = link.partition("#")
+        assert not here or (ROOT / here).is_file(), link
+        assert not anchor or anchor in headings, link
