@@ -186,6 +186,7 @@ class Watch:
             else:
                 mtime, ctime, size, inode = seen
                 self._hot[path] = Known((mtime, ctime, size, inode))
+                self._unlearned.append((self._hot, path))
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`."""

@@ -49,6 +49,8 @@ def temp(tmp_path: Path) -> Path:
 def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test after which a process, lockfile, descriptor or thread is left."""
     monkeypatch.setenv("TMPDIR", str(temp))
+    # A stale cache is one of the dangers: caches are written as they are for everybody.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     threads = set(threading.enumerate())
     before = descriptors()
@@ -101,6 +103,7 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
 
     yield start
     for served in started:
+        served.hang_up()
         try:
             served.stop()
         except AssertionError:

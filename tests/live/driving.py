@@ -193,6 +193,7 @@ class Served:
         self.directory = directory
         self.temp = temp
         self._output = output
+        self._connections: list[Connection] = []
         with output.open("wb") as sink:
             self.process = subprocess.Popen(
                 command,
@@ -233,7 +234,14 @@ class Served:
     # --- requests --------------------------------------------------------------------------
 
     def connect(self) -> Connection:
-        return Connection(self.port)
+        """Open a connection; it is closed with the others if it is not before."""
+        self._connections.append(Connection(self.port))
+        return self._connections[-1]
+
+    def hang_up(self) -> None:
+        """Close all connections that are still open."""
+        for one in self._connections:
+            one.close()
 
     def get(self, path: str = "/") -> Answer:
         """Ask on a new connection."""
@@ -264,6 +272,18 @@ class Served:
         text = self.read(name)
         assert old in text
         self.write(name, text.replace(old, new))
+
+    def open_gate(self, name: str) -> None:
+        """Let code pass that waits for the end of a named pipe."""
+
+        def entered() -> bool:
+            try:
+                os.close(os.open(self.directory / name, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:  # nobody waits there yet
+                return False
+            return True
+
+        self.until(entered, f"{name} is entered")
 
     # --- processes -------------------------------------------------------------------------
 

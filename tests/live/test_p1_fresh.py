@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.live.conftest import Serve
 
-SAVES = 500 if LONG else 30
+SAVES = 500 if LONG else 30  # for each of two kinds of listening socket
 SEED = int(os.environ.get("ASYNCRELOAD_SEED", "1"))
 
 APP = (
@@ -98,22 +98,18 @@ def test_p1_no_answer_is_older_than_the_last_save(serve: Serve, command: tuple[s
     editor = Editor(served, random.Random(SEED))
     assert served.body() == editor.saved
     early = [served.connect() for _ in range(SAVES)]
-    try:
-        while editor.saves < SAVES:
-            if editor.dice.random() < 0.4:
-                waiting, either = editor.save_in_load()
-            else:
-                waiting, either = served.connect().send(), {editor.saved, editor.save()}
-            asked = [served.connect().send()]
-            if early and editor.dice.random() < 0.7:
-                asked.append(early.pop(editor.dice.randrange(len(early))).send())
-            history = "\n".join([*editor.ways[-5:], served.output])
-            assert [one.receive().body for one in asked] == [editor.saved] * len(asked), history
-            assert waiting.receive().body in either, history
-        assert {one.send().receive().body for one in early} <= {editor.saved}, served.output
-    finally:
-        for one in early:
-            one.close()
+    while editor.saves < SAVES:
+        if editor.dice.random() < 0.4:
+            waiting, either = editor.save_in_load()
+        else:
+            waiting, either = served.connect().send(), {editor.saved, editor.save()}
+        asked = [served.connect().send()]
+        if early and editor.dice.random() < 0.7:
+            asked.append(early.pop(editor.dice.randrange(len(early))).send())
+        history = "\n".join([*editor.ways[-5:], served.output])
+        assert [one.receive().body for one in asked] == [editor.saved] * len(asked), history
+        assert waiting.receive().body in either, history
+    assert {one.send().receive().body for one in early} <= {editor.saved}, served.output
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -109,14 +110,10 @@ def test_p2_connections_opened_early_wait_through_two_reloads(
     served = serve("app.py", files={"app.py": APP % 0}, command=command)
     assert served.body() == "number=0"
     early = [served.connect() for _ in range(300)]
-    try:
-        for number in (1, 2):
-            served.replace("app.py", APP % number)
-            assert served.body() == f"number={number}"
-        assert {one.send().receive().body for one in early} == {"number=2"}, served.output
-    finally:
-        for one in early:
-            one.close()
+    for number in (1, 2):
+        served.replace("app.py", APP % number)
+        assert served.body() == f"number={number}"
+    assert {one.send().receive().body for one in early} == {"number=2"}, served.output
 
 
 def test_p2_a_request_sent_in_two_parts_across_a_reload(serve: Serve) -> None:
@@ -128,6 +125,38 @@ def test_p2_a_request_sent_in_two_parts_across_a_reload(serve: Serve) -> None:
     assert served.body() == "number=1"
     for one in slow:
         assert one.send(part=slice(10, None)).receive().body in {"number=0", "number=1"}
+
+
+def test_p2_answers_in_the_making_survive_a_reload(serve: Serve) -> None:
+    """One that has sent nothing yet, and one in the middle of its body."""
+    app = """\
+import os
+NUMBER = %d
+def answer(path):
+    with open(f"entered{path[1:]}", "w"):
+        pass
+    if path == "/stream":
+        yield b"first "
+    with open(f"gate{path[1:]}") as gate:
+        gate.read()
+    yield b"number=%%d" %% NUMBER
+def app(environ, start_response):
+    start_response("200 OK", [])
+    path = environ["PATH_INFO"]
+    return [b"number=%%d" %% NUMBER] if path == "/" else answer(path)
+"""
+    served = serve("app.py", files={"app.py": app % 0})
+    names = ("slow", "stream")
+    for name in names:
+        os.mkfifo(served.directory / f"gate{name}")
+    asked = [served.connect().send(f"/{name}") for name in names]
+    for name in names:
+        served.until((served.directory / f"entered{name}").exists, f"{name} is being answered")
+    served.replace("app.py", app % 1)
+    assert served.body() == "number=1"
+    for name in names:
+        served.open_gate(f"gate{name}")
+    assert [one.receive().body for one in asked] == ["number=0", "first number=0"], served.output
 
 
 def test_p2_requests_wait_through_broken_saves(serve: Serve) -> None:
