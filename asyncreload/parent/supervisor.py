@@ -97,6 +97,7 @@ class Supervisor:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._lingering: asyncio.Task[None] | None = None
         self._reapers: set[asyncio.Task[None]] = set()
+        self._files: dict[str, Any] = {}
         self._last_change = float("-inf")
         self._last_restart = float("-inf")
 
@@ -337,7 +338,7 @@ class Supervisor:
             return self._go()
         return self._go(
             crash=(describe(code), life.phase),
-            watched=life.go.changed | life.files,
+            watched=self._files | life.go.changed | life.files,
             since=life.since,
         )
 
@@ -352,7 +353,7 @@ class Supervisor:
             self._at_prompt.set_result(at_prompt)
 
     def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
-        life.files = watching.files
+        life.files = self._files = watching.files
         life.dog.watched = tuple(watching.files)
         if life.phase == "while loading":  # what it serves is the report of a crash
             life.phase = "while reporting"
