@@ -70,9 +70,7 @@ class Crashed:
     again: bool
 
     def __str__(self) -> str:
-        return (
-            f"the app was {self.how}; {'starting again' if self.again else 'waiting for a change'}"
-        )
+        return f"the app died, {self.how}; {'starting again' if self.again else 'waiting for a change'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,6 +322,7 @@ class Supervisor:
         changed = life.changed or protocol.Changed({}, loading=False)
         in_burst = changed.loading or now - self._last_change < BURST
         self._last_change = now
+        self._files = self._files | changed.files
         return self._go(changed=changed.files, settle=in_burst)
 
     async def _after_crash(self, life: _Life, code: int) -> protocol.Go:

@@ -31,11 +31,11 @@ LINES: list[tuple[Event, str]] = [
     (Failed("There is no app", "\n"), "There is no app\nthe load failed; waiting for a change"),
     (
         Crashed(-11, "killed by SIGSEGV while loading", again=False),
-        "the app was killed by SIGSEGV while loading; waiting for a change",
+        "the app died, killed by SIGSEGV while loading; waiting for a change",
     ),
     (
         Crashed(-9, "killed by SIGKILL while serving", again=True),
-        "the app was killed by SIGKILL while serving; starting again",
+        "the app died, killed by SIGKILL while serving; starting again",
     ),
     (Stopped(0), "stopped"),
     (Stopped(3), "stopped"),
