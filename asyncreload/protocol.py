@@ -35,13 +35,13 @@ class Go(Message):
     """The parsed target; None when the settings name a script."""
     address: tuple[str, int]
     changed: dict[str, Any] = field(default_factory=dict)
-    """The files whose change ended the predecessor, with the signatures that it saw."""
+    """The files whose change ended the predecessor, as it saw them."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
     """How and when the predecessor died. Do not load: serve the report, wait for a change."""
     watched: dict[str, Any] = field(default_factory=dict)
-    """After a crash: the files of the predecessor, with the signatures that it saw."""
+    """After a crash: the files of the predecessor, as it saw them."""
     since: int = 0
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
 

@@ -30,7 +30,7 @@ from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, r
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.threads import HOPS
-from asyncreload.child.watch import Watch, glance, quiet
+from asyncreload.child.watch import Watch, quiet
 
 if TYPE_CHECKING:
     import socket
@@ -320,7 +320,7 @@ class Side:
             self._hold(paths)
             return
         packages = any(map(self.watch.is_package, paths))
-        files = {path: glance(path) for path in paths}
+        files = self.watch.changes(paths)
         self._channel.send(protocol.Changed(files, self._loading, packages))
         self._end(RELOAD)
 
@@ -380,7 +380,7 @@ class Side:
 
     def _tell_paths(self) -> None:
         if self._leaving.code is None:
-            self._channel.send(protocol.Watching(self.watch.signatures()))
+            self._channel.send(protocol.Watching(self.watch.files()))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

@@ -56,6 +56,16 @@ class Known:
     racy: bool = False
     digest: bytes | None = None
 
+    def tell(self) -> list[Any]:
+        """Return this as it travels to another process."""
+        return [self.signature, self.digest.hex() if self.digest else ""]
+
+    @classmethod
+    def heard(cls, told: Sequence[Any]) -> Known:
+        """Return what another process has told."""
+        signature, digest = told
+        return cls(tuple(signature) if signature else None, digest=bytes.fromhex(digest) or None)
+
 
 def signature_of(status: os.stat_result) -> Signature:
     """Return what tells two states of a file apart at the price of a stat."""
@@ -122,6 +132,7 @@ class Watch:
     def __init__(self) -> None:
         self._hot: dict[str, Known] = {}
         self._cold: dict[str, Known] = {}
+        self._changed: dict[str, Known] = {}
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
         self._wide: str | None = None
         self._cold_due = 0.0
@@ -175,18 +186,14 @@ class Watch:
         if known := files.get(path):
             files[path] = replace(known, digest=digest(data))
 
-    def adopt(self, files: Mapping[str, Sequence[int] | None]) -> None:
+    def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a predecessor has loaded, from the state on that it saw.
 
         Else a save between its death and now would not be one.
         """
-        for path, seen in files.items():
-            if seen is None:
-                self._hot[path] = Known(None, digest=ABSENT)
-            else:
-                mtime, ctime, size, inode = seen
-                self._hot[path] = Known((mtime, ctime, size, inode))
-                self._unlearned.append((self._hot, path))
+        for path, told in files.items():
+            self._hot[path] = Known.heard(told)
+            self._unlearned.append((self._hot, path))
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`."""
@@ -268,12 +275,15 @@ class Watch:
             return True
         before = files.get(path)
         if before is None:
+            self._changed[path] = now
             return now.digest != ABSENT
         if before.digest is None:  # not learned yet: the signature alone can tell
             differs = before.signature != now.signature
         else:
             differs = before.digest != now.digest
-        if not differs:
+        if differs:
+            self._changed[path] = now
+        else:
             files[path] = now
         return differs
 
@@ -291,9 +301,13 @@ class Watch:
 
     # --- what there is -----------------------------------------------------------------------
 
-    def signatures(self) -> dict[str, Signature | None]:
+    def files(self) -> dict[str, list[Any]]:
         """Return the project files that are watched, as they were when they were loaded."""
-        return {path: known.signature for path, known in list(self._hot.items())}
+        return {path: known.tell() for path, known in list(self._hot.items())}
+
+    def changes(self, paths: Iterable[str]) -> dict[str, list[Any]]:
+        """Return how files were when they were found to have changed."""
+        return {path: self._changed.get(path, Known(None)).tell() for path in paths}
 
     def is_package(self, path: str) -> bool:
         """Tell whether a file is an installed package's."""

@@ -40,6 +40,9 @@ INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
 FRENZY = 0.1  # between two starts of a process that somebody keeps killing
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
 
+UNSEEN = (None, "")
+"""How a file was that only we have looked at."""
+
 _FROM_OUTSIDE = {
     -signal.SIGKILL,
     -signal.SIGTERM,
@@ -264,7 +267,7 @@ class Supervisor:
     async def _guard(self, child: Process, life: _Life) -> None:
         """End a child that is silent while files change."""
         paths = await life.dog.watch()
-        files = dict.fromkeys(paths)
+        files = dict.fromkeys(paths, UNSEEN)
         life.changed = protocol.Changed(files, loading=life.phase == "while loading")
         life.silenced = True
         self._tell(events.Changed(paths))

@@ -121,7 +121,7 @@ def test_the_bytes_that_ran_are_the_baseline(tmp_path: Path) -> None:
     script.write_bytes(source)
     watch = Watch()
     run_script(("app.py",), watch)
-    assert sorted(watch.signatures()) == [os.path.abspath("app.py")]
+    assert sorted(watch.files()) == [os.path.abspath("app.py")]
     assert watch._hot[os.path.abspath("app.py")].digest == digest(source)
 
 
@@ -153,7 +153,7 @@ def test_a_broken_script_is_watched(tmp_path: Path) -> None:
     watch = Watch()
     with pytest.raises(SyntaxError):
         run_script(("app.py",), watch)
-    assert sorted(watch.signatures()) == [os.path.abspath("app.py")]
+    assert sorted(watch.files()) == [os.path.abspath("app.py")]
 
 
 def test_a_missing_script_is_watched_for(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_module_that_runs_is_watched_with_what_it_imports(
     watch = Watch()
     loaders(watch)
     run_script(("-m", "tool_of_ours"), watch)
-    assert sorted(watch.signatures()) == [
+    assert sorted(watch.files()) == [
         os.path.abspath(f"{name}_of_ours.py") for name in ("part", "tool")
     ]
 
@@ -221,7 +221,7 @@ def test_a_directory_is_run_by_its_main(
     assert seen()["name"] == "__main__"
     assert seen()["argv"][1:] == ["x"]
     assert seen()["path"] == os.path.abspath("dir")
-    assert sorted(watch.signatures()) == [os.path.abspath("dir/__main__.py")]
+    assert sorted(watch.files()) == [os.path.abspath("dir/__main__.py")]
 
 
 def test_the_exit_of_a_module_is_passed_on(tmp_path: Path) -> None:

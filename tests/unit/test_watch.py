@@ -269,16 +269,16 @@ def test_the_standard_library_is_not_watched() -> None:
     watch = Watch()
     watch.before_read(os.__file__)
     watch.was_read(os.__file__, b"")
-    assert (sorted(watch.signatures()), watch.count()) == ([], 0)
+    assert (sorted(watch.files()), watch.count()) == ([], 0)
 
 
 def test_files_are_adopted_in_the_state_that_a_predecessor_saw(project: Project) -> None:
     project.load("app.py")
     project.load("same.py")
-    seen = project.watch.signatures() | {project.path("missing.py"): None}
+    seen = project.watch.files() | {project.path("missing.py"): [None, ""]}
     project.write("app.py", b"x = 2\n")  # saved after the predecessor's death
     project.watch = Watch()
-    project.watch.adopt({path: list(at) if at else None for path, at in seen.items()})
+    project.watch.adopt(seen)
     assert project.changed() == ["app.py"]
     project.write("missing.py")
     assert project.changed() == ["app.py", "missing.py"]
@@ -287,7 +287,7 @@ def test_files_are_adopted_in_the_state_that_a_predecessor_saw(project: Project)
 def test_what_is_watched_is_told(project: Project) -> None:
     b, a = project.load("b.py"), project.load("a.py")
     project.load("site-packages/lib.py")
-    assert sorted(project.watch.signatures()) == [a, b]
+    assert sorted(project.watch.files()) == [a, b]
     assert project.watch.count() == 3
 
 
@@ -598,7 +598,7 @@ def test_a_standby_does_not_load_the_project(project: Project) -> None:
     with pytest.raises(ImportError) as caught:
         project.watch.before_read(path)
     assert str(caught.value) == f"{path} belongs to the project: a standby does not load it"
-    assert sorted(project.watch.signatures()) == []
+    assert sorted(project.watch.files()) == []
     project.watch.before_read(project.write("site-packages/lib.py"))
     project.watch.before_read(os.__file__)
     assert project.watch.count() == 1
@@ -642,7 +642,7 @@ def test_modules_that_no_loader_announced_are_found(
         "namespace": module_of(None),
     }
     watch.rescan()
-    assert sorted(watch.signatures()) == [loaded, extension]
+    assert sorted(watch.files()) == [loaded, extension]
     assert watch.count() == 3
     project.write("fast.so", b"built again")
     assert project.changed() == ["fast.so"]
@@ -655,7 +655,7 @@ def test_what_was_imported_before_is_not_the_apps(
     watch = Watch()
     modules["late"] = module_of(project.write("late.py"))
     watch.rescan()
-    assert sorted(watch.signatures()) == [project.path("late.py")]
+    assert sorted(watch.files()) == [project.path("late.py")]
 
 
 def test_a_rescan_leaves_a_baseline_as_it_is(project: Project, modules: dict[str, Any]) -> None:
@@ -671,7 +671,7 @@ def test_a_survey_rescans(project: Project, modules: dict[str, Any]) -> None:
     watch = Watch()
     modules["app"] = module_of(project.write("app.py"))
     watch.survey(0.0)
-    assert sorted(watch.signatures()) == [project.path("app.py")]
+    assert sorted(watch.files()) == [project.path("app.py")]
 
 
 def test_a_module_that_takes_the_place_of_another_is_found(
@@ -683,7 +683,7 @@ def test_a_module_that_takes_the_place_of_another_is_found(
     del modules["a"]
     modules["b"] = module_of(project.write("b.so"))
     watch.rescan()
-    assert sorted(watch.signatures()) == [project.path("a.so"), project.path("b.so")]
+    assert sorted(watch.files()) == [project.path("a.so"), project.path("b.so")]
 
 
 # After a failed load
@@ -917,7 +917,7 @@ def test_what_is_imported_is_watched(importing: Project) -> None:
     importing.write("shop_of_ours/__init__.py", b"from . import part\n")
     part = importing.write("shop_of_ours/part.py", b"x = 1\n")
     again("shop_of_ours")
-    assert sorted(importing.watch.signatures()) == [
+    assert sorted(importing.watch.files()) == [
         importing.path("shop_of_ours/__init__.py"),
         part,
     ]
@@ -937,7 +937,7 @@ def test_a_module_that_fails_is_watched(importing: Project) -> None:
     importing.write("broken_one.py", b"def f(:\n")
     with pytest.raises(SyntaxError):
         again("broken_one")
-    assert sorted(importing.watch.signatures()) == [importing.path("broken_one.py")]
+    assert sorted(importing.watch.files()) == [importing.path("broken_one.py")]
     importing.write("broken_one.py", b"x = 1\n")
     assert importing.changed() == ["broken_one.py"]
 
@@ -948,14 +948,14 @@ def test_a_module_loaded_by_location_is_watched(importing: Project) -> None:
     spec = importlib.util.spec_from_file_location("plugin", path, loader=loader)
     assert spec is not None
     loader.exec_module(importlib.util.module_from_spec(spec))
-    assert sorted(importing.watch.signatures()) == [path]
+    assert sorted(importing.watch.files()) == [path]
 
 
 def test_what_is_compiled_and_not_loaded_is_not_watched(importing: Project) -> None:
     loader = importlib.machinery.SourceFileLoader("x", importing.path("x.py"))
     loader.source_to_code("x = 1", "<string>")
     loader.source_to_code(b"x = 1", importing.path("x.py"))
-    assert sorted(importing.watch.signatures()) == []
+    assert sorted(importing.watch.files()) == []
 
 
 @pytest.mark.parametrize("same_time", [True, False])
