@@ -70,7 +70,8 @@ class Crashed:
     again: bool
 
     def __str__(self) -> str:
-        return f"the app died, {self.how}; {'starting again' if self.again else 'waiting for a change'}"
+        outlook = "starting again" if self.again else "waiting for a change"
+        return f"the app died, {self.how}; {outlook}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 SOON = 3.0  # promised is one second; the rest is for a machine with other things to do
 
 APP = (
-    LOGGED
-    + """\
-import atexit
+    """\
+import atexit, os
 def leave(pid=os.getpid()):
     if os.getpid() == pid:
         with open("left", "a") as log:
             log.write("x")
 atexit.register(leave)
+"""
+    + LOGGED
+    + """\
 %s
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -127,11 +129,11 @@ def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
     assert took < SOON
     if way != "SIGKILL":
         loads, left = (exists(served, name) for name in ("loads", "left"))
-        assert left == loads, f"atexit did not run\n{served.output}"
+        assert left or not loads, f"atexit did not run\n{served.output}"
     broken = state == "reporting"
     assert served.output.count("Traceback") == broken, served.output
     assert "KeyboardInterrupt" not in served.output
-    assert "the app was" not in served.output  # no crash is told: this was asked for
+    assert "the app died" not in served.output  # no crash is told: this was asked for
 
 
 def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
@@ -207,6 +209,7 @@ def test_p5_what_the_app_has_started_is_gone(serve: Serve, end: str) -> None:
     (child,) = {parents()[pid] for pid in theirs}
     if end == "reload":
         served.edit("app.py", 'VERSION = "1"', 'VERSION = "2"')
+        served.connect().send()
     elif end == "kill the child":
         os.kill(child, signal.SIGKILL)
     else:
@@ -267,7 +270,7 @@ async def test_p5_cancelled_task_leaves_nothing(
     assert port_is_free(port)
     assert not processes_of(tmp_path)
     assert time.monotonic() - began < SOON
-    assert (project / "left").exists() == (project / "loads").exists()
+    assert (project / "left").exists() or not (project / "loads").exists()
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,2 @@
+# mypy: ignore-errors
+"""A Django project with REST framework; the target is project.wsgi."""

@@ -1,0 +1,62 @@
+"""Load a project in this interpreter, and call its app once; started by `reload.py`.
+
+`python project_load.py list TARGET` prints the modules from outside the project that this takes;
+`python project_load.py time TARGET MODULE ...` imports these, and prints the seconds that the
+project's own load and first answer take after that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from wsgiref.util import setup_testing_defaults
+
+from asyncreload.child.load import load, prepare
+from asyncreload.target import Target
+
+
+def load_and_answer(target: Target) -> None:
+    prepare(target)
+    app = load(target)
+    environ: dict[str, object] = {}
+    setup_testing_defaults(environ)
+    statuses: list[str] = []
+
+    def start_response(status: str, *_: object) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return bytes
+
+    body = app(environ, start_response)
+    assert b"".join(body)
+    assert statuses[0].startswith("200"), statuses
+    if hasattr(body, "close"):
+        body.close()
+
+
+def main(what: str, target: Target, modules: list[str]) -> None:
+    for name in modules:
+        with suppress(Exception):  # some cannot be imported without the project
+            import_module(name)
+    before = set(sys.modules)
+    began = time.perf_counter()
+    load_and_answer(target)
+    took = time.perf_counter() - began
+    if what == "time":
+        print(took)
+        return
+    found = []
+    for name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        if name not in before and file and not file.startswith(target.root + os.sep):
+            found.append(name)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this directory
+    main(sys.argv[1], Target.parse(sys.argv[2], os.getcwd()), sys.argv[3:])

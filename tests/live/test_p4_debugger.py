@@ -1,0 +1,275 @@
+"""P4: while a debugger waits at its prompt nothing disturbs it, and the terminal stays sane."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import termios
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live.driving import COMMAND, LOGGED, Answer, is_alive, lay_out
+from tests.live.failing import DIED, SOON, TRACEBACK, Bench, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.live.driving import Connection
+
+PROMPT = "(Pdb) "
+HELD = "app.py changed; reloading when you leave the debugger"
+
+APP = (
+    LOGGED
+    + """\
+VERSION = "%s"
+%s
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/debug":
+        breakpoint()
+    start_response("200 OK", [])
+    return [VERSION.encode()]
+"""
+)
+
+
+def app_of(version: object, at_load: str = "") -> str:
+    return APP % (version, at_load)
+
+
+class AtTerminal(Bench):
+    """A command whose controlling terminal is ours to type at."""
+
+    def __init__(self, place: Path, *options: str) -> None:
+        self.master, self.slave = pty.openpty()
+        self.settings = self.attributes()
+        self._screen = bytearray()
+        # A terminal becomes the controlling one when the leader of a session opens it.
+        shell = 'TERM=xterm exec "$@" 0<>"$0" 1>&0 2>&0'
+        command = [*COMMAND, "app.py", "--port", "0", *options]
+        super().__init__(
+            place / "project",
+            place / "tmp",
+            ["sh", "-c", shell, os.ttyname(self.slave), *command],
+            place / "output.txt",
+        )
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # the last of those who have it open is gone
+            while data := os.read(self.master, 65536):
+                self._screen += data
+
+    @property
+    def output(self) -> str:
+        return self._screen.decode(errors="replace").replace("\r\n", "\n")
+
+    def attributes(self) -> list[Any]:
+        """Return the settings of the terminal: echo and all the rest."""
+        return termios.tcgetattr(self.slave)
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def until_prompt(self, number: int = 1) -> None:
+        """Wait until the debugger has asked so often, and waits for an answer."""
+        self.until_told(PROMPT, number)
+        # Only then has readline taken the terminal over.
+        self.until(lambda: not self.attributes()[3] & termios.ICANON, "it waits at the prompt")
+
+    def until_as_before(self) -> None:
+        self.until(lambda: self.attributes() == self.settings, "the terminal is as before", SOON)
+
+    def debug(self) -> Connection:
+        """Send a request that leads to a prompt, and wait for that."""
+        prompts = self.output.count(PROMPT)
+        connection = self.connect().send("/debug")
+        self.until_prompt(prompts + 1)
+        return connection
+
+    def close(self) -> None:
+        """Let go of the terminal."""
+        os.close(self.slave)
+        self._reading.join()
+        os.close(self.master)
+
+
+@contextmanager
+def at_terminal(tmp_path: Path, at_load: str = "", *options: str) -> Iterator[AtTerminal]:
+    """Serve at a terminal, whose settings are in the end as they were."""
+    lay_out(tmp_path / "project", files={"app.py": app_of("old", at_load)})
+    bench = AtTerminal(tmp_path, *options)
+    try:
+        yield bench
+    finally:
+        try:
+            bench.stop()
+            assert bench.attributes() == bench.settings, bench.output
+        finally:
+            bench.hang_up()
+            bench.kill()
+            bench.close()
+            print(bench.output)
+
+
+def save_while_debugging(bench: AtTerminal, version: str = "new") -> Connection:
+    """Save: that is told, but nothing is reloaded; return a request that waits for it."""
+    loads, prompts = bench.load_count, bench.output.count(PROMPT)
+    bench.replace("app.py", app_of(version))
+    waiting = bench.connect().send()
+    bench.until_told(HELD)
+    # More of a command line than a wait: the debugger still works, and has the old code.
+    bench.type("VERSION\n")
+    bench.until_prompt(prompts + 1)
+    assert "'old'" in bench.output
+    assert bench.load_count == loads, bench.output
+    assert bench.output.count(HELD) == 1
+    return waiting
+
+
+@pytest.mark.parametrize("leave", ["c", "q"])
+def test_p4_a_prompt_in_a_request_holds_the_reload(tmp_path: Path, leave: str) -> None:
+    with at_terminal(tmp_path) as bench:
+        debugged = bench.debug()
+        waiting = save_while_debugging(bench)
+        bench.type(f"{leave}\n")
+        answer = debugged.receive()
+        assert answer == Answer(200, "old") if leave == "c" else answer.status == 500, answer
+        assert waiting.receive().body == "new", bench.output
+        bench.fresh("new")
+        assert bench.load_count == 2
+        bench.until_as_before()
+
+
+@pytest.mark.parametrize("leave", ["c", "q"])
+def test_p4_a_prompt_while_loading_holds_the_reload(tmp_path: Path, leave: str) -> None:
+    with at_terminal(tmp_path, "breakpoint()") as bench:
+        bench.until_prompt()
+        waiting = save_while_debugging(bench)
+        bench.type(f"{leave}\n")
+        assert waiting.receive() == Answer(200, "new"), bench.output
+        bench.fresh("new")
+        assert bench.load_count == 2
+        bench.until_as_before()
+
+
+def test_p4_quitting_while_loading_is_reported(tmp_path: Path) -> None:
+    """When nothing was saved meanwhile, that load has failed."""
+    with at_terminal(tmp_path, "breakpoint()") as bench:
+        bench.until_prompt()
+        bench.type("q\n")
+        answer = bench.get()
+        assert (answer.status, answer.body.splitlines()[0]) == (500, "bdb.BdbQuit")
+        bench.until_told("the load failed")
+        assert bench.output.count(TRACEBACK) == 1
+        bench.replace("app.py", app_of("new"))
+        bench.fresh("new")
+
+
+@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> None:
+    with at_terminal(tmp_path, "breakpoint()" if moment == "while loading" else "") as bench:
+        if moment == "while loading":
+            bench.until_prompt()
+            asked = bench.connect().send()
+        else:
+            bench.body()
+            asked = bench.debug()
+        for number in (1, 2):
+            bench.type("\x03")
+            if moment == "while loading":  # it reaches the main thread, and readline in no other
+                bench.until_told("--KeyboardInterrupt--", number)
+            bench.until_prompt()
+            bench.type(f"VERSION * {number + 1}\n")
+            bench.until_told("'old" + "old" * number)
+        waiting = save_while_debugging(bench)
+        bench.type("c\n")
+        if moment == "in a request":
+            assert asked.receive() == Answer(200, "old"), bench.output
+        else:
+            assert asked.receive() == Answer(200, "new"), bench.output
+        assert waiting.receive() == Answer(200, "new")
+        bench.fresh("new")
+
+
+def test_p4_ctrl_c_ends_it_when_the_debugger_was_left(tmp_path: Path) -> None:
+    with at_terminal(tmp_path) as bench:
+        debugged = bench.debug()
+        bench.type("c\n")
+        assert debugged.receive().body == "old"
+        bench.until_as_before()
+        bench.type("\x03")
+        assert bench.wait() == 130
+        assert TRACEBACK not in bench.output
+
+
+@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+def test_p4_the_terminal_is_as_before_when_the_child_dies_at_a_prompt(
+    tmp_path: Path, moment: str
+) -> None:
+    with at_terminal(tmp_path, "breakpoint()" if moment == "while loading" else "") as bench:
+        asked = None
+        if moment == "while loading":
+            bench.until_prompt()
+        else:
+            asked = bench.debug()
+        assert bench.attributes() != bench.settings
+        (child,) = set(bench.loads())
+        os.kill(child, signal.SIGKILL)
+        bench.until(lambda: not is_alive(child), "the child is dead")
+        bench.until_as_before()
+        bench.until_told(f"{DIED}killed by SIGKILL")
+        if asked:
+            asked.close()
+        bench.replace("app.py", app_of("new"))
+        bench.fresh("new")
+
+
+@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+def test_p4_the_terminal_is_as_before_when_all_ends_at_a_prompt(
+    tmp_path: Path, moment: str
+) -> None:
+    at_load = "breakpoint()" if moment == "while loading" else ""
+    with at_terminal(tmp_path, at_load, "--grace", "0.5") as bench:
+        asked = None
+        if moment == "while loading":
+            bench.until_prompt()
+        else:
+            asked = bench.debug()
+        assert bench.attributes() != bench.settings
+        bench.signal(signal.SIGTERM)
+        assert bench.wait() == 143
+        bench.until_as_before()
+        if asked:
+            asked.close()
+
+
+OTHER = """\
+import pdb, sys
+class Other(pdb.Pdb):
+    pass
+sys.breakpointhook = lambda: Other().set_trace(sys._getframe(1))
+"""
+
+
+def test_p4_a_debugger_built_on_pdb_holds_the_reload_too(tmp_path: Path) -> None:
+    with at_terminal(tmp_path, OTHER) as bench:
+        debugged = bench.debug()
+        waiting = save_while_debugging(bench)
+        bench.type("c\n")
+        assert debugged.receive().body == "old"
+        assert waiting.receive().body == "new"
+
+
+def test_p4_without_a_terminal_breakpoint_is_an_error_of_the_request(tmp_path: Path) -> None:
+    """Input is at its end: pdb quits, and nothing is held."""
+    with serving(tmp_path, files={"app.py": app_of("old")}) as bench:
+        assert bench.get("/debug").status == 500
+        bench.replace("app.py", app_of("new"))
+        bench.fresh("new")

@@ -1,0 +1,299 @@
+"""P6: every real change is seen, at whatever instant it is saved; and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.driving import LOGGED, replace, state_of, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.live.conftest import Serve
+    from tests.live.driving import Served
+
+APP = (
+    LOGGED
+    + """\
+import helper
+VERSION = "1"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/lazy":
+        import lazy
+        return [lazy.VERSION.encode()]
+    return [f"app={VERSION} helper={helper.VERSION}".encode()]
+"""
+)
+ONE = 'VERSION = "1"\n'
+TWO = 'VERSION = "2"\n'
+APP_TWO = APP.replace(ONE, TWO)
+FILES = {"app.py": APP, "helper.py": ONE, "lazy.py": ONE}
+
+
+# --- what is no change -----------------------------------------------------------------------
+
+
+def touch(path: Path) -> None:
+    os.utime(path)
+
+
+def age(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+def rewrite(path: Path) -> None:
+    write(path, path.read_text())
+
+
+def exchange(path: Path) -> None:
+    replace(path, path.read_text())
+
+
+def change_mode(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def switch_branches(path: Path) -> None:
+    write(path, TWO)
+    path.unlink()
+    write(path, ONE)
+
+
+@pytest.mark.parametrize("do", [touch, age, rewrite, exchange, change_mode, switch_branches])
+def test_p6_same_bytes_no_reload(serve: Serve, do: Callable[[Path], None]) -> None:
+    """Not at a request, not at a look in between, and the file is watched as before."""
+    served = serve(files=FILES)
+    helper = served.directory / "helper.py"
+
+    def do_it() -> None:
+        """In one instant, as the child sees it: what is between would be a change."""
+        child = served.loads()[-1]
+        os.kill(child, signal.SIGSTOP)
+        served.until(lambda: state_of(child) == "T", "the child is stopped")
+        do(helper)
+        os.kill(child, signal.SIGCONT)
+
+    assert served.body() == "app=1 helper=1"
+    do_it()
+    assert served.body() == "app=1 helper=1"
+    assert len(served.loads()) == 1, served.output
+
+    do_it()
+    served.write("app.py", APP_TWO)
+    # Nothing is requested: it is a look in between that sees this change, and it alone.
+    served.until_told("app.py changed, fresh")
+    assert len(served.loads()) == 2, served.output
+    assert "helper.py" not in served.output
+
+    served.write("helper.py", TWO)
+    assert served.body() == "app=2 helper=2"
+    assert len(served.loads()) == 3, served.output
+
+
+# --- what is one -----------------------------------------------------------------------------
+
+
+def save_older(path: Path) -> None:
+    before = path.stat()
+    write(path, TWO)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
+
+
+def save_with_the_same_times(path: Path) -> None:
+    before = path.stat()
+    write(path, TWO)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange_with_the_same_times(path: Path) -> None:
+    other = path.with_name("elsewhere")
+    other.write_text(TWO)
+    before = path.stat()
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda path: write(path, TWO),
+        lambda path: replace(path, TWO),
+        save_older,
+        save_with_the_same_times,
+        exchange_with_the_same_times,
+    ],
+    ids=["in place", "replaced", "older", "same times", "replaced, same times"],
+)
+def test_p6_change_is_seen_though_nothing_is_requested(
+    serve: Serve, save: Callable[[Path], None]
+) -> None:
+    served = serve(files=FILES)
+    assert served.body() == "app=1 helper=1"
+    save(served.directory / "helper.py")
+    served.until_told("helper.py changed, fresh")
+    assert served.body() == "app=1 helper=2"
+    assert len(served.loads()) == 2
+
+
+@pytest.mark.parametrize("name", ["app.py", "helper.py"])
+def test_p6_deleted_and_restored(serve: Serve, name: str) -> None:
+    served = serve(files=FILES)
+    assert served.body() == "app=1 helper=1"
+    text = served.read(name)
+    (served.directory / name).unlink()
+    answer = served.get()
+    assert answer.status == 500
+    assert name.removesuffix(".py") in answer.body
+    served.write(name, text.replace(ONE, TWO))
+    assert served.body() == FILES_AFTER[name]
+
+
+FILES_AFTER = {"app.py": "app=2 helper=1", "helper.py": "app=1 helper=2"}
+
+
+def test_p6_module_that_a_request_imported(serve: Serve) -> None:
+    served = serve(files=FILES)
+    assert served.body("/lazy") == "1"
+    served.write("lazy.py", TWO)
+    served.until_told("lazy.py changed, fresh")
+    assert served.body("/lazy") == "2"
+
+
+def test_p6_new_file_mends_an_import_error(serve: Serve) -> None:
+    served = serve(files={"app.py": APP})
+    answer = served.get()
+    assert answer.status == 500
+    assert "No module named 'helper'" in answer.body
+    served.write("helper.py", ONE)
+    assert served.body() == "app=1 helper=1"
+
+
+# --- at any instant --------------------------------------------------------------------------
+
+GATED = (
+    "import helper\n"
+    + LOGGED
+    + """\
+open("gate").read()
+import late
+VERSION = "1"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"app={VERSION} helper={helper.VERSION} late={late.VERSION}".encode()]
+"""
+)
+
+
+class Gate:
+    """A named pipe at which a load waits until the test lets it pass."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self.passed = 0
+
+    def wait_for_load(self) -> None:
+        """Wait until one more load has come to the gate."""
+        self.passed += 1
+        self.served.until_loads(self.passed)
+
+    def open(self) -> None:
+        """Let the load that waits pass."""
+        self.served.open_gate("gate")
+
+
+@pytest.fixture
+def gated(serve: Serve, project: Path) -> Served:
+    """An app that waits in the middle of its load: `helper` is imported, `late` is not yet."""
+    os.mkfifo(project / "gate")
+    return serve(files={"app.py": GATED, "helper.py": ONE, "late.py": ONE})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("app.py", "app=2 helper=1 late=1"), ("helper.py", "app=1 helper=2 late=1")],
+)
+def test_p6_save_of_what_the_load_has_read(gated: Served, name: str, expected: str) -> None:
+    """The load is of no use any more: it is given up, and another begins."""
+    gate = Gate(gated)
+    gate.wait_for_load()
+    waiting = gated.connect().send()
+    gated.edit(name, ONE, TWO)
+    gate.wait_for_load()
+    gate.open()
+    assert waiting.receive().body == expected
+    assert len(gated.loads()) == 2
+
+
+def test_p6_save_of_what_the_load_will_read(gated: Served) -> None:
+    """It reads the new code itself."""
+    gate = Gate(gated)
+    gate.wait_for_load()
+    waiting = gated.connect().send()
+    gated.write("late.py", TWO)
+    gate.open()
+    assert waiting.receive().body == "app=1 helper=1 late=2"
+    assert len(gated.loads()) == 1
+
+
+def test_p6_save_in_the_last_instant_of_a_load(gated: Served) -> None:
+    """Seen by the look before the first request at the latest."""
+    gate = Gate(gated)
+    gate.wait_for_load()
+    gate.open()
+    gated.write("helper.py", TWO)
+    waiting = gated.connect().send()
+    gate.wait_for_load()
+    gate.open()
+    assert waiting.receive().body == "app=1 helper=2 late=1"
+
+
+def test_p6_touch_during_the_load(gated: Served) -> None:
+    gate = Gate(gated)
+    gate.wait_for_load()
+    os.utime(gated.directory / "helper.py")
+    os.utime(gated.directory / "app.py")
+    gate.open()
+    assert gated.body() == "app=1 helper=1 late=1"
+    assert len(gated.loads()) == 1
+
+
+# --- many at once ----------------------------------------------------------------------------
+
+MODULES = 200
+MANY = (
+    LOGGED
+    + f"""\
+from importlib import import_module
+total = sum(import_module(f"package.part{{number}}").VALUE for number in range({MODULES}))
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(total).encode()]
+"""
+)
+
+
+@pytest.mark.parametrize("pause", [0, 0.4 / MODULES], ids=["at once", "in 0.4 s"])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked", "unasked"])
+def test_p6_burst_costs_three_loads(serve: Serve, pause: float, *, asked: bool) -> None:
+    """One at the first file, and at most two more."""
+    parts = [f"package/part{number}.py" for number in range(MODULES)]
+    files = {"app.py": MANY, "package/__init__.py": ""} | dict.fromkeys(parts, "VALUE = 1\n")
+    served = serve("app.py", "--interval", "0.01", files=files)
+    assert served.body() == f"{MODULES}"
+    waiting = []
+    for number, part in enumerate(parts):
+        served.write(part, "VALUE = 2\n")
+        if asked and number % 5 == 0:
+            waiting.append(served.connect().send())
+        time.sleep(pause)  # the pace of the burst, no wait
+    assert served.body() == f"{2 * MODULES}"
+    assert len(served.loads()) <= 1 + 3, served.output
+    for one in waiting:
+        assert one.receive().status == 200
