@@ -176,14 +176,20 @@ def until_settled(served: Served, processes: int) -> list[int]:
     raise SystemExit(f"it never settled\n{served.output}")
 
 
-def usage(pids: dict[str, int]) -> dict[str, Usage]:
-    """Measure processes while nothing happens."""
-    before = {name: cpu(pid) for name, pid in pids.items()}
-    time.sleep(IDLE)
-    return {
-        name: Usage(memory(pid, "Rss"), memory(pid, "Pss"), (cpu(pid) - before[name]) / IDLE)
-        for name, pid in pids.items()
-    }
+def usage(served: Served) -> dict[str, Usage]:
+    """Measure parent, child and standby while nothing happens."""
+    while True:
+        pids = [served.pid, *until_settled(served, 2)]
+        before = [cpu(pid) for pid in pids]
+        time.sleep(IDLE)
+        if pids[1:] == served.children():  # else the standby was made afresh meanwhile
+            break
+    used = [(cpu(pid) - past) / IDLE for pid, past in zip(pids, before, strict=True)]
+    found = [
+        Usage(memory(pid, "Rss"), memory(pid, "Pss"), share)
+        for pid, share in zip(pids, used, strict=True)
+    ]
+    return dict(zip(("parent", "child", "standby"), found, strict=True))
 
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -237,10 +243,9 @@ def measure(name: str, edits: int) -> Result:
                 for _ in range(edits):
                     until_settled(served, processes)
                     one_edit(served, editor, spaced)
-                pids = until_settled(served, processes)
+                until_settled(served, processes)
                 if mode == "warm":
-                    names = ("parent", "child", "standby")
-                    result.usage = usage(dict(zip(names, [served.pid, *pids], strict=True)))
+                    result.usage = usage(served)
                 hurried = result.hurried[mode] = Times()
                 for _ in range(edits):
                     one_edit(served, editor, hurried)
