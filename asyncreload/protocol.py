@@ -67,6 +67,8 @@ class Watching(Message):
     """Child: these project files matter, and that is how they were."""
 
     files: dict[str, Any]
+    settled: bool = True
+    """Whether the first requests have been answered, or none came: there is time for a standby."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,14 @@ HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 SLOW = 3.0  # until a load is told to be slow
-SETTLED = 0.05  # after a load, until the parent is told what is watched
+SETTLED = 0.05  # after a load, until there is time for other things than requests
 
 BUDGET = 0.0015
 """The share of a core that looking at files may cost."""
 HOP = 0.0001
 """Seconds of CPU that the kernel takes to hand a look to a thread and back."""
+FEW = 500
+"""Files of which the parent can be told before the first request without delaying it."""
 REPORT_THREADS = 8
 
 
@@ -296,6 +298,8 @@ class Side:
                     await self._check(suspects)
                 elif self._holding:
                     self._server.resume()  # the change was taken back
+                if self.watch.has_learned():
+                    self._tell_paths()
                 await self._tell_recipe()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
@@ -361,6 +365,8 @@ class Side:
         self._tell_paths()
 
     async def _settle(self) -> None:
+        if self.watch.count() <= FEW:
+            self._tell_paths(settled=False)
         await asyncio.sleep(SETTLED)
         self._tell_paths()
         await self._tell_recipe()
@@ -378,9 +384,9 @@ class Side:
         site = Site(*self._address, threads, self._settings.access_log)
         self._server.open(partial(answer, app=app, site=site), threads)
 
-    def _tell_paths(self) -> None:
+    def _tell_paths(self, *, settled: bool = True) -> None:
         if self._leaving.code is None:
-            self._channel.send(protocol.Watching(self.watch.files()))
+            self._channel.send(protocol.Watching(self.watch.files(), settled))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

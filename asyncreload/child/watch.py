@@ -145,6 +145,7 @@ class Watch:
         """How often the project's code was refused."""
         self.cost = 0.0
         """Seconds of CPU that the last survey took."""
+        self._news = False
         self._places: dict[str, Signature | None] = {
             place: glance(place) for place in sys.path if heat(place + os.sep) is Heat.COLD
         }
@@ -194,6 +195,12 @@ class Watch:
         for path, told in files.items():
             self._hot[path] = Known.heard(told)
             self._unlearned.append((self._hot, path))
+
+    def has_learned(self) -> bool:
+        """Tell once that more digests are known than before, and none is to be learned any more."""
+        news = self._news and not self._unlearned
+        self._news = self._news and not news
+        return news
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`."""
@@ -298,6 +305,7 @@ class Watch:
             # Whoever loads the file meanwhile knows better what was loaded.
             if now.signature == known.signature and files.get(path) is known:
                 files[path] = replace(known, digest=now.digest)
+                self._news = True
 
     # --- what there is -----------------------------------------------------------------------
 

@@ -361,7 +361,8 @@ class Supervisor:
         life.dog.watched = tuple(watching.files)
         if life.phase == "while loading":  # what it serves is the report of a crash
             life.phase = "while reporting"
-        self._standby.prepare()
+        if watching.settled:
+            self._standby.prepare()
 
     def _on_change(self, child: Process, life: _Life, changed: protocol.Changed) -> None:
         life.changed = changed

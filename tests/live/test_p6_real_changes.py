@@ -97,6 +97,38 @@ def test_p6_same_bytes_no_reload(serve: Serve, do: Callable[[Path], None]) -> No
     assert len(served.loads()) == 3, served.output
 
 
+CRASHING = APP.replace(
+    '    if environ["PATH_INFO"] == "/lazy":',
+    """\
+    if environ["PATH_INFO"] == "/crash":
+        import os
+        os._exit(7)
+    if environ["PATH_INFO"] == "/lazy":""",
+)
+
+
+@pytest.mark.parametrize("moment", ["before the crash", "after the crash"])
+def test_p6_a_touch_is_no_change_to_the_report_of_a_crash(serve: Serve, moment: str) -> None:
+    """What the dead child knew of the bytes is handed on to the one that reports."""
+    served = serve(files=FILES | {"app.py": CRASHING})
+    assert served.body() == "app=1 helper=1"
+    if moment == "before the crash":
+        touch(served.directory / "app.py")
+        assert served.body() == "app=1 helper=1"
+    with pytest.raises(AssertionError):
+        served.get("/crash")
+    assert served.get().status == 503
+    if moment == "after the crash":
+        touch(served.directory / "app.py")
+
+    # The next look in between that sees a change sees this one, and it alone.
+    assert served.get().status == 503
+    served.write("helper.py", TWO)
+    served.until_told("helper.py changed, fresh")
+    assert "app.py" not in served.output.split("died")[1], served.output
+    assert len(served.loads()) == 2, served.output
+
+
 # --- what is one -----------------------------------------------------------------------------
 
 
