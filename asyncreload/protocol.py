@@ -2,7 +2,7 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Recipe) -> Warmed -> (Go) -> Loaded | Failed -> Changed -> Left -> end of file
+    Booted -> (Recipe) -> Warmed -> (Go) -> Going -> Loaded | Failed -> Changed -> Left
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Go(Message):
     """After a crash: the files of the predecessor, as it saw them."""
     since: int = 0
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Going(Message):
+    """Child: `Go` was heard; the load begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ _KINDS = {
     for kind in (
         Booted,
         Go,
+        Going,
         Loaded,
         Failed,
         Watching,

@@ -150,7 +150,7 @@ def aliases(boot: frozenset[str]) -> list[str]:
         if name not in boot
         and name not in {"__main__", "__mp_main__"}
         and _name_of(module) != name
-        and heat(source_file(module) or "") is not Heat.HOT
+        and not ((path := source_file(module)) and heat(path) is Heat.HOT)
     )
 
 

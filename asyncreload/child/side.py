@@ -132,6 +132,7 @@ class Side:
         self._settings, self._root, self._address = settings, root, go.address
         self._interval, self._grace = settings.interval, settings.grace
         self._loading = True
+        self._channel.send(protocol.Going())
         self.watch.adopt(go.watched)
         if is_shadowed(self._recorder):
             self._start_cold("a file of the project has the name of a package")

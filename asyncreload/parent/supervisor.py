@@ -74,7 +74,7 @@ class _Life:
     terminal: Terminal
     began: float
     since: int
-    phase: str = "while loading"
+    phase: str = "before loading"
     left: protocol.Left | None = None
     changed: protocol.Changed | None = None
     files: dict[str, Any] = field(default_factory=dict)
@@ -241,6 +241,8 @@ class Supervisor:
 
     def _hear(self, child: Process, life: _Life, message: protocol.Message) -> None:
         match message:
+            case protocol.Going():
+                life.phase = "while loading"
             case protocol.Loaded():
                 life.phase = "while serving"
                 self._standby.was_right()
@@ -259,16 +261,14 @@ class Supervisor:
                 self._on_packages(life, message)
             case protocol.Told():
                 log.warning("%s", message.text)
-            case protocol.Pong():
-                life.dog.hears()
-            case protocol.Debugging():
-                self._answer_prompt(at_prompt=True)
+            case _:
+                self._on_answer(life, message)
 
     async def _guard(self, child: Process, life: _Life) -> None:
         """End a child that is silent while files change."""
         paths = await life.dog.watch()
         files = dict.fromkeys(paths, UNSEEN)
-        life.changed = protocol.Changed(files, loading=life.phase == "while loading")
+        life.changed = protocol.Changed(files, loading="loading" in life.phase)
         life.silenced = True
         self._tell(events.Changed(paths))
         family = await _descendants(child.pid)
@@ -330,7 +330,7 @@ class Supervisor:
 
     async def _after_crash(self, life: _Life, code: int) -> protocol.Go:
         now = asyncio.get_running_loop().time()
-        if life.phase == "while reporting":
+        if life.phase in {"before loading", "while reporting"}:
             # Somebody kills our own code. It goes on, but not in a frenzy.
             await asyncio.sleep(FRENZY)
             return life.go
@@ -351,6 +351,12 @@ class Supervisor:
         since = self._last_change if life.go.changed else life.began
         self._ready.set()
         self._tell(events.Ready(child.pid, now - since, tuple(life.go.changed), loaded.files))
+
+    def _on_answer(self, life: _Life, message: protocol.Message) -> None:
+        if isinstance(message, protocol.Pong):
+            life.dog.hears()
+        elif isinstance(message, protocol.Debugging):
+            self._answer_prompt(at_prompt=True)
 
     def _answer_prompt(self, *, at_prompt: bool) -> None:
         if self._at_prompt is not None and not self._at_prompt.done():

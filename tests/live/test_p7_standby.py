@@ -130,7 +130,6 @@ class Case:
     """Whether the standby's process can stand for one that starts cold."""
     replayed: str = "third"
     """A package that the standby has, when nothing is changed but the version."""
-    bug: str = ""
     """Where it is told why this fails for now."""
 
 
@@ -401,7 +400,6 @@ CWD, ENVIRON = os.getcwd(), environ()
         {"third": "STUB = False", "other": "import third\nSTUB = third.STUB"},
         is_warm=False,
         replayed="",
-        bug="standby.md S7a",
     ),
     "module aliased": Case(
         """
@@ -501,18 +499,15 @@ CWD, ENVIRON = os.getcwd(), environ()
         """,
         "[third.LOADED, needy.LOADED]",
         {"third": THIRD, "needy": "import colours\nLOADED = True"},
+        is_warm=False,
+        replayed="",
     ),
 }
 
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(
-            case, marks=pytest.mark.xfail(strict=True, reason=case.bug) if case.bug else ()
-        )
-        for case in CASES.values()
-    ],
+    CASES.values(),
     ids=CASES,
 )
 def test_p7_the_replay_is_invisible(serve: Serve, packages: Packages, case: Case) -> None:
@@ -816,7 +811,10 @@ def test_p7_handlers_run_once_for_each_load(serve: Serve, packages: Packages) ->
         bump(served, number, number + 1)
         pids.append(served.body("/pid"))
     assert served.stop() == 128 + signal.SIGTERM
-    assert (packages.directory / "third/__init__.py.left").read_text().split() == pids
+    left = (packages.directory / "third/__init__.py.left").read_text().split()
+    assert len(left) == len(set(left))
+    # A load of a file that is just being written is given up: such a process has left, too.
+    assert [pid for pid in left if pid in pids] == pids
 
 
 def test_p7_back_to_back(serve: Serve, packages: Packages) -> None:
