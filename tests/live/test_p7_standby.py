@@ -130,7 +130,6 @@ class Case:
     """Whether the standby's process can stand for one that starts cold."""
     replayed: str = "third"
     """A package that the standby has, when nothing is changed but the version."""
-    """Where it is told why this fails for now."""
 
 
 COLD = ("--no-standby", "--preload", "interpreter")
