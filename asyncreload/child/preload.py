@@ -38,34 +38,47 @@ _PATCHERS = ("gevent.monkey", "eventlet.patcher")
 """Modules that change the interpreter for those that are imported after them."""
 
 
-def setting() -> str:
-    """Return a stand-in for what a package may look at while it is imported."""
+def setting(name: str = "") -> str:
+    """Return a stand-in for what a package of that name may look at while it is imported."""
     filters = [
         (action, _pattern(message), str(category), _pattern(module), line)
         for action, message, category, module, line in warnings.filters
     ]
     kinds = [*map(_kind, sys.meta_path), *map(_kind, sys.path_hooks)]
     finders = [kind for kind in kinds if not kind.startswith("asyncreload.")]  # `load` has one
-    return digest(repr((filters, _logging(), finders, sys.path, os.getcwd())).encode()).hex()
+    root, manager = logging.root, logging.root.manager
+    logs = (
+        manager.disable,
+        str(logging.getLoggerClass()),
+        str(logging.getLogRecordFactory()),
+        _state(root),
+        _loggers(name.partition(".")[0]),
+    )
+    return digest(repr((filters, logs, finders, sys.path, os.getcwd())).encode()).hex()
 
 
 def _pattern(pattern: Any) -> str:
     return getattr(pattern, "pattern", None) or str(pattern)
 
 
-def _logging() -> list[Any]:
-    manager = logging.root.manager
-    loggers = {"": logging.root} | {
-        name: logger
-        for name, logger in list(manager.loggerDict.items())
+def _loggers(package: str | None = None) -> dict[str, Any]:
+    """Return the loggers, all or a package's, that are not as they are made.
+
+    A package does not look at other packages' loggers while it is imported. But a project may
+    configure all those that there are by then, which after a replay are more.
+    """
+    named = logging.root.manager.loggerDict.items()
+    states = {
+        name: _state(logger)
+        for name, logger in sorted(named)
         if isinstance(logger, logging.Logger)
+        and (package is None or name.partition(".")[0] == package)
     }
-    told = [manager.disable, str(logging.getLoggerClass()), str(logging.getLogRecordFactory())]
-    return told + [
-        (name, logger.level, logger.disabled, logger.propagate, len(logger.handlers))
-        for name, logger in loggers.items()
-        if logger.level or logger.disabled or not logger.propagate or logger.handlers
-    ]
+    return {name: state for name, state in states.items() if state != [0, False, True, 0]}
+
+
+def _state(logger: logging.Logger) -> list[Any]:
+    return [logger.level, logger.disabled, logger.propagate, len(logger.handlers)]
 
 
 def conditions(root: str) -> dict[str, Any]:
@@ -75,6 +88,7 @@ def conditions(root: str) -> dict[str, Any]:
         "environ": dict(os.environ),
         "path": list(path),
         "setting": setting(),
+        "loggers": _loggers(),
         "patched": [name for name in _PATCHERS if name in sys.modules],
     }
 
@@ -106,7 +120,7 @@ class Recorder:
         # What a package imports while it is imported itself is the package's own affair.
         if not _is_projects(sys._getframe(1)):  # noqa: SLF001  who imports cannot be known otherwise
             return
-        self.settings[name] = setting()
+        self.settings[name] = setting(name)
         now = dict(os.environ)
         if now != self._last:
             self.changes[name] = _difference(self._last, now)
@@ -203,7 +217,7 @@ def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> li
             _apply(recipe.changes.get(name, {}))
             if name in sys.modules:
                 continue
-            if recipe.settings.get(name, "") not in {"", setting()}:
+            if recipe.settings.get(name, "") not in {"", setting(name)}:
                 break
             before, environ = refused(), dict(os.environ)
             if not _is_imported(name) or refused() > before:

@@ -312,7 +312,7 @@ def test_the_replay_ends_where_the_app_had_changed_a_setting(
     recipe = life.recipe(f"import a\n{change}\nimport b, c")
     assert recipe.final != first.final
     # As it was before the app ran:
-    monkeypatch.setattr(preload, "setting", lambda: first.settings["a"])
+    monkeypatch.setattr(preload, "setting", lambda _name="": first.settings["a"])
     assert life.replay(recipe) == []
     assert {"a"} == life.loaded() & {"a", "b", "c"}
 
