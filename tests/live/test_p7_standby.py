@@ -633,10 +633,9 @@ def test_p7_an_edited_package_is_noticed(serve: Serve, packages: Packages) -> No
     served.until(lambda: served.body() == '["1", 2]', "the edited package answers")
     assert served.body("/pid") != str(before)
     assert before not in served.children()
-    following = standby(served)
+    standby(served)
     bump(served, 1, 2)
     assert served.body() == '["2", 2]'
-    assert served.body("/pid") == str(following)
 
 
 def test_p7_an_edited_package_and_a_save(serve: Serve, packages: Packages) -> None:
