@@ -140,6 +140,9 @@ class Supervisor:
                 cancelled = again
                 for child in self._children:
                     child.kill()
+        # A task that was cancelled before its first step has not come to its own `finally`.
+        self._listener.close()
+        lockfile.remove(self._lock)
         if cancelled is not None:
             raise cancelled
         if exc is None and not self._task.cancelled() and (failure := self._task.exception()):

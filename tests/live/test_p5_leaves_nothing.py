@@ -289,3 +289,13 @@ async def test_p5_cancelled_at_any_step_of_the_loop(
             await task
         assert not locks(temp)
         assert not processes_of(tmp_path)
+
+
+@pytest.mark.asyncio
+async def test_p5_left_before_its_first_step(project: Path, temp: Path) -> None:
+    """What is opened on entry is closed, though nothing of the supervisor has run yet."""
+    lay_out(project, files={"app.py": "def app(environ, start_response): ...\n"})
+    async with Supervisor(str(project / "app.py"), port=0) as supervisor:
+        port = port_of(supervisor)
+    assert not locks(temp)
+    assert port_is_free(port)
