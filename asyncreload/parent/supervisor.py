@@ -229,7 +229,7 @@ class Supervisor:
     async def _accompany(self, child: Process, go: protocol.Go) -> _Life:
         """Let a child go, and follow its life until it has left, or died."""
         root = self._target.root if self._target else self._cwd
-        dog = Watchdog(child, self._pulse, root, self.settings.interval)
+        dog = Watchdog(child, self._pulse, self._lock, root, self.settings.interval)
         life = _Life(go, dog, Terminal(), asyncio.get_running_loop().time(), time.time_ns())
         child.send(go)
         guard = asyncio.create_task(self._guard(child, life))

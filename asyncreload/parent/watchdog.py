@@ -1,6 +1,7 @@
 """Watches over a child that may fall silent: stopped, or held up by C code that keeps the GIL.
 
-Such a child sees no change, so the parent looks at the files in its place.
+Such a child sees no change, so the parent looks at the files in its place. Nor does it see the
+parent's death; so a shell stands by to end it then, for as long as it is silent.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import aiofiles.os
 
@@ -19,6 +22,8 @@ from asyncreload.walk import python_files
 
 PATIENCE = 1.0
 """Seconds without a beat after which a child is asked, and without an answer held for silent."""
+_EXECUTOR = 'read _; kill -9 "$1"; rm -f "$2"'
+"""What the shell runs: its input ends when we do."""
 _SLACK = 2_000_000_000
 """Nanoseconds before the last sign of life in which a change may not have been seen any more."""
 
@@ -26,8 +31,9 @@ _SLACK = 2_000_000_000
 class Watchdog:
     """Set on one child."""
 
-    def __init__(self, child: Process, pulse: Pulse, root: str, interval: float) -> None:
+    def __init__(self, child: Process, pulse: Pulse, lock: str, root: str, interval: float) -> None:
         self._child = child
+        self._lock = lock
         self._pulse = pulse
         self._root = root
         self._interval = interval
@@ -46,11 +52,31 @@ class Watchdog:
             await asyncio.sleep(PATIENCE)
             if self._pulse.count() != count or await self._answers(PATIENCE):
                 continue
-            since = max(self._began, since - _SLACK)
-            changed = aiofiles.os.wrap(_changed_since)
-            while not await self._answers(self._interval):
-                if paths := await changed(since, self.watched, self._root):
+            async with self._executor():
+                if paths := await self._watch_silent(max(self._began, since - _SLACK)):
                     return paths
+
+    async def _watch_silent(self, since: int) -> tuple[str, ...]:
+        """Return the files that have changed, or nothing when the child answers again."""
+        changed = aiofiles.os.wrap(_changed_since)
+        while not await self._answers(self._interval):
+            if paths := await changed(since, self.watched, self._root):
+                return paths
+        return ()
+
+    @asynccontextmanager
+    async def _executor(self) -> AsyncIterator[None]:
+        """Have the child killed, and the lockfile removed, should we die meanwhile."""
+        arguments = ("sh", str(self._child.pid), self._lock)
+        shell = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", _EXECUTOR, *arguments, stdin=PIPE, process_group=0
+        )
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                shell.kill()
+            await shell.wait()
 
     async def _answers(self, seconds: float) -> bool:
         self._answered.clear()

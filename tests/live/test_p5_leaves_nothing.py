@@ -299,3 +299,18 @@ async def test_p5_left_before_its_first_step(project: Path, temp: Path) -> None:
         port = port_of(supervisor)
     assert not locks(temp)
     assert port_is_free(port)
+
+
+def test_p5_a_child_that_holds_the_gil_ends_with_its_supervisor(serve: Serve, temp: Path) -> None:
+    """It cannot see that; so there is somebody who can, as soon as it has fallen silent."""
+    holding = "import ctypes\nctypes.PyDLL(None).sleep(1000)\n"
+    served = serve(files={"app.py": holding})
+
+    def executors() -> list[int]:
+        found = processes_of(temp.parent).items()
+        return [pid for pid, command in found if "kill -9" in command]
+
+    served.until(executors, "somebody stands by to end it")
+    served.signal(signal.SIGKILL)
+    served.until(lambda: not processes_of(temp.parent), "all are gone")
+    assert not locks(temp)
