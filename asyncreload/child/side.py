@@ -54,8 +54,8 @@ SETTLED = 0.05  # after a load, until there is time for other things than reques
 
 BUDGET = 0.0015
 """The share of a core that looking at files may cost."""
-HOP = 0.0001
-"""Seconds of CPU that the kernel takes to hand a look to a thread and back."""
+HOP = 0.0003
+"""Seconds of CPU that it takes to hand a look to a thread and back."""
 FEW = 500
 """Files of which the parent can be told before the first request without delaying it."""
 REPORT_THREADS = 8
@@ -293,7 +293,6 @@ class Side:
         await asyncio.sleep(self._interval)
         while self._leaving.code is None:
             self._pulse.beat()
-            began = time.thread_time()
             try:
                 if suspects := await survey(time.monotonic(), executor=HOPS):
                     await self._check(suspects)
@@ -304,8 +303,7 @@ class Side:
                 await self._tell_recipe()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
-            cost = HOP + self.watch.cost + time.thread_time() - began
-            pause = min(cost / BUDGET, SLOWEST)
+            pause = min((HOP + self.watch.cost) / BUDGET, SLOWEST)
             await asyncio.sleep(max(self._interval, pause))
 
     async def _check(self, suspects: list[str]) -> None:

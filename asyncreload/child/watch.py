@@ -38,6 +38,10 @@ RACY = 20_000_000
 """Nanoseconds: longer than the tick of any file system's clock that is in use (10 ms)."""
 CACHE_RACY = 1_000_000_000
 """Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
+COLD_BUDGET = 0.001
+"""The share of a core that looking at packages may cost."""
+COLD_SOONEST, COLD_LATEST = 2.0, 5.0
+"""Seconds between two looks at packages."""
 QUIET = 50_000_000
 """Nanoseconds without a change after which a burst of changes is over."""
 PATIENCE = 2_000_000_000
@@ -258,7 +262,8 @@ class Watch:
             cold = list(self._cold.items())
             suspects += [path for path, known in cold if glance(path) != known.signature]
             suspects += self._moved_places()
-            self._cold_due = now + max(2.0, (time.thread_time() - began) / 0.001)
+            cost = time.thread_time() - began
+            self._cold_due = now + min(max(cost / COLD_BUDGET, COLD_SOONEST), COLD_LATEST)
         return suspects
 
     def _moved_places(self) -> list[str]:
