@@ -535,12 +535,24 @@ def test_packages_are_surveyed_at_a_slower_pace(project: Project, clock: Clock) 
 def test_a_slow_look_at_the_packages_makes_the_next_one_later(
     project: Project, clock: Clock
 ) -> None:
-    clock.cost = 0.01
+    clock.cost = 0.003
     package = project.load("site-packages/lib.py")
     project.watch.survey(100.0)
     project.write("site-packages/lib.py", b"another one")
-    assert project.watch.survey(109.9) == []
-    assert project.watch.survey(110.1) == [package]
+    assert project.watch.survey(102.9) == []
+    assert project.watch.survey(103.1) == [package]
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_very_slow_look_at_the_packages_is_not_put_off_for_ever(
+    project: Project, clock: Clock
+) -> None:
+    clock.cost = 1.0
+    package = project.load("site-packages/lib.py")
+    project.watch.survey(100.0)
+    project.write("site-packages/lib.py", b"another one")
+    assert project.watch.survey(104.9) == []
+    assert project.watch.survey(105.1) == [package]
 
 
 @pytest.mark.usefixtures("calm", "modules")
