@@ -12,6 +12,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+from asyncreload.child.receive import receive_now
 from asyncreload.child.reporting import EVENTS, is_loopback, is_loopback_host
 
 _REQUEST = f"GET {EVENTS} ".encode()
@@ -66,13 +67,7 @@ class Streams:
             self._end(connection)
 
     def _heard(self, connection: socket.socket) -> None:
-        try:
-            more = connection.recv(_LONGEST_HEAD, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            more = b""
-        if not more:
+        if receive_now(connection, _LONGEST_HEAD) == b"":
             self._end(connection)
 
     def _end(self, connection: socket.socket) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from asyncreload.child.browser import Streams
+from asyncreload.child.receive import receive_now
 from asyncreload.child.threads import Threads
 
 Client = Any
@@ -158,7 +159,7 @@ class Server:
 
     def _receive(self, connection: socket.socket, client: Client) -> None:
         connection.settimeout(None)  # the app may have set a default timeout
-        first = _peek(connection)
+        first = receive_now(connection, 1, socket.MSG_PEEK)
         if first is None:
             self._parked[connection] = client
             self._loop.add_reader(connection, self._on_first_byte, connection)
@@ -168,7 +169,7 @@ class Server:
             connection.close()
 
     def _on_first_byte(self, connection: socket.socket) -> None:
-        first = _peek(connection)
+        first = receive_now(connection, 1, socket.MSG_PEEK)
         if first is None:
             return
         self._loop.remove_reader(connection)
@@ -246,13 +247,7 @@ class Server:
         self._loop.add_reader(connection, self._drain, connection)
 
     def _drain(self, connection: socket.socket) -> None:
-        try:
-            more = connection.recv(_DRAIN_CHUNK, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            more = b""
-        if not more:
+        if receive_now(connection, _DRAIN_CHUNK) == b"":
             self._end_linger(connection)
 
     def _end_linger(self, connection: socket.socket) -> None:
@@ -295,13 +290,3 @@ class Lobby:
                 taken.append(connection)
             if not data:
                 return taken
-
-
-def _peek(connection: socket.socket) -> bytes | None:
-    """Return the first byte, None if it is not there yet, nothing if it will never come."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""

@@ -19,6 +19,11 @@ T = TypeVar("T")
 Job = Callable[[], None]
 
 
+def _work(jobs: SimpleQueue[Job]) -> None:
+    while True:
+        jobs.get()()
+
+
 class Threads:
     """Runs jobs, and starts a thread when none is idle. They end with the process."""
 
@@ -32,16 +37,12 @@ class Threads:
         self._wanted += 1
         if self._wanted > self._started:
             self._started += 1
-            start_new_thread(self._work, ())
+            start_new_thread(_work, (self._jobs,))
         self._jobs.put(job)
 
     def finished(self) -> None:
         """Note that a job has ended; called by the thread that calls `run`."""
         self._wanted -= 1
-
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()()
 
 
 class Hops(Executor):
@@ -55,7 +56,7 @@ class Hops(Executor):
         """Run a function in the thread."""
         if not self._started:
             self._started = True
-            start_new_thread(self._work, ())
+            start_new_thread(_work, (self._jobs,))
         future: Future[T] = Future()
 
         def job() -> None:
@@ -67,10 +68,6 @@ class Hops(Executor):
 
         self._jobs.put(job)
         return future
-
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()()
 
 
 HOPS = Hops()

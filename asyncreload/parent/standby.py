@@ -52,8 +52,7 @@ class Standby:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
         if not self._replays:
             return
-        modules = tuple(name for name in recipe.modules if name not in self._failed)
-        recipe = replace(recipe, modules=modules)
+        recipe = self._without_failed(recipe)
         if recipe != self._recipe:
             self._recipe = recipe
             self.renew()
@@ -153,9 +152,12 @@ class Standby:
             self._give_up()  # it died of it, or would not end, or is not what it should be
             return False
         self._failed |= {*warmed.failed}
-        kept = tuple(name for name in self._recipe.modules if name not in self._failed)
-        self._recipe = replace(self._recipe, modules=kept)
+        self._recipe = self._without_failed(self._recipe)
         return not warmed.failed
+
+    def _without_failed(self, recipe: Recipe) -> Recipe:
+        kept = tuple(name for name in recipe.modules if name not in self._failed)
+        return replace(recipe, modules=kept)
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""

@@ -274,9 +274,7 @@ class Supervisor:
         life.changed = protocol.Changed(files, loading="loading" in life.phase)
         life.silenced = True
         self._tell(events.Changed(paths))
-        family = await _descendants(child.pid)
-        child.kill()
-        descendants.kill(family)
+        await _kill_family(child)
 
     def _urge(self, child: Process, life: _Life) -> None:
         """Kill a child that has seen a change, but does not come to its end."""
@@ -471,7 +469,12 @@ class Supervisor:
             async with asyncio.timeout(self.settings.grace + MARGIN):
                 await child.wait()
         except TimeoutError:
-            family = await _descendants(child.pid)
-            child.kill()
-            descendants.kill(family)
+            await _kill_family(child)
             terminal.restore()
+
+
+async def _kill_family(child: Process) -> None:
+    """Kill a child and all that it has started, which is found only while it lives."""
+    family = await _descendants(child.pid)
+    child.kill()
+    descendants.kill(family)
