@@ -98,6 +98,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--threads", type=int, help="requests answered at a time (64)")
     parser.add_argument("--interval", type=float, help="seconds between idle looks (0.1)")
     parser.add_argument("--grace", type=float, help="seconds for a last response (5)")
+    parser.add_argument("--watch", action="append", metavar="PATTERN", help="watch this as well")
+    parser.add_argument("--ignore", action="append", metavar="PATTERN", help="do not watch this")
+    parser.add_argument(
+        "--no-inotify", dest="inotify", action="store_false", help="look at each file by itself"
+    )
     parser.add_argument("--preload", help="what the next process loads: packages, or interpreter")
     parser.add_argument(
         "--no-standby", dest="standby", action="store_false", help="start processes when needed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,12 @@ class Settings:
     """Whether the next process is started before it is needed."""
     preload: str = "packages"
     """What it has loaded then: the app's `packages`, or just the `interpreter`."""
+    watch: tuple[str, ...] = ()
+    """Files, directories and patterns that are watched beside the imported modules."""
+    ignore: tuple[str, ...] = ()
+    """Files, directories and patterns that are not watched, imported or not."""
+    inotify: bool = True
+    """Whether the kernel is asked to tell of changes (Linux, with the extra `inotify`)."""
     access_log: bool = True
     """Whether each request is logged to standard error."""
     script: tuple[str, ...] = ()
@@ -42,6 +49,8 @@ class Settings:
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
+        for name in ("watch", "ignore"):
+            object.__setattr__(self, name, _patterns(name, getattr(self, name)))
         _check_whole("port", self.port, 0, 65535)
         _check_whole("threads", self.threads, 1, 1024)
         if self.preload not in PRELOADS:
@@ -55,6 +64,21 @@ class Settings:
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
         raise SettingsError(f"{name} must be text, not {_show(value)}")
+
+
+def _patterns(name: str, value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, (str, os.PathLike)) else value
+    try:
+        patterns = tuple(os.fspath(text) for text in texts)
+    except TypeError:
+        raise SettingsError(f"{name} must be a list of patterns, not {_show(value)}") from None
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+            raise SettingsError(f"{name} must be a list of patterns; {_show(pattern)} is none")
+        if pattern.startswith("!"):
+            remedy = f"use ignore for {_show(pattern[1:])}"
+            raise SettingsError(f"{name}: no pattern begins with !, as {_show(pattern)}: {remedy}")
+    return patterns
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:

@@ -38,15 +38,23 @@ _STANDARD = _real({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"
 
 @lru_cache(maxsize=4096)
 def _heat_of_directory(directory: str) -> Heat:
-    inside = directory + os.sep
+    if f"{directory}/".startswith(_OURS + os.sep):
+        return Heat.IGNORED
+    if _is_installed(directory):
+        # A link from there to a project's directory is one way to install it for changes.
+        real = os.path.realpath(directory)
+        return Heat.COLD if _is_installed(real) or _is_standard(real) else Heat.HOT
+    return Heat.IGNORED if _is_standard(directory) else Heat.HOT
+
+
+def _is_installed(directory: str) -> bool:
     parts = directory.split(os.sep)
-    if inside.startswith(_OURS + os.sep):
-        return Heat.IGNORED
-    if "site-packages" in parts or "dist-packages" in parts or inside.startswith(_PACKAGES):
-        return Heat.COLD
-    if inside.startswith(_STANDARD):
-        return Heat.IGNORED
-    return Heat.HOT
+    named = "site-packages" in parts or "dist-packages" in parts
+    return named or f"{directory}/".startswith(_PACKAGES)
+
+
+def _is_standard(directory: str) -> bool:
+    return f"{directory}/".startswith(_STANDARD)
 
 
 def absolute(path: str) -> str:
@@ -83,3 +91,11 @@ def _source_of_cached(path: str) -> str:
     except ValueError:
         source = path[:-1]
     return source if os.path.exists(source) else path
+
+
+def container(path: str) -> str:
+    """Return the file that a path leads to: for that of a module in an archive, the archive."""
+    above = path
+    while not os.path.exists(above) and above != os.path.dirname(above):
+        above = os.path.dirname(above)
+    return above if os.path.isfile(above) else path

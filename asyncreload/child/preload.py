@@ -31,7 +31,7 @@ from typing import Any
 
 from asyncreload.child.files import Heat, absolute, heat, source_file
 from asyncreload.child.prelude import prelude
-from asyncreload.child.watch import digest
+from asyncreload.child.signature import digest
 from asyncreload.protocol import Recipe
 
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")

@@ -10,7 +10,7 @@ import dis
 import sys
 from types import CodeType
 
-from asyncreload.child.watch import digest
+from asyncreload.child.signature import digest
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _EXTENDED = dis.EXTENDED_ARG

@@ -15,6 +15,7 @@ import time
 import traceback
 from _thread import start_new_thread
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,19 +25,23 @@ import aiofiles.os
 from asyncreload import lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
+from asyncreload.child.burst import quiet
 from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
+from asyncreload.child.patterns import Patterns
+from asyncreload.child.polling import LimitError
 from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.threads import HOPS
-from asyncreload.child.watch import Watch, quiet
+from asyncreload.child.watch import SWEEP, Watch
 
 if TYPE_CHECKING:
     import socket
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.channel import Channel
+    from asyncreload.child.inotify import Events
     from asyncreload.child.main_thread import MainThread
     from asyncreload.child.report import Report
     from asyncreload.pulse import Pulse
@@ -52,10 +57,12 @@ INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and 
 SLOW = 3.0  # until a load is told to be slow
 SETTLED = 0.05  # after a load, until there is time for other things than requests
 
-BUDGET = 0.0015
+BUDGET = 0.0012
 """The share of a core that looking at files may cost."""
-HOP = 0.0003
-"""Seconds of CPU that it takes to hand a look to a thread and back."""
+WAKE = 0.0001
+"""Seconds of CPU that it takes to wake up for a look."""
+DEBOUNCE = 0.01
+"""Seconds from the first that is heard of a save until its end can be expected."""
 FEW = 500
 """Files of which the parent can be told before the first request without delaying it."""
 REPORT_THREADS = 8
@@ -93,6 +100,9 @@ class Side:
         self._began = 0
         self._loading = False
         self._suspicious = False
+        self._nudge: asyncio.Event
+        self._events: Events | None = None
+        self._may_use_events = False
         self._holding = False
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
@@ -133,6 +143,8 @@ class Side:
         self._interval, self._grace = settings.interval, settings.grace
         self._loading = True
         self._channel.send(protocol.Going())
+        self._may_use_events = settings.inotify
+        self.watch.since, self.watch.blamed = time.time_ns(), go.changed
         self.watch.adopt(go.watched)
         if is_shadowed(self._recorder):
             self._start_cold("a file of the project has the name of a package")
@@ -141,6 +153,8 @@ class Side:
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
+        # After the burst, so that it is over; before the load, so that what it reads is as it was.
+        self.watch.look_for(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
 
@@ -217,10 +231,11 @@ class Side:
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._state = os.urandom(8).hex()
+        self._nudge = asyncio.Event()
         self._server = Server(
             self._listener,
             self._lobby,
-            self.watch.look,
+            self._look,
             self.watch.confirm,
             self._changed,
             Streams(self._state),
@@ -231,6 +246,7 @@ class Side:
         up.set()
         while True:
             await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)
+            self._pulse.beat()
             self._guard()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -288,23 +304,59 @@ class Side:
         self._spawn(self._poll())
 
     async def _poll(self) -> None:
-        survey = aiofiles.os.wrap(self.watch.survey)
         # Not at once: baselines are taken as files are read, and a load wants the GIL for itself.
         await asyncio.sleep(self._interval)
         while self._leaving.code is None:
-            self._pulse.beat()
+            free = False
             try:
-                if suspects := await survey(time.monotonic(), executor=HOPS):
+                if suspects := self.watch.survey(time.monotonic()):
                     await self._check(suspects)
                 elif self._holding:
                     self._server.resume()  # the change was taken back
+                if self.watch.is_behind():
+                    await aiofiles.os.wrap(self.watch.catch_up)(executor=HOPS)
                 if self.watch.has_learned():
                     self._tell_paths()
                 await self._tell_recipe()
+                free = not self._loading and self._tend()
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._tell(f"a look at the files failed:\n{traceback.format_exc()}")
-            pause = min((HOP + self.watch.cost) / BUDGET, SLOWEST)
+            await self._pause(free=free)
+
+    def _tend(self) -> bool:
+        """Let the kernel tell of changes if it can; tell whether there is nothing else to do."""
+        try:
+            if self._events is None and self._may_use_events:
+                self._events = self.watch.use_events(self._root)
+                if self._events is not None:
+                    os.register_at_fork(after_in_child=self._events.close)
+                    self.watch.on_growth = lambda: self._loop.call_soon_threadsafe(self._nudge.set)
+                self._may_use_events = False
+            return self.watch.tend() and not (self._holding or self.watch.is_behind())
+        except LimitError as exc:
+            self._tell(f"files are looked at one by one, as inotify is at its limit: {exc}")
+            self.watch.use_polling()
+            self._events, self._may_use_events = None, False
+            return False
+
+    async def _pause(self, *, free: bool) -> None:
+        """Wait until it is time for the next look."""
+        if not free or self._events is None:
+            pause = min((WAKE + self.watch.cost) / BUDGET, SLOWEST)
             await asyncio.sleep(max(self._interval, pause))
+            return
+        await asyncio.sleep(self._interval)  # an app that writes to its log all the time is no news
+        self._loop.add_reader(self._events.fileno(), self._nudge.set)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._nudge.wait(), SWEEP)
+        self._loop.remove_reader(self._events.fileno())
+        self._nudge.clear()
+        await asyncio.sleep(DEBOUNCE)
+
+    def _look(self) -> list[str]:
+        """Look before a request; what it imports is to be looked at soon, too."""
+        self._nudge.set()
+        return self.watch.look()
 
     async def _check(self, suspects: list[str]) -> None:
         changed = await self.watch.confirm(suspects)

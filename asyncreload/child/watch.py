@@ -6,9 +6,7 @@ Freshness rests on three rules:
    it differ from the baseline, so no save is lost.
 2. A file is the same as long as its signature is. When that differs, a digest of the bytes
    decides, so `touch` is no change.
-3. A signature that was taken within `RACY` of the file's last change proves nothing: file systems
-   with coarse clocks give two writes the same times. Until it can be taken again, the digest
-   decides (git calls such entries "racily clean").
+3. A signature that proves nothing (signature.py) is not trusted: the digest decides.
 """
 
 from __future__ import annotations
@@ -18,112 +16,47 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from hashlib import blake2b
-from importlib.machinery import SourceFileLoader
-from importlib.util import cache_from_source
+from dataclasses import replace
+from importlib import import_module
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiofiles.os
 
-from asyncreload.child.files import Heat, absolute, heat, source_file
+from asyncreload.child.files import Heat, container, heat, source_file
+from asyncreload.child.patterns import Patterns
+from asyncreload.child.polling import Files, Looks, Polling
+from asyncreload.child.signature import (
+    ABSENT,
+    Known,
+    Signature,
+    digest,
+    examine,
+    glance,
+    is_later,
+    known_by_status,
+    remove_racy_cache,
+)
 from asyncreload.child.threads import HOPS
-from asyncreload.walk import python_files
+from asyncreload.child.trees import Trees
 
-Signature = tuple[int, int, int, int]
+if TYPE_CHECKING:
+    from asyncreload.child.inotify import Events
 
-RACY = 20_000_000
-"""Nanoseconds: longer than the tick of any file system's clock that is in use (10 ms)."""
-CACHE_RACY = 1_000_000_000
-"""Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
-COLD_BUDGET = 0.001
+_Events: type[Events] | None
+try:  # at boot, which a standby has done long before it is needed
+    _Events = import_module("asyncreload.child.inotify").Events
+except ImportError:
+    _Events = None
+
+COLD_BUDGET = 0.0005
 """The share of a core that looking at packages may cost."""
 COLD_SOONEST, COLD_LATEST = 2.0, 5.0
 """Seconds between two looks at packages."""
-QUIET = 50_000_000
-"""Nanoseconds without a change after which a burst of changes is over."""
-PATIENCE = 2_000_000_000
-"""Nanoseconds after which the end of a burst is not waited for any longer."""
-ABSENT = b"absent"
-"""The digest of a file that is not there."""
+SWEEP = 30.0
+"""Seconds between two looks at everything, where else only the kernel's events lead to one."""
 LEARNED_AT_A_TIME = 20
-"""How many digests are learned in one survey: at most a millisecond's work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a file: its signature, when that was taken, and a digest of its bytes."""
-
-    signature: Signature | None
-    racy: bool = False
-    digest: bytes | None = None
-
-    def tell(self) -> list[Any]:
-        """Return this as it travels to another process."""
-        return [self.signature, self.digest.hex() if self.digest else ""]
-
-    @classmethod
-    def heard(cls, told: Sequence[Any]) -> Known:
-        """Return what another process has told."""
-        signature, digest = told
-        return cls(tuple(signature) if signature else None, digest=bytes.fromhex(digest) or None)
-
-
-def signature_of(status: os.stat_result) -> Signature:
-    """Return what tells two states of a file apart at the price of a stat."""
-    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-
-
-def glance(path: str) -> Signature | None:
-    """Return the signature of a file, or None when there is none to be had."""
-    try:
-        return signature_of(os.stat(path))
-    except (OSError, ValueError):  # the latter for what can be no path: modules name all sorts
-        return None
-
-
-def known_by_status(path: str) -> Known:
-    """Return what a stat tells of a file; its bytes are not read."""
-    signature = glance(path)
-    if signature is None:
-        return Known(None, digest=ABSENT)
-    return Known(signature, racy=_is_racy(signature))
-
-
-def examine(path: str) -> Known:
-    """Return all that is to be known of a file now."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            # The status first: bytes that come later make the next signature differ.
-            signature = signature_of(os.fstat(file.fileno()))
-            racy = _is_racy(signature)
-            return Known(signature, racy, digest(file.readall()))
-    except (OSError, ValueError):
-        return Known(glance(path), digest=ABSENT)
-
-
-def digest(data: bytes) -> bytes:
-    """Return what stands for the bytes of a file."""
-    return blake2b(data, digest_size=16).digest()
-
-
-def _is_racy(signature: Signature) -> bool:
-    return abs(time.time_ns() - signature[1]) < RACY
-
-
-def remove_racy_cache(path: str, status: Signature) -> None:
-    """Delete the `.pyc` of a source if Python might take it for current when it is not.
-
-    It looks at size and whole seconds of the modification time only. What it can miss was written
-    within a second of the cache, or has had its modification time set back; the change time of the
-    source tells both.
-    """
-    with suppress(OSError, NotImplementedError):
-        cache = cache_from_source(path)
-        if os.stat(cache).st_mtime_ns < max(status[0], status[1]) + CACHE_RACY:
-            os.unlink(cache)
+"""How many digests are learned at a time: at most a millisecond's work."""
 
 
 def _ignore(*_: object) -> None:
@@ -134,12 +67,21 @@ class Watch:
     """The files that the app was loaded from. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._hot: dict[str, Known] = {}
-        self._cold: dict[str, Known] = {}
+        self._hot = Files()
+        self._cold = Files()
         self._changed: dict[str, Known] = {}
+        self._patterns = Patterns()
+        self._trees = Trees(self._patterns, self._has_appeared)
+        self._polling = Polling()
+        self._looks: Looks = self._polling
+        self.since: int | None = None
+        """When the load began, in ns since the epoch; None before that."""
+        self.blamed: Container[str] = ()
+        """The files whose change has led to this load."""
+        self.on_growth: Callable[[], object] = _ignore
+        """Called when there is one more file to be watched."""
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
-        self._wide: str | None = None
-        self._cold_due = 0.0
+        self._cold_due = self._sweep_due = 0.0
         self.before_package: Callable[[str], None] = _ignore
         """Told the name of each package's module that is about to be loaded."""
         self.after_compile: Callable[[str, CodeType], None] = _ignore
@@ -153,9 +95,29 @@ class Watch:
         self._places: dict[str, Signature | None] = {
             place: glance(place) for place in sys.path if heat(place + os.sep) is Heat.COLD
         }
-        self._unlearned: deque[tuple[dict[str, Known], str]] = deque()
+        self._unlearned: deque[tuple[Files, str]] = deque()
 
     # --- baselines ---------------------------------------------------------------------------
+
+    def look_for(self, patterns: Patterns) -> None:
+        """Watch what the patterns ask for as well, as it is now; and nothing that they ignore."""
+        self._patterns = patterns
+        self._trees = Trees(patterns, self._note)
+        self._trees.plant()
+        self._trees.found = self._has_appeared
+
+    def _note(self, path: str) -> None:
+        if path not in self._hot:
+            self._take_in(path, Heat.HOT)
+
+    def _has_appeared(self, path: str) -> None:
+        """Watch a file as one that was not there: that it is now makes it differ."""
+        self._hot.setdefault(path, Known(None, digest=ABSENT))
+
+    def before_open(self, path: str) -> None:
+        """Take the baseline of a file that is about to be read as code, but not imported."""
+        if heat(path) is Heat.HOT and not self.refuses_project:
+            self._take_in(path, Heat.HOT)
 
     def before_read(self, path: str, name: str = "") -> None:
         """Take the baseline of a source that is about to be loaded; drop a racy cache of it.
@@ -176,8 +138,11 @@ class Watch:
 
     def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
-        files[path] = known = known_by_status(path)
-        self._unlearned.append((files, path))
+        known = known_by_status(path)
+        if not self._patterns.ignores(path):
+            files[path] = known
+            self._unlearned.append((files, path))
+            self.on_growth()
         return known
 
     def was_compiled(self, path: str, code: CodeType) -> None:
@@ -206,17 +171,32 @@ class Watch:
         self._news = self._news and not news
         return news
 
+    def is_behind(self) -> bool:
+        """Tell whether there is something for `catch_up`."""
+        return bool(self._unlearned) or len(sys.modules) != len(self._seen)
+
+    def catch_up(self) -> None:
+        """Take in what came another way than through `before_read`; learn some digests."""
+        self.rescan()
+        self._learn()
+
     def rescan(self) -> None:
-        """Take in modules that came another way than through `before_read`."""
-        if sys.modules.keys() == self._seen:
-            return
+        """Take in modules that came another way than through `before_read`.
+
+        How their files were when they were loaded is not known: one that changed after the load
+        had begun is a change, but for those that are blamed for this load.
+        """
         names = set(sys.modules)
         for name in names - self._seen:
             path = source_file(sys.modules.get(name))
             if path is None or path in self._hot or path in self._cold:
                 continue
-            if (kind := heat(path)) is not Heat.IGNORED:
-                self._take_in(path, kind)
+            path = container(path)
+            if (kind := heat(path)) is Heat.IGNORED or path in self._hot or path in self._cold:
+                continue
+            known = self._take_in(path, kind)
+            if kind is Heat.HOT and is_later(known, self.since) and path not in self.blamed:
+                self._hot[path] = Known(None, digest=ABSENT)
         self._seen = names
 
     def widen(self, root: str, mending: Iterable[str], since: int, blamed: Container[str]) -> None:
@@ -226,45 +206,69 @@ class Watch:
         not one of those that are `blamed` for this load: an app that writes such a file whenever
         it is loaded must not be loaded for ever.
         """
-        for path in (*mending, *(entry.path for entry in python_files(root))):
-            if path in self._hot:
-                continue
-            known = known_by_status(path)
-            late = known.signature and since - RACY <= known.signature[1] <= time.time_ns()
-            self._hot[path] = Known(None, digest=ABSENT) if late and path not in blamed else known
-        self._wide = root
+
+        def note(path: str) -> None:
+            if path not in self._hot:
+                known = known_by_status(path)
+                late = is_later(known, since) and path not in blamed
+                self._hot[path] = Known(None, digest=ABSENT) if late else known
+
+        for path in mending:
+            note(path)
+        python = Patterns.of(["*.py"], [], root).watch
+        trees = Trees(replace(self._patterns, watch=(*self._patterns.watch, *python)), note)
+        trees.plant()
+        trees.found = self._has_appeared
+        self._trees = trees
 
     # --- looks -------------------------------------------------------------------------------
 
+    def use_events(self, root: str) -> Events | None:
+        """Be told of changes by the kernel from now on, and return by whom; None if it cannot.
+
+        Raises `LimitError` when the kernel does not for this user.
+        """
+        if _Events is None:
+            return None
+        events = _Events({root, *self._places, *self._patterns.roots})
+        self._looks = events
+        return events
+
+    def use_polling(self) -> None:
+        """Look at each file by itself again."""
+        self._looks.close()
+        self._looks = self._polling
+
     def look(self) -> list[str]:
-        """Return the project files that may have changed: one stat a file, nothing is read."""
-        # A copy, made in one step: another thread may be importing.
-        files = list(self._hot.items())
-        suspects = [path for path, known in files if known.racy or glance(path) != known.signature]
-        if self._wide is not None:
-            new = (entry.path for entry in python_files(self._wide))
-            suspects += [path for path in new if path not in self._hot]
-        return suspects
+        """Return the project files that may have changed. Nothing is read."""
+        for directory in self._looks.look(self._trees.directories):
+            self._trees.walk_on(directory)
+        return self._looks.look(self._hot)
 
     def survey(self, now: float) -> list[str]:
-        """Look, also for new modules; and seldom at the packages too. Return the suspects."""
+        """Look, and seldom at the packages too. Return the suspects."""
         began = time.thread_time()
-        suspects = self._survey(now)
+        suspects = self.look()
+        if now >= self._cold_due:
+            before = time.thread_time()
+            suspects += self._looks.look(self._cold)
+            suspects += self._moved_places()
+            cost = time.thread_time() - before
+            self._cold_due = now + min(max(cost / COLD_BUDGET, COLD_SOONEST), COLD_LATEST)
+        if now >= self._sweep_due and self._looks is not self._polling:
+            suspects += self._polling.look(self._hot)
+            self._sweep_due = now + SWEEP
         self.cost = time.thread_time() - began
         return suspects
 
-    def _survey(self, now: float) -> list[str]:
-        self.rescan()
-        suspects = self.look()
-        self._learn()
-        if now >= self._cold_due:
-            began = time.thread_time()
-            cold = list(self._cold.items())
-            suspects += [path for path, known in cold if glance(path) != known.signature]
-            suspects += self._moved_places()
-            cost = time.thread_time() - began
-            self._cold_due = now + min(max(cost / COLD_BUDGET, COLD_SOONEST), COLD_LATEST)
-        return suspects
+    def tend(self) -> bool:
+        """Make looks cheaper; tell whether nothing has to be looked at before something is heard.
+
+        Raises `LimitError` when the kernel watches no more; call `use_polling` then.
+        """
+        all_files = (self._hot, self._trees.directories, self._cold)
+        free = [self._looks.tend(files) for files in all_files]
+        return all(free)
 
     def _moved_places(self) -> list[str]:
         """Return the directories of packages in which something was installed or removed."""
@@ -341,59 +345,3 @@ def _examine_many(paths: list[str]) -> dict[str, Known]:
 
 # One hop to a thread for all of them: one for each file costs more than the reading.
 _examine_all = aiofiles.os.wrap(_examine_many)
-
-
-def watch_loaders(watch: Watch) -> None:
-    """Let every load of a Python source, by whatever finder, take its baseline first.
-
-    Wraps `SourceFileLoader.get_code`, which finds and reads cache and source, and its
-    `source_to_code`, which is given the bytes. A finder on `sys.meta_path` would be seen by the
-    app, and would miss what `spec_from_file_location` and `runpy` load.
-    """
-    plain_get_code = SourceFileLoader.get_code
-    plain_source_to_code = SourceFileLoader.source_to_code
-
-    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        path = absolute(self.path)
-        watch.before_read(path, fullname)
-        code = plain_get_code(self, fullname)
-        if code is not None:
-            watch.was_compiled(path, code)
-        return code
-
-    def source_to_code(
-        self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
-    ) -> CodeType:
-        if isinstance(data, bytes) and isinstance(path, str):
-            watch.was_read(absolute(path), data)
-        return plain_source_to_code(self, data, path, _optimize=_optimize)
-
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
-    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign,assignment]
-
-
-def newest(paths: Iterable[str]) -> int:
-    """Return when the last change of any of these files was, in ns; 0 if there is none."""
-    times = (glance(path) for path in paths)
-    # A time in the future says nothing: the clock was set back, or another machine's is ahead.
-    return max((at[1] for at in times if at is not None and at[1] <= time.time_ns()), default=0)
-
-
-async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) -> None:
-    """Wait until nothing under `root`, nor any of `paths`, has changed for `QUIET` ns.
-
-    Not for longer than `PATIENCE`: something may write there all the time.
-    """
-    extra = list(paths)
-    deadline = time.time_ns() + PATIENCE
-
-    def last() -> int:
-        files = [*extra, *(entry.path for entry in python_files(root))]
-        # A directory changes when a file comes, goes, or is replaced.
-        return newest({*files, *map(os.path.dirname, files)})
-
-    while time.time_ns() < deadline:
-        left = await aiofiles.os.wrap(last)(executor=HOPS) + QUIET - time.time_ns()
-        if left <= 0:
-            return
-        await sleep(left / 1e9)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncreload.child.watch import watch_loaders
+from asyncreload.child.loaders import watch_loaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ _WRAPPED = ("get_code", "source_to_code")
 def loaders() -> Iterator[Callable[[Watch], None]]:
     """`watch_loaders`, undone after the test."""
     before = {name: vars(SourceFileLoader).get(name) for name in _WRAPPED}
+    open_code = io.open_code
     yield watch_loaders
+    io.open_code = open_code
     for name, value in before.items():
         if value is not None:
             setattr(SourceFileLoader, name, value)

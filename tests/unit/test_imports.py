@@ -154,12 +154,14 @@ def test_nothing_imports_the_testing_tools_or_a_test_framework() -> None:
 
 def test_nothing_is_imported_beside_python_aiofiles_and_ourselves() -> None:
     known = {*sys.stdlib_module_names, "asyncreload", "aiofiles", "_typeshed"}
+    extras = {"inotify.py": {"asyncinotify"}}
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {
         (path.name, found.name)
         for path in FILES
         for found in imports(path)
-        if path.name not in helpers and found.name.partition(".")[0] not in known
+        if path.name not in helpers
+        and found.name.partition(".")[0] not in known | extras.get(path.name, set())
     }
     assert foreign == set()
 

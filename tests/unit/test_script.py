@@ -17,7 +17,8 @@ import asyncreload
 from asyncreload import cli, role
 from asyncreload.child import plain
 from asyncreload.child.script import root_of, run_script
-from asyncreload.child.watch import Watch, digest
+from asyncreload.child.signature import digest
+from asyncreload.child.watch import Watch
 from asyncreload.errors import BindError, NestedError, SettingsError
 from asyncreload.interpreter import BOOT
 

@@ -92,6 +92,9 @@ def test_the_defaults() -> None:
         "threads": 64,
         "standby": True,
         "preload": "packages",
+        "watch": (),
+        "ignore": (),
+        "inotify": True,
         "access_log": True,
         "script": (),
     }

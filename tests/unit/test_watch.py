@@ -25,26 +25,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreload.child import burst, polling, signature
 from asyncreload.child import watch as module
-from asyncreload.child.watch import (
+from asyncreload.child.burst import PATIENCE, QUIET, newest, quiet
+from asyncreload.child.signature import (
     ABSENT,
     CACHE_RACY,
-    LEARNED_AT_A_TIME,
-    PATIENCE,
-    QUIET,
     RACY,
     Known,
     Signature,
-    Watch,
     digest,
     examine,
     glance,
     known_by_status,
-    newest,
-    quiet,
     remove_racy_cache,
     signature_of,
 )
+from asyncreload.child.watch import LEARNED_AT_A_TIME, Watch
 
 SECOND = 1_000_000_000
 Loaders = Callable[[Watch], None]
@@ -77,14 +74,15 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(module, "time", made)
+    for each in (module, signature, burst):
+        monkeypatch.setattr(each, "time", made)
     return made
 
 
 @pytest.fixture
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     """All files are old to the watch: signatures alone decide who is looked at closely."""
-    monkeypatch.setattr(module, "RACY", 0)
+    monkeypatch.setattr(signature, "RACY", 0)
 
 
 class Project:
@@ -325,19 +323,19 @@ def test_a_save_after_the_baseline_is_seen_when_the_bytes_came_from_a_cache(
 def test_an_examination_that_overlaps_a_save_is_made_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RACY", 0)
+    monkeypatch.setattr(signature, "RACY", 0)
     path = project.load("app.py")
     os.utime(path, (10**9, 10**9))
-    plain = module.signature_of
+    plain = signature.signature_of
 
     def then_save(status: os.stat_result) -> Signature:
-        signature = plain(status)
-        monkeypatch.setattr(module, "signature_of", plain)
+        found = plain(status)
+        monkeypatch.setattr(signature, "signature_of", plain)
         other_bytes(path, b"x = 2\n")
-        return signature
+        return found
 
     suspects = project.watch.look()
-    monkeypatch.setattr(module, "signature_of", then_save)
+    monkeypatch.setattr(signature, "signature_of", then_save)
     assert asyncio.run(project.watch.confirm(suspects)) == [path]
     monkeypatch.undo()
     assert project.changed() == ["app.py"]
@@ -351,10 +349,11 @@ def coarse(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     """A file system whose clock stands still: all writes have equal signatures."""
     stuck = clock.now
 
-    def signature(status: os.stat_result) -> Signature:
+    def stand_still(status: os.stat_result) -> Signature:
         return (stuck, stuck, status.st_size, 0)
 
-    monkeypatch.setattr(module, "signature_of", signature)
+    monkeypatch.setattr(signature, "signature_of", stand_still)
+    monkeypatch.setattr(polling, "_statx", None)  # it is not asked what the system says
     return clock
 
 
@@ -403,8 +402,9 @@ def test_a_modification_time_in_the_future_hides_no_racy_change_time(
 ) -> None:
     stuck = clock.now
     monkeypatch.setattr(
-        module, "signature_of", lambda status: (stuck + SECOND, stuck, status.st_size, 0)
+        signature, "signature_of", lambda status: (stuck + SECOND, stuck, status.st_size, 0)
     )
+    monkeypatch.setattr(polling, "_statx", None)
     project.load("app.py", b"x = 1")
     project.write("app.py", b"x = 2")
     assert project.changed() == ["app.py"]
@@ -424,11 +424,11 @@ def test_what_is_known_by_status_and_by_reading(tmp_path: Path) -> None:
     path.write_bytes(b"123")
     old = path.stat().st_ctime_ns + RACY
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "time", Clock(old))
-        signature = glance(str(path))
-        assert known_by_status(str(path)) == Known(signature, racy=False, digest=None)
-        assert examine(str(path)) == Known(signature, racy=False, digest=digest(b"123"))
-        patch.setattr(module, "time", Clock(old - 1))
+        patch.setattr(signature, "time", Clock(old))
+        seen = glance(str(path))
+        assert known_by_status(str(path)) == Known(seen, racy=False, digest=None)
+        assert examine(str(path)) == Known(seen, racy=False, digest=digest(b"123"))
+        patch.setattr(signature, "time", Clock(old - 1))
         assert known_by_status(str(path)).racy
         assert examine(str(path)).racy
     absent = Known(None, digest=ABSENT)
@@ -453,6 +453,7 @@ def test_bytes_that_the_load_did_not_give_are_learned(project: Project) -> None:
 
     project.watch.before_read(path)
     assert project.watch.survey(0.0) == []
+    project.watch.catch_up()
     os.utime(path, (10**9 + 1, 10**9 + 1))
     assert project.changed() == []
     other_bytes(path, b"x = 2\n")
@@ -464,6 +465,7 @@ def test_the_bytes_of_a_later_state_are_not_learned(project: Project) -> None:
     path = project.write("app.py")
     project.watch.before_read(path)
     other_bytes(path, b"x = 2\n")
+    project.watch.catch_up()
     assert project.watch.survey(0.0) == [path]
     assert project.watch._hot[path].digest is None
     assert project.changed() == ["app.py"]
@@ -480,7 +482,7 @@ def test_a_few_are_learned_at_a_time(project: Project) -> None:
 
     counts = []
     for _ in range(3):
-        project.watch.survey(0.0)
+        project.watch.catch_up()
         counts.append(learned())
     assert counts == [LEARNED_AT_A_TIME, LEARNED_AT_A_TIME + 5, LEARNED_AT_A_TIME + 5]
 
@@ -490,7 +492,7 @@ def test_what_was_loaded_is_not_overwritten_by_what_is_learned(project: Project)
     path = project.write("app.py", b"x = 1")
     project.watch.before_read(path)
     project.watch.was_read(path, b"x = 0")  # what the loader got
-    project.watch.survey(0.0)
+    project.watch.catch_up()
     assert project.watch._hot[path].digest == digest(b"x = 0")
 
 
@@ -510,7 +512,7 @@ def test_bytes_that_were_loaded_while_they_were_being_learned_stay(
         return known
 
     monkeypatch.setattr(module, "examine", meanwhile)
-    project.watch.survey(0.0)
+    project.watch.catch_up()
     assert project.watch._hot[path].digest == digest(b"x = 0")
 
 
@@ -535,7 +537,7 @@ def test_packages_are_surveyed_at_a_slower_pace(project: Project, clock: Clock) 
 def test_a_slow_look_at_the_packages_makes_the_next_one_later(
     project: Project, clock: Clock
 ) -> None:
-    clock.cost = 0.003
+    clock.cost = 0.0015
     package = project.load("site-packages/lib.py")
     project.watch.survey(100.0)
     project.write("site-packages/lib.py", b"another one")
@@ -679,10 +681,10 @@ def test_a_rescan_leaves_a_baseline_as_it_is(project: Project, modules: dict[str
     assert project.changed() == ["app.py"]
 
 
-def test_a_survey_rescans(project: Project, modules: dict[str, Any]) -> None:
+def test_to_catch_up_is_to_rescan(project: Project, modules: dict[str, Any]) -> None:
     watch = Watch()
     modules["app"] = module_of(project.write("app.py"))
-    watch.survey(0.0)
+    watch.catch_up()
     assert sorted(watch.files()) == [project.path("app.py")]
 
 
@@ -1048,7 +1050,7 @@ class Files:
         self.changed: dict[str, int] = {}
         self.naps: list[float] = []
         self.saves: list[tuple[str, float]] = []
-        monkeypatch.setattr(module, "glance", self.glance)
+        monkeypatch.setattr(burst, "glance", self.glance)
 
     def glance(self, path: str) -> Signature | None:
         at = self.changed.get(path)
@@ -1259,8 +1261,10 @@ def test_changed_is_what_has_other_bytes_also_where_clocks_are_coarse(
 ) -> None:
     """On a file system that ticks every 10 ms: many writes have equal signatures."""
     with disk() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "signature_of", made.signature_of)
-        patch.setattr(module, "time", made.clock)
+        patch.setattr(signature, "signature_of", made.signature_of)
+        patch.setattr(polling, "_statx", None)
+        for each in (module, signature):
+            patch.setattr(each, "time", made.clock)
         reported_iff_different(made, baselines, steps, how)
 
 

@@ -1,0 +1,119 @@
+"""What tells two states of a file apart: its signature, and a digest of its bytes.
+
+A signature that was taken within `RACY` of the file's last change proves nothing: file systems
+with coarse clocks give two writes the same times. Until it can be taken again, the digest decides
+(git calls such entries "racily clean").
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.util import cache_from_source
+from typing import Any
+
+Signature = tuple[int, int, int, int]
+
+RACY = 20_000_000
+"""Nanoseconds: longer than the tick of any file system's clock that is in use (10 ms)."""
+CACHE_RACY = 1_000_000_000
+"""Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
+LARGEST = 64 * 1024 * 1024
+"""Bytes: of a larger file, the signature alone tells whether it has changed."""
+ABSENT = b"absent"
+"""The digest of a file that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a file: its signature, when that was taken, and a digest of its bytes."""
+
+    signature: Signature | None
+    racy: bool = False
+    digest: bytes | None = None
+
+    def tell(self) -> list[Any]:
+        """Return this as it travels to another process."""
+        return [self.signature, self.digest.hex() if self.digest else ""]
+
+    @classmethod
+    def heard(cls, told: Sequence[Any]) -> Known:
+        """Return what another process has told."""
+        signature, digest = told
+        return cls(tuple(signature) if signature else None, digest=bytes.fromhex(digest) or None)
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """Return what tells two states of a file apart at the price of a stat."""
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def glance(path: str) -> Signature | None:
+    """Return the signature of a file, or None when there is none to be had."""
+    try:
+        return signature_of(os.stat(path))
+    except (OSError, ValueError):  # the latter for what can be no path: modules name all sorts
+        return None
+
+
+def known_by_status(path: str) -> Known:
+    """Return what a stat tells of a file; its bytes are not read."""
+    signature = glance(path)
+    if signature is None:
+        return Known(None, digest=ABSENT)
+    return Known(signature, racy=is_racy(signature))
+
+
+def examine(path: str) -> Known:
+    """Return all that is to be known of a file now."""
+    try:
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+            # The status first: bytes that come later make the next signature differ.
+            status = os.fstat(file.fileno())
+            signature = signature_of(status)
+            if not stat.S_ISREG(status.st_mode):
+                return Known(signature, digest=ABSENT)
+            racy = is_racy(signature)
+            if status.st_size > LARGEST:
+                return Known(signature)
+            return Known(signature, racy, digest(file.readall()))
+    except (OSError, ValueError):
+        return Known(glance(path), digest=ABSENT)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else a named pipe would be waited for
+
+
+def digest(data: bytes) -> bytes:
+    """Return what stands for the bytes of a file."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def is_later(known: Known, since: int | None) -> bool:
+    """Tell whether a file changed after a moment (ns since the epoch), or may have."""
+    if known.signature is None or since is None:
+        return False
+    return since - RACY <= known.signature[1] <= time.time_ns()
+
+
+def is_racy(signature: Signature) -> bool:
+    return abs(time.time_ns() - signature[1]) < RACY
+
+
+def remove_racy_cache(path: str, status: Signature) -> None:
+    """Delete the `.pyc` of a source if Python might take it for current when it is not.
+
+    It looks at size and whole seconds of the modification time only. What it can miss was written
+    within a second of the cache, or has had its modification time set back; the change time of the
+    source tells both.
+    """
+    with suppress(OSError, NotImplementedError):
+        cache = cache_from_source(path)
+        if os.stat(cache).st_mtime_ns < max(status[0], status[1]) + CACHE_RACY:
+            os.unlink(cache)

@@ -1,0 +1,94 @@
+"""The directories in which files of the patterns may appear.
+
+A directory's own signature changes when an entry comes, goes, or takes the place of another; so
+only those that have changed are listed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from asyncreload.child.patterns import Patterns, is_marked
+from asyncreload.child.polling import Files
+from asyncreload.child.signature import known_by_status
+
+MOST = 200_000
+"""How many files and directories are gone through: a pattern may take in a whole disk."""
+
+
+class Trees:
+    """Walks what the patterns ask for, and walks on where something has changed.
+
+    found: told each file that a pattern wants.
+    """
+
+    def __init__(self, patterns: Patterns, found: Callable[[str], None]) -> None:
+        self._patterns = patterns
+        self.found = found
+        self._left = MOST
+        self.directories = Files()
+
+    def plant(self) -> None:
+        """Walk everything for the first time."""
+        for root in self._patterns.roots:
+            self._start(root)
+
+    def walk_on(self, directory: str) -> None:
+        """List a directory again; walk those that are new in it."""
+        self._walk(directory)
+        for root in self._patterns.roots:
+            if root not in self.directories and root.startswith(directory.rstrip(os.sep) + os.sep):
+                self._start(root)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there was nothing that was left out because there was too much."""
+        return self._left > 0
+
+    def _start(self, root: str) -> None:
+        """Walk a root. While it is not there, the directory is looked at in which it may appear."""
+        if self._patterns.wants(root):
+            self.found(root)  # also if there is no such file yet
+        if os.path.isdir(root):
+            self._walk(root)
+            return
+        above = os.path.dirname(root)
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        self.directories.setdefault(above, known_by_status(above))
+
+    def _walk(self, directory: str) -> None:
+        waiting = [directory]
+        while waiting and self.is_whole:
+            waiting += self._list(waiting.pop())
+
+    def _list(self, directory: str) -> list[str]:
+        """Tell the files of a directory; return those in it that are to be walked."""
+        # Before the listing: what comes later makes the next signature differ.
+        self.directories[directory] = known_by_status(directory)
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:
+            return []
+        if is_marked(entry.name for entry in entries) and directory not in self._patterns.roots:
+            del self.directories[directory]
+            return []
+        self._left -= len(entries)
+        below = []
+        for entry in entries:
+            if _is(entry.is_dir):
+                # A link to a directory is not gone into: it may lead back to where it is.
+                known = entry.is_symlink() or entry.path in self.directories
+                if not known and self._patterns.enters(entry.path):
+                    below.append(entry.path)
+            elif _is(entry.is_file) and self._patterns.wants(entry.path):
+                self.found(entry.path)
+        return below
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:
+        return False
