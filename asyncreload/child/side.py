@@ -343,7 +343,10 @@ class Side:
         """Wait until it is time for the next look."""
         if not free or self._events is None:
             pause = min((WAKE + self.watch.cost) / BUDGET, SLOWEST)
-            await asyncio.sleep(max(self._interval, pause))
+            # What is still to be learned makes the next looks precise: it is not put off.
+            await asyncio.sleep(
+                self._interval if self.watch.is_behind() else max(self._interval, pause)
+            )
             return
         await asyncio.sleep(self._interval)  # an app that writes to its log all the time is no news
         self._loop.add_reader(self._events.fileno(), self._nudge.set)

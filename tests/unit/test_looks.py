@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreload.child import inotify, polling, signature
-from asyncreload.child.patterns import Patterns
-from asyncreload.child.polling import Files, LimitError, Polling
-from asyncreload.child.signature import Known, known_by_status
-from asyncreload.child.watch import Watch
+asyncinotify = pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+from asyncreload.child import inotify, polling, signature  # noqa: E402  what needs it
+from asyncreload.child.patterns import Patterns  # noqa: E402
+from asyncreload.child.polling import Files, LimitError, Polling  # noqa: E402
+from asyncreload.child.signature import Known, known_by_status  # noqa: E402
+from asyncreload.child.watch import Watch  # noqa: E402
 
 MODULES = ("a.py", "pkg/b.py", "pkg/sub/c.py", "link.py", "now/d.py", "hard.py")
 EVENTS = pytest.mark.parametrize("events", [False, True], ids=["polling", "inotify"])
@@ -251,7 +250,7 @@ class Asked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
-        self._plain = polling.glance
+        self._plain = signature.glance
         monkeypatch.setattr(polling, "glance", self.glance)
 
     def glance(self, path: str) -> signature.Signature | None:
@@ -331,7 +330,7 @@ def test_at_the_kernels_limit_it_says_which(
     (tmp_path / "a.py").write_text("x")
     files = Files({str(tmp_path / "a.py"): Known(None)})
     events = inotify.Events([str(tmp_path)])
-    monkeypatch.setattr(inotify.Inotify, "add_watch", refuse)
+    monkeypatch.setattr(asyncinotify.Inotify, "add_watch", refuse)
     with pytest.raises(LimitError) as caught:
         events.tend(files)
     assert str(caught.value) == (

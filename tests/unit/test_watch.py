@@ -504,7 +504,7 @@ def test_bytes_that_were_loaded_while_they_were_being_learned_stay(
     coarse.now += 3600 * SECOND
     path = project.write("app.py", b"x = 1")
     project.watch.before_read(path)
-    plain = module.examine
+    plain = examine
 
     def meanwhile(path: str) -> Known:
         known = plain(path)

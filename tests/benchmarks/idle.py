@@ -1,0 +1,142 @@
+"""What asyncreload costs while nothing happens: `python tests/benchmarks/idle.py [--files 300 3000]`.
+
+A project of so many modules is served and left alone: CPU, wake-ups and memory of the whole tree
+(supervisor, app, standby), polled and with the kernel's events. `--svg FILE` draws the CPU.
+Linux only, for what is read in /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[0] = str(HERE.parents[1])  # in place of this directory
+
+from tests.benchmarks.chart import Chart, Series  # noqa: E402
+from tests.live.driving import COMMAND, Served  # noqa: E402
+
+FILES = (100, 300, 3000, 10_000)
+WAYS = {"polled": ("--no-inotify",), "events": ()}
+A_PACKAGE = 50
+BORN = 15.0
+"""Seconds until all is learned of the files, and nothing is left to be done."""
+
+
+@dataclass
+class Cost:
+    """What the tree took for a second, and its memory."""
+
+    cpu: float
+    wakeups: float
+    supervisor: float
+    app: float
+    standby: float
+
+
+def lay_out(directory: Path, files: int) -> None:
+    """Write a project of so many modules, all of which are imported."""
+    names = []
+    for number in range(files - 1):
+        package, place = divmod(number, A_PACKAGE)
+        home = directory / f"part{package}"
+        home.mkdir(exist_ok=True)
+        name = "__init__" if place == 0 else f"module{place}"
+        (home / f"{name}.py").write_text(f"VALUE = {number}\n")
+        names.append(f"part{package}" + ("" if place == 0 else f".module{place}"))
+    imports = "".join(f"import {name}\n" for name in names)
+    app = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"ok"]\n'
+    (directory / "app.py").write_text(imports + app)
+
+
+@contextmanager
+def serving(files: int, *options: str) -> Iterator[Served]:
+    with tempfile.TemporaryDirectory(prefix="asyncreload-bench-") as temp:
+        directory = Path(temp, "project")
+        directory.mkdir()
+        lay_out(directory, files)
+        command = [*COMMAND, "app.py", "--port", "0", "--no-access-log", *options]
+        served = Served(directory, Path(temp), command, Path(temp, "output.txt"))
+        try:
+            served.until(lambda: served.get().status == 200, "it answers", 120)
+            served.until(lambda: len(served.children()) == 2, "a standby", 60)
+            yield served
+        finally:
+            served.stop()
+            served.kill()
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process's threads have used."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
+
+
+def wakeups(pid: int) -> int:
+    """Return how often a process's threads have given their core away by themselves."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        with suppress(OSError):
+            for line in status.read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches"):
+                    total += int(line.split()[1])
+    return total
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def measure(files: int, seconds: float, *options: str) -> Cost:
+    with serving(files, *options) as served:
+        time.sleep(BORN)
+        while True:
+            pids = [served.pid, *served.children()]
+            before = [(cpu(pid), wakeups(pid)) for pid in pids]
+            time.sleep(seconds)
+            if pids[1:] == served.children():  # else the standby was made afresh meanwhile
+                break
+        used = sum(cpu(pid) - past for pid, (past, _) in zip(pids, before, strict=True))
+        woken = sum(wakeups(pid) - past for pid, (_, past) in zip(pids, before, strict=True))
+        sizes = [memory(pid) for pid in pids]
+    return Cost(used / seconds, woken / seconds, *sizes[:3])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What it costs while nothing happens.")
+    parser.add_argument("--files", type=int, nargs="+", default=FILES)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement (30)")
+    parser.add_argument("--svg", type=Path, help="draw the CPU into this file")
+    options = parser.parse_args()
+    version = ".".join(map(str, sys.version_info[:3]))
+    load = " ".join(Path("/proc/loadavg").read_text().split()[:3])
+    print(f"Python {version}, {os.cpu_count()} cores, load {load}\n")
+    print("| files | looks | CPU, % of a core | wake-ups/s | supervisor, app, standby: MB |")
+    print("| ---: | --- | ---: | ---: | --- |")
+    drawn: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for files in options.files:
+        for way, arguments in WAYS.items():
+            cost = measure(files, options.seconds, *arguments)
+            drawn[way].append((files, cost.cpu * 100))
+            sizes = f"{cost.supervisor:.0f}, {cost.app:.0f}, {cost.standby:.0f}"
+            row = f"| {files} | {way} | {cost.cpu * 100:.3f} | {cost.wakeups:.1f} | {sizes} |"
+            print(row, flush=True)
+    if options.svg:
+        series = [Series(way, points) for way, points in drawn.items()]
+        chart = Chart("CPU while nothing happens", "project files", "% of a core", series)
+        options.svg.write_text(chart.svg())
+
+
+if __name__ == "__main__":
+    main()
