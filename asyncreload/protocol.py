@@ -100,6 +100,8 @@ class Recipe(Message):
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = field(default_factory=dict)
     """The conditions after the load."""
+    states: dict[str, Any] = field(default_factory=dict, compare=False)
+    """The signatures of these files: one that has not changed need not be compared."""
     preludes: dict[str, str] = field(default_factory=dict)
     """What each of the project's files does before its last import."""
 

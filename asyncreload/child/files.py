@@ -59,12 +59,14 @@ def _is_standard(directory: str) -> bool:
 
 def absolute(path: str) -> str:
     """Return the path from the root. Not normalized: `link/..` is not what it seems to be."""
+    if path.startswith("/"):
+        return path
     return os.path.join(os.getcwd(), path.removeprefix("./"))
 
 
 def heat(path: str) -> Heat:
     """Tell how closely a file is looked at."""
-    return _heat_of_directory(os.path.dirname(path))
+    return _heat_of_directory(path.rpartition("/")[0] or "/")
 
 
 def source_file(module: object) -> str | None:

@@ -25,13 +25,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.machinery import all_suffixes
 from types import CodeType, FrameType
 from typing import Any
 
 from asyncreload.child.files import Heat, absolute, heat, source_file
 from asyncreload.child.prelude import prelude
-from asyncreload.child.signature import digest
+from asyncreload.child.signature import Known, Signature, digest
 from asyncreload.protocol import Recipe
 
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")
@@ -112,6 +113,8 @@ class Recorder:
     preludes: dict[str, str] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
     """When the load of each module began: `sys.modules` tells only when it ended."""
+    states: dict[str, Signature | None] = field(default_factory=dict)
+    _codes: dict[str, CodeType] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def before_import(self, name: str) -> None:
@@ -126,19 +129,38 @@ class Recorder:
             self.changes[name] = _difference(self._last, now)
             self._last = now
 
-    def note(self, path: str, code: CodeType) -> None:
-        """Note what a file of the project does before its last import."""
-        self.preludes[path] = prelude(code)
+    def note(self, path: str, code: CodeType, known: Known) -> None:
+        """Note what a file of the project does before its last import; later, there is time."""
+        self._codes[path] = code
+        if known.racy:
+            self.states.pop(path, None)
+        else:
+            self.states[path] = known.signature
 
-    def is_as_before(self, path: str, code: CodeType) -> bool:
+    def is_as_before(self, path: str, code: CodeType, known: Known) -> bool:
         """Note that, and tell whether it is what was recorded for the replay."""
-        self.note(path, code)
-        return self.recipe is None or self.recipe.preludes.get(path) == self.preludes[path]
+        self.note(path, code, known)
+        if self.recipe is None:
+            return True
+        then = self.recipe.preludes.get(path)
+        if then is not None and tuple(self.recipe.states.get(path) or ()) == known.signature:
+            self.preludes[path] = then
+            del self._codes[path]
+        else:
+            self._catch_up()
+        return self.preludes[path] == then
+
+    def _catch_up(self) -> None:
+        while self._codes:
+            path, code = self._codes.popitem()
+            self.preludes[path] = prelude(code)
 
     def write(self, root: str, final: Mapping[str, Any]) -> Recipe:
         """Return the recipe for the next standby; an empty one when in doubt."""
         if final["patched"] or final["path"] != list(self.path):
             return Recipe(root)
+        self._catch_up()
+        states = {path: self.states.get(path) for path, each in self.preludes.items() if each}
         late = len(self.order)
         modules = sorted(
             (name for name in list(sys.modules) if self._is_foreign(name)),
@@ -146,7 +168,9 @@ class Recorder:
         )
         told = dict(final) | {"aliases": aliases(self.boot)}
         argv, names = tuple(self.argv), tuple(modules)
-        return Recipe(root, argv, names, self.settings, self.changes, told, self.preludes)
+        return Recipe(
+            root, argv, names, self.settings, self.changes, told, states, dict(self.preludes)
+        )
 
     def _is_foreign(self, name: str) -> bool:
         module = sys.modules.get(name)
@@ -188,11 +212,16 @@ def _name_of(module: object) -> str | None:
 def _is_projects(frame: FrameType | None) -> bool:
     """Tell whether the innermost frame that is not the import system's is the project's."""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith("<frozen importlib") and heat(absolute(file)) is not Heat.IGNORED:
-            return heat(absolute(file)) is Heat.HOT
+        kind = _heat_of_code(frame.f_code.co_filename)
+        if kind is not Heat.IGNORED:
+            return kind is Heat.HOT
         frame = frame.f_back
     return True
+
+
+@lru_cache(maxsize=1024)
+def _heat_of_code(file: str) -> Heat:
+    return Heat.IGNORED if file.startswith("<frozen importlib") else heat(absolute(file))
 
 
 def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:

@@ -34,7 +34,7 @@ def run_script(script: tuple[str, ...], watch: Watch) -> None:
     if os.path.isdir(path):
         runpy.run_path(path, run_name="__main__")
         return
-    watch.before_read(path)
+    known = watch.before_read(path)
     with open(path, "rb") as file:
         source = file.read()
     watch.was_read(path, source)
@@ -42,5 +42,6 @@ def run_script(script: tuple[str, ...], watch: Watch) -> None:
     vars(main).update(__file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
     sys.modules["__main__"] = main
     code = compile(source, path, "exec", dont_inherit=True)
-    watch.was_compiled(path, code)
+    if known is not None:
+        watch.after_compile(path, code, known)
     exec(code, vars(main))  # noqa: S102  as asked

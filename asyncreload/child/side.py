@@ -33,6 +33,7 @@ from asyncreload.child.polling import LimitError
 from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
+from asyncreload.child.signature import Known
 from asyncreload.child.threads import HOPS
 from asyncreload.child.watch import SWEEP, Watch
 
@@ -158,9 +159,9 @@ class Side:
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
 
-    def _compare(self, path: str, code: CodeType) -> None:
+    def _compare(self, path: str, code: CodeType, known: Known) -> None:
         """Start cold if the project does something else now before its imports."""
-        if not self._recorder.is_as_before(path, code) and self._loading:
+        if not self._recorder.is_as_before(path, code, known) and self._loading:
             self._start_cold(f"{path} has changed above its last import")
 
     def _start_cold(self, reason: str) -> NoReturn:

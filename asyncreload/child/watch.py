@@ -84,8 +84,8 @@ class Watch:
         self._cold_due = self._sweep_due = 0.0
         self.before_package: Callable[[str], None] = _ignore
         """Told the name of each package's module that is about to be loaded."""
-        self.after_compile: Callable[[str, CodeType], None] = _ignore
-        """Told path and code of each of the project's modules that is about to be run."""
+        self.after_compile: Callable[[str, CodeType, Known], None] = _ignore
+        """Told path, code and state of each of the project's modules that is about to be run."""
         self.refuses_project = False
         self.refused = 0
         """How often the project's code was refused."""
@@ -119,10 +119,11 @@ class Watch:
         if heat(path) is Heat.HOT and not self.refuses_project:
             self._take_in(path, Heat.HOT)
 
-    def before_read(self, path: str, name: str = "") -> None:
+    def before_read(self, path: str, name: str = "") -> Known | None:
         """Take the baseline of a source that is about to be loaded; drop a racy cache of it.
 
-        Raises ImportError for a project's source in a standby: it would be old before it is used.
+        Return that of a project's source. Raises ImportError for one in a standby: it would be old
+        before it is used.
         """
         kind = heat(path)
         if kind is Heat.HOT:
@@ -132,9 +133,11 @@ class Watch:
             known = self._take_in(path, kind)
             if known.signature:
                 remove_racy_cache(path, known.signature)
-        elif kind is Heat.COLD:
+            return known
+        if kind is Heat.COLD:
             self._take_in(path, kind)
             self.before_package(name)
+        return None
 
     def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
@@ -145,16 +148,11 @@ class Watch:
             self.on_growth()
         return known
 
-    def was_compiled(self, path: str, code: CodeType) -> None:
-        """Note the code of a source that is about to be run."""
-        if heat(path) is Heat.HOT:
-            self.after_compile(path, code)
-
     def was_read(self, path: str, data: bytes) -> None:
         """Note the very bytes that were loaded."""
         files = self._hot if path in self._hot else self._cold
         if known := files.get(path):
-            files[path] = replace(known, digest=digest(data))
+            files[path] = known._replace(digest=digest(data))
 
     def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a predecessor has loaded, from the state on that it saw.
@@ -313,7 +311,7 @@ class Watch:
             now = examine(path)
             # Whoever loads the file meanwhile knows better what was loaded.
             if now.signature == known.signature and files.get(path) is known:
-                files[path] = replace(known, digest=now.digest)
+                files[path] = known._replace(digest=now.digest)
                 self._news = True
 
     # --- what there is -----------------------------------------------------------------------

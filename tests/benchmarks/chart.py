@@ -38,9 +38,9 @@ class Chart:
 
     def svg(self) -> str:
         """Return the drawing."""
+        name = f'role="img" aria-label="{escape(self.title)}"'
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'aria-label="{escape(self.title)}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {name}>',
             f"<style>{STYLE}</style>",
             f'<text class="title" x="{LEFT}" y="22">{escape(self.title)}</text>',
             *self._axes(),
@@ -60,7 +60,8 @@ class Chart:
             yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>'
             yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
         middle = (LEFT + right) / 2
-        yield f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(self.x_label)}</text>'
+        label = escape(self.x_label)
+        yield f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{label}</text>'
         yield f'<text x="8" y="{TOP - 6}">{escape(self.y_label)}</text>'
 
     def _line(self, one: Series, colour: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What asyncreload costs while nothing happens: `python tests/benchmarks/idle.py [--files 300 3000]`.
+"""What asyncreload costs while nothing happens: `python tests/benchmarks/idle.py [--files 300]`.
 
 A project of so many modules is served and left alone: CPU, wake-ups and memory of the whole tree
 (supervisor, app, standby), polled and with the kernel's events. `--svg FILE` draws the CPU.
@@ -26,6 +26,11 @@ from tests.live.driving import COMMAND, Served  # noqa: E402
 FILES = (100, 300, 3000, 10_000)
 WAYS = {"polled": ("--no-inotify",), "events": ()}
 A_PACKAGE = 50
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
 BORN = 15.0
 """Seconds until all is learned of the files, and nothing is left to be done."""
 
@@ -52,8 +57,7 @@ def lay_out(directory: Path, files: int) -> None:
         (home / f"{name}.py").write_text(f"VALUE = {number}\n")
         names.append(f"part{package}" + ("" if place == 0 else f".module{place}"))
     imports = "".join(f"import {name}\n" for name in names)
-    app = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"ok"]\n'
-    (directory / "app.py").write_text(imports + app)
+    (directory / "app.py").write_text(imports + APP)
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""What a look costs, and the watch a load: `python tests/benchmarks/scale.py [--files 100 10000]`.
+
+The look before a request, in microseconds: by `os.stat` one by one, by one call for all (polled),
+and by the kernel's events; with the interpreter to itself, and beside two busy threads. And what
+the watch adds to the time that a load takes. `--svg FILE` draws the looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[0] = str(HERE.parents[1])  # in place of this directory
+
+from asyncreload.child.inotify import Events  # noqa: E402
+from asyncreload.child.polling import Files, Polling, differing  # noqa: E402
+from asyncreload.child.signature import known_by_status  # noqa: E402
+from tests.benchmarks.chart import Chart, Series  # noqa: E402
+from tests.benchmarks.idle import FILES, lay_out  # noqa: E402
+
+LOOKS = 41
+LOADS = 11
+LOAD = """
+import sys, time
+sys.path.insert(0, {root!r})
+from asyncreload.child.load import load
+from asyncreload.child.loaders import watch_loaders
+from asyncreload.child.preload import Recorder
+from asyncreload.child.watch import Watch
+if {watched}:
+    watch, recorder = Watch(), Recorder()
+    watch.before_package, watch.after_compile = recorder.before_import, recorder.note
+    watch_loaders(watch)
+began = time.perf_counter()
+import app
+print(time.perf_counter() - began)
+"""
+
+
+def median(look: Callable[[], object], times: int = LOOKS) -> float:
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        look()
+        found.append(time.perf_counter() - began)
+        time.sleep(0.002)
+    return statistics.median(found)
+
+
+@contextmanager
+def busy_threads(count: int) -> Iterator[None]:
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            sum(range(1000))
+
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def looks(root: Path) -> dict[str, tuple[float, float]]:
+    """Time the ways to look, in seconds: alone, and beside two busy threads."""
+    paths = [str(path) for path in root.rglob("*.py")]
+    files = Files({path: known_by_status(path) for path in paths})
+    polling, events = Polling(), Events([str(root)])
+    while not events.tend(files):
+        pass
+    ways: dict[str, Callable[[], object]] = {
+        "os.stat": lambda: differing(files, paths),
+        "polled": lambda: polling.look(files),
+        "events": lambda: events.look(files),
+    }
+    for look in ways.values():
+        assert look() == []
+    found = {}
+    for way, look in ways.items():
+        alone = median(look)
+        with busy_threads(2):
+            found[way] = (alone, median(look, 5))
+    events.close()
+    return found
+
+
+def load(root: Path, *, watched: bool) -> float:
+    """Time the import of all modules in a fresh interpreter."""
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    code = LOAD.format(root=str(root), watched=watched)
+    command = [sys.executable, "-c", code]
+    return float(subprocess.check_output(command, env=environment, text=True))
+
+
+def loads(root: Path) -> tuple[float, float]:
+    """Time loads without and with the watch, by turns."""
+    load(root, watched=True)  # writes the caches
+    pairs = [(load(root, watched=False), load(root, watched=True)) for _ in range(LOADS)]
+    plain, watched = zip(*pairs, strict=True)
+    return statistics.median(plain), statistics.median(watched)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a look costs, and the watch a load.")
+    parser.add_argument("--files", type=int, nargs="+", default=FILES)
+    parser.add_argument("--svg", type=Path, help="draw the looks into this file")
+    options = parser.parse_args()
+    version = ".".join(map(str, sys.version_info[:3]))
+    averages = " ".join(Path("/proc/loadavg").read_text().split()[:3])
+    print(f"Python {version}, {os.cpu_count()} cores, load {averages}\n")
+    print("| files | way | a look, ms | a file, µs | beside two busy threads, ms |")
+    print("| ---: | --- | ---: | ---: | ---: |")
+    drawn: dict[str, list[tuple[float, float]]] = {}
+    told = []
+    for count in options.files:
+        with tempfile.TemporaryDirectory(prefix="asyncreload-bench-") as temp:
+            root = Path(temp)
+            lay_out(root, count)
+            time.sleep(0.1)  # until no signature is racy
+            for way, (alone, beside) in looks(root).items():
+                drawn.setdefault(way, []).append((count, alone * 1e3))
+                each = alone / count * 1e6
+                row = f"| {count} | {way} | {alone * 1e3:.3f} | {each:.2f} | {beside * 1e3:.1f} |"
+                print(row, flush=True)
+            plain, watched = loads(root)
+            share = (watched / plain - 1) * 100
+            told.append(f"| {count} | {plain * 1e3:.0f} | {watched * 1e3:.0f} | {share:+.1f} % |")
+    print("\n| files | load without, ms | load with the watch, ms | added |")
+    print("| ---: | ---: | ---: | ---: |")
+    print("\n".join(told))
+    if options.svg:
+        series = [Series(way, points) for way, points in drawn.items()]
+        options.svg.write_text(Chart("A look before a request", "files", "ms", series).svg())
+
+
+if __name__ == "__main__":
+    main()
