@@ -105,6 +105,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--no-access-log", dest="access_log", action="store_false", help="log no requests"
     )
+    parser.add_argument("--live", action="store_true", help="have open pages refresh themselves")
     parser.add_argument("--version", action="version", version=f"asyncreload {_version()}")
     return vars(parser.parse_args(arguments))
 

@@ -36,6 +36,8 @@ class Settings:
     """What it has loaded then: the app's `packages`, or just the `interpreter`."""
     access_log: bool = True
     """Whether each request is logged to standard error."""
+    live: bool = False
+    """Whether open pages of the app load themselves again when the new code answers."""
     script: tuple[str, ...] = ()
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
 

@@ -98,7 +98,9 @@ async def test_the_stream_tells_the_state_and_stays_open(pairs: Pairs) -> None:
     status, *headers = head.split("\r\n")
     assert status == "HTTP/1.1 200 OK"
     assert "Content-Type: text/event-stream" in headers
-    assert "Cache-Control: no-store" in headers
+    assert "Cache-Control: no-store, no-transform" in headers
+    assert "Cross-Origin-Resource-Policy: same-origin" in headers
+    assert "X-Accel-Buffering: no" in headers
     assert not [line for line in headers if line.startswith("Access-Control")]
     assert events == f"retry: 50\nevent: state\ndata: {STATE}\n\n"
     await reaction()

@@ -1,0 +1,76 @@
+"""The script by which an open page learns that it is outdated, and loads itself again."""
+
+from __future__ import annotations
+
+LISTEN = """
+  const listen = (events, hear) => {
+    let source, timer, failures = 0, pause = 1000;
+    const close = () => { clearTimeout(timer); if (source) source.close(); };
+    const open = () => {
+      close();
+      if (document.hidden) return;
+      source = new EventSource(events);
+      source.addEventListener("state", (event) => {
+        failures = 0;
+        pause = 1000;
+        hear(event.data, close);
+      });
+      source.addEventListener("error", (event) => {
+        // While nobody listens the browser would ask twenty times a second.
+        failures += 1;
+        const refused = event.target.readyState === EventSource.CLOSED;
+        if (failures < 5 && !refused) return;
+        close();
+        timer = setTimeout(open, pause);
+        if (refused) pause = Math.min(2 * pause, 60000);  // by another server, or a proxy
+      });
+    };
+    open();
+    // Out of the back/forward cache, where a page with an open stream would have no place.
+    addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+    addEventListener("pagehide", close);
+    document.addEventListener("visibilitychange", open);
+  };
+"""
+"""Calls `hear(state, close)` for each state that is told, as long as the page can be seen."""
+
+LIVE = (
+    "(() => {"
+    + LISTEN
+    + """
+  const script = document.currentScript;
+  const { state } = script.dataset;
+  script.remove();  // the page's styles and scripts find what the app wrote, no more
+  if (self !== top) return;  // the page around it loads it again, too
+
+  // What the page noted that was left for this one. Without storage it is done without.
+  const KEY = "asyncreload";
+  let left = {};
+  try {
+    const noted = JSON.parse(sessionStorage.getItem(KEY));
+    if (noted && noted.page === location.href) left = noted;
+    sessionStorage.removeItem(KEY);
+  } catch {}
+
+  // The browser itself goes back to where the user was, but not by way of an error page.
+  const scroll = () => {
+    if (!scrollX && !scrollY) scrollTo({ left: left.x, top: left.y, behavior: "instant" });
+  };
+  if (left.x || left.y) {
+    if (document.readyState === "complete") scroll(); else addEventListener("load", scroll);
+  }
+
+  listen(new URL("events", script.src), (told, close) => {
+    // The latter: it came out of some cache, and would do so for ever.
+    if (told === state || told === left.state) return;
+    close();
+    try {
+      const noted = { page: location.href, state: told, x: scrollX, y: scrollY };
+      sessionStorage.setItem(KEY, JSON.stringify(noted));
+    } catch {}
+    location.reload();
+  });
+})();
+"""
+)
+"""The file that live pages load; their tag says of which state they are."""
