@@ -47,6 +47,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1100,900",
+    # As if by the network: a browser trusts no such address, and tells a server less.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # What a page answers while it is being replaced by another: not an error, look again.
 _BETWEEN = ("no such execution context", "document unloaded", "stale element", "aborted by nav")
@@ -240,9 +242,9 @@ class Tab:
         self.drive()
         self.browser.delete("window")
 
-    def open(self, port: int, path: str = "/") -> Self:
+    def open(self, port: int, path: str = "/", host: str = "127.0.0.1") -> Self:
         """Load a page, as if its address had been typed."""
-        self.browser.post("url", url=f"http://127.0.0.1:{port}{path}")
+        self.browser.post("url", url=f"http://{host}:{port}{path}")
         return self
 
     def reload(self) -> Self:
