@@ -22,7 +22,6 @@ BAD_USAGE = 2
 _EXAMPLES = """\
 examples:
   asyncreload app.py                  the application in a file
-  asyncreload app.py:api              by name
   asyncreload shop.wsgi               in a module
   asyncreload "shop:create_app()"     made by a factory
 """

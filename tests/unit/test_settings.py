@@ -93,6 +93,7 @@ def test_the_defaults() -> None:
         "standby": True,
         "preload": "packages",
         "access_log": True,
+        "live": False,
         "script": (),
     }
 
