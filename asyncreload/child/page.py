@@ -212,7 +212,7 @@ _SCRIPT = (
     + LISTEN
     + """
   const { events, state } = document.documentElement.dataset;
-  listen(events, (told, close) => {
+  listen(events, state, (told, close) => {
     if (told === state) return;
     close();
     // Not reload(): that would ask to send a form again. To replace an address by itself with

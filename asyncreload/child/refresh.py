@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 LISTEN = """
-  const listen = (events, hear) => {
-    let source, timer, failures = 0, pause = 1000;
-    const close = () => { clearTimeout(timer); if (source) source.close(); };
-    const open = () => {
-      close();
-      if (document.hidden) return;
+  const listen = (events, state, hear) => {
+    let source, timer, channel, leave, told = "", failures = 0, pause = 1000;
+    const close = () => {
+      clearTimeout(timer);
+      if (leave) leave();
+      if (channel) channel.close();
+      if (source) source.close();
+    };
+    const tell = (news) => { told = news; channel.postMessage(told); hear(told, close); };
+    const connect = () => {
       source = new EventSource(events);
       source.addEventListener("state", (event) => {
         failures = 0;
         pause = 1000;
-        hear(event.data, close);
+        tell(event.data);
       });
       source.addEventListener("error", (event) => {
+        told = "";
         // While nobody listens the browser would ask twenty times a second.
         failures += 1;
         const refused = event.target.readyState === EventSource.CLOSED;
         if (failures < 5 && !refused) return;
-        close();
-        timer = setTimeout(open, pause);
+        source.close();
+        timer = setTimeout(connect, pause);
         if (refused) pause = Math.min(2 * pause, 60000);  // by another server, or a proxy
       });
+    };
+    // A browser has six connections for a site: its windows share one. Whose turn it is listens,
+    // and tells the others; they ask (with "") what was told before they came.
+    const open = () => {
+      close();
+      if (document.hidden) return;
+      const name = "asyncreload " + state.slice(0, 8);
+      channel = new BroadcastChannel(name);
+      channel.onmessage = ({ data }) => {
+        if (data) hear(data, close); else if (told) channel.postMessage(told);
+      };
+      if (!navigator.locks) return connect();  // neither localhost nor https
+      const waiting = new AbortController();
+      const turn = new Promise((done) => { leave = () => { waiting.abort(); done(); }; });
+      const begin = () => { if (!waiting.signal.aborted) connect(); return turn; };
+      navigator.locks.request(name, { signal: waiting.signal }, begin).catch(() => {});
+      channel.postMessage("");
     };
     open();
     // Out of the back/forward cache, where a page with an open stream would have no place.
@@ -32,7 +54,10 @@ LISTEN = """
     document.addEventListener("visibilitychange", open);
   };
 """
-"""Calls `hear(state, close)` for each state that is told, as long as the page can be seen."""
+"""Calls `hear(told, close)` for each state that is told, as long as the page can be seen.
+
+Pages whose states begin alike are of one supervisor.
+"""
 
 LIVE = (
     "(() => {"
@@ -60,7 +85,7 @@ LIVE = (
     if (document.readyState === "complete") scroll(); else addEventListener("load", scroll);
   }
 
-  listen(new URL("events", script.src), (told, close) => {
+  listen(new URL("events", script.src), state, (told, close) => {
     // The latter: it came out of some cache, and would do so for ever.
     if (told === state || told === left.state) return;
     close();

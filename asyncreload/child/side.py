@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from _thread import start_new_thread
+from binascii import crc32
 from collections.abc import Coroutine
 from functools import partial
 from types import CodeType
@@ -216,7 +217,8 @@ class Side:
 
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._state = os.urandom(8).hex()
+        # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
+        self._state = f"{crc32(self._lock.encode()):08x}{os.urandom(8).hex()}"
         self._streams = Streams(self._state)
         self._server = Server(
             self._listener,
