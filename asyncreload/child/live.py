@@ -26,7 +26,8 @@ _NONCE = re.compile("'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
 _ANY_ORIGIN = frozenset({"'self'", "*", "http:"})
 
 ERROR_PAGE = (
-    b"<!doctype html><html lang=en><meta charset=utf-8><title>500 Internal Server Error</title>"
+    b"<!doctype html><html lang=en><title>500 Internal Server Error</title>"
+    b"<link rel=icon href=data:,>"
     b"<p>A server error occurred. The traceback is in the terminal."
 )
 """What a live page turns into when the app raises: unlike plain text it can be mended."""

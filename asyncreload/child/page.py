@@ -223,6 +223,9 @@ _SCRIPT = (
   });
   document.getElementById("live").hidden = false;
 
+  // Where the page before was scrolled to is not where this one begins to be read.
+  addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
+
   const copy = async (button) => {
     const text = button.dataset.copy;
     try {

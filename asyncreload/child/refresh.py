@@ -27,7 +27,7 @@ LISTEN = """
         if (failures < 5 && !refused) return;
         source.close();
         timer = setTimeout(connect, pause);
-        if (refused) pause = Math.min(2 * pause, 60000);  // by another server, or a proxy
+        if (refused) pause = Math.min(2 * pause, 10000);  // by another server, or a proxy
       });
     };
     // A browser has six connections for a site: its windows share one. Whose turn it is listens,
@@ -77,20 +77,22 @@ LIVE = (
     sessionStorage.removeItem(KEY);
   } catch {}
 
-  // The browser itself goes back to where the user was, but not by way of an error page.
+  // The browser itself goes back to where the user was; but not by way of an error page, after
+  // which it may go to where that was, when all is loaded.
   const scroll = () => {
     if (!scrollX && !scrollY) scrollTo({ left: left.x, top: left.y, behavior: "instant" });
   };
-  if (left.x || left.y) {
-    if (document.readyState === "complete") scroll(); else addEventListener("load", scroll);
-  }
+  if (left.x || left.y) addEventListener("load", () => setTimeout(scroll));
 
   listen(new URL("events", script.src), state, (told, close) => {
     // The latter: it came out of some cache, and would do so for ever.
     if (told === state || told === left.state) return;
     close();
     try {
-      const noted = { page: location.href, state: told, x: scrollX, y: scrollY };
+      // A page that is too short to be scrolled there is an error's: the next may be long again.
+      const end = document.scrollingElement.scrollHeight - innerHeight;
+      const { x, y } = left.y > end ? left : { x: scrollX, y: scrollY };
+      const noted = { page: location.href, state: told, x, y };
       sessionStorage.setItem(KEY, JSON.stringify(noted));
     } catch {}
     location.reload();

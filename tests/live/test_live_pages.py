@@ -72,6 +72,7 @@ def test_live_pages_follow_template_and_handler_through_an_error(
     serve: Serve, browser: Browser, tab: Tab
 ) -> None:
     served = serve("app.py", "--live", files=SHOP)
+    tab.resize(800, 300)
     tab.open(served.port, "/cart?page=2#last").until_shown("GET: one")
     until_streams(served, 1)
     tab.run("scrollTo(0, 1500)")
@@ -88,6 +89,8 @@ def test_live_pages_follow_template_and_handler_through_an_error(
     served.edit("page.py", '"""<', "<")
     tab.until_shown("SyntaxError")
     until_streams(served, 1)
+    wait(tab, 0.1)
+    assert tab.run("return document.scrollingElement.scrollHeight > innerHeight && scrollY === 0")
     served.edit("page.py", "= <", '= """<')
     tab.until_shown("GET: three")
     tab.until("return scrollY === 1500", "it is where it was")
@@ -123,12 +126,14 @@ def test_live_pages_come_back_from_an_error_of_a_request(serve: Serve, tab: Tab)
     served = serve("app.py", "--live", files=SHOP)
     tab.open(served.port).until_shown("GET: one")
     until_streams(served, 1)
+    tab.run("scrollTo(0, 1500)")
 
     served.edit("app.py", "PAGE.rep", "PAGES.rep")
     tab.until_shown("The traceback is in the terminal.")
     until_streams(served, 1)
     served.edit("app.py", "PAGES.rep", "PAGE.rep")
     tab.until_shown("GET: one")
+    tab.until("return scrollY === 1500", "it is where it was")
 
 
 @in_chromium
