@@ -174,6 +174,25 @@ def test_live_leaves_the_answer_to_a_form_alone(serve: Serve, tab: Tab) -> None:
 
 
 @in_chromium
+def test_live_pages_are_kept_by_the_browser_as_they_were(serve: Serve, tab: Tab) -> None:
+    """Who goes back finds what was typed: to listen keeps no page out of that cache."""
+    served = serve("app.py", "--live", files=SHOP)
+    tab.open(served.port, "/form").until_shown("GET: one")
+    tab.run("document.querySelector('input').value = 'typed'")
+    tab.run("location.href = '/next'")
+    tab.until("return location.pathname === '/next'", "the next page")
+    until_streams(served, 1)
+    tab.run("history.back()")
+    tab.until("return location.pathname === '/form'", "the page before")
+    assert tab.run("return document.querySelector('input').value") == "typed"
+    assert served.output.count('"GET /form') == 1
+
+    until_streams(served, 1)
+    served.edit("page.py", "one", "two")
+    tab.until_shown("GET: two")
+
+
+@in_chromium
 def test_live_pages_outlive_the_supervisor(serve: Serve, browser: Browser, tab: Tab) -> None:
     served = serve("app.py", "--live", files=SHOP)
     tab.open(served.port).until_shown("GET: one")

@@ -168,7 +168,7 @@ def test_readme_options_are_understood_by_the_command() -> None:
 
 
 def test_readme_options_of_run_are_its_own() -> None:
-    said = "`run` takes `host`, `port`, `interval` and `reload`"
+    said = "`run` takes `host`, `port`, `interval`, `live` and `reload`"
     assert said in " ".join(README.split())
     assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
         set(signature(run).parameters) - {"app"}
