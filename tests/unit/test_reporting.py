@@ -21,7 +21,7 @@ from asyncreload.child.reporting import (
 )
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 FAILED = Report(
     status=500,
@@ -32,9 +32,15 @@ FAILED = Report(
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
-def ask(
-    report: Report = FAILED, /, *, live: bool = False, **changes: str
-) -> tuple[str, dict[str, str], str]:
+def ask(report: Report = FAILED, /, **changes: str) -> tuple[str, dict[str, str], str]:
+    return answer_of(reporting_app(report, "state-1"), changes)
+
+
+def ask_live(**changes: str) -> tuple[str, dict[str, str], str]:
+    return answer_of(reporting_app(FAILED, "state-1", live=True), changes)
+
+
+def answer_of(app: WSGIApplication, changes: dict[str, str]) -> tuple[str, dict[str, str], str]:
     """Status, headers and text of the answer to a request from this machine, but for `changes`."""
     environ: WSGIEnvironment = {
         "REMOTE_ADDR": "127.0.0.1",
@@ -48,7 +54,7 @@ def ask(
     def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> Any:
         answered[:] = [status, headers]
 
-    result = validator(reporting_app(report, "state-1", live=live))(environ, start_response)
+    result = validator(app)(environ, start_response)
     try:
         body = b"".join(result)
     finally:
@@ -118,22 +124,22 @@ def test_a_stranger_learns_of_a_crash_that_it_was_one() -> None:
     assert (status, text) == ("503 Service Unavailable", "The application crashed.")
 
 
-NAVIGATION: dict[str, Any] = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
+NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
 
 
 def test_a_live_page_of_a_stranger_can_take_the_script_and_says_no_more() -> None:
-    _, headers, text = ask(live=True, HTTP_ACCEPT=HTML, HTTP_HOST="shop.example", **NAVIGATION)
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, HTTP_HOST="shop.example", **NAVIGATION)
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert re.split("<[^>]*>", text)[-2:] == ["", "The application failed to load."]
     assert len(text) < 120
     assert tag("state-1", "500 X", Headers([*headers.items()]), b"<!")
-    _, headers, text = ask(live=True, HTTP_ACCEPT=HTML, HTTP_HOST="shop.example")
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, HTTP_HOST="shop.example")
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
     assert text == "The application failed to load."
 
 
 def test_a_live_report_listens_below_the_path_that_it_has() -> None:
-    _, headers, text = ask(live=True, HTTP_ACCEPT=HTML, **NAVIGATION)
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, **NAVIGATION)
     assert f'data-events="{EVENTS[1:]}"' in text
     assert not tag("state-1", "500 X", Headers([*headers.items()]), b"<!")  # it has its own
     assert f'data-events="{EVENTS}"' in ask(HTTP_ACCEPT=HTML, **NAVIGATION)[2]
