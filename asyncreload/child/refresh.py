@@ -6,6 +6,7 @@ LISTEN = """
   const listen = (events, state, hear) => {
     let source, timer, channel, leave, told = "", failures = 0, pause = 1000;
     const close = () => {
+      told = "";  // by the time that it opens again it may be old
       clearTimeout(timer);
       if (leave) leave();
       if (channel) channel.close();
