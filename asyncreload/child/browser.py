@@ -74,7 +74,7 @@ class Streams:
                 connection.shutdown(socket.SHUT_WR)
         else:
             self._asking[connection] = bytearray(), client
-            self._heard(connection)
+        self._heard(connection)
         if connection in self._open:
             self._loop.add_reader(connection, self._heard, connection)
         return True
