@@ -22,7 +22,6 @@ BAD_USAGE = 2
 _EXAMPLES = """\
 examples:
   asyncreload app.py                  the application in a file
-  asyncreload app.py:api              by name
   asyncreload shop.wsgi               in a module
   asyncreload "shop:create_app()"     made by a factory
 """
@@ -110,6 +109,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--no-access-log", dest="access_log", action="store_false", help="log no requests"
     )
+    parser.add_argument("--live", action="store_true", help="have open pages refresh themselves")
     parser.add_argument("--version", action="version", version=f"asyncreload {_version()}")
     return vars(parser.parse_args(arguments))
 

@@ -25,6 +25,7 @@ def run(
     *,
     reload: bool = True,
     interval: float = 0.1,
+    live: bool = False,
 ) -> None:
     """Serve `app` from the end of a script; with `reload`, afresh whenever a file is saved.
 
@@ -34,6 +35,7 @@ def run(
     call is run. Without `reload` it serves right here until Ctrl-C, and returns.
 
     interval: seconds between two looks at the files while nothing is requested.
+    live: with `reload`, whether open pages load themselves again when the new code answers.
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
     again; `NestedError` in a process that `multiprocessing` started; `BindError` when the address
@@ -41,7 +43,7 @@ def run(
     """
     if (serve := role.server_of_child()) is not None:
         serve(app)
-    settings = Settings(target="", host=host, port=port, interval=interval)
+    settings = Settings(target="", host=host, port=port, interval=interval, live=live)
     if not reload:
         _serve_here(app, settings)
         return
@@ -54,7 +56,7 @@ def run(
     atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before exec
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    options = {"host": host, "port": port, "interval": interval, "script": script}
+    options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
     command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
     os.execv(command[0], command)  # noqa: S606  our own interpreter
 

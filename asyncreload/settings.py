@@ -43,6 +43,8 @@ class Settings:
     """Whether the kernel is asked to tell of changes (Linux, with the extra `inotify`)."""
     access_log: bool = True
     """Whether each request is logged to standard error."""
+    live: bool = False
+    """Whether open pages of the app load themselves again when the new code answers."""
     script: tuple[str, ...] = ()
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
 

@@ -18,9 +18,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler
 
+from asyncreload.child.live import ERROR_PAGE, adapt, is_navigation, tag
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from wsgiref.headers import Headers
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
     from _typeshed import WriteableBuffer
@@ -39,6 +42,8 @@ class Site:
     port: int
     threads: int
     access_log: bool = True
+    live: str = ""
+    """Where pages are to load themselves again: the state of this process, as it is told them."""
 
 
 class MalformedBodyError(ValueError):
@@ -262,7 +267,8 @@ class _Request(WSGIRequestHandler):
     def run(self, app: WSGIApplication) -> None:
         """Have the app answer; `read_head` said that it can."""
         assert self.body  # noqa: S101
-        _Handler(self, io.BufferedReader(self.body)).run(app)
+        handler = _LiveHandler if self.site.live else _Handler
+        handler(self, io.BufferedReader(self.body)).run(app)
 
     def get_environ(self) -> WSGIEnvironment:
         environ = super().get_environ()
@@ -343,6 +349,46 @@ class _Handler(ServerHandler):
         self.result = self.error_output(self.environ, self.start_response)
         with suppress(OSError):
             self.finish_response()
+
+
+class _LiveHandler(_Handler):
+    """Adds the script to pages by which they load themselves again."""
+
+    # wsgiref has these; its type stubs do not.
+    status: str
+    headers: Headers
+    bytes_sent: int
+
+    def __init__(self, request: _Request, body: io.BufferedReader) -> None:
+        super().__init__(request, body)
+        self._first = b""
+        self._tag = b""
+        self._length: str | None = None
+        # Not by the app's environ: in that, middleware writes.
+        self._is_navigation = is_navigation(self.base_env)
+        if self._is_navigation:
+            self.error_headers = [("Content-Type", "text/html; charset=utf-8")]
+            self.error_body = ERROR_PAGE
+
+    def write(self, data: bytes) -> None:
+        if not self.headers_sent:
+            self._first = data[:2]
+        super().write(data)
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        if self._is_navigation:
+            state = self.request_handler.site.live
+            self._tag = tag(state, self.status, self.headers, self._first)
+            if self._tag:
+                self._length = self.headers["Content-Length"]
+                adapt(self.headers, len(self._tag))
+
+    def finish_content(self) -> None:
+        # Not behind a page that is shorter or longer than it said.
+        if self._tag and self._length in {None, str(self.bytes_sent)} and self.bytes_sent:
+            self.write(self._tag)
+        super().finish_content()
 
 
 def _base_environ(site: Site) -> dict[str, str]:

@@ -2,33 +2,47 @@
 
 It is served from the loop, on the app's own port, and dies with the process that serves it. The
 browser connects again, into the accept queue, and so hears from the next child as soon as that
-one answers: nothing is polled.
+one answers: nothing is polled. The script that live pages listen with is served here as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from contextlib import suppress
 from typing import Any
 
 from asyncreload.child.receive import receive_now
+from asyncreload.child.refresh import LIVE
 from asyncreload.child.reporting import EVENTS, is_loopback, is_loopback_host
 
-_REQUEST = f"GET {EVENTS} ".encode()
-_LONGEST_HEAD = 16384
+_REQUEST = re.compile(f"GET {re.escape(EVENTS)} ".encode())
+_LIVE_REQUEST = re.compile(rb"GET [^ \r\n]*/\.asyncreload/(?:events|(live\.js)) ")
+_SHORT_LINE = len(f"GET {EVENTS} ")
+_LONGEST_LINE = 4096
+_LONGEST_HEAD = 65536
 _MOST_STREAMS = 256
 _RETRY = 50
 """Milliseconds until the browser connects again."""
 
-_HEAD = (
-    "HTTP/1.1 200 OK\r\n"
-    "Content-Type: text/event-stream\r\n"
-    "Cache-Control: no-store\r\n"
+# A proxy must not collect what is said to the page, and the browser must not hand it to another
+# site's: not even when it ends.
+_COMMON = (
+    "Cache-Control: no-store, no-transform\r\n"
+    "X-Accel-Buffering: no\r\n"
     "X-Content-Type-Options: nosniff\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
     "Connection: close\r\n"
     "\r\n"
 )
+_STREAM = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{_COMMON}"
+_SCRIPT = (
+    "HTTP/1.1 200 OK\r\n"
+    "Content-Type: text/javascript; charset=utf-8\r\n"
+    f"Content-Length: {len(LIVE.encode())}\r\n"
+    f"{_COMMON}{LIVE}"
+).encode()
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -39,55 +53,92 @@ class Streams:
         self._loop = asyncio.get_running_loop()
         self._event = f"retry: {_RETRY}\nevent: state\ndata: {state}\n\n"
         self._open: set[socket.socket] = set()
+        self._asking: dict[socket.socket, tuple[bytearray, Any]] = {}
+        self.live = False
+        """Whether the app's own pages listen, at whatever address and below whatever path."""
 
     def takes(self, connection: socket.socket, client: Any) -> bool:
-        """Take a connection over if it asks for the stream, and from this machine."""
-        with suppress(OSError):
-            flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
-            if connection.recv(len(_REQUEST), flags) == _REQUEST:
-                head = connection.recv(_LONGEST_HEAD, socket.MSG_DONTWAIT)
-                self._begin(connection, head, client)
-                return True
-        return False
+        """Take a connection over if it asks for the stream, or for the script of live pages."""
+        pattern, size = (_LIVE_REQUEST, _LONGEST_LINE) if self.live else (_REQUEST, _SHORT_LINE)
+        found = pattern.match(receive_now(connection, size, socket.MSG_PEEK) or b"")
+        if not found:
+            return False
+        if len(self._open) >= _MOST_STREAMS:
+            receive_now(connection, _LONGEST_HEAD)
+            self._refuse(connection)
+            return True
+        self._open.add(connection)
+        if found.lastindex:
+            self._send(connection, _SCRIPT)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+        else:
+            self._asking[connection] = bytearray(), client
+        self._heard(connection)
+        if connection in self._open:
+            self._loop.add_reader(connection, self._heard, connection)
+        return True
 
     def close(self) -> None:
         """End the streams: the browsers connect again, and meet the next child."""
         while self._open:
             self._end(next(iter(self._open)))
 
-    def _begin(self, connection: socket.socket, head: bytes, client: Any) -> None:
-        allowed = len(self._open) < _MOST_STREAMS and _is_own_page(head, client)
-        answer = (_HEAD + self._event).encode() if allowed else _FORBIDDEN
-        self._open.add(connection)
+    def _heard(self, connection: socket.socket) -> None:
+        """Take in the rest of a request; after that the client has only its end to tell."""
+        data = receive_now(connection, _LONGEST_HEAD)
+        if data == b"":
+            self._end(connection)
+        elif data and connection in self._asking:
+            head, client = self._asking[connection]
+            head += data
+            if b"\r\n\r\n" in head:
+                del self._asking[connection]
+                self._answer(connection, _headers(head), client)
+            elif len(head) > _LONGEST_HEAD:
+                self._end(connection)
+
+    def _answer(self, connection: socket.socket, headers: dict[str, str], client: Any) -> None:
+        if _is_same_origin(headers) and (self.live or _is_here(headers, client)):
+            self._send(connection, (_STREAM + self._event).encode())
+        else:
+            self._refuse(connection)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        self._send(connection, _FORBIDDEN)
+        self._end(connection)
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
         with suppress(OSError):
             connection.send(answer, socket.MSG_DONTWAIT)
-        if allowed:
-            self._loop.add_reader(connection, self._heard, connection)
-        else:
-            self._end(connection)
-
-    def _heard(self, connection: socket.socket) -> None:
-        if receive_now(connection, _LONGEST_HEAD) == b"":
-            self._end(connection)
 
     def _end(self, connection: socket.socket) -> None:
         self._open.discard(connection)
+        self._asking.pop(connection, None)
         self._loop.remove_reader(connection)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
 
 
-def _is_own_page(head: bytes, client: Any) -> bool:
-    """Tell whether a page of this very server asks, and from this machine."""
-    lines = head.decode("latin-1").split("\r\n")
-    headers = {
+def _headers(head: bytearray) -> dict[str, str]:
+    lines = head.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n")
+    return {
         name.lower(): value.strip()
         for name, colon, value in (line.partition(":") for line in lines[1:])
         if colon
     }
-    host = headers.get("host", "")
+
+
+def _is_same_origin(headers: dict[str, str]) -> bool:
+    """Tell whether no page of another site asks."""
+    if site := headers.get("sec-fetch-site"):
+        return site in {"same-origin", "none"}  # it holds, too, where a proxy changes the host
     origin = headers.get("origin")
-    same_site = origin is None or origin.partition("://")[2] == host
+    return origin is None or origin.partition("://")[2] == headers.get("host", "")
+
+
+def _is_here(headers: dict[str, str], client: Any) -> bool:
+    """Tell whether it is this machine that asks, and for itself."""
     address = client[0] if isinstance(client, tuple) else ""
-    return same_site and is_loopback(address) and is_loopback_host(host)
+    return is_loopback(address) and is_loopback_host(headers.get("host", ""))

@@ -9,6 +9,7 @@ from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING
 
+from asyncreload.child.refresh import LISTEN
 from asyncreload.child.report import plain, stranger
 
 if TYPE_CHECKING:
@@ -206,38 +207,24 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
 }
 """
 
-_SCRIPT = """
-(() => {
+_SCRIPT = (
+    "\n(() => {"
+    + LISTEN
+    + """
   const { events, state } = document.documentElement.dataset;
-  let source, timer, failures = 0;
-  const close = () => { clearTimeout(timer); if (source) source.close(); };
-  const open = () => {
+  listen(events, state, (told, close) => {
+    if (told === state) return;
     close();
-    if (document.hidden) return;
-    source = new EventSource(events);
-    source.addEventListener("state", (event) => {
-      failures = 0;
-      if (event.data === state) return;
-      close();
-      // Not reload(): that would ask to send a form again. To replace an address by itself with
-      // its fragment would only scroll, so that one is left first.
-      const here = location.href;
-      if (here.includes("#")) history.replaceState(null, "", "?reload");
-      location.replace(here);
-    });
-    source.addEventListener("error", (event) => {
-      // While nobody listens the browser would ask twenty times a second.
-      failures += 1;
-      if (failures < 5 && event.target.readyState !== EventSource.CLOSED) return;
-      close();
-      timer = setTimeout(open, 1000);
-    });
-  };
+    // Not reload(): that would ask to send a form again. To replace an address by itself with
+    // its fragment would only scroll, so that one is left first.
+    const here = location.href;
+    if (here.includes("#")) history.replaceState(null, "", "?reload");
+    location.replace(here);
+  });
   document.getElementById("live").hidden = false;
-  // "pageshow" also comes when the page is taken from the back/forward cache.
-  addEventListener("pageshow", open);
-  addEventListener("pagehide", close);
-  document.addEventListener("visibilitychange", open);
+
+  // Where the page before was scrolled to is not where this one begins to be read.
+  addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
 
   const copy = async (button) => {
     const text = button.dataset.copy;
@@ -259,6 +246,7 @@ _SCRIPT = """
   }
 })();
 """
+)
 
 
 def _digest(text: str) -> str:

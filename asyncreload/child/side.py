@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from _thread import start_new_thread
+from binascii import crc32
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -231,7 +232,9 @@ class Side:
 
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        self._state = os.urandom(8).hex()
+        # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
+        self._state = f"{crc32(self._lock.encode()):08x}{os.urandom(8).hex()}"
+        self._streams = Streams(self._state)
         self._nudge = asyncio.Event()
         self._server = Server(
             self._listener,
@@ -239,7 +242,7 @@ class Side:
             self._look,
             self.watch.confirm,
             self._changed,
-            Streams(self._state),
+            self._streams,
         )
         self._leaving = Leaving(self._main, self._channel, self._server)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
@@ -416,7 +419,8 @@ class Side:
         self._loading = False
         if not go.crash:
             self._channel.send(protocol.Failed(report.title, report.trace))
-        self._open(reporting_app(report, self._state), REPORT_THREADS)
+        app = reporting_app(report, self._state, live=self._settings.live)
+        self._open(app, REPORT_THREADS)
         self._tell_paths()
 
     async def _settle(self) -> None:
@@ -436,7 +440,9 @@ class Side:
         return self._leaving.code is None
 
     def _open(self, app: WSGIApplication, threads: int) -> None:
-        site = Site(*self._address, threads, self._settings.access_log)
+        self._streams.live = self._settings.live
+        state = self._state if self._settings.live else ""
+        site = Site(*self._address, threads, self._settings.access_log, state)
         self._server.open(partial(answer, app=app, site=site), threads)
 
     def _tell_paths(self, *, settled: bool = True) -> None:

@@ -19,13 +19,20 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
+
 from tests.live.driving import DEADLINE, processes_of, until
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from tests.live.driving import Served
+
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
+in_chromium = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
+)
 STEP = 0.02
 PATIENCE = 30.0  # seconds for one command; the first one starts the browser
 
@@ -40,6 +47,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1100,900",
+    # As if by the network: a browser trusts no such address, and tells a server less.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # What a page answers while it is being replaced by another: not an error, look again.
 _BETWEEN = ("no such execution context", "document unloaded", "stale element", "aborted by nav")
@@ -70,6 +79,21 @@ class Network:
             told = message["params"]
             request = told["request"]
             self.asked.append(Asked(request["url"], told.get("type", ""), request["method"]))
+
+
+def kinds(asked: list[Asked]) -> list[str]:
+    return [one.kind for one in asked]
+
+
+def streams(served: Served) -> int:
+    """Count the connections that the server holds, which are event streams when nobody asks."""
+    local = f":{served.port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
+
+
+def until_streams(served: Served, count: int) -> None:
+    served.until(lambda: streams(served) == count, f"{count} event streams are open")
 
 
 class Browser:
@@ -218,9 +242,9 @@ class Tab:
         self.drive()
         self.browser.delete("window")
 
-    def open(self, port: int, path: str = "/") -> Self:
+    def open(self, port: int, path: str = "/", host: str = "127.0.0.1") -> Self:
         """Load a page, as if its address had been typed."""
-        self.browser.post("url", url=f"http://127.0.0.1:{port}{path}")
+        self.browser.post("url", url=f"http://{host}:{port}{path}")
         return self
 
     def reload(self) -> Self:

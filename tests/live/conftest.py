@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.live.browsing import Browser, Tab
 from tests.live.driving import COMMAND, Served, lay_out, locks, processes_of, until
 
 
@@ -111,3 +112,23 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
             raise
         finally:
             print(served.output)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests of a module."""
+    with Browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    """A tab of the test's own; at its end, those that it opened are closed too."""
+    before = browser.tabs()
+    tab = browser.tab()
+    yield tab
+    tab.drive().restore()
+    for handle in browser.tabs():
+        if handle not in before:
+            Tab(browser, handle).close()
+    Tab(browser, before[0]).drive()

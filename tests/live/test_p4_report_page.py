@@ -10,21 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.live.browsing import CHROMEDRIVER, CHROMIUM, Browser, Tab
+from tests.live.browsing import in_chromium, kinds, streams, until_streams
 from tests.live.driving import DEADLINE, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.live.browsing import Asked
+    from tests.live.browsing import Browser, Tab
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
-in_chromium = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
-)
 EVENTS = "/.asyncreload/events"
 
 APP = """\
@@ -47,41 +40,6 @@ BROKEN = PRICES.replace("len(name)", "len(name) / 0")
 UNREADABLE = PRICES.replace("names):", "names:")
 MENDED = PRICES.replace('"pear"', '"pear", "plum"')
 SHOP = {"app.py": APP, "shop/__init__.py": "", "shop/prices.py": PRICES}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    with Browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    """A tab of the test's own; at its end, those that it opened are closed too."""
-    before = browser.tabs()
-    tab = browser.tab()
-    yield tab
-    tab.drive().restore()
-    for handle in browser.tabs():
-        if handle not in before:
-            Tab(browser, handle).close()
-    Tab(browser, before[0]).drive()
-
-
-def kinds(asked: list[Asked]) -> list[str]:
-    return [one.kind for one in asked]
-
-
-def streams(served: Served) -> int:
-    """Count the connections that the server holds, which are event streams when nobody asks."""
-    local = f":{served.port:04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
-
-
-def until_streams(served: Served, count: int) -> None:
-    served.until(lambda: streams(served) == count, f"{count} event streams are open")
 
 
 # --- it appears, and it goes ---------------------------------------------------------------
@@ -544,7 +502,7 @@ def test_p4_the_event_stream_tells_its_state_and_ends_with_its_child(serve: Serv
         connection = stream(served)
         head, _, events = connection.recv(4096).decode().partition("\r\n\r\n")
         assert "\r\nContent-Type: text/event-stream\r\n" in head
-        assert "\r\nCache-Control: no-store\r\n" in head
+        assert "\r\nCache-Control: no-store, no-transform\r\n" in head
         found = re.fullmatch(r"retry: \d+\nevent: state\ndata: (\w+)\n\n", events)
         assert found
         return found[1], connection

@@ -140,7 +140,9 @@ def documented_settings() -> dict[str, str]:
 def expected_row(field: Field[object], text: str) -> list[str]:
     """Return the cells of an option: its name, flag, default and meaning."""
     dashed = field.name.replace("_", "-")
-    flag = f"--no-{dashed}" if field.default is True else f"--{dashed} {field.name.upper()}"
+    flag = f"--{dashed} {field.name.upper()}"
+    if isinstance(field.default, bool):
+        flag = f"--no-{dashed}" if field.default else f"--{dashed}"
     if field.default is MISSING:
         return [f"`{field.name}`", f"`{field.name.upper()}`", "", text]
     default = repr(field.default).replace("'", '"')
@@ -166,7 +168,7 @@ def test_readme_options_are_understood_by_the_command() -> None:
 
 
 def test_readme_options_of_run_are_its_own() -> None:
-    said = "`run` takes `host`, `port`, `interval` and `reload`"
+    said = "`run` takes `host`, `port`, `interval`, `live` and `reload`"
     assert said in " ".join(README.split())
     assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
         set(signature(run).parameters) - {"app"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from asyncreload.child import browser
 from asyncreload.child.browser import Streams
+from asyncreload.child.refresh import LIVE
 from asyncreload.child.reporting import EVENTS
 
 STATE = "0123abcd"
@@ -38,11 +41,11 @@ class Pair:
 
     def has_ended(self) -> bool:
         """Tell whether the server ended the connection; not ended and silent is no."""
-        self.client.setblocking(False)
-        try:
-            return self.client.recv(65536) == b""
-        except BlockingIOError:
-            return False
+        return not self.is_silent() and self.client.recv(65536) == b""
+
+    def is_silent(self) -> bool:
+        """Tell whether nothing came, not even the end."""
+        return not select.select([self.client], [], [], 0)[0]
 
     def close(self) -> None:
         self.server.close()
@@ -98,7 +101,9 @@ async def test_the_stream_tells_the_state_and_stays_open(pairs: Pairs) -> None:
     status, *headers = head.split("\r\n")
     assert status == "HTTP/1.1 200 OK"
     assert "Content-Type: text/event-stream" in headers
-    assert "Cache-Control: no-store" in headers
+    assert "Cache-Control: no-store, no-transform" in headers
+    assert "Cross-Origin-Resource-Policy: same-origin" in headers
+    assert "X-Accel-Buffering: no" in headers
     assert not [line for line in headers if line.startswith("Access-Control")]
     assert events == f"retry: 50\nevent: state\ndata: {STATE}\n\n"
     await reaction()
@@ -273,3 +278,133 @@ async def test_more_than_the_limit_are_refused(
 
 async def test_the_limit_leaves_descriptors_for_the_app() -> None:
     assert browser._MOST_STREAMS <= 256
+
+
+# --- live pages ------------------------------------------------------------------------------
+
+
+def live_streams() -> Streams:
+    streams = Streams(STATE)
+    streams.live = True
+    return streams
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["Host: shop.example"],
+        ["Host: 192.168.1.5:8000", "Origin: http://192.168.1.5:8000"],
+        ["Host: app.internal", "Origin: https://shop.example", "Sec-Fetch-Site: same-origin"],
+        ["Host: app.internal", "Sec-Fetch-Site: none"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "path", [EVENTS, f"/shop{EVENTS}", f"/a/%20b{EVENTS}", f"http://x{EVENTS}"]
+)
+async def test_a_live_page_is_served_wherever_it_is_shown(
+    pairs: Pairs, path: str, headers: list[str]
+) -> None:
+    streams, pair = live_streams(), pairs()
+    pair.ask(*headers, line=f"GET {path} HTTP/1.1")
+
+    assert streams.takes(pair.server, ("192.168.1.7", 1))
+
+    assert pair.receive().startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    streams.close()
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: localhost", "Sec-Fetch-Site: cross-site"],
+        ["Host: localhost", "Sec-Fetch-Site: same-site", "Origin: http://localhost"],
+        ["Host: localhost", "Origin: http://evil.example"],
+        ["Host: localhost", "Origin: null"],
+    ],
+    ids=" ".join,
+)
+async def test_a_page_of_another_site_learns_nothing(
+    pairs: Pairs, headers: list[str], *, live: bool
+) -> None:
+    streams, pair = Streams(STATE), pairs()
+    streams.live = live
+    pair.ask(*headers)
+
+    assert streams.takes(pair.server, HERE)
+
+    answer = pair.receive()
+    assert answer.startswith(FORBIDDEN)
+    assert STATE.encode() not in answer
+    assert pair.has_ended()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET / HTTP/1.1",
+        "GET /.asyncreload/events/ HTTP/1.1",
+        "GET /.asyncreload/other HTTP/1.1",
+        "GET /asyncreload/events HTTP/1.1",
+        "GET /?/.asyncreload/events&a HTTP/1.1",
+        "GET .asyncreload/events HTTP/1.1",
+        "GET / HTTP/1.1\r\nX: GET /.asyncreload/events ",
+        "POST /.asyncreload/live.js HTTP/1.1",
+    ],
+)
+async def test_other_requests_to_a_live_app_are_left_alone(pairs: Pairs, line: str) -> None:
+    pair = pairs()
+    sent = pair.ask("Host: localhost", line=line)
+
+    assert not live_streams().takes(pair.server, HERE)
+
+    assert pair.server.recv(65536) == sent
+
+
+async def test_the_script_is_served_to_live_pages_only(pairs: Pairs) -> None:
+    streams, pair = live_streams(), pairs()
+    pair.ask("Host: app.internal", line="GET /shop/.asyncreload/live.js HTTP/1.1")
+    assert not Streams(STATE).takes(pair.server, HERE)
+    assert streams.takes(pair.server, ("192.168.1.7", 1))
+
+    head, _, body = pair.receive().decode().partition("\r\n\r\n")
+
+    assert "\r\nContent-Type: text/javascript; charset=utf-8\r\n" in head
+    assert f"\r\nContent-Length: {len(body)}\r\n" in head
+    assert "\r\nCross-Origin-Resource-Policy: same-origin\r\n" in head
+    assert body == LIVE
+    assert pair.has_ended()
+    pair.client.close()
+    await reaction()
+    assert pair.server.fileno() == -1
+    assert not streams._open
+
+
+async def test_a_request_that_comes_in_parts_is_judged_as_a_whole(pairs: Pairs) -> None:
+    streams, foreign, own = live_streams(), pairs(), pairs()
+    for pair, origin in (foreign, "http://evil.example"), (own, "http://shop.example"):
+        pair.client.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: shop.example\r\n".encode())
+        assert streams.takes(pair.server, HERE)
+        pair.client.sendall(b"X: ")
+        await reaction()
+        assert pair.is_silent()
+        pair.client.sendall(f"y\r\nOrigin: {origin}\r\n\r\n".encode())
+        await reaction()
+    assert foreign.receive().startswith(FORBIDDEN)
+    assert own.receive().startswith(b"HTTP/1.1 200 OK\r\n")
+    streams.close()
+    assert own.has_ended()
+
+
+async def test_a_request_that_never_ends_is_ended(pairs: Pairs) -> None:
+    streams, pair = Streams(STATE), pairs()
+    pair.client.sendall(f"GET {EVENTS} HTTP/1.1\r\n".encode())
+    assert streams.takes(pair.server, HERE)
+    for _ in range(70):
+        with suppress(OSError):
+            pair.client.sendall(b"X: " + b"x" * 997, socket.MSG_DONTWAIT)
+        await reaction()
+    assert pair.server.fileno() == -1
+    assert not streams._asking

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from wsgiref.headers import Headers
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 
+from asyncreload.child.live import tag
 from asyncreload.child.report import Report
 from asyncreload.child.reporting import (
     EVENTS,
@@ -18,7 +21,7 @@ from asyncreload.child.reporting import (
 )
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 FAILED = Report(
     status=500,
@@ -30,6 +33,14 @@ HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 def ask(report: Report = FAILED, /, **changes: str) -> tuple[str, dict[str, str], str]:
+    return answer_of(reporting_app(report, "state-1"), changes)
+
+
+def ask_live(**changes: str) -> tuple[str, dict[str, str], str]:
+    return answer_of(reporting_app(FAILED, "state-1", live=True), changes)
+
+
+def answer_of(app: WSGIApplication, changes: dict[str, str]) -> tuple[str, dict[str, str], str]:
     """Status, headers and text of the answer to a request from this machine, but for `changes`."""
     environ: WSGIEnvironment = {
         "REMOTE_ADDR": "127.0.0.1",
@@ -43,7 +54,7 @@ def ask(report: Report = FAILED, /, **changes: str) -> tuple[str, dict[str, str]
     def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> Any:
         answered[:] = [status, headers]
 
-    result = validator(reporting_app(report, "state-1"))(environ, start_response)
+    result = validator(app)(environ, start_response)
     try:
         body = b"".join(result)
     finally:
@@ -111,6 +122,27 @@ def test_a_stranger_learns_of_a_crash_that_it_was_one() -> None:
     report = Report.crash("killed by SIGSEGV", "while serving")
     status, _, text = ask(report, REMOTE_ADDR="10.0.0.9")
     assert (status, text) == ("503 Service Unavailable", "The application crashed.")
+
+
+NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
+
+
+def test_a_live_page_of_a_stranger_can_take_the_script_and_says_no_more() -> None:
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, HTTP_HOST="shop.example", **NAVIGATION)
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert re.split("<[^>]*>", text)[-2:] == ["", "The application failed to load."]
+    assert len(text) < 120
+    assert tag("state-1", "500 X", Headers([*headers.items()]), b"<!")
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, HTTP_HOST="shop.example")
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert text == "The application failed to load."
+
+
+def test_a_live_report_listens_below_the_path_that_it_has() -> None:
+    _, headers, text = ask_live(HTTP_ACCEPT=HTML, **NAVIGATION)
+    assert f'data-events="{EVENTS[1:]}"' in text
+    assert not tag("state-1", "500 X", Headers([*headers.items()]), b"<!")  # it has its own
+    assert f'data-events="{EVENTS}"' in ask(HTTP_ACCEPT=HTML, **NAVIGATION)[2]
 
 
 def test_forwarding_headers_make_nobody_local() -> None:

@@ -294,6 +294,7 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
         "host": "::1",
         "port": 9000,
         "interval": 0.5,
+        "live": False,
         "script": ["dir/app.py", "-v", "x"],
     }
 
@@ -309,6 +310,7 @@ def test_the_supervisor_understands_what_it_is_given(
         "host": "127.0.0.1",
         "port": 8000,
         "interval": 0.1,
+        "live": False,
         "script": ("-m", "shop.web", "--debug"),
         "target": "-m shop.web --debug",
     }

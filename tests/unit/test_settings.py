@@ -96,6 +96,7 @@ def test_the_defaults() -> None:
         "ignore": (),
         "inotify": True,
         "access_log": True,
+        "live": False,
         "script": (),
     }
 
