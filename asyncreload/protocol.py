@@ -44,6 +44,8 @@ class Go(Message):
     """After a crash: the files of the predecessor, as it saw them."""
     since: int = 0
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
+    explain: bool = False
+    """Whether to say why files are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class Failed(Message):
 
     title: str
     trace: str
+    place: str = ""
+    own: str = ""
+    """The trace with the user's own calls alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,13 @@ class Outdated(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Explained(Message):
+    """Child: why these files are watched."""
+
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Told(Message):
     """Child: a line for the terminal."""
 
@@ -190,6 +202,7 @@ _KINDS = {
         Cold,
         Outdated,
         Left,
+        Explained,
         Told,
         Reload,
         End,

@@ -41,7 +41,7 @@ def run(
     """
     if (serve := role.server_of_child()) is not None:
         serve(app)
-    settings = Settings(target="", host=host, port=port, interval=interval)
+    settings = Settings(target="", host=host, port=port, interval=interval, access_log=True)
     if not reload:
         _serve_here(app, settings)
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import reprlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Self
 
 from asyncreload.errors import SettingsError
 
@@ -16,27 +18,37 @@ class Settings:
     """What a supervisor is asked to do. Times are in seconds.
 
     Raises `SettingsError` when an option has a value that cannot work.
+
+    Each field is an option of the command, a key in pyproject.toml and a row in the README (see
+    options.py); the first sentence below it is its line in `--help`. Metadata:
+
+    metavar: what stands for the value in `--help`, where that is not the type's usual word.
+    command: the command's default, where that differs.
+    path: whether the value names a file, from the current directory or from pyproject.toml's.
+    internal: that it is no option for people.
     """
 
     target: str
     """What to serve: `app.py`, `app.py:name`, `pkg.module:name`, `pkg.module:create()`."""
     host: str = "127.0.0.1"
-    """The address to listen on; `::` listens on every address, IPv4 and IPv6."""
+    """The address to listen on. `::` listens on every address, IPv4 and IPv6."""
     port: int = 8000
     """The port to listen on; 0 picks a free one."""
-    interval: float = 0.1
-    """How often an idle child looks at the files. Freshness does not depend on it."""
-    grace: float = 5.0
-    """How long an old process may still send its last response, or run `atexit` at the end."""
+    env_file: tuple[str, ...] = field(default=(), metadata={"metavar": "FILE", "path": True})
+    """A file of variables for the app, read at each load. What is set already stays as it is."""
+    access_log: bool = field(default=False, metadata={"command": True})
+    """Log each request to standard error. The command does."""
     threads: int = 64
     """How many requests are answered at a time."""
+    grace: float = 5.0
+    """How long a last response may take. So may `atexit`, when all ends."""
+    interval: float = 0.1
+    """How often an idle child looks at the files. Freshness does not depend on it."""
     standby: bool = True
-    """Whether the next process is started before it is needed."""
-    preload: str = "packages"
-    """What it has loaded then: the app's `packages`, or just the `interpreter`."""
-    access_log: bool = True
-    """Whether each request is logged to standard error."""
-    script: tuple[str, ...] = ()
+    """Start the next process before it is needed."""
+    preload: str = field(default="packages", metadata={"metavar": "WHAT"})
+    """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
+    script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
 
     def __post_init__(self) -> None:
@@ -50,11 +62,32 @@ class Settings:
             )
         _check_seconds("interval", self.interval, 0.01, 3600)
         _check_seconds("grace", self.grace, 0, 3600)
+        _check_texts("env_file", self.env_file)
+        if self.env_file and find_spec("dotenv") is None:
+            raise SettingsError(
+                "env_file needs python-dotenv: install it with pip install 'asyncreload[dotenv]'"
+            )
+
+    @classmethod
+    def heard(cls, told: Mapping[str, Any]) -> Self:
+        """Return the settings that came as JSON, which knows no tuples."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        }
+        return cls(**values)
 
 
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
         raise SettingsError(f"{name} must be text, not {_show(value)}")
+
+
+def _check_texts(name: str, value: Any) -> None:
+    if not isinstance(value, tuple):
+        raise SettingsError(f"{name} must be a tuple of texts, not {_show(value)}")
+    for each in value:
+        if not isinstance(each, str) or not each or "\0" in each:
+            raise SettingsError(f"{name} must hold texts, not {_show(each)}")
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from _thread import start_new_thread
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,8 +25,10 @@ from asyncreload import lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
+from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.threads import HOPS
@@ -86,6 +88,8 @@ class Side:
         self._recorder = Recorder()
         self._final: dict[str, Any] = {}
         self._modules = 0
+        self._env_files: list[str] = []
+        self._explained: set[str] = set()
         self._settings: Settings
         self._interval, self._grace = 1.0, ATEXIT  # until the settings are known
         self._root = ""
@@ -143,6 +147,14 @@ class Side:
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
+
+    def read_environment(self, go: protocol.Go) -> None:
+        """Set the variables of the environment files; from now on these are watched."""
+        self._env_files = [os.path.abspath(path) for path in self._settings.env_file]
+        missing = read_files(self._env_files, self.watch)
+        for path in missing:
+            if not go.changed or path in go.changed:
+                self._tell(f"there is no {path}: going on without it")
 
     def _compare(self, path: str, code: CodeType) -> None:
         """Start cold if the project does something else now before its imports."""
@@ -322,7 +334,8 @@ class Side:
         if is_at_prompt():
             self._hold(paths)
             return
-        packages = any(map(self.watch.is_package, paths))
+        # What a standby has imported, it may have imported under other variables.
+        packages = any(self.watch.is_package(path) or path in self._env_files for path in paths)
         files = self.watch.changes(paths)
         self._channel.send(protocol.Changed(files, self._loading, packages))
         self._end(RELOAD)
@@ -359,7 +372,8 @@ class Side:
             return
         self._loading = False
         if not go.crash:
-            self._channel.send(protocol.Failed(report.title, report.trace))
+            told = protocol.Failed(report.title, report.trace, report.place, report.own)
+            self._channel.send(told)
         self._open(reporting_app(report, self._state), REPORT_THREADS)
         self._tell_paths()
 
@@ -385,7 +399,17 @@ class Side:
 
     def _tell_paths(self, *, settled: bool = True) -> None:
         if self._leaving.code is None:
-            self._channel.send(protocol.Watching(self.watch.files(), settled))
+            files = self.watch.files()
+            self._channel.send(protocol.Watching(files, settled))
+            if self._go and self._go.explain:
+                self._explain(files)
+
+    def _explain(self, files: Iterable[str]) -> None:
+        """Tell why each file is watched, once."""
+        new = [path for path in files if path not in self._explained]
+        if new:
+            self._explained.update(new)
+            self._channel.send(protocol.Explained(reasons(new, self._env_files)))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

@@ -180,6 +180,10 @@ class Watch:
         self._unlearned.append((files, path))
         return known
 
+    def take(self, path: str) -> None:
+        """Take the baseline of a plain file that is about to be read; it need not exist."""
+        self._take_in(path, Heat.HOT)
+
     def was_compiled(self, path: str, code: CodeType) -> None:
         """Note the code of a source that is about to be run."""
         if heat(path) is Heat.HOT:

@@ -27,6 +27,7 @@ from asyncreload.target import Target
 from asyncreload.terminal import Terminal
 
 log = logging.getLogger("asyncreload")
+log.addHandler(logging.NullHandler())  # who sets up no logging is told nothing
 
 RELOAD = 3
 SIGNALLED = 128
@@ -252,7 +253,8 @@ class Supervisor:
                 self._on_ready(child, life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
-                self._tell(events.Failed(message.title, message.trace))
+                failed = events.Failed(message.title, message.trace, message.place, message.own)
+                self._tell(failed)
             case protocol.Watching():
                 self._on_settled(life, message)
             case protocol.Changed():
@@ -262,8 +264,8 @@ class Supervisor:
                 self._answer_prompt(at_prompt=False)
             case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
                 self._on_packages(life, message)
-            case protocol.Told():
-                log.warning("%s", message.text)
+            case protocol.Told() | protocol.Explained():
+                _pass_on(message)
             case _:
                 self._on_answer(life, message)
 
@@ -319,7 +321,8 @@ class Supervisor:
     def _go(self, **fields: Any) -> protocol.Go:
         host, port = self._listener.getsockname()[:2]
         target = asdict(self._target) if self._target else None
-        return protocol.Go(asdict(self.settings), target, (host, port), **fields)
+        explain = log.isEnabledFor(logging.DEBUG)
+        return protocol.Go(asdict(self.settings), target, (host, port), explain=explain, **fields)
 
     def _reload(self, life: _Life) -> protocol.Go:
         now = asyncio.get_running_loop().time()
@@ -471,6 +474,15 @@ class Supervisor:
         except TimeoutError:
             await _kill_family(child)
             terminal.restore()
+
+
+def _pass_on(message: protocol.Told | protocol.Explained) -> None:
+    """Log what a child has to say."""
+    if isinstance(message, protocol.Told):
+        log.warning("%s", message.text)
+    else:
+        for path, reason in message.reasons.items():
+            log.debug("watching %s: %s", path, reason)
 
 
 async def _kill_family(child: Process) -> None:

@@ -23,6 +23,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("preload", "all", "preload must be packages or interpreter, not 'all'"),
     ("preload", None, "preload must be packages or interpreter, not None"),
     ("preload", [], "preload must be packages or interpreter, not []"),
+    ("env_file", ".env", "env_file must be a tuple of texts, not '.env'"),
+    ("env_file", (1,), "env_file must hold texts, not 1"),
+    ("env_file", ("",), "env_file must hold texts, not ''"),
     ("host", "", "host must be text, not ''"),
     ("host", 127, "host must be text, not 127"),
     ("host", None, "host must be text, not None"),
@@ -92,7 +95,8 @@ def test_the_defaults() -> None:
         "threads": 64,
         "standby": True,
         "preload": "packages",
-        "access_log": True,
+        "env_file": (),
+        "access_log": False,
         "script": (),
     }
 

@@ -1,0 +1,125 @@
+"""The fields of `Settings`, and of what else the command knows, as options for people."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+from dataclasses import MISSING, Field, dataclass, fields
+from itertools import pairwise
+from typing import Any, get_type_hints
+
+from asyncreload.errors import SettingsError
+
+_WORDS = {int: "NUMBER", float: "SECONDS"}
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A field, as an option of the command and as a key in pyproject.toml."""
+
+    field: Field[Any]
+    kind: Any
+    """Its type: bool, int, float, str, or tuple[str, ...] for what may be repeated."""
+    meaning: str
+    """What stands below the field."""
+
+    @property
+    def name(self) -> str:
+        """The field's name."""
+        return self.field.name
+
+    @property
+    def flag(self) -> str:
+        """The option, as it is typed to turn it on."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it is no option, in truth: it stands without a flag."""
+        return self.field.default is MISSING
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it takes no value."""
+        return self.kind is bool
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it may be given several times."""
+        return bool(self.kind == tuple[str, ...])
+
+    @property
+    def default(self) -> Any:
+        """What the command takes when it is not given."""
+        return self.field.metadata.get("command", self.field.default)
+
+    @property
+    def is_commands_own(self) -> bool:
+        """Whether the command's default is another than the field's."""
+        return "command" in self.field.metadata
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value."""
+        word = _WORDS.get(self.kind, self.name.upper())
+        return str(self.field.metadata.get("metavar", word))
+
+    @property
+    def spelled(self) -> str:
+        """How it is typed to get what is not the default."""
+        if self.is_required:
+            return self.metavar
+        if self.is_switch:
+            return f"--no-{self.flag[2:]}" if self.default else self.flag
+        return f"{self.flag} {self.metavar}"
+
+    def checked(self, value: Any) -> Any:
+        """Return a value that stands in pyproject.toml. Raises `SettingsError` for a wrong type."""
+        if self.repeats:
+            values = [value] if isinstance(value, str) else value
+            if isinstance(values, list) and all(isinstance(each, str) for each in values):
+                return tuple(values)
+        elif type(value) is self.kind or (self.kind is float and type(value) is int):
+            return value
+        raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {value!r}")
+
+    def placed(self, value: Any, base: str) -> Any:
+        """Return a value that was given in a directory; where it names files, these are there."""
+        if not self.field.metadata.get("path"):
+            return value
+        return tuple(os.path.join(base, each) for each in value)
+
+
+def options_of(*owners: type) -> dict[str, Option]:
+    """Return the options that people may give, by name, in the order of the fields."""
+    return {
+        field.name: Option(field, kinds[field.name], meanings.get(field.name, ""))
+        for owner in owners
+        for kinds, meanings in [(get_type_hints(owner), _meanings(owner))]
+        for field in fields(owner)
+        if not field.metadata.get("internal")
+    }
+
+
+def _meanings(owner: type) -> dict[str, str]:
+    """Return what stands below each field."""
+    try:
+        (tree,) = ast.parse(inspect.getsource(owner)).body
+    except OSError:  # installed without sources
+        return {}
+    assert isinstance(tree, ast.ClassDef)  # noqa: S101  for the type checker
+    return {
+        above.target.id: " ".join(text.value.value.split())
+        for above, text in pairwise(tree.body)
+        if isinstance(above, ast.AnnAssign) and isinstance(above.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    }
