@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BAD_USAGE = 2
 SIGNALLED = 128
 
-START = 0.5
+START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
 _ABOUT = """\
@@ -150,6 +150,8 @@ def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
     if path and "target" in configured and "target" not in given:
         os.chdir(os.path.dirname(path))
     asked |= configured | given
+    if asked.get("quiet") and "access_log" not in configured | given:
+        asked["access_log"] = False
     if "target" not in asked:
         raise SettingsError(
             f'name what to serve, as in "asyncreload {likely_file(Path(cwd))}": a file or a module'

@@ -41,7 +41,7 @@ def read(path: str, options: Mapping[str, Option]) -> dict[str, Any]:
     table = tool.get("asyncreload", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: tool.asyncreload must be a table, not {table!r}")
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in table.items():
         try:
             option = _option(key, options)

@@ -25,6 +25,8 @@ _KINDS: dict[Any, str] = {
 class Option:
     """A field, as an option of the command and as a key in pyproject.toml."""
 
+    owner: type
+    """The dataclass whose field it is; judges its values."""
     field: Field[Any]
     kind: Any
     """Its type: bool, int, float, str, or tuple[str, ...] for what may be repeated."""
@@ -82,14 +84,20 @@ class Option:
         return f"{self.flag} {self.metavar}"
 
     def checked(self, value: Any) -> Any:
-        """Return a value that stands in pyproject.toml. Raises `SettingsError` for a wrong type."""
+        """Return a value that stands in pyproject.toml. Raises `SettingsError` if it cannot work."""
+        if self.repeats and isinstance(value, str):
+            value = [value]
+        if not self._fits(value):
+            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {value!r}")
+        value = tuple(value) if self.repeats else value
+        required = {each.name: "" for each in fields(self.owner) if each.default is MISSING}
+        self.owner(**required | {self.name: value})
+        return value
+
+    def _fits(self, value: Any) -> bool:
         if self.repeats:
-            values = [value] if isinstance(value, str) else value
-            if isinstance(values, list) and all(isinstance(each, str) for each in values):
-                return tuple(values)
-        elif type(value) is self.kind or (self.kind is float and type(value) is int):
-            return value
-        raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {value!r}")
+            return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return type(value) is self.kind or (self.kind is float and type(value) is int)
 
     def placed(self, value: Any, base: str) -> Any:
         """Return a value that was given in a directory; where it names files, these are there."""
@@ -101,7 +109,7 @@ class Option:
 def options_of(*owners: type) -> dict[str, Option]:
     """Return the options that people may give, by name, in the order of the fields."""
     return {
-        field.name: Option(field, kinds[field.name], meanings.get(field.name, ""))
+        field.name: Option(owner, field, kinds[field.name], meanings.get(field.name, ""))
         for owner in owners
         for kinds, meanings in [(get_type_hints(owner), _meanings(owner))]
         for field in fields(owner)

@@ -129,13 +129,13 @@ class _Stack(traceback.StackSummary):
 
 
 class _OwnStack(_Stack):
-    """A stack that is told without the calls in packages, but for the last one, that raised."""
+    """A stack that is told without the calls in libraries, but for the last one, that raised."""
 
     def format(self, **_options: Any) -> list[str]:
         told: list[str] = []
         for shown, group in groupby(self, lambda call: call is self[-1] or _yours(call.filename)):
             calls = _Stack(group)
-            told += calls.format() if shown else [f"  ... {_number(calls)} in packages ...\n"]
+            told += calls.format() if shown else [f"  ... {_number(calls)} in libraries ...\n"]
         return told
 
 

@@ -348,7 +348,7 @@ class Side:
         self._holding = True
 
     def _tell_if_slow(self) -> None:
-        if self._loading and self._leaving.code is None:
+        if self._loading and self._leaving.code is None and not is_at_prompt():
             place = self._main.place()
             self._tell(f"still loading after {SLOW:g} s" + (f", at {place}" if place else ""))
 
