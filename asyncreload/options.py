@@ -84,7 +84,7 @@ class Option:
         return f"{self.flag} {self.metavar}"
 
     def checked(self, value: Any) -> Any:
-        """Return a value that stands in pyproject.toml. Raises `SettingsError` if it cannot work."""
+        """Return a value from pyproject.toml. Raises `SettingsError` if it cannot work."""
         if self.repeats and isinstance(value, str):
             value = [value]
         if not self._fits(value):

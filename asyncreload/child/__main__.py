@@ -143,7 +143,6 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
     side.begin(go, settings, target.root if target else root_of(settings.script))
     if go.crash:
         return Report.crash(*go.crash)
-    side.read_environment(go)
 
     def serve(app: WSGIApplication) -> NoReturn:
         role.has_loaded()

@@ -132,27 +132,32 @@ class Side:
         self._recorder.argv = argv
 
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
-        """Watch from now on; in a burst of changes, wait for its end."""
+        """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
+
+        Raises `EnvironmentFileError`.
+        """
         self._settings, self._root, self._address = settings, root, go.address
         self._interval, self._grace = settings.interval, settings.grace
+        self._env_files = [os.path.abspath(path) for path in settings.env_file]
         self._loading = True
         self._channel.send(protocol.Going())
         self.watch.adopt(go.watched)
         if is_shadowed(self._recorder):
             self._start_cold("a file of the project has the name of a package")
-        self.watch.before_package = self._recorder.before_import
-        self.watch.after_compile = self._compare
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
+        if not go.crash:
+            self._read_environment(go)
+        # Not before: what reads the environment files is imported by us, not by the app.
+        self.watch.before_package = self._recorder.before_import
+        self.watch.after_compile = self._compare
 
-    def read_environment(self, go: protocol.Go) -> None:
+    def _read_environment(self, go: protocol.Go) -> None:
         """Set the variables of the environment files; from now on these are watched."""
-        self._env_files = [os.path.abspath(path) for path in self._settings.env_file]
-        missing = read_files(self._env_files, self.watch)
-        for path in missing:
+        for path in read_files(self._env_files, self.watch):
             if not go.changed or path in go.changed:
                 self._tell(f"there is no {path}: going on without it")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any
 
 import pytest
 
+from asyncreload import settings
 from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.settings import Settings
 
@@ -116,3 +118,18 @@ def test_options_are_given_by_name() -> None:
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError):
         Settings(target="app.py", prot=1)  # type: ignore[call-arg]
+
+
+def test_without_python_dotenv_its_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _name: None)
+    Settings(target="app.py")
+    with pytest.raises(SettingsError) as caught:
+        Settings(target="app.py", env_file=(".env",))
+    assert str(caught.value) == (
+        "env_file needs python-dotenv: install it with pip install 'asyncreload[dotenv]'"
+    )
+
+
+def test_settings_travel_as_json() -> None:
+    asked = Settings(target="app.py", env_file=("a", "b"), script=("app.py", "-v"))
+    assert Settings.heard(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
