@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from asyncreload import events
-from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, plain
+from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
 _SEPARATOR = " · "
@@ -117,7 +117,9 @@ class ForPeople(Printer):
             colour = GREEN
         if colour:
             first = coloured(first, colour, self.stream)
-        return "\n".join([f"{clock(self.stream)} {first}", *more])
+        # Over the `^C` that a terminal has just shown.
+        start = "\r" if isinstance(event, events.Stopped) and is_terminal(self.stream) else ""
+        return "\n".join([f"{start}{clock(self.stream)} {first}", *more])
 
     def write(self, text: str) -> None:
         """Write lines in one piece, with what the stream's encoding has for our separator."""

@@ -143,9 +143,10 @@ class Outdated(Message):
 
 @dataclass(frozen=True, slots=True)
 class Explained(Message):
-    """Child: why these files are watched."""
+    """Child: why these files of the project are watched, and how many of packages."""
 
     reasons: dict[str, str]
+    packages: int
 
 
 @dataclass(frozen=True, slots=True)

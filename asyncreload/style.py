@@ -26,8 +26,13 @@ def has_colours(stream: TextIO | None) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
+    return os.environ.get("TERM") != "dumb" and is_terminal(stream)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is shown by a terminal."""
     try:
-        return os.environ.get("TERM") != "dumb" and stream is not None and stream.isatty()
+        return stream is not None and stream.isatty()
     except (AttributeError, ValueError):  # replaced by the app, or closed
         return False
 

@@ -281,7 +281,8 @@ class _Request(WSGIRequestHandler):
             request = f"{self.command} {self.path}" if self.command else self.requestline
             status = str(code.value if isinstance(code, HTTPStatus) else code)
             seconds = time.perf_counter() - self._began
-            sys.stderr.write(access_line(request, status, seconds, sys.stderr))
+            with suppress(OSError):  # nobody reads it any more
+                sys.stderr.write(access_line(request, status, seconds, sys.stderr))
 
     def log_error(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing: `log_request` tells the status of an error page as well."""
@@ -339,6 +340,10 @@ class _Handler(ServerHandler):
             super().close()
         except BaseException:  # noqa: BLE001
             self.log_exception(sys.exc_info())
+
+    def log_exception(self, exc_info: Any) -> None:
+        with suppress(OSError):  # nobody reads it any more, but the client is owed an answer
+            super().log_exception(exc_info)
 
     def handle_error(self) -> None:
         error = sys.exception()

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from _thread import start_new_thread
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -89,7 +89,6 @@ class Side:
         self._final: dict[str, Any] = {}
         self._modules = 0
         self._env_files: list[str] = []
-        self._explained: set[str] = set()
         self._settings: Settings
         self._interval, self._grace = 1.0, ATEXIT  # until the settings are known
         self._root = ""
@@ -407,14 +406,8 @@ class Side:
             files = self.watch.files()
             self._channel.send(protocol.Watching(files, settled))
             if self._go and self._go.explain:
-                self._explain(files)
-
-    def _explain(self, files: Iterable[str]) -> None:
-        """Tell why each file is watched, once."""
-        new = [path for path in files if path not in self._explained]
-        if new:
-            self._explained.update(new)
-            self._channel.send(protocol.Explained(reasons(new, self._env_files)))
+                packages = self.watch.count() - len(files)
+                self._channel.send(protocol.Explained(reasons(files, self._env_files), packages))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

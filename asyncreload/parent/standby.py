@@ -147,7 +147,7 @@ class Standby:
     async def _is_warm(self, child: Process) -> bool:
         """Have a child replay the recipe; tell whether it is as good as new after that."""
         if self._recipe is None or not self._recipe.modules:
-            log.debug("standby: process %d is up, and has imported nothing", child.pid)
+            log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
             return True
         try:
             async with asyncio.timeout(WARM):

@@ -102,6 +102,7 @@ class Supervisor:
         self._lingering: asyncio.Task[None] | None = None
         self._reapers: set[asyncio.Task[None]] = set()
         self._files: dict[str, Any] = {}
+        self._reasons: dict[str, str] = {}
         self._last_change = float("-inf")
         self._last_restart = float("-inf")
 
@@ -265,7 +266,7 @@ class Supervisor:
             case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
                 self._on_packages(life, message)
             case protocol.Told() | protocol.Explained():
-                _pass_on(message)
+                self._pass_on(message)
             case _:
                 self._on_answer(life, message)
 
@@ -365,6 +366,17 @@ class Supervisor:
     def _answer_prompt(self, *, at_prompt: bool) -> None:
         if self._at_prompt is not None and not self._at_prompt.done():
             self._at_prompt.set_result(at_prompt)
+
+    def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
+        """Log what a child has to say; of the reasons, those that are new."""
+        if isinstance(message, protocol.Told):
+            log.warning("%s", message.text)
+            return
+        packages = f"{message.packages} files of them, looked at seldom"
+        for path, reason in {**message.reasons, "installed packages": packages}.items():
+            if self._reasons.get(path) != reason:
+                log.debug("watching %s: %s", path, reason)
+                self._reasons[path] = reason
 
     def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
         life.files = self._files = watching.files
@@ -474,15 +486,6 @@ class Supervisor:
         except TimeoutError:
             await _kill_family(child)
             terminal.restore()
-
-
-def _pass_on(message: protocol.Told | protocol.Explained) -> None:
-    """Log what a child has to say."""
-    if isinstance(message, protocol.Told):
-        log.warning("%s", message.text)
-    else:
-        for path, reason in message.reasons.items():
-            log.debug("watching %s: %s", path, reason)
 
 
 async def _kill_family(child: Process) -> None:

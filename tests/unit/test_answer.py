@@ -4,6 +4,7 @@ import gc
 import io
 import re
 import socket
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,20 @@ class TestAnswer:
         exchange(hello, request_line + b"\r\n\r\n")
         line = rf"\d\d:\d\d:\d\d {told} [\d.]+ ms\n"
         assert re.fullmatch(line, capsys.readouterr().err)
+
+    def test_a_client_is_answered_when_nobody_reads_the_log(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Broken(io.StringIO):
+            def write(self, _text: str) -> int:
+                raise BrokenPipeError
+
+        def fails(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            raise ValueError
+
+        monkeypatch.setattr(sys, "stderr", Broken())
+        assert body_of(exchange(hello, GET)[0]) == b"hello"
+        assert exchange(fails, GET)[0].startswith(b"HTTP/1.0 500 ")
 
     def test_no_access_log(self, capsys: pytest.CaptureFixture[str]) -> None:
         exchange(hello, GET, site=QUIET)

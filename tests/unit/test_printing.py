@@ -121,8 +121,8 @@ def test_a_name_cannot_steer_the_terminal_or_forge_a_colour() -> None:
 def test_the_first_line_has_its_colour(told: Event | str, level: int, colour: str) -> None:
     screen = Screen(terminal=True)
     tell(ForPeople(screen, pytest.fail), told, level=level)
-    first = screen.getvalue().splitlines()[0]
-    pattern = r"\x1b\[2m[\d:]+\x1b\[0m "
+    first = screen.getvalue().split("\n")[0]
+    pattern = r"\r?\x1b\[2m[\d:]+\x1b\[0m "
     pattern += rf"\x1b\[{colour}m[^\x1b]+\x1b\[0m" if colour else r"[^\x1b]+"
     assert re.fullmatch(pattern, first)
 

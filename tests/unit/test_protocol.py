@@ -39,7 +39,7 @@ EXAMPLES: list[Message] = [
     protocol.Left(3),
     protocol.Left(0, lingering=2),
     protocol.Failed("ValueError: x", "Traceback\n  ...\n", place="/srv/app.py:3", own="  ..."),
-    protocol.Explained({ODD: "imported as b"}),
+    protocol.Explained({ODD: "imported as b"}, 12),
     protocol.Told("still loading\nafter 3 s"),
     protocol.Reload(),
     protocol.End(),
