@@ -75,7 +75,8 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
-    printer = _speak(voice, lambda: end(signal.SIGPIPE))
+    # Not a second time: a terminal that was closed has sent SIGHUP.
+    printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE))
     if isinstance(printer, ForPeople):
         loop.call_later(START, printer.start)
     try:
@@ -109,7 +110,6 @@ def _speak(voice: Voice, on_end: Callable[[], None]) -> Printer:
 
 def _own_output() -> TextIO:
     """Return standard output as ours alone: what the app prints there goes to standard error."""
-    sys.stdout.flush()
     ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return ours
@@ -117,7 +117,9 @@ def _own_output() -> TextIO:
 
 def _hush(printer: Printer) -> None:
     logging.getLogger("asyncreload").removeHandler(printer)
-    if printer.has_ended:  # what could not be written must not be tried again at the exit
+    if (
+        printer.stream and printer.has_ended
+    ):  # what could not be written must not be tried again at the exit
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), printer.stream.fileno())
 

@@ -42,10 +42,11 @@ class Voice:
 class Printer(logging.Handler):
     """Writes lines to a stream; when nobody reads them any more, that is told, once.
 
+    stream: None for one that was closed before we came.
     on_end: called then.
     """
 
-    def __init__(self, stream: TextIO, on_end: Callable[[], None]) -> None:
+    def __init__(self, stream: TextIO | None, on_end: Callable[[], None]) -> None:
         super().__init__()
         self.stream = stream
         self._on_end = on_end
@@ -58,7 +59,7 @@ class Printer(logging.Handler):
 
     def write(self, text: str) -> None:
         """Write lines in one piece."""
-        if self.has_ended:
+        if self.stream is None or self.has_ended:
             return
         try:
             self.stream.write(f"{text}\n")
@@ -79,7 +80,7 @@ class ForTools(Printer):
             told |= {"level": record.levelname.lower(), "text": record.getMessage()}
         else:
             told |= {"event": type(event).__name__.lower(), **asdict(event)}
-        return json.dumps(told)
+        return json.dumps(told, default=str)
 
 
 class ForPeople(Printer):

@@ -281,7 +281,8 @@ class _Request(WSGIRequestHandler):
             request = f"{self.command} {self.path}" if self.command else self.requestline
             status = str(code.value if isinstance(code, HTTPStatus) else code)
             seconds = time.perf_counter() - self._began
-            with suppress(OSError):  # nobody reads it any more
+            # Nobody reads it any more; or it is closed.
+            with suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(access_line(request, status, seconds, sys.stderr))
 
     def log_error(self, format: str, *args: Any) -> None:  # noqa: A002

@@ -208,6 +208,10 @@ def test_each_event_is_an_object_a_line() -> None:
 # --- the reader goes away --------------------------------------------------------------------
 
 
+def test_a_stream_that_was_closed_before_is_none() -> None:
+    tell(ForPeople(None, pytest.fail), AGAIN, FAILED, Stopped(0))
+
+
 class Broken(Screen):
     def write(self, _text: str) -> int:
         raise BrokenPipeError
