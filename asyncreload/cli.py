@@ -117,9 +117,8 @@ def _own_output() -> TextIO:
 
 def _hush(printer: Printer) -> None:
     logging.getLogger("asyncreload").removeHandler(printer)
-    if (
-        printer.stream and printer.has_ended
-    ):  # what could not be written must not be tried again at the exit
+    # What could not be written must not be tried again at the exit.
+    if printer.stream and printer.has_ended:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), printer.stream.fileno())
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from asyncreload import events
+from asyncreload.errors import SettingsError
 from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
@@ -30,6 +31,10 @@ class Voice:
     """Tell why files are watched, and what the standby does."""
     json: bool = False
     """Tell events to standard output, a JSON object a line."""
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise SettingsError("quiet and verbose exclude each other: ask for one of them")
 
     @property
     def level(self) -> int:

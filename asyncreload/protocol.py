@@ -89,7 +89,8 @@ class Changed(Message):
     loading: bool
     """Whether the load was still going on, or had just failed and was not shown yet."""
     packages: bool = False
-    """Whether some of them are installed packages': a standby may have loaded them."""
+    """Whether a standby may have loaded packages under what was before: some of the files are
+    installed packages', or environment files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ def test_a_script_comes_with_all_its_settings() -> None:
 
 
 BAD_USAGE = [
+    (
+        ["app.py", "--quiet", "--verbose"],
+        "quiet and verbose exclude each other: ask for one of them",
+    ),
     (["app.py", "other.py"], 'one target only: "other.py" is one more'),
     (["app.py", "--prot", "1"], 'there is no option "--prot": did you mean "--port"?'),
     (["app.py", "--por=1"], 'there is no option "--por": did you mean "--port"?'),
