@@ -34,7 +34,7 @@ def start(seen: Screen, *options: str) -> int:
     """Serve app.py; return the port."""
     port = free_port()
     seen.type(" ".join(["asyncreload app.py --port", str(port), *options]))
-    seen.until_seen(" serving app.py at ")
+    seen.until_seen("1 file")
     return port
 
 
