@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from asyncreload.errors import (
         AsyncreloadError,
         BindError,
+        EnvironmentFileError,
         LockfileError,
         NestedError,
         PlatformError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncreloadError",
     "BindError",
+    "EnvironmentFileError",
     "LockfileError",
     "NestedError",
     "PlatformError",

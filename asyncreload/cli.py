@@ -6,44 +6,53 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from asyncreload.errors import AsyncreloadError
+from asyncreload import config
+from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.options import Option, options_of
+from asyncreload.printing import ForPeople, ForTools, Printer, Voice
+from asyncreload.settings import Settings
+from asyncreload.target import did_you_mean, likely_file
 
 if TYPE_CHECKING:
     from asyncreload.parent.supervisor import Supervisor
 
 BAD_USAGE = 2
+SIGNALLED = 128
 
+START = 1.0
+"""Seconds after which the first line is printed though it is not known how many files there are."""
+
+_ABOUT = """\
+Serve a WSGI app, and reload it at each save. Defaults: [tool.asyncreload].
+"""
 _EXAMPLES = """\
-examples:
-  asyncreload app.py                  the application in a file
-  asyncreload shop.wsgi               in a module
-  asyncreload "shop:create_app()"     made by a factory
+asyncreload app.py                              the application in a file
+asyncreload "shop.wsgi:create_app()" --port 0   in a module, made by a factory
 """
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command; exits with its exit code."""
-    options = _parse(sys.argv[1:] if arguments is None else arguments)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("asyncreload: %(message)s"))
-    log = logging.getLogger("asyncreload")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
     try:
-        code = asyncio.run(_until_signal(options))
+        asked = _asked(sys.argv[1:] if arguments is None else arguments)
+        voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
+        code = asyncio.run(_until_signal(asked, voice))
     except (AsyncreloadError, OSError) as exc:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE
     sys.exit(code)
 
 
-async def _until_signal(options: dict[str, Any]) -> int:
+async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
     """Supervise until a signal ends it; the exit code is then as the shell would give it."""
     # Not before: elsewhere than on Linux and macOS it raises PlatformError, which is to be told.
     from asyncreload.parent.supervisor import Supervisor  # noqa: PLC0415
@@ -65,10 +74,16 @@ async def _until_signal(options: dict[str, Any]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
+    # Not a second time: a terminal that was closed has sent SIGHUP.
+    printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE))
+    if isinstance(printer, ForPeople):
+        loop.call_later(START, printer.start)
     try:
         return await task
     except asyncio.CancelledError:
-        return 128 + received[0]
+        return SIGNALLED + received[0]
+    finally:
+        _hush(printer)
 
 
 async def _supervise(supervisor: Supervisor) -> int:
@@ -76,42 +91,146 @@ async def _supervise(supervisor: Supervisor) -> int:
         return await supervisor.wait()
 
 
-def _parse(arguments: list[str]) -> dict[str, Any]:
+# --- what it says ----------------------------------------------------------------------------
+
+
+def _speak(voice: Voice, on_end: Callable[[], None]) -> Printer:
+    """Print from now on what the supervisor tells.
+
+    on_end: called when nobody reads it any more.
+    """
+    printer = ForTools(_own_output(), on_end) if voice.json else ForPeople(sys.stderr, on_end)
+    printer.setLevel(voice.level)
+    log = logging.getLogger("asyncreload")
+    log.addHandler(printer)
+    log.setLevel(voice.level)
+    return printer
+
+
+def _own_output() -> TextIO:
+    """Return standard output as ours alone: what the app prints there goes to standard error."""
+    ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return ours
+
+
+def _hush(printer: Printer) -> None:
+    logging.getLogger("asyncreload").removeHandler(printer)
+    # What could not be written must not be tried again at the exit.
+    if printer.stream and printer.has_ended:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), printer.stream.fileno())
+
+
+# --- what it is asked ------------------------------------------------------------------------
+
+
+def _asked(arguments: list[str]) -> dict[str, Any]:
+    """Return all that is asked for: by `run`, or on the command line and in pyproject.toml."""
     if arguments[:1] == ["--settings"]:  # from `run`, which has replaced itself by this process
         with suppress(IndexError, KeyError, TypeError, ValueError):
             options: dict[str, Any] = json.loads(arguments[1])
             script = tuple(options["script"])
-            return options | {"script": script, "target": " ".join(script)}
-    parser = argparse.ArgumentParser(
+            return options | {"script": script, "target": " ".join(script), "access_log": True}
+    return _configured(_parse(arguments), os.getcwd())
+
+
+def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
+    """Add what is not given on the command line: from pyproject.toml, or the command's defaults.
+
+    A target there is looked up where it stands: that becomes the current directory.
+    """
+    options = options_of(Settings, Voice)
+    asked = {name: option.default for name, option in options.items() if option.is_commands_own}
+    path = config.find(cwd)
+    configured = config.read(path, options) if path else {}
+    if given.keys() & {"quiet", "verbose"}:
+        configured = {k: v for k, v in configured.items() if k not in {"quiet", "verbose"}}
+    given = {name: options[name].placed(value, cwd) for name, value in given.items()}
+    if path and "target" in configured and "target" not in given:
+        os.chdir(os.path.dirname(path))
+    asked |= configured | given
+    if asked.get("quiet") and "access_log" not in configured | given:
+        asked["access_log"] = False
+    if "target" not in asked:
+        raise SettingsError(
+            f'name what to serve, as in "asyncreload {likely_file(Path(cwd))}": a file or a module'
+        )
+    return asked
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    """Return what is given on the command line, and nothing else."""
+    options = options_of(Settings, Voice)
+    parser = _Parser(
         "asyncreload",
-        usage="%(prog)s [options] target",
-        description="Serve a WSGI app and reload it the moment a file is saved.",
+        usage="%(prog)s [options] [TARGET], or %(prog)s --version",
+        description=_ABOUT,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, 2, 22, 80),
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
+        add_help=False,
     )
-    parser.add_argument("target", help="what to serve: app.py, app.py:name, pkg.module:name")
-    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (8000)")
-    parser.add_argument("--threads", type=int, help="requests answered at a time (64)")
-    parser.add_argument("--interval", type=float, help="seconds between idle looks (0.1)")
-    parser.add_argument("--grace", type=float, help="seconds for a last response (5)")
-    parser.add_argument("--watch", action="append", metavar="PATTERN", help="watch this as well")
-    parser.add_argument("--ignore", action="append", metavar="PATTERN", help="do not watch this")
-    parser.add_argument(
-        "--no-inotify", dest="inotify", action="store_false", help="look at each file by itself"
+    parser._optionals.title = None  # noqa: SLF001  no heading, for a help that fits a screen
+    for option in options.values():
+        _add(parser, option)
+    told = f"asyncreload {_version()}"
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=told, help=argparse.SUPPRESS)
+    given, rest = parser.parse_known_args(arguments)
+    if rest:
+        _refuse(rest[0], options)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(given).items()}
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    """Let the parser understand an option; a switch both ways, whatever pyproject.toml says."""
+    if option.is_required:
+        parser.add_argument(option.name, nargs="?", help=argparse.SUPPRESS)
+        return
+    if not option.is_switch:
+        parser.add_argument(
+            option.flag,
+            action="append" if option.repeats else "store",
+            type=str if option.repeats else option.kind,
+            metavar=option.metavar,
+            help=_help(option),
+        )
+        return
+    for flag, value in ((option.flag, True), (f"--no-{option.flag[2:]}", False)):
+        shown = _help(option) if flag == option.spelled else argparse.SUPPRESS
+        action = "store_true" if value else "store_false"
+        parser.add_argument(flag, dest=option.name, action=action, help=shown)
+
+
+def _help(option: Option) -> str:
+    """Return the first sentence of what an option means, and its default."""
+    first = option.meaning.partition(". ")[0].rstrip(".").replace("%", "%%").replace("`", "")
+    if option.is_switch and option.default:
+        return f"Do not {first[:1].lower()}{first[1:]}"
+    if option.is_switch or option.repeats:
+        return first
+    return f"{first} ({option.default:{'' if option.kind is str else 'g'}})"
+
+
+def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
+    if not word.startswith("-"):
+        raise SettingsError(f'one target only: "{word}" is one more')
+    flag = word.partition("=")[0]
+    flags = [option.flag for option in options.values() if not option.is_required]
+    switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]
+    known = [*flags, *switches, "--help", "--version"]
+    raise SettingsError(
+        f'there is no option "{flag}"{did_you_mean(flag, known, ": see asyncreload --help")}'
     )
-    parser.add_argument("--preload", help="what the next process loads: packages, or interpreter")
-    parser.add_argument(
-        "--no-standby", dest="standby", action="store_false", help="start processes when needed"
-    )
-    parser.add_argument(
-        "--no-access-log", dest="access_log", action="store_false", help="log no requests"
-    )
-    parser.add_argument("--live", action="store_true", help="have open pages refresh themselves")
-    parser.add_argument("--version", action="version", version=f"asyncreload {_version()}")
-    return vars(parser.parse_args(arguments))
 
 
 def _version() -> str:

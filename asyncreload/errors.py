@@ -15,6 +15,10 @@ class TargetError(AsyncreloadError):
     """The target names no WSGI application: nothing has that name, or it is not a callable."""
 
 
+class EnvironmentFileError(AsyncreloadError):
+    """An environment file cannot be read: not permitted, a directory, or not UTF-8."""
+
+
 class BindError(AsyncreloadError, OSError):
     """The address cannot be listened on: in use, not this machine's, or not permitted."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from asyncreload.style import duration
+
 
 @dataclass(frozen=True, slots=True)
 class Starting:
@@ -14,7 +16,7 @@ class Starting:
     url: str
 
     def __str__(self) -> str:
-        return f"serving {self.target} at {self.url} (Ctrl-C to stop)"
+        return f"serving {self.target} at {self.url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class Ready:
     files: int
 
     def __str__(self) -> str:
-        cause = f"{_names(self.paths)} changed, " if self.paths else ""
-        return f"{cause}fresh in {self.seconds * 1000:.0f} ms, watching {self.files} files"
+        fresh = f"fresh in {duration(self.seconds)}"
+        if self.paths:
+            return f"{_names(self.paths)} changed · {fresh}"
+        return f"{fresh} · {files(self.files)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,28 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The load failed; every request is answered with the report."""
+    """The load failed; every request is answered with the report.
+
+    place: file and line of the user's to look at first, where there is one.
+    own: the traceback with the user's own calls alone.
+    """
 
     error: str
     traceback: str
+    place: str = ""
+    own: str = ""
 
     def __str__(self) -> str:
-        return f"{self.traceback.rstrip() or self.error}\nthe load failed; waiting for a change"
+        return self._text(self.place, self.traceback)
+
+    def for_people(self, cwd: str) -> str:
+        """Return the text for a terminal: shorter."""
+        return self._text(self.place.removeprefix(os.path.join(cwd, "")), self.own)
+
+    def _text(self, place: str, trace: str) -> str:
+        first = f"{self.error} · {place}" if place else self.error
+        rest = ["the load failed; waiting for a change"]
+        return "\n".join([first, *([trace.rstrip()] if trace.strip() else []), *rest])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +104,11 @@ class Stopped:
 
 
 Event = Starting | Ready | Changed | Failed | Crashed | Stopped
+
+
+def files(number: int) -> str:
+    """Say how many files are watched."""
+    return "1 file" if number == 1 else f"{number} files"
 
 
 def _names(paths: tuple[str, ...], most: int = 3) -> str:

@@ -44,6 +44,8 @@ class Go(Message):
     """After a crash: the files of the predecessor, as it saw them."""
     since: int = 0
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
+    explain: bool = False
+    """Whether to say why files are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class Failed(Message):
 
     title: str
     trace: str
+    place: str = ""
+    own: str = ""
+    """The trace with the user's own calls alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,8 @@ class Changed(Message):
     loading: bool
     """Whether the load was still going on, or had just failed and was not shown yet."""
     packages: bool = False
-    """Whether some of them are installed packages': a standby may have loaded them."""
+    """Whether a standby may have loaded packages under what was before: some of the files are
+    installed packages', or environment files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,14 @@ class Left(Message):
 @dataclass(frozen=True, slots=True)
 class Outdated(Message):
     """Child: packages were installed or removed; none that the app has loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Message):
+    """Child: why these files of the project are watched, and how many of packages."""
+
+    reasons: dict[str, str]
+    packages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +206,7 @@ _KINDS = {
         Cold,
         Outdated,
         Left,
+        Explained,
         Told,
         Reload,
         End,

@@ -43,7 +43,9 @@ def run(
     """
     if (serve := role.server_of_child()) is not None:
         serve(app)
-    settings = Settings(target="", host=host, port=port, interval=interval, live=live)
+    settings = Settings(
+        target="", host=host, port=port, interval=interval, live=live, access_log=True
+    )
     if not reload:
         _serve_here(app, settings)
         return

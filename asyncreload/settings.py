@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import reprlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Self
 
 from asyncreload.errors import SettingsError
 
@@ -17,42 +19,57 @@ class Settings:
     """What a supervisor is asked to do. Times are in seconds.
 
     Raises `SettingsError` when an option has a value that cannot work.
+
+    Each field is an option of the command, a key in pyproject.toml and a row in the README (see
+    options.py); the first sentence below it is its line in `--help`. Metadata:
+
+    metavar: what stands for the value in `--help`, where that is not the type's usual word.
+    command: the command's default, where that differs.
+    path: what the value names, from the current directory or from pyproject.toml's: a "file"; a
+        "pattern", or what may be such a "name" anywhere below (child/patterns.py).
+    internal: that it is no option for people.
     """
 
     target: str
     """What to serve: `app.py`, `app.py:name`, `pkg.module:name`, `pkg.module:create()`."""
     host: str = "127.0.0.1"
-    """The address to listen on; `::` listens on every address, IPv4 and IPv6."""
+    """The address to listen on. `::` listens on every address, IPv4 and IPv6."""
     port: int = 8000
     """The port to listen on; 0 picks a free one."""
-    interval: float = 0.1
-    """How often an idle child looks at the files. Freshness does not depend on it."""
-    grace: float = 5.0
-    """How long an old process may still send its last response, or run `atexit` at the end."""
+    env_file: tuple[str, ...] = field(default=(), metadata={"metavar": "FILE", "path": "file"})
+    """A file of variables for the app, read at each load. What is set already stays as it is."""
+    watch: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "pattern"})
+    """Files, directories or patterns to watch as well. The imported modules are, by themselves."""
+    ignore: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "name"})
+    """Files, directories or patterns not to watch. Imported or not."""
+    live: bool = False
+    """Have open pages load themselves again at a reload. At the moment the new code answers."""
+    access_log: bool = field(default=False, metadata={"command": True})
+    """Log each request to standard error. The command does."""
     threads: int = 64
     """How many requests are answered at a time."""
+    grace: float = 5.0
+    """How long a last response may take. So may `atexit`, when all ends."""
+    interval: float = 0.1
+    """How often an idle child looks at the files. Freshness does not depend on it."""
     standby: bool = True
-    """Whether the next process is started before it is needed."""
-    preload: str = "packages"
-    """What it has loaded then: the app's `packages`, or just the `interpreter`."""
-    watch: tuple[str, ...] = ()
-    """Files, directories and patterns that are watched beside the imported modules."""
-    ignore: tuple[str, ...] = ()
-    """Files, directories and patterns that are not watched, imported or not."""
+    """Start the next process before it is needed."""
+    preload: str = field(default="packages", metadata={"metavar": "WHAT"})
+    """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
     inotify: bool = True
-    """Whether the kernel is asked to tell of changes (Linux, with the extra `inotify`)."""
-    access_log: bool = True
-    """Whether each request is logged to standard error."""
-    live: bool = False
-    """Whether open pages of the app load themselves again when the new code answers."""
-    script: tuple[str, ...] = ()
+    """Be told of changes by the kernel. On Linux, with the extra `inotify`."""
+    script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
 
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("watch", "ignore"):
-            object.__setattr__(self, name, _patterns(name, getattr(self, name)))
+        for name in ("env_file", "watch", "ignore"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        _check_patterns("watch", self.watch)
+        _check_patterns("ignore", self.ignore)
+        for name in ("standby", "inotify", "live", "access_log"):
+            _check_switch(name, getattr(self, name))
         _check_whole("port", self.port, 0, 65535)
         _check_whole("threads", self.threads, 1, 1024)
         if self.preload not in PRELOADS:
@@ -61,6 +78,18 @@ class Settings:
             )
         _check_seconds("interval", self.interval, 0.01, 3600)
         _check_seconds("grace", self.grace, 0, 3600)
+        if self.env_file and find_spec("dotenv") is None:
+            raise SettingsError(
+                "env_file needs python-dotenv: install it with pip install 'asyncreload[dotenv]'"
+            )
+
+    @classmethod
+    def heard(cls, told: Mapping[str, Any]) -> Self:
+        """Return the settings that came as JSON, which knows no tuples."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        }
+        return cls(**values)
 
 
 def _check_text(name: str, value: Any) -> None:
@@ -68,19 +97,28 @@ def _check_text(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be text, not {_show(value)}")
 
 
-def _patterns(name: str, value: Any) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, (str, os.PathLike)) else value
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    one = isinstance(value, str | os.PathLike)
     try:
-        patterns = tuple(os.fspath(text) for text in texts)
+        texts = tuple(os.fspath(text) for text in ((value,) if one else value))
     except TypeError:
-        raise SettingsError(f"{name} must be a list of patterns, not {_show(value)}") from None
+        raise SettingsError(f"{name} must be a list of texts, not {_show(value)}") from None
+    for text in texts:
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise SettingsError(f"{name} must be a list of texts; {_show(text)} is none")
+    return texts
+
+
+def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
-        if not isinstance(pattern, str) or not pattern or "\0" in pattern:
-            raise SettingsError(f"{name} must be a list of patterns; {_show(pattern)} is none")
         if pattern.startswith("!"):
             remedy = f"use ignore for {_show(pattern[1:])}"
             raise SettingsError(f"{name}: no pattern begins with !, as {_show(pattern)}: {remedy}")
-    return patterns
+
+
+def _check_switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} must be True or False, not {_show(value)}")
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:

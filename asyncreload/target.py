@@ -121,7 +121,7 @@ def _find_file(location: str, base: Path, *, must_exist: bool) -> Path | None:
             return package
         raise TargetError(
             f'"{location}" is a directory: name a file in it, '
-            f'such as "{Path(location, _likely_file(path))}".'
+            f'such as "{Path(location, likely_file(path))}".'
         )
     if must_exist and not path.is_file():
         raise TargetError(f'There is no file "{location}"{_suggestion(location, path)}')
@@ -134,7 +134,8 @@ def _suggestion(location: str, path: Path) -> str:
     return did_you_mean(path.name, near, otherwise, location.removesuffix(path.name))
 
 
-def _likely_file(directory: Path) -> str:
+def likely_file(directory: Path) -> str:
+    """Return the name of the file in a directory that most likely is the app's."""
     files = sorted(file.name for file in directory.glob("*.py"))
     usual = [name for name in ("app.py", "wsgi.py", "main.py") if name in files]
     return (usual or files or ["app.py"])[0]

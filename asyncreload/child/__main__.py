@@ -138,7 +138,7 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
 
     When the last load crashed it is not repeated: what is served instead is a report of it.
     """
-    settings = Settings(**go.settings | {"script": tuple(go.settings["script"])})
+    settings = Settings.heard(go.settings)
     target = Target(**go.target) if go.target else None
     side.begin(go, settings, target.root if target else root_of(settings.script))
     if go.crash:

@@ -1,8 +1,8 @@
 """Answers one request on an accepted connection, with wsgiref.
 
 wsgiref leaves three things to a front server which a development server does not have: the end of
-`wsgi.input`, chunked requests and `Expect: 100-continue`. They are added here. Everything else,
-from the environ to the access log, is wsgiref's own.
+`wsgi.input`, chunked requests and `Expect: 100-continue`. They are added here. Everything else
+is wsgiref's own, but for the look of the access log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import re
 import socket
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler
 
 from asyncreload.child.live import ERROR_PAGE, adapt, is_navigation, tag
+from asyncreload.style import access_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -222,6 +224,7 @@ class _Request(WSGIRequestHandler):
         self.server = cast("Any", SimpleNamespace(base_environ=_base_environ(site)))
         self.body: _Body | None = None
         self._silent = False
+        self._began = 0.0
 
     @property
     def unread(self) -> bool:
@@ -231,6 +234,7 @@ class _Request(WSGIRequestHandler):
     def read_head(self) -> bool:
         """Whether there is a request for the app; if not, the client has its error page."""
         self.raw_requestline = self.rfile.readline(_LONGEST_LINE + 1)
+        self._began = time.perf_counter()
         self._silent = not self.raw_requestline
         if len(self.raw_requestline) > _LONGEST_LINE:
             self.requestline = self.request_version = self.command = ""
@@ -275,9 +279,19 @@ class _Request(WSGIRequestHandler):
         environ["wsgi.input_terminated"] = True
         return environ
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        del size
         if self.site.access_log:
-            super().log_message(format, *args)
+            # Without the version; what was no request is told as it came.
+            request = f"{self.command} {self.path}" if self.command else self.requestline
+            status = str(code.value if isinstance(code, HTTPStatus) else code)
+            seconds = time.perf_counter() - self._began
+            # Nobody reads it any more; or it is closed.
+            with suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(access_line(request, status, seconds, sys.stderr))
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing: `log_request` tells the status of an error page as well."""
 
 
 class _Handler(ServerHandler):
@@ -332,6 +346,10 @@ class _Handler(ServerHandler):
             super().close()
         except BaseException:  # noqa: BLE001
             self.log_exception(sys.exc_info())
+
+    def log_exception(self, exc_info: Any) -> None:
+        with suppress(OSError):  # nobody reads it any more, but the client is owed an answer
+            super().log_exception(exc_info)
 
     def handle_error(self) -> None:
         error = sys.exception()

@@ -10,7 +10,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from asyncreload.child.refresh import LISTEN
-from asyncreload.child.report import plain, stranger
+from asyncreload.child.report import stranger
+from asyncreload.style import plain
 
 if TYPE_CHECKING:
     from asyncreload.child.report import Frame, Report

@@ -7,10 +7,12 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncreload.errors import TargetError
+from asyncreload.errors import EnvironmentFileError, TargetError
+from asyncreload.style import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +27,6 @@ _PACKAGE = Path(__file__).absolute().parents[1]
 _INSTALLED = {"site-packages", "dist-packages"}
 _MACHINERY = (f"{_PACKAGE}{os.sep}", "<frozen importlib", "<frozen runpy")
 _MACHINERY_FILES = {str(_STDLIB / "runpy.py"), str(_STDLIB / "importlib" / "__init__.py")}
-# Newline and tab are layout; the rest would steer a terminal, or be no character of HTML.
-_CONTROLS = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-}
 
 Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
 
@@ -56,6 +54,8 @@ class Report:
     place: str = ""
     frames: tuple[Frame, ...] = ()
     trace: str = ""
+    own: str = ""
+    """The trace with the user's own calls alone, and the last one."""
     mending: tuple[str, ...] = ()
 
     @classmethod
@@ -64,7 +64,7 @@ class Report:
         while isinstance(exc, TargetError) and exc.__cause__ is not None:
             exc = exc.__cause__
         try:
-            if isinstance(exc, TargetError):
+            if isinstance(exc, TargetError | EnvironmentFileError):
                 return cls(FAILED, _one_line(str(exc)))
             return _load_report(exc)
         except Exception as failure:  # noqa: BLE001 - the app's exception may refuse to be looked at
@@ -91,11 +91,6 @@ def stranger(report: Report) -> str:
     return "The application failed to load."
 
 
-def plain(text: str) -> str:
-    """`text` in characters that every UTF-8 stream, terminal and HTML page can take."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
-
-
 def _load_report(exc: BaseException) -> Report:
     told = traceback.TracebackException.from_exception(exc, lookup_lines=False)
     for one in _family(told):
@@ -103,15 +98,23 @@ def _load_report(exc: BaseException) -> Report:
         one.stack = _Stack(kept) if kept else None  # type: ignore[assignment]  # None: no header
     # A wrapper that was raised in a library has no frame of the user's, but what it wraps may.
     frames = next(filter(_innermost, map(_frames, _family(told))), None) or _frames(told)
+    trace = _trace(told)
+    for one in _family(told):
+        one.stack = one.stack and _OwnStack(one.stack)  # None stays None
     return Report(
         status=FAILED,
         title=_one_line(next(line for line in told.format_exception_only() if line[:2] != "  ")),
         hint=plain(_hint(exc)),
         place=_place(frames),
         frames=frames,
-        trace=_shorten(plain("".join(told.format())), LONGEST_TRACE),
+        trace=trace,
+        own=_trace(told),
         mending=_mending(exc),
     )
+
+
+def _trace(told: traceback.TracebackException) -> str:
+    return _shorten(plain("".join(told.format())), LONGEST_TRACE)
 
 
 class _Stack(traceback.StackSummary):
@@ -123,6 +126,21 @@ class _Stack(traceback.StackSummary):
             return super().format()
         first, last = (self.from_list(part).format() for part in (kept[:FIRST], kept[FIRST:]))
         return [*first, f"  ... {skipped} more calls ...\n", *last]
+
+
+class _OwnStack(_Stack):
+    """A stack that is told without the calls in libraries, but for the last one, that raised."""
+
+    def format(self, **_options: Any) -> list[str]:
+        told: list[str] = []
+        for shown, group in groupby(self, lambda call: call is self[-1] or _yours(call.filename)):
+            calls = _Stack(group)
+            told += calls.format() if shown else [f"  ... {_number(calls)} in libraries ...\n"]
+        return told
+
+
+def _number(calls: list[traceback.FrameSummary]) -> str:
+    return "1 call" if len(calls) == 1 else f"{len(calls)} calls"
 
 
 def _ends(stack: list[traceback.FrameSummary]) -> tuple[list[traceback.FrameSummary], int]:

@@ -28,10 +28,12 @@ from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.burst import quiet
 from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
 from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
+from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.signature import Known
@@ -95,6 +97,7 @@ class Side:
         self._recorder = Recorder()
         self._final: dict[str, Any] = {}
         self._modules = 0
+        self._env_files: list[str] = []
         self._settings: Settings
         self._interval, self._grace = 1.0, ATEXIT  # until the settings are known
         self._root = ""
@@ -140,9 +143,13 @@ class Side:
         self._recorder.argv = argv
 
     def begin(self, go: protocol.Go, settings: Settings, root: str) -> None:
-        """Watch from now on; in a burst of changes, wait for its end."""
+        """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
+
+        Raises `EnvironmentFileError`.
+        """
         self._settings, self._root, self._address = settings, root, go.address
         self._interval, self._grace = settings.interval, settings.grace
+        self._env_files = [os.path.abspath(path) for path in settings.env_file]
         self._loading = True
         self._channel.send(protocol.Going())
         self._may_use_events = settings.inotify
@@ -150,8 +157,6 @@ class Side:
         self.watch.adopt(go.watched)
         if is_shadowed(self._recorder):
             self._start_cold("a file of the project has the name of a package")
-        self.watch.before_package = self._recorder.before_import
-        self.watch.after_compile = self._compare
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
@@ -159,6 +164,17 @@ class Side:
         self.watch.look_for(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
         self._began = time.time_ns()
         self._loop.call_soon_threadsafe(self._begin)
+        if not go.crash:
+            self._read_environment(go)
+        # Not before: what reads the environment files is imported by us, not by the app.
+        self.watch.before_package = self._recorder.before_import
+        self.watch.after_compile = self._compare
+
+    def _read_environment(self, go: protocol.Go) -> None:
+        """Set the variables of the environment files; from now on these are watched."""
+        for path in read_files(self._env_files, self.watch):
+            if not go.changed or path in go.changed:
+                self._tell(f"there is no {path}: going on without it")
 
     def _compare(self, path: str, code: CodeType, known: Known) -> None:
         """Start cold if the project does something else now before its imports."""
@@ -381,7 +397,8 @@ class Side:
         if is_at_prompt():
             self._hold(paths)
             return
-        packages = any(map(self.watch.is_package, paths))
+        # What a standby has imported, it may have imported under other variables.
+        packages = any(self.watch.is_package(path) or path in self._env_files for path in paths)
         files = self.watch.changes(paths)
         self._channel.send(protocol.Changed(files, self._loading, packages))
         self._end(RELOAD)
@@ -394,7 +411,7 @@ class Side:
         self._holding = True
 
     def _tell_if_slow(self) -> None:
-        if self._loading and self._leaving.code is None:
+        if self._loading and self._leaving.code is None and not is_at_prompt():
             place = self._main.place()
             self._tell(f"still loading after {SLOW:g} s" + (f", at {place}" if place else ""))
 
@@ -418,7 +435,8 @@ class Side:
             return
         self._loading = False
         if not go.crash:
-            self._channel.send(protocol.Failed(report.title, report.trace))
+            told = protocol.Failed(report.title, report.trace, report.place, report.own)
+            self._channel.send(told)
         app = reporting_app(report, self._state, live=self._settings.live)
         self._open(app, REPORT_THREADS)
         self._tell_paths()
@@ -447,7 +465,11 @@ class Side:
 
     def _tell_paths(self, *, settled: bool = True) -> None:
         if self._leaving.code is None:
-            self._channel.send(protocol.Watching(self.watch.files(), settled))
+            files = self.watch.files()
+            self._channel.send(protocol.Watching(files, settled))
+            if self._go and self._go.explain:
+                packages = self.watch.count() - len(files)
+                self._channel.send(protocol.Explained(reasons(files, self._env_files), packages))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

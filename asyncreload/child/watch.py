@@ -148,6 +148,10 @@ class Watch:
             self.on_growth()
         return known
 
+    def take(self, path: str) -> None:
+        """Take the baseline of a plain file that is about to be read; it need not exist."""
+        self._take_in(path, Heat.HOT)
+
     def was_read(self, path: str, data: bytes) -> None:
         """Note the very bytes that were loaded."""
         files = self._hot if path in self._hot else self._cold

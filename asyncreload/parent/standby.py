@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
 from asyncreload.protocol import Recipe
 from asyncreload.settings import Settings
+
+log = logging.getLogger("asyncreload")
 
 _MOST_TRIES = 5
 _MOST_COLD = 2
@@ -65,11 +68,13 @@ class Standby:
 
     def forget(self) -> None:
         """Have the next child start cold."""
+        log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
         self._recipe = None
         self._discard()
 
     def was_wrong(self) -> None:
         """Note that a replay did not fit; the next child starts cold."""
+        log.debug("standby: what it imported ahead did not fit")
         self._colds += 1
         self._replays = self._replays and self._colds < _MOST_COLD
         self.forget()
@@ -142,6 +147,7 @@ class Standby:
     async def _is_warm(self, child: Process) -> bool:
         """Have a child replay the recipe; tell whether it is as good as new after that."""
         if self._recipe is None or not self._recipe.modules:
+            log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
             return True
         try:
             async with asyncio.timeout(WARM):
@@ -149,8 +155,14 @@ class Standby:
         except TimeoutError:
             warmed = None
         if warmed is None or not (warmed.fits or warmed.failed):
+            log.debug("standby: process %d did not survive its imports, or differs", child.pid)
             self._give_up()  # it died of it, or would not end, or is not what it should be
             return False
+        if warmed.failed:
+            log.debug("standby: left out from now on: %s", ", ".join(warmed.failed))
+        else:
+            known = len(self._recipe.modules)
+            log.debug("standby: process %d has imported %d modules", child.pid, known)
         self._failed |= {*warmed.failed}
         self._recipe = self._without_failed(self._recipe)
         return not warmed.failed
@@ -161,4 +173,5 @@ class Standby:
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""
+        log.debug("standby: nothing is imported ahead from now on")
         self._recipe, self._replays = None, False

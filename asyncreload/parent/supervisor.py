@@ -27,6 +27,7 @@ from asyncreload.target import Target
 from asyncreload.terminal import Terminal
 
 log = logging.getLogger("asyncreload")
+log.addHandler(logging.NullHandler())  # who sets up no logging is told nothing
 
 RELOAD = 3
 SIGNALLED = 128
@@ -101,6 +102,7 @@ class Supervisor:
         self._lingering: asyncio.Task[None] | None = None
         self._reapers: set[asyncio.Task[None]] = set()
         self._files: dict[str, Any] = {}
+        self._reasons: dict[str, str] = {}
         self._last_change = float("-inf")
         self._last_restart = float("-inf")
 
@@ -252,7 +254,8 @@ class Supervisor:
                 self._on_ready(child, life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
-                self._tell(events.Failed(message.title, message.trace))
+                failed = events.Failed(message.title, message.trace, message.place, message.own)
+                self._tell(failed)
             case protocol.Watching():
                 self._on_settled(life, message)
             case protocol.Changed():
@@ -262,8 +265,8 @@ class Supervisor:
                 self._answer_prompt(at_prompt=False)
             case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
                 self._on_packages(life, message)
-            case protocol.Told():
-                log.warning("%s", message.text)
+            case protocol.Told() | protocol.Explained():
+                self._pass_on(message)
             case _:
                 self._on_answer(life, message)
 
@@ -319,7 +322,8 @@ class Supervisor:
     def _go(self, **fields: Any) -> protocol.Go:
         host, port = self._listener.getsockname()[:2]
         target = asdict(self._target) if self._target else None
-        return protocol.Go(asdict(self.settings), target, (host, port), **fields)
+        explain = log.isEnabledFor(logging.DEBUG)
+        return protocol.Go(asdict(self.settings), target, (host, port), explain=explain, **fields)
 
     def _reload(self, life: _Life) -> protocol.Go:
         now = asyncio.get_running_loop().time()
@@ -362,6 +366,17 @@ class Supervisor:
     def _answer_prompt(self, *, at_prompt: bool) -> None:
         if self._at_prompt is not None and not self._at_prompt.done():
             self._at_prompt.set_result(at_prompt)
+
+    def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
+        """Log what a child has to say; of the reasons, those that are new."""
+        if isinstance(message, protocol.Told):
+            log.warning("%s", message.text)
+            return
+        packages = f"{message.packages} files of them, looked at seldom"
+        for path, reason in {**message.reasons, "installed packages": packages}.items():
+            if self._reasons.get(path) != reason:
+                log.debug("watching %s: %s", path, reason)
+                self._reasons[path] = reason
 
     def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
         life.files = self._files = watching.files

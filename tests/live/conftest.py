@@ -52,6 +52,7 @@ def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TMPDIR", str(temp))
     # A stale cache is one of the dangers: caches are written as they are for everybody.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)  # what is printed is compared
     monkeypatch.setattr(tempfile, "tempdir", None)
     threads = set(threading.enumerate())
     before = descriptors()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import termios
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.live.driving import Connection
 
 PROMPT = "(Pdb) "
+COLOUR = re.compile(r"\x1b\[\d+m")
 HELD = "app.py changed; reloading when you leave the debugger"
 
 APP = (
@@ -68,7 +70,8 @@ class AtTerminal(Bench):
 
     @property
     def output(self) -> str:
-        return self._screen.decode(errors="replace").replace("\r\n", "\n")
+        text = self._screen.decode(errors="replace").replace("\r\n", "\n")
+        return COLOUR.sub("", text)
 
     def attributes(self) -> list[Any]:
         """Return the settings of the terminal: echo and all the rest."""

@@ -88,7 +88,7 @@ def test_p6_same_bytes_no_reload(serve: Serve, do: Callable[[Path], None]) -> No
     do_it()
     served.write("app.py", APP_TWO)
     # Nothing is requested: it is a look in between that sees this change, and it alone.
-    served.until_told("app.py changed, fresh")
+    served.until_told("app.py changed · fresh")
     assert len(served.loads()) == 2, served.output
     assert "helper.py" not in served.output
 
@@ -124,7 +124,7 @@ def test_p6_a_touch_is_no_change_to_the_report_of_a_crash(serve: Serve, moment: 
     # The next look in between that sees a change sees this one, and it alone.
     assert served.get().status == 503
     served.write("helper.py", TWO)
-    served.until_told("helper.py changed, fresh")
+    served.until_told("helper.py changed · fresh")
     assert "app.py" not in served.output.split("died")[1], served.output
     assert len(served.loads()) == 2, served.output
 
@@ -169,7 +169,7 @@ def test_p6_change_is_seen_though_nothing_is_requested(
     served = serve(files=FILES)
     assert served.body() == "app=1 helper=1"
     save(served.directory / "helper.py")
-    served.until_told("helper.py changed, fresh")
+    served.until_told("helper.py changed · fresh")
     assert served.body() == "app=1 helper=2"
     assert len(served.loads()) == 2
 
@@ -194,7 +194,7 @@ def test_p6_module_that_a_request_imported(serve: Serve) -> None:
     served = serve(files=FILES)
     assert served.body("/lazy") == "1"
     served.write("lazy.py", TWO)
-    served.until_told("lazy.py changed, fresh")
+    served.until_told("lazy.py changed · fresh")
     assert served.body("/lazy") == "2"
 
 

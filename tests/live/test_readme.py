@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import ast
-import inspect
+import json
 import re
 import shlex
 import signal
 import socket
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from inspect import signature
-from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from asyncreload import BindError, Settings, run
+from asyncreload import BindError, Settings, config, events, run
 from asyncreload.cli import _parse
 from asyncreload.listening import listen
+from asyncreload.options import Option, options_of
+from asyncreload.printing import Voice
 from asyncreload.target import Target
 from tests.live.commands import INTERRUPTED, PORT, ROOT, free_port, on_port, running
 
@@ -33,9 +35,6 @@ RUN = (
     ".venv/bin/asyncreload examples/bottle_app.py"
 )
 TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
-
-OF_RUN = {"script"}
-"""Settings that `run` makes, and nobody gives."""
 
 
 def table(heading: str) -> list[list[str]]:
@@ -63,7 +62,7 @@ def test_readme_begins_with_problem_promise_and_code() -> None:
 
 
 def test_readme_knows_all_kinds_of_blocks() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text"}
+    assert {kind for kind, _ in BLOCKS} == {"sh", "python", "text", "toml"}
     assert README.count("\n```") == 2 * len(BLOCKS)
 
 
@@ -125,46 +124,53 @@ def test_readme_program_serves(program: str, project: Path, temp: Path) -> None:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def documented_settings() -> dict[str, str]:
-    """Return what stands below each field of `Settings`, in order."""
-    tree = ast.parse(inspect.getsource(Settings))
-    assert isinstance(tree.body[0], ast.ClassDef)
-    docs: dict[str, str] = {}
-    for field, text in pairwise(tree.body[0].body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            assert isinstance(text, ast.Expr)
-            docs[field.target.id] = " ".join(ast.literal_eval(text.value).split())
-    return docs
-
-
-def expected_row(field: Field[object], text: str) -> list[str]:
-    """Return the cells of an option: its name, flag, default and meaning."""
-    dashed = field.name.replace("_", "-")
-    flag = f"--{dashed} {field.name.upper()}"
-    if isinstance(field.default, bool):
-        flag = f"--no-{dashed}" if field.default else f"--{dashed}"
-    if field.default is MISSING:
-        return [f"`{field.name}`", f"`{field.name.upper()}`", "", text]
-    default = repr(field.default).replace("'", '"')
-    return [f"`{field.name}`", f"`{flag}`", f"`{default}`", text]
+def expected_row(option: Option) -> list[str]:
+    """Return the cells of an option: its name, how it is typed, its default and its meaning."""
+    default = "" if option.is_required else f"`{json.dumps(option.field.default)}`"
+    return [f"`{option.name}`", f"`{option.spelled}`", default, option.meaning]
 
 
 def test_readme_options_are_the_settings() -> None:
-    docs = documented_settings()
-    given = [field for field in fields(Settings) if field.name not in OF_RUN]
-    assert table("Options") == [expected_row(field, docs[field.name]) for field in given]
+    """Every row, as one would copy it into the README."""
+    assert table("Options") == [expected_row(option) for option in options_of(Settings).values()]
+
+
+def test_readme_options_of_the_command_alone_are_its_own() -> None:
+    assert table("What it prints") == [
+        [f"`{option.spelled}`", option.meaning] for option in options_of(Voice).values()
+    ]
+
+
+def test_readme_events_are_those_that_are_told() -> None:
+    kinds = get_args(events.Event)
+    rows = {row[0].strip("`"): row[1] for row in table("For tools")}
+    assert rows.pop("message") == "`level`, `text`"
+    assert rows == {
+        kind.__name__.lower(): ", ".join(f"`{field.name}`" for field in fields(kind))
+        for kind in kinds
+    }
 
 
 def test_readme_options_are_understood_by_the_command() -> None:
+    options = options_of(Settings)
     for name, flag, default, _ in table("Options")[1:]:
-        option, *value = flag.strip("`").split()
-        shown = ast.literal_eval(default.strip("`"))
-        meant = str(shown) if value else not shown
-        arguments = ["app.py", option, *([str(meant)] if value else [])]
-        parsed = _parse(arguments)
+        typed, *value = flag.strip("`").split()
+        option = options[name.strip("`")]
+        shown = json.loads(default.strip("`"))
+        meant = (["x"] if option.repeats else [str(shown)]) if value else []
+        parsed = _parse(["app.py", typed, *meant])
         assert parsed.pop("target") == "app.py"
-        assert parsed == {name.strip("`"): shown if value else meant}
+        expected = ("x",) if option.repeats else shown if value else not option.default
+        assert parsed == {option.name: expected}
         Settings(target="app.py", **parsed)
+
+
+def test_readme_pyproject_is_understood(tmp_path: Path) -> None:
+    (block,) = [text for kind, text in BLOCKS if kind == "toml"]
+    (tmp_path / "pyproject.toml").write_text(block)
+    read = config.read(str(tmp_path / "pyproject.toml"), options_of(Settings, Voice))
+    Settings(**read)
+    assert read["target"]
 
 
 def test_readme_options_of_run_are_its_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Self
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from asyncreload import cli
-from asyncreload.cli import _parse, main
+from asyncreload.cli import _asked, _parse, main
 from asyncreload.errors import BindError, TargetError
 from asyncreload.parent import supervisor as supervisor_module
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -95,22 +97,28 @@ def test_what_is_not_given_is_left_to_the_settings(
 
 def test_a_script_comes_with_all_its_settings() -> None:
     given = {"host": "::1", "port": 80, "interval": 0.5, "script": ["my app.py", "-v"]}
-    options = _parse(["--settings", json.dumps(given)])
+    options = _asked(["--settings", json.dumps(given)])
     assert options == {
         "host": "::1",
         "port": 80,
         "interval": 0.5,
         "script": ("my app.py", "-v"),
         "target": "my app.py -v",
+        "access_log": True,
     }
     Settings(**options)
 
 
 BAD_USAGE = [
-    ([], "the following arguments are required: target"),
-    (["app.py", "other.py"], "unrecognized arguments: other.py"),
-    (["app.py", "--prot", "1"], "unrecognized arguments: --prot 1"),
-    (["app.py", "--por", "1"], "unrecognized arguments: --por 1"),
+    (
+        ["app.py", "--quiet", "--verbose"],
+        "quiet and verbose exclude each other: ask for one of them",
+    ),
+    (["app.py", "other.py"], 'one target only: "other.py" is one more'),
+    (["app.py", "--prot", "1"], 'there is no option "--prot": did you mean "--port"?'),
+    (["app.py", "--por=1"], 'there is no option "--por": did you mean "--port"?'),
+    (["app.py", "--no-standy"], 'there is no option "--no-standy": did you mean "--no-standby"?'),
+    (["app.py", "-x"], 'there is no option "-x": see asyncreload --help'),
     (["app.py", "--port", "http"], "argument --port: invalid int value: 'http'"),
     (["app.py", "--port"], "argument --port: expected one argument"),
     (["app.py", "--interval", "x"], "argument --interval: invalid float value: 'x'"),
@@ -119,14 +127,24 @@ BAD_USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD_USAGE)
-def test_bad_usage_is_told_and_exits_with_2(
+def test_bad_usage_is_one_line_and_exits_with_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(arguments) == 2
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("usage: asyncreload ")
-    assert printed.err.splitlines()[-1] == f"asyncreload: error: {message}"
+    assert (printed.out, printed.err) == ("", f"asyncreload: error: {message}\n")
+
+
+def test_without_a_target_the_likely_one_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aaa.py").touch()
+    (tmp_path / "wsgi.py").touch()
+    assert exit_code([]) == 2
+    assert capsys.readouterr().err == (
+        'asyncreload: error: name what to serve, as in "asyncreload wsgi.py": a file or a module\n'
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--settings"], ["--settings", "x"]])
@@ -141,7 +159,7 @@ def test_help_fits_a_terminal(
     assert exit_code(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) < 80
-    assert len(lines) <= 24
+    assert len(lines) <= 23  # and the shell's prompt
 
 
 def test_help_names_every_option_with_its_default(
@@ -215,7 +233,7 @@ def test_the_exit_code_is_that_of_the_supervisor(
 ) -> None:
     called = stand_in(monkeypatch, lambda: code)
     assert exit_code(["app.py", "--port", "0"]) == code
-    assert called == [{"target": "app.py", "port": 0}]
+    assert called == [{"target": "app.py", "port": 0, "access_log": True}]
 
 
 def test_arguments_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,10 +241,10 @@ def test_arguments_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.argv", ["asyncreload", "web.py"])
     with pytest.raises(SystemExit):
         main()
-    assert called == [{"target": "web.py"}]
+    assert called == [{"target": "web.py", "access_log": True}]
 
 
-def test_what_a_supervisor_tells_is_printed_with_our_name(
+def test_what_a_supervisor_tells_is_printed_with_the_time(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tell() -> int:
@@ -236,7 +254,7 @@ def test_what_a_supervisor_tells_is_printed_with_our_name(
 
     stand_in(monkeypatch, tell)
     exit_code(["app.py"])
-    assert capsys.readouterr().err == "asyncreload: serving app.py\n"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d serving app.py\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

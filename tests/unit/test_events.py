@@ -11,13 +11,13 @@ from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting,
 LINES: list[tuple[Event, str]] = [
     (
         Starting("app.py", "http://127.0.0.1:8000/"),
-        "serving app.py at http://127.0.0.1:8000/ (Ctrl-C to stop)",
+        "serving app.py at http://127.0.0.1:8000/",
     ),
-    (Ready(1, 0.01249, (), 300), "fresh in 12 ms, watching 300 files"),
-    (Ready(1, 0.0042, ("/a/app.py",), 3), "app.py changed, fresh in 4 ms, watching 3 files"),
+    (Ready(1, 0.01249, (), 300), "fresh in 12 ms · 300 files"),
+    (Ready(1, 0.0042, ("/a/app.py",), 3), "app.py changed · fresh in 4 ms"),
     (
         Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
-        "b.py, c.py, d.py changed, fresh in 2000 ms, watching 3 files",
+        "b.py, c.py, d.py changed · fresh in 2.0 s",
     ),
     (Changed(()), "asked to: reloading"),
     (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
@@ -25,8 +25,13 @@ LINES: list[tuple[Event, str]] = [
     (Changed(tuple(f"/x/{n}.py" for n in range(200))), "0.py, 1.py, 2.py, 197 more: reloading"),
     (
         Failed("ValueError: x", "Traceback:\n  ...\nValueError: x\n"),
-        "Traceback:\n  ...\nValueError: x\nthe load failed; waiting for a change",
+        "ValueError: x\nTraceback:\n  ...\nValueError: x\nthe load failed; waiting for a change",
     ),
+    (
+        Failed("ValueError: x", "Traceback: all\n", "/srv/app.py:3", "Traceback: own\n"),
+        "ValueError: x · /srv/app.py:3\nTraceback: all\nthe load failed; waiting for a change",
+    ),
+    (Ready(1, 0.00042, (), 1), "fresh in 0.4 ms · 1 file"),
     (Failed("There is no app", ""), "There is no app\nthe load failed; waiting for a change"),
     (Failed("There is no app", "\n"), "There is no app\nthe load failed; waiting for a change"),
     (
@@ -52,3 +57,10 @@ def test_an_event_is_frozen(event: Event) -> None:
     name = dataclasses.fields(event)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(event, name, None)
+
+
+def test_a_terminal_gets_the_short_form_of_a_failure() -> None:
+    failed = Failed("ValueError: x", "Traceback: all\n", "/srv/app.py:3", "Traceback: own\n")
+    expected = "ValueError: x · {}\nTraceback: own\nthe load failed; waiting for a change"
+    assert failed.for_people("/srv") == expected.format("app.py:3")
+    assert failed.for_people("/sr") == expected.format("/srv/app.py:3")

@@ -152,8 +152,8 @@ def test_nothing_imports_the_testing_tools_or_a_test_framework() -> None:
         assert offenders(running, package) == set()
 
 
-def test_nothing_is_imported_beside_python_aiofiles_and_ourselves() -> None:
-    known = {*sys.stdlib_module_names, "asyncreload", "aiofiles", "_typeshed"}
+def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> None:
+    known = {*sys.stdlib_module_names, "asyncreload", "aiofiles", "dotenv", "_typeshed"}
     extras = {"inotify.py": {"asyncinotify"}}
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {
@@ -164,6 +164,11 @@ def test_nothing_is_imported_beside_python_aiofiles_and_ourselves() -> None:
         and found.name.partition(".")[0] not in known | extras.get(path.name, set())
     }
     assert foreign == set()
+
+
+def test_the_optional_package_is_imported_by_who_needs_it_and_when() -> None:
+    assert offenders(FILES, "dotenv", late=False) == set()
+    assert offenders(FILES, "dotenv") == {"child/environment.py"}
 
 
 @pytest.mark.parametrize(

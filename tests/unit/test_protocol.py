@@ -38,6 +38,8 @@ EXAMPLES: list[Message] = [
     protocol.Changed({ODD: [1, 2, 3, 4]}, loading=True),
     protocol.Left(3),
     protocol.Left(0, lingering=2),
+    protocol.Failed("ValueError: x", "Traceback\n  ...\n", place="/srv/app.py:3", own="  ..."),
+    protocol.Explained({ODD: "imported as b"}, 12),
     protocol.Told("still loading\nafter 3 s"),
     protocol.Reload(),
     protocol.End(),
@@ -112,7 +114,7 @@ def test_settings_and_target_travel_with_go() -> None:
     assert isinstance(go, protocol.Go)
     assert go.target is not None
     assert Target(**go.target) == target
-    assert Settings(**go.settings | {"script": tuple(go.settings["script"])}) == options
+    assert Settings.heard(go.settings) == options
 
 
 @given(messages=st.lists(MESSAGES, max_size=6), data=st.data())

@@ -14,6 +14,7 @@ from asyncreload import errors
 NAMES = [
     "AsyncreloadError",
     "BindError",
+    "EnvironmentFileError",
     "LockfileError",
     "NestedError",
     "PlatformError",

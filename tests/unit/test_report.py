@@ -136,6 +136,37 @@ def test_the_place_is_the_innermost_frame_of_the_users(tmp_path: Path) -> None:
     ]
 
 
+def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages" / "lib.py"
+    library.parent.mkdir()
+    library.write_text(
+        "def outer(f):\n    middle(f)\ndef middle(f):\n    f(inner)\n"
+        "def inner():\n    within()\ndef within():\n    return {}['key']\n"
+    )
+    app = tmp_path / "app.py"
+    source = (
+        "import importlib.util as util\n"
+        f"spec = util.spec_from_file_location('lib', {str(library)!r})\n"
+        "lib = util.module_from_spec(spec); spec.loader.exec_module(lib)\n"
+        "def back(f):\n    f()\n"
+        "lib.outer(back)\n"
+    )
+
+    report = Report.from_exception(load(app, source))
+
+    told = re.findall(r"in (\w+|<module>)$|(\.\.\. .* \.\.\.)$", report.own, re.MULTILINE)
+    assert ["".join(each) for each in told] == [
+        "<module>",
+        "... 2 calls in libraries ...",
+        "back",
+        "... 1 call in libraries ...",
+        "within",
+    ]
+    assert report.own.endswith("\nKeyError: 'key'\n")
+    assert len(re.findall("File ", report.trace)) == 6
+    assert "libraries" not in report.trace
+
+
 @pytest.mark.parametrize(
     ("file", "yours"),
     [

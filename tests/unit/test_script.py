@@ -306,13 +306,14 @@ def test_the_supervisor_understands_what_it_is_given(
     with pytest.raises(ReplacedError):
         asyncreload.run(app)
     _, (_, command) = steps
-    assert cli._parse(command[-2:]) == {
+    assert cli._asked(command[-2:]) == {
         "host": "127.0.0.1",
         "port": 8000,
         "interval": 0.1,
         "live": False,
         "script": ("-m", "shop.web", "--debug"),
         "target": "-m shop.web --debug",
+        "access_log": True,
     }
 
 

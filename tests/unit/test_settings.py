@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from typing import Any
 
 import pytest
 
+from asyncreload import settings
 from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.settings import Settings
 
@@ -23,6 +25,14 @@ BAD: list[tuple[str, Any, str]] = [
     ("preload", "all", "preload must be packages or interpreter, not 'all'"),
     ("preload", None, "preload must be packages or interpreter, not None"),
     ("preload", [], "preload must be packages or interpreter, not []"),
+    ("env_file", 1, "env_file must be a list of texts, not 1"),
+    ("env_file", (1,), "env_file must be a list of texts, not (1,)"),
+    ("env_file", ("",), "env_file must be a list of texts; '' is none"),
+    ("watch", ("a\0b",), "watch must be a list of texts; 'a\\x00b' is none"),
+    ("watch", "!a", "watch: no pattern begins with !, as '!a': use ignore for 'a'"),
+    ("ignore", ["!a"], "ignore: no pattern begins with !, as '!a': use ignore for 'a'"),
+    ("live", 1, "live must be True or False, not 1"),
+    ("standby", None, "standby must be True or False, not None"),
     ("host", "", "host must be text, not ''"),
     ("host", 127, "host must be text, not 127"),
     ("host", None, "host must be text, not None"),
@@ -95,8 +105,9 @@ def test_the_defaults() -> None:
         "watch": (),
         "ignore": (),
         "inotify": True,
-        "access_log": True,
         "live": False,
+        "env_file": (),
+        "access_log": False,
         "script": (),
     }
 
@@ -116,3 +127,18 @@ def test_options_are_given_by_name() -> None:
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError):
         Settings(target="app.py", prot=1)  # type: ignore[call-arg]
+
+
+def test_without_python_dotenv_its_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _name: None)
+    Settings(target="app.py")
+    with pytest.raises(SettingsError) as caught:
+        Settings(target="app.py", env_file=(".env",))
+    assert str(caught.value) == (
+        "env_file needs python-dotenv: install it with pip install 'asyncreload[dotenv]'"
+    )
+
+
+def test_settings_travel_as_json() -> None:
+    asked = Settings(target="app.py", env_file=("a", "b"), script=("app.py", "-v"))
+    assert Settings.heard(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.asyncio
 class Child:
     """A process that does as it was told beforehand."""
 
+    pid = 1
+
     def __init__(self, plan: dict[str, Any]) -> None:
         self.boots = plan.get("boots", True)
         self.code = plan.get("code", 0)

@@ -1,0 +1,133 @@
+"""What the command prints: lines for people on standard error, or JSON for tools on standard out.
+
+Both are handlers of the logger `asyncreload`, to which a supervisor tells everything. Each record
+is written at once, whole: the app prints to the same terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TextIO
+
+from asyncreload import events
+from asyncreload.errors import SettingsError
+from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
+
+_LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
+_SEPARATOR = " · "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """How the command tells what happens."""
+
+    quiet: bool = False
+    """Tell of problems only."""
+    verbose: bool = False
+    """Tell why files are watched, and what the standby does."""
+    json: bool = False
+    """Tell events to standard output, a JSON object a line."""
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise SettingsError("quiet and verbose exclude each other: ask for one of them")
+
+    @property
+    def level(self) -> int:
+        """The least level of the logger that is told."""
+        if self.verbose:
+            return logging.DEBUG
+        return logging.WARNING if self.quiet else logging.INFO
+
+
+class Printer(logging.Handler):
+    """Writes lines to a stream; when nobody reads them any more, that is told, once.
+
+    stream: None for one that was closed before we came.
+    on_end: called then.
+    """
+
+    def __init__(self, stream: TextIO | None, on_end: Callable[[], None]) -> None:
+        super().__init__()
+        self.stream = stream
+        self._on_end = on_end
+        self.has_ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, if there is a line for it."""
+        if text := self.format(record):
+            self.write(text)
+
+    def write(self, text: str) -> None:
+        """Write lines in one piece."""
+        if self.stream is None or self.has_ended:
+            return
+        try:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.has_ended = True
+            self._on_end()
+
+
+class ForTools(Printer):
+    """One JSON object a line, with `event`, `time` (seconds since the epoch) and its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object of an event, or of another record, which is a `message`."""
+        event: events.Event | None = getattr(record, "event", None)
+        told: dict[str, Any] = {"event": "message", "time": round(record.created, 6)}
+        if event is None:
+            told |= {"level": record.levelname.lower(), "text": record.getMessage()}
+        else:
+            told |= {"event": type(event).__name__.lower(), **asdict(event)}
+        return json.dumps(told, default=str)
+
+
+class ForPeople(Printer):
+    """Lines with the time of day, in colours where the stream wants them."""
+
+    _starting: events.Starting | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record; the first line waits until it is known how many files there are."""
+        event: events.Event | None = getattr(record, "event", None)
+        if isinstance(event, events.Starting):
+            self._starting = event
+        elif isinstance(event, events.Ready) and self._starting:
+            self.start(events.files(event.files))
+        elif not isinstance(event, events.Changed) or self.level <= logging.DEBUG:
+            self.start()
+            super().emit(record)
+
+    def start(self, what: str = "") -> None:
+        """Print the first line, unless that was done."""
+        if self._starting is None:
+            return
+        url = coloured(self._starting.url, BOLD, self.stream)
+        parts = [f"serving {plain(self._starting.target)} at {url}", what, "Ctrl-C to stop"]
+        self._starting = None
+        self.write(f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record: the first with time and colour."""
+        event: events.Event | None = getattr(record, "event", None)
+        text = event.for_people(os.getcwd()) if isinstance(event, events.Failed) else None
+        first, *more = plain(text or record.getMessage()).split("\n")
+        colour = next((colour for level, colour in _LEVELS if record.levelno >= level), None)
+        if isinstance(event, events.Ready):
+            colour = GREEN
+        if colour:
+            first = coloured(first, colour, self.stream)
+        # Over the `^C` that a terminal has just shown.
+        start = "\r" if isinstance(event, events.Stopped) and is_terminal(self.stream) else ""
+        return "\n".join([f"{start}{clock(self.stream)} {first}", *more])
+
+    def write(self, text: str) -> None:
+        """Write lines in one piece, with what the stream's encoding has for our separator."""
+        encoding = (getattr(self.stream, "encoding", "") or "utf-8").lower()
+        super().write(text if encoding.startswith("utf") else text.replace("·", "-"))

@@ -1,0 +1,62 @@
+"""How a line for people looks: its colours, its durations, no characters that steer a terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final, TextIO
+
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+
+# Newline and tab are layout; the rest would steer a terminal, or be no character of HTML.
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+_STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
+
+
+def plain(text: str) -> str:
+    """Return the text in characters that every UTF-8 stream, terminal and HTML page can take."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
+
+
+def has_colours(stream: TextIO | None) -> bool:
+    """Tell whether a stream wants colours, as Python itself judges: https://no-color.org first."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return os.environ.get("TERM") != "dumb" and is_terminal(stream)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is shown by a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):  # replaced by the app, or closed
+        return False
+
+
+def coloured(text: str, colour: str, stream: TextIO | None) -> str:
+    """Return the text in a colour if the stream wants that."""
+    return f"\033[{colour}m{text}\033[0m" if has_colours(stream) else text
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: 0.4 ms, 6 ms, 2.1 s."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.{int(seconds < 0.001)}f} ms"  # noqa: PLR2004  a millisecond
+
+
+def clock(stream: TextIO | None) -> str:
+    """Return the time of day, with which each line of ours begins."""
+    return coloured(time.strftime("%H:%M:%S"), DIM, stream)
+
+
+def access_line(request: str, status: str, seconds: float, stream: TextIO | None) -> str:
+    """Return the line that tells of an answer: `12:00:00 GET /path 200 6 ms`."""
+    colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)
+    status = coloured(status, colour, stream)
+    took = coloured(duration(seconds), DIM, stream)
+    return f"{clock(stream)} {plain(request)} {status} {took}\n"

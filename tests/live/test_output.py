@@ -1,0 +1,132 @@
+"""What comes out of the command and of the library: for tools, for nobody, by pyproject.toml."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.live.commands import free_port
+from tests.live.driving import COMMAND, Connection, lay_out, replace
+from tests.live.test_ways_in import HELLO, PYTHON
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Serve
+
+PRINTS = f"print('the app prints', flush=True)\n{HELLO}"
+
+
+@contextmanager
+def told_to_tools(project: Path) -> Iterator[subprocess.Popen[str]]:
+    """Serve with `--json`, whose lines are in `stdout`; the rest is in a file."""
+    with (project / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "app.py", "--port", "0", "--json"],
+            cwd=project,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        with process:
+            yield process
+    finally:
+        process.kill()
+
+
+def next_event(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout
+    told: dict[str, Any] = json.loads(process.stdout.readline())
+    return told
+
+
+def test_tools_get_events_and_nothing_else_on_standard_output(project: Path) -> None:
+    lay_out(project, files={"app.py": PRINTS})
+    with told_to_tools(project) as process:
+        starting = next_event(process)
+        port = int(starting["url"].rstrip("/").rpartition(":")[2])
+        assert (starting["event"], starting["target"]) == ("starting", "app.py")
+        assert next_event(process)["event"] == "ready"
+        assert Connection(port).send().receive().status == 200
+        replace(project / "app.py", f"{PRINTS}x = y\n")
+        changed, failed = next_event(process), next_event(process)
+        assert (changed["event"], changed["paths"]) == ("changed", [f"{project}/app.py"])
+        assert failed["error"] == "NameError: name 'y' is not defined"
+        assert failed["place"].startswith(f"{project}/app.py:")
+        process.send_signal(signal.SIGTERM)
+        assert next_event(process)["event"] == "stopped"
+        assert process.wait(10) == 143
+    errors = (project / "errors").read_text()
+    assert errors.count("the app prints\n") == 2
+    assert " GET / 200 " in errors
+
+
+def test_when_nobody_reads_any_more_it_ends(project: Path) -> None:
+    lay_out(project, files={"app.py": HELLO})
+    with told_to_tools(project) as process:
+        assert next_event(process)["event"] == "starting"
+        assert next_event(process)["event"] == "ready"
+        assert process.stdout
+        process.stdout.close()
+        replace(project / "app.py", HELLO.replace('"1"', '"2"'))
+        assert process.wait(10) == 128 + signal.SIGPIPE
+    assert (project / "errors").read_text() == ""
+
+
+def test_the_library_prints_nothing(project: Path) -> None:
+    lay_out(project, files={"app.py": HELLO, "broken.py": "x = y\n"})
+    port = free_port()
+    program = f"""\
+import asyncio, urllib.error, urllib.request
+from asyncreload import Supervisor
+def ask(port):
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{{port}}/").status
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.status
+async def main():
+    async with Supervisor("app.py", port={port}):
+        assert await asyncio.to_thread(ask, {port}) == 200
+    async with Supervisor("broken.py", port={port}):
+        assert await asyncio.to_thread(ask, {port}) == 500
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [*PYTHON, "-c", program],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_plain_asyncreload_serves_what_pyproject_says(serve: Serve, project: Path) -> None:
+    lay_out(project, files={"shop/web.py": HELLO, ".env": "A=1\n", "sub/x": ""})
+    text = '[tool.asyncreload]\ntarget = "shop/web.py"\nport = 0\nenv-file = ".env"\n'
+    (project / "pyproject.toml").write_text(text)
+    command = ("sh", "-c", f"cd sub && exec {' '.join(COMMAND)} --port 0", "sh")
+    served = serve(command=command)
+    assert served.body() == "app=1"
+    assert "serving shop/web.py at " in served.output
+    replace(project / "shop" / "web.py", HELLO.replace('"1"', '"2"'))
+    assert served.body() == "app=2"
+    served.until_told("web.py changed · fresh in ")
+
+
+def test_bad_options_in_pyproject_are_one_line(project: Path) -> None:
+    path = project / "pyproject.toml"
+    path.write_text("[tool.asyncreload]\nprot = 1\n")
+    done = subprocess.run(COMMAND, cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"asyncreload: error: {path}: in [tool.asyncreload], "
+        'there is no option "prot": did you mean "port"?\n'
+    )

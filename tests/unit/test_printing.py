@@ -1,0 +1,226 @@
+"""What the command prints, for people and for tools."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+from typing import Any
+
+import pytest
+
+from asyncreload import style
+from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
+from asyncreload.printing import ForPeople, ForTools, Printer, Voice
+
+STARTING = Starting("app.py", "http://127.0.0.1:8000/")
+READY = Ready(1, 0.012, (), 12)
+AGAIN = Ready(2, 0.006, ("/srv/views.py",), 12)
+FAILED = Failed("NameError: x", "Traceback: all\n", f"{os.getcwd()}/app.py:3", "Traceback: own\n")
+START = "serving app.py at http://127.0.0.1:8000/"
+
+
+class Screen(io.StringIO):
+    """A stream that may be a terminal."""
+
+    def __init__(self, *, terminal: bool = False) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.fixture(autouse=True)
+def no_colours_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def tell(printer: Printer, *told: Event | str, level: int = logging.INFO) -> None:
+    for each in told:
+        extra = {} if isinstance(each, str) else {"event": each}
+        bad = isinstance(each, Failed | Crashed)
+        record = logging.LogRecord(
+            "asyncreload", logging.ERROR if bad else level, "", 0, "%s", (each,), None
+        )
+        vars(record).update(extra)
+        if record.levelno >= printer.level:
+            printer.handle(record)
+
+
+def printed(*told: Event | str, level: int = logging.INFO, voice: Voice | None = None) -> list[str]:
+    """Return the lines for people, without the time of day."""
+    screen = Screen()
+    printer = ForPeople(screen, pytest.fail)
+    printer.setLevel((voice or Voice()).level)
+    tell(printer, *told, level=level)
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in screen.getvalue().splitlines()]
+
+
+def test_the_start_is_one_line_once_the_files_are_known() -> None:
+    assert printed(STARTING) == []
+    assert printed(STARTING, READY) == [f"{START} · 12 files · Ctrl-C to stop"]
+
+
+def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
+    first = f"{START} · Ctrl-C to stop"
+    assert printed(STARTING, FAILED)[0] == first
+    assert printed(STARTING, "still loading") == [first, "still loading"]
+    screen = Screen()
+    printer = ForPeople(screen, pytest.fail)
+    tell(printer, STARTING)
+    printer.start()
+    tell(printer, READY)
+    assert [line[9:] for line in screen.getvalue().splitlines()] == [
+        first,
+        "fresh in 12 ms · 12 files",
+    ]
+
+
+def test_a_reload_is_one_line() -> None:
+    changed = Changed(("/srv/views.py",))
+    assert printed(changed, AGAIN) == ["views.py changed · fresh in 6 ms"]
+    assert printed(changed, AGAIN, voice=Voice(verbose=True)) == [
+        "views.py: reloading",
+        "views.py changed · fresh in 6 ms",
+    ]
+
+
+def test_a_failure_begins_with_error_and_place() -> None:
+    assert printed(FAILED) == [
+        "NameError: x · app.py:3",
+        "Traceback: own",
+        "the load failed; waiting for a change",
+    ]
+
+
+def test_quiet_tells_of_problems_only() -> None:
+    crashed = Crashed(-11, "killed by SIGSEGV while loading", again=False)
+    told = printed(STARTING, READY, AGAIN, crashed, Stopped(0), voice=Voice(quiet=True))
+    assert told == [str(crashed)]
+
+
+def test_a_name_cannot_steer_the_terminal_or_forge_a_colour() -> None:
+    (line,) = printed(Ready(1, 1.5, ("/x/\x1b[2J.py",), 1))
+    assert line == "\\x1b[2J.py changed · fresh in 1.5 s"
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "colour"),
+    [
+        (AGAIN, logging.INFO, "32"),
+        (FAILED, logging.INFO, "31"),
+        ("slow", logging.WARNING, "33"),
+        (Stopped(0), logging.INFO, ""),
+    ],
+)
+def test_the_first_line_has_its_colour(told: Event | str, level: int, colour: str) -> None:
+    screen = Screen(terminal=True)
+    tell(ForPeople(screen, pytest.fail), told, level=level)
+    first = screen.getvalue().split("\n")[0]
+    pattern = r"\r?\x1b\[2m[\d:]+\x1b\[0m "
+    pattern += rf"\x1b\[{colour}m[^\x1b]+\x1b\[0m" if colour else r"[^\x1b]+"
+    assert re.fullmatch(pattern, first)
+
+
+def test_without_our_separator_an_encoding_gets_another() -> None:
+    data = io.BytesIO()
+    screen = io.TextIOWrapper(data, encoding="ascii")
+    tell(ForPeople(screen, pytest.fail), AGAIN)
+    assert data.getvalue().endswith(b"views.py changed - fresh in 6 ms\n")
+
+
+# --- colours ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": ""}, False, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True, True),
+    ],
+)
+def test_who_gets_colours(
+    variables: dict[str, str],
+    terminal: bool,  # noqa: FBT001  a parameter
+    expected: bool,  # noqa: FBT001  the same
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert style.has_colours(Screen(terminal=terminal)) is expected
+
+
+def test_what_is_no_stream_any_more_has_no_colours() -> None:
+    closed = Screen(terminal=True)
+    closed.close()
+    io_closed = io.StringIO()
+    io_closed.close()
+    assert style.has_colours(io_closed) is False
+    assert style.has_colours(None) is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.00042, "0.4 ms"), (0.0059, "6 ms"), (0.9991, "999 ms"), (2.06, "2.1 s"), (75, "75.0 s")],
+)
+def test_a_duration_is_short(seconds: float, told: str) -> None:
+    assert style.duration(seconds) == told
+
+
+# --- for tools -------------------------------------------------------------------------------
+
+
+def objects(*told: Event | str) -> list[dict[str, Any]]:
+    screen = Screen()
+    tell(ForTools(screen, pytest.fail), *told)
+    return [json.loads(line) for line in screen.getvalue().splitlines()]
+
+
+def test_each_event_is_an_object_a_line() -> None:
+    told = objects(STARTING, AGAIN, FAILED, "a\nb")
+    assert all(isinstance(each.pop("time"), float) for each in told)
+    assert told == [
+        {"event": "starting", "target": "app.py", "url": "http://127.0.0.1:8000/"},
+        {"event": "ready", "pid": 2, "seconds": 0.006, "paths": ["/srv/views.py"], "files": 12},
+        {
+            "event": "failed",
+            "error": "NameError: x",
+            "traceback": "Traceback: all\n",
+            "place": FAILED.place,
+            "own": "Traceback: own\n",
+        },
+        {"event": "message", "level": "info", "text": "a\nb"},
+    ]
+
+
+# --- the reader goes away --------------------------------------------------------------------
+
+
+def test_a_stream_that_was_closed_before_is_none() -> None:
+    tell(ForPeople(None, pytest.fail), AGAIN, FAILED, Stopped(0))
+
+
+class Broken(Screen):
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_an_end_of_the_readers_is_told_once() -> None:
+    ends: list[bool] = []
+    for kind in (ForPeople, ForTools):
+        printer = kind(Broken(), lambda: ends.append(True))
+        tell(printer, AGAIN, AGAIN)
+        assert printer.has_ended
+    assert ends == [True, True]
