@@ -254,6 +254,8 @@ class Side:
                 self._channel.send(protocol.Debugging())
             case protocol.Interrupt():
                 self._end(INTERRUPTED)
+            case protocol.Look():
+                self._spawn(self._look(message.number))
             case protocol.Ping():
                 self._channel.send(protocol.Pong())
 
@@ -306,15 +308,24 @@ class Side:
             pause = min((HOP + self.watch.cost) / BUDGET, SLOWEST)
             await asyncio.sleep(max(self._interval, pause))
 
-    async def _check(self, suspects: list[str]) -> None:
+    async def _look(self, number: int) -> None:
+        """Look at the files, and tell the parent if nothing has changed."""
+        suspects = self.watch.look()
+        changed = suspects and await self._check(suspects)
+        if not changed and not self._loading and self._leaving.code is None:
+            self._channel.send(protocol.Fresh(number))
+
+    async def _check(self, suspects: list[str]) -> bool:
+        """Reload if files have changed; tell whether any did."""
         changed = await self.watch.confirm(suspects)
         if self._final and all(map(self.watch.is_place, changed)):
             # A new package is nothing to an app that works, but may mend one that failed to load.
             if changed:
                 self._channel.send(protocol.Outdated())
-            return
+            return False
         if changed:
             self._changed(changed)
+        return bool(changed)
 
     def _changed(self, paths: list[str]) -> None:
         if self._leaving.code is not None:
@@ -331,7 +342,8 @@ class Side:
         """Leave somebody who debugs in peace; the requests that need the new code wait as well."""
         if not self._holding:
             names = ", ".join(os.path.basename(path) for path in paths[:3])
-            self._tell(f"{names} changed; reloading when you leave the debugger")
+            cause = f"{names} changed" if names else "asked to reload"
+            self._tell(f"{cause}; reloading when you leave the debugger")
         self._holding = True
 
     def _tell_if_slow(self) -> None:

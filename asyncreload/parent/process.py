@@ -8,7 +8,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 from asyncreload.interpreter import boot_command
 from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
@@ -17,6 +18,16 @@ FAMILY = "ASYNCRELOAD_FAMILY"
 """What marks all that an app starts, so that it is found when the app itself has crashed."""
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a child finds around it."""
+
+    directory: str
+    """Where it works."""
+    output: int | None = None
+    """The descriptor that it prints to, without delay; ours if there is none."""
 
 
 class Process:
@@ -33,7 +44,7 @@ class Process:
         self._writer = writer
 
     @classmethod
-    async def start(cls, inheritance: Sequence[int], lock: str, cwd: str) -> Self:
+    async def start(cls, inheritance: Sequence[int], lock: str, surroundings: Surroundings) -> Self:
         """Start an interpreter like this one, to which file descriptors are left.
 
         It is in a process group of its own, so that Ctrl-C spares it, until its `go`.
@@ -46,7 +57,9 @@ class Process:
                 ours.close()
                 raise
             descriptors = [theirs.fileno(), *inheritance]
-            command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            output = surroundings.output
+            python, *command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            unbuffered = [] if output is None else ["-u"]
             environment = os.environ | {
                 "ASYNCRELOAD_CHILD": "true",
                 "ASYNCRELOAD_LOCKFILE": lock,
@@ -54,7 +67,15 @@ class Process:
             }
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command, pass_fds=descriptors, env=environment, cwd=cwd, process_group=0
+                    python,
+                    *unbuffered,
+                    *command,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=descriptors,
+                    env=environment,
+                    cwd=surroundings.directory,
+                    **_own_group(),
                 )
             except BaseException:
                 writer.close()
@@ -86,6 +107,8 @@ class Process:
 
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the child is gone."""
+        if self._writer.is_closing():
+            return
         with suppress(OSError, RuntimeError):
             self._writer.write(message.encode())
 
@@ -114,6 +137,16 @@ class Process:
         finally:
             with suppress(OSError):
                 await self._writer.wait_closed()
+
+
+def _own_group() -> dict[str, Any]:
+    """Return the options that put a process into a group of its own.
+
+    uvloop does not know `process_group`, and has its own way to fork.
+    """
+    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        return {"process_group": 0}
+    return {"preexec_fn": os.setpgrp}
 
 
 def describe(code: int) -> str:
