@@ -32,6 +32,11 @@ class Feed:
         """Whether `Stopped` was told, which is the last event."""
         return bool(self._recent) and isinstance(self._recent[-1], Stopped)
 
+    @property
+    def recent(self) -> list[Event]:
+        """The last events that were told."""
+        return list(self._recent)
+
     def tell(self, event: Event) -> None:
         """Tell the log and the readers."""
         self._recent.append(event)
