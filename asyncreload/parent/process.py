@@ -9,9 +9,10 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from asyncreload.interpreter import boot_command
+from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
 
 FAMILY = "ASYNCRELOAD_FAMILY"
@@ -35,7 +36,7 @@ class Process:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Spawned,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -66,16 +67,13 @@ class Process:
                 FAMILY: lock,
             }
             try:
-                process = await asyncio.create_subprocess_exec(
-                    python,
-                    *unbuffered,
-                    *command,
+                process = Spawned(
+                    [python, *unbuffered, *command],
                     stdout=output,
                     stderr=output,
                     pass_fds=descriptors,
                     env=environment,
                     cwd=surroundings.directory,
-                    **_own_group(),
                 )
             except BaseException:
                 writer.close()
@@ -125,8 +123,7 @@ class Process:
 
     def kill(self) -> None:
         """End the child at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def close(self) -> None:
         """Kill what is left, reap it, and let go of the control channel."""
@@ -137,16 +134,6 @@ class Process:
         finally:
             with suppress(OSError):
                 await self._writer.wait_closed()
-
-
-def _own_group() -> dict[str, Any]:
-    """Return the options that put a process into a group of its own.
-
-    uvloop does not know `process_group`, and has its own way to fork.
-    """
-    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
-        return {"process_group": 0}
-    return {"preexec_fn": os.setpgrp}
 
 
 def describe(code: int) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from subprocess import PIPE
 
 import aiofiles.os
 
 from asyncreload.parent.process import Process
+from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Ping
 from asyncreload.pulse import Pulse
 from asyncreload.walk import python_files
@@ -72,14 +73,13 @@ class Watchdog:
     async def _executor(self) -> AsyncIterator[None]:
         """Have the child killed, and the lockfile removed, should we die meanwhile."""
         arguments = ("sh", str(self._child.pid), self._lock)
-        shell = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", _EXECUTOR, *arguments, stdin=PIPE, process_group=0
-        )
+        shell = Spawned(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
         try:
             yield
         finally:
-            with suppress(ProcessLookupError):
-                shell.kill()
+            shell.kill()
+            if shell.input is not None:
+                shell.input.close()
             await shell.wait()
 
     async def _answers(self, seconds: float) -> bool:
