@@ -80,7 +80,7 @@ class Side:
         self._lobby = lobby
         self._lock = lock
         self._parent = os.getppid()
-        self.watch = Watch()
+        self.watch: Watch = Watch()
         self._go: protocol.Go | None = None
         self._recipe: protocol.Recipe | None = None
         self._recorder = Recorder()

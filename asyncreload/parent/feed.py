@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from asyncreload.events import Crashed, Event, Failed, Starting, Stopped
 
-log = logging.getLogger("asyncreload")
+log: logging.Logger = logging.getLogger("asyncreload")
 
 MOST = 256
 """How many events are kept for readers that are behind; the oldest are dropped."""

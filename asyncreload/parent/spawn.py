@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from subprocess import Popen
-from typing import Any
+from typing import IO, Any
 
 
 class Spawned:
@@ -25,8 +25,8 @@ class Spawned:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._process = Popen(command, process_group=0, **options)  # noqa: S603  our own
-        self.pid = self._process.pid
-        self.input = self._process.stdin
+        self.pid: int = self._process.pid
+        self.input: IO[bytes] | None = self._process.stdin
         """Where its standard input comes from, if that is a pipe."""
         try:
             self._pidfd = os.pidfd_open(self.pid)

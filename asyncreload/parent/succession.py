@@ -52,7 +52,7 @@ class Succession:
         self._feed = feed
         self._files: dict[str, Any] = {}
         self._last_restart = float("-inf")
-        self.last_change = float("-inf")
+        self.last_change: float = float("-inf")
         """When files were last changed, or a reload asked for, by the loop's clock."""
         self.paths: tuple[str, ...] = ()
         """The files that have changed since the app, or a report, was last there to answer."""

@@ -31,7 +31,7 @@ from asyncreload.settings import Settings
 from asyncreload.target import Target
 from asyncreload.terminal import Terminal
 
-log = logging.getLogger("asyncreload")
+log: logging.Logger = logging.getLogger("asyncreload")
 
 # In seconds.
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
@@ -65,7 +65,7 @@ class Supervisor:
     """
 
     def __init__(self, target: str, **options: Any) -> None:
-        self.settings = Settings(target=target, **options)
+        self.settings: Settings = Settings(target=target, **options)
         self._surroundings = Surroundings(os.getcwd())
         self._feed = Feed()
         self._family = Family(self.settings.grace)
