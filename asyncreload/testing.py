@@ -31,7 +31,7 @@ __all__ = ["Answer", "App", "Layout", "supervised"]
 
 PATIENCE = 10.0
 """Seconds that a wait may take, if the test says nothing else."""
-_NOT_COPIED = shutil.ignore_patterns("__pycache__", ".git", ".venv", "node_modules")
+_NOT_COPIED = {"__pycache__", ".git", "node_modules"}
 _AS_IT_IS = "/?&=%:@+,;!$'()*~[]"
 
 
@@ -204,7 +204,8 @@ class Layout:
     ) -> AbstractAsyncContextManager[App]:
         """Copy a file or directory, write files, and serve what that makes.
 
-        source: relative to the test's own file.
+        source: relative to the test's own file. Of a directory, caches, virtual environments and
+            what belongs to git or npm are left out.
         target: the file that was copied, or `app.py`, if it is not given.
         files: text by name; written after the source was copied.
         The rest is as for `testing.supervised`. Raises FileNotFoundError for a missing source.
@@ -215,7 +216,7 @@ class Layout:
         if source is not None:
             origin = self._home / source
             if origin.is_dir():
-                shutil.copytree(origin, place, dirs_exist_ok=True, ignore=_NOT_COPIED)
+                shutil.copytree(origin, place, dirs_exist_ok=True, ignore=_left_out)
             else:
                 target = target or origin.name
                 shutil.copy(origin, place)
@@ -242,6 +243,11 @@ class _Captured(Supervisor):
     def told(self) -> list[Event]:
         """Return the last events."""
         return self._feed.recent
+
+
+def _left_out(directory: str, names: list[str]) -> set[str]:
+    venvs = {name for name in names if os.path.exists(os.path.join(directory, name, "pyvenv.cfg"))}
+    return venvs | {*names} & _NOT_COPIED
 
 
 async def _exchange(host: str | None, port: int | None, sent: bytes) -> bytes:

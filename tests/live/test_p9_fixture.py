@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload import Changed, Failed, Ready, Starting, Stopped, TargetError
+from tests.live.driving import lay_out
 
 if TYPE_CHECKING:
     from asyncreload.testing import App, Layout
@@ -53,6 +54,17 @@ async def test_app_that_is_copied(supervised: Layout) -> None:
         assert "Hello" in (await hello.get()).text
         assert "helper=mine" in (await plain.get()).text
         assert hello.directory != plain.directory
+
+
+@pytest.mark.asyncio
+async def test_copy_leaves_out_what_is_large_and_not_the_app(
+    supervised: Layout, project: Path
+) -> None:
+    others = {"env/pyvenv.cfg": "", "env/bin/python": "", ".git/HEAD": "", "node_modules/a": ""}
+    lay_out(project, files={"app.py": HELLO, "pages/a.txt": "A", **others})
+    async with supervised(project) as app:
+        copied = {str(path.relative_to(app.directory)) for path in app.directory.rglob("*")}
+    assert copied - {"__pycache__"} == {"app.py", "pages", "pages/a.txt"}
 
 
 @pytest.mark.asyncio
