@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SettingsError,
         TargetError,
     )
+    from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
     from asyncreload.parent.supervisor import Supervisor, supervise
     from asyncreload.role import is_child
     from asyncreload.script import run
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncreloadError",
     "BindError",
+    "Changed",
+    "Crashed",
     "EnvironmentFileError",
+    "Event",
+    "Failed",
     "LockfileError",
     "NestedError",
     "PlatformError",
+    "Ready",
     "Settings",
     "SettingsError",
+    "Starting",
+    "Stopped",
     "Supervisor",
     "TargetError",
     "is_child",
@@ -37,7 +45,8 @@ __all__ = [
     "supervise",
 ]
 
-_HOMES = {
+_EVENTS = {"Changed", "Crashed", "Event", "Failed", "Ready", "Starting", "Stopped"}
+_HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
     "Settings": "asyncreload.settings",
     "Supervisor": "asyncreload.parent.supervisor",
     "is_child": "asyncreload.role",

@@ -1,4 +1,20 @@
-"""What a supervisor tells of itself, as data; `str` of each is the line for a person."""
+"""What a supervisor tells of itself, as data; `str` of each is the line for a person.
+
+    Starting ──► (load) ──┬──► Ready ─────┬──► Changed ──► (load)
+                   ▲      ├──► Failed ────┤
+                   │      ├──► Crashed ───┘
+                   │      └──► Changed ───────────────────► (load)
+                   └────────── Crashed(again=True), from Ready or a load
+
+- `Starting` is the first event, and told once; `Stopped` is the last, and may follow any other.
+- Each load ends in one of four: `Ready`, the app answers; `Failed` or `Crashed`, a report answers;
+  `Changed`, a file was saved meanwhile and the load is given up for another.
+- After `Ready`, `Failed` and `Crashed` nothing happens until a file changes or somebody calls
+  `reload()`: then `Changed` is told, and the next load begins. Two exceptions: an app that dies
+  while it is `Ready` is `Crashed`, too; and when somebody kills it from outside (`again`) the next
+  load begins at once. When a process that serves a report is killed, the load is repeated untold.
+- A load that fails after a change is told 0.3 s later: the save may have been half written.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +26,11 @@ from asyncreload.style import duration
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """The address is bound, the first child is being started."""
+    """The address is bound, the first child is being started.
+
+    target: as it was given.
+    url: where the app will answer; requests may be sent, and wait.
+    """
 
     target: str
     url: str
@@ -23,8 +43,11 @@ class Starting:
 class Ready:
     """A child answers with freshly loaded code.
 
+    pid: its process ID.
     seconds: since the change was seen, or since the start.
-    paths: the files whose change it answers with; empty for the first load.
+    paths: the files whose change it answers with, also if a load between was given up; empty for
+        the first load, and when the reload was asked for.
+    files: how many files of the project are watched.
     """
 
     pid: int
@@ -41,7 +64,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Files were saved; the old child is leaving."""
+    """Files were saved; the old child is leaving.
+
+    paths: those that were seen first; empty when the reload was asked for.
+    """
 
     paths: tuple[str, ...]
 
@@ -53,6 +79,8 @@ class Changed:
 class Failed:
     """The load failed; every request is answered with the report.
 
+    error: its last line, such as `NameError: name 'x' is not defined`.
+    traceback: all of it; empty when there is none, as for a target that is not in the file.
     place: file and line of the user's to look at first, where there is one.
     own: the traceback with the user's own calls alone.
     """
@@ -95,7 +123,10 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The supervisor has ended; nothing is left of it."""
+    """The supervisor has ended; nothing is left of it.
+
+    code: the exit code of the app; 0 when the context was left, 1 when no child could be started.
+    """
 
     code: int
 

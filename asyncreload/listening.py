@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from dataclasses import dataclass
+from typing import Any
 
 from asyncreload.errors import BindError
 
@@ -12,17 +14,37 @@ _DEFER = 5
 """Seconds that Linux keeps a connection to itself until its first byte comes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address as the system has it."""
+
+    family: socket.AddressFamily
+    name: Any
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Bind and listen. Raises `BindError` when the address cannot be had."""
+    return bind(resolve(host, port), host, port)
+
+
+def resolve(host: str, port: int) -> Address:
+    """Look the host up, which may take its time. Raises `BindError` when it is not known."""
     try:
-        *_, (family, _, _, _, address) = reversed(
+        *_, (family, _, _, _, name) = reversed(
             socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         )
-        listener = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise BindError(
-            f"cannot listen on {host!r}: {exc}; name an address of this machine"
-        ) from exc
+        raise BindError(_not_here(host, exc)) from exc
+    return Address(family, name)
+
+
+def bind(address: Address, host: str, port: int) -> socket.socket:
+    """Bind and listen; host and port are what a `BindError` names."""
+    family = address.family
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise BindError(_not_here(host, exc)) from exc
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -31,13 +53,17 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             # Connections that browsers open early stay out of any process that may crash.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER)
-        listener.bind(address)
+        listener.bind(address.name)
         listener.listen(socket.SOMAXCONN)
         listener.setblocking(False)
     except OSError as exc:
         listener.close()
         raise BindError(_explain(exc, host, port)) from exc
     return listener
+
+
+def _not_here(host: str, exc: Exception) -> str:
+    return f"cannot listen on {host!r}: {exc}; name an address of this machine"
 
 
 def _explain(exc: OSError, host: str, port: int) -> str:

@@ -182,6 +182,20 @@ class Debugging(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Look(Message):
+    """Parent: look at the files now; if none has changed, say that you are fresh."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh(Message):
+    """Child: the answer to that look; requests are being answered."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ping(Message):
     """Parent: answer, to show that you can."""
 
@@ -212,6 +226,8 @@ _KINDS = {
         End,
         Interrupt,
         Debugging,
+        Look,
+        Fresh,
         Ping,
         Pong,
     )

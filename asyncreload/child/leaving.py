@@ -44,7 +44,7 @@ class Leaving:
         self._task: asyncio.Task[None] | None = None
         self.code: int | None = None
         """The exit code, once it is decided to leave."""
-        self.drained = threading.Event()
+        self.drained: threading.Event = threading.Event()
         """Set when no more requests are waited for: the main thread may run `atexit` now."""
 
     def begin(self, code: int, grace: float, *, at_work: bool) -> None:

@@ -91,7 +91,7 @@ class Side:
         self._lobby = lobby
         self._lock = lock
         self._parent = os.getppid()
-        self.watch = Watch()
+        self.watch: Watch = Watch()
         self._go: protocol.Go | None = None
         self._recipe: protocol.Recipe | None = None
         self._recorder = Recorder()
@@ -255,7 +255,7 @@ class Side:
         self._server = Server(
             self._listener,
             self._lobby,
-            self._look,
+            self._look_first,
             self.watch.confirm,
             self._changed,
             self._streams,
@@ -290,6 +290,8 @@ class Side:
                 self._channel.send(protocol.Debugging())
             case protocol.Interrupt():
                 self._end(INTERRUPTED)
+            case protocol.Look():
+                self._spawn(self._look(message.number))
             case protocol.Ping():
                 self._channel.send(protocol.Pong())
 
@@ -332,6 +334,7 @@ class Side:
                 if suspects := self.watch.survey(time.monotonic()):
                     await self._check(suspects)
                 elif self._holding:
+                    self._holding = False
                     self._server.resume()  # the change was taken back
                 if self.watch.is_behind():
                     await aiofiles.os.wrap(self.watch.catch_up)(executor=HOPS)
@@ -376,20 +379,29 @@ class Side:
         self._nudge.clear()
         await asyncio.sleep(DEBOUNCE)
 
-    def _look(self) -> list[str]:
+    def _look_first(self) -> list[str]:
         """Look before a request; what it imports is to be looked at soon, too."""
         self._nudge.set()
         return self.watch.look()
 
-    async def _check(self, suspects: list[str]) -> None:
+    async def _look(self, number: int) -> None:
+        """Look at the files, and tell the parent if nothing has changed."""
+        suspects = self.watch.look()
+        changed = suspects and await self._check(suspects)
+        if not changed and not self._loading and self._leaving.code is None:
+            self._channel.send(protocol.Fresh(number))
+
+    async def _check(self, suspects: list[str]) -> bool:
+        """Reload if files have changed; tell whether any did."""
         changed = await self.watch.confirm(suspects)
         if self._final and all(map(self.watch.is_place, changed)):
             # A new package is nothing to an app that works, but may mend one that failed to load.
             if changed:
                 self._channel.send(protocol.Outdated())
-            return
+            return False
         if changed:
             self._changed(changed)
+        return bool(changed)
 
     def _changed(self, paths: list[str]) -> None:
         if self._leaving.code is not None:
@@ -407,7 +419,8 @@ class Side:
         """Leave somebody who debugs in peace; the requests that need the new code wait as well."""
         if not self._holding:
             names = ", ".join(os.path.basename(path) for path in paths[:3])
-            self._tell(f"{names} changed; reloading when you leave the debugger")
+            cause = f"{names} changed" if names else "asked to reload"
+            self._tell(f"{cause}; reloading when you leave the debugger")
         self._holding = True
 
     def _tell_if_slow(self) -> None:

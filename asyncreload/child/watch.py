@@ -87,9 +87,9 @@ class Watch:
         self.after_compile: Callable[[str, CodeType, Known], None] = _ignore
         """Told path, code and state of each of the project's modules that is about to be run."""
         self.refuses_project = False
-        self.refused = 0
+        self.refused: int = 0
         """How often the project's code was refused."""
-        self.cost = 0.0
+        self.cost: float = 0.0
         """Seconds of CPU that the last survey took."""
         self._news = False
         self._places: dict[str, Signature | None] = {

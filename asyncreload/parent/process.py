@@ -8,9 +8,11 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Self
 
 from asyncreload.interpreter import boot_command
+from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
 
 FAMILY = "ASYNCRELOAD_FAMILY"
@@ -19,12 +21,22 @@ _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a child finds around it."""
+
+    directory: str
+    """Where it works."""
+    output: int | None = None
+    """The descriptor that it prints to, without delay; ours if there is none."""
+
+
 class Process:
     """A child, from its start until it is reaped."""
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Spawned,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -33,7 +45,7 @@ class Process:
         self._writer = writer
 
     @classmethod
-    async def start(cls, inheritance: Sequence[int], lock: str, cwd: str) -> Self:
+    async def start(cls, inheritance: Sequence[int], lock: str, surroundings: Surroundings) -> Self:
         """Start an interpreter like this one, to which file descriptors are left.
 
         It is in a process group of its own, so that Ctrl-C spares it, until its `go`.
@@ -46,15 +58,22 @@ class Process:
                 ours.close()
                 raise
             descriptors = [theirs.fileno(), *inheritance]
-            command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            output = surroundings.output
+            python, *command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            unbuffered = [] if output is None else ["-u"]
             environment = os.environ | {
                 "ASYNCRELOAD_CHILD": "true",
                 "ASYNCRELOAD_LOCKFILE": lock,
                 FAMILY: lock,
             }
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *command, pass_fds=descriptors, env=environment, cwd=cwd, process_group=0
+                process = Spawned(
+                    [python, *unbuffered, *command],
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=descriptors,
+                    env=environment,
+                    cwd=surroundings.directory,
                 )
             except BaseException:
                 writer.close()
@@ -86,6 +105,8 @@ class Process:
 
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the child is gone."""
+        if self._writer.is_closing():
+            return
         with suppress(OSError, RuntimeError):
             self._writer.write(message.encode())
 
@@ -102,8 +123,7 @@ class Process:
 
     def kill(self) -> None:
         """End the child at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def close(self) -> None:
         """Kill what is left, reap it, and let go of the control channel."""

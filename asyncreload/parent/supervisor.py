@@ -5,55 +5,44 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import closing
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
 import aiofiles.os
 
-from asyncreload import descendants, events, lockfile, protocol, role
+from asyncreload import lockfile, protocol, role
 from asyncreload.errors import AsyncreloadError, NestedError
-from asyncreload.listening import listen, url_of
-from asyncreload.parent.process import FAMILY, Process, describe
+from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
+from asyncreload.listening import Address, bind, resolve, url_of
+from asyncreload.parent.family import LEAVE, Family, cancel, kill_with_descendants
+from asyncreload.parent.feed import Feed
+from asyncreload.parent.life import Life
+from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.standby import Standby
+from asyncreload.parent.succession import RELOAD, Succession
 from asyncreload.parent.watchdog import Watchdog
 from asyncreload.pulse import Pulse
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 from asyncreload.terminal import Terminal
 
-log = logging.getLogger("asyncreload")
+log: logging.Logger = logging.getLogger("asyncreload")
 log.addHandler(logging.NullHandler())  # who sets up no logging is told nothing
 
-RELOAD = 3
-SIGNALLED = 128
-
-# All in seconds.
-BURST = 0.1  # a change that follows another one so soon belongs to the same burst
-STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
-MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
-LEAVE = 1.0  # what a child gets to leave in a reload, before it is killed
-INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
-FRENZY = 0.1  # between two starts of a process that somebody keeps killing
+# In seconds.
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
+AGAIN = 1.0  # until a child that has not answered is asked once more
+
+STEPS = 10
+"""In how many naps a wait is divided that is not to count when the host blocks the loop."""
 
 UNSEEN = (None, "")
 """How a file was that only we have looked at."""
-
-_FROM_OUTSIDE = {
-    -signal.SIGKILL,
-    -signal.SIGTERM,
-    -signal.SIGINT,
-    -signal.SIGHUP,
-    -signal.SIGQUIT,
-}
-
-_descendants = aiofiles.os.wrap(descendants.descendants)
-_marked = aiofiles.os.wrap(descendants.marked)
 
 
 async def supervise(target: str, **options: Any) -> int:
@@ -66,25 +55,10 @@ async def supervise(target: str, **options: Any) -> int:
         return await supervisor.wait()
 
 
-@dataclass(slots=True)
-class _Life:
-    """What is known of the present child."""
-
-    go: protocol.Go
-    dog: Watchdog
-    terminal: Terminal
-    began: float
-    since: int
-    phase: str = "before loading"
-    left: protocol.Left | None = None
-    changed: protocol.Changed | None = None
-    files: dict[str, Any] = field(default_factory=dict)
-    silenced: bool = False
-    cold: bool = False
-
-
 class Supervisor:
     """Serves a target while its context is open: `async with Supervisor("app.py") as server:`.
+
+    The options are the fields of `Settings`. A supervisor serves once, in one event loop.
 
     Raises, on entry: `SettingsError` for an option that cannot work; `TargetError` when the target
     names no file, or nothing that could be one; `BindError`; `LockfileError`; `NestedError`
@@ -92,19 +66,19 @@ class Supervisor:
     """
 
     def __init__(self, target: str, **options: Any) -> None:
-        self.settings = Settings(target=target, **options)
-        self._children: set[Process] = set()
-        self._current: Process | None = None
-        self._standby = Standby(self.settings, self._start, self._bury)
-        self._inheritance: Sequence[int] = ()
-        self._ready = asyncio.Event()
+        self.settings: Settings = Settings(target=target, **options)
+        self._surroundings = Surroundings(os.getcwd())
+        self._feed = Feed()
+        self._family = Family(self.settings.grace)
+        self._standby = Standby(self.settings, self._start, self._family.bury)
+        self._inheritance: list[int] = []
+        self._life: Life | None = None
+        self._looks = count(1)
         self._at_prompt: asyncio.Future[bool] | None = None
-        self._lingering: asyncio.Task[None] | None = None
-        self._reapers: set[asyncio.Task[None]] = set()
-        self._files: dict[str, Any] = {}
+        self._chores: set[asyncio.Task[None]] = set()
         self._reasons: dict[str, str] = {}
-        self._last_change = float("-inf")
-        self._last_restart = float("-inf")
+        self._entered = False
+        self._task: asyncio.Task[int] | None = None
 
     # --- the public face ---------------------------------------------------------------------
 
@@ -114,16 +88,20 @@ class Supervisor:
                 "supervise() was called by an app while it is being loaded: call it in a program "
                 "of its own, or in a subprocess of the app"
             )
-        self._cwd = os.getcwd()
-        script = self.settings.script
-        self._target = None if script else Target.parse(self.settings.target, self._cwd)
-        self._listener = listen(self.settings.host, self.settings.port)
+        if self._entered:
+            raise AsyncreloadError("a Supervisor serves once: make another one")
+        self._entered = True
+        self._target, address = await _look_up(self.settings, self._surroundings.directory)
+        self._listener = bind(address, self.settings.host, self.settings.port)
         try:
             self._lock = lockfile.create()
         except BaseException:
             self._listener.close()
             raise
+        self._url = url_of(self._listener)
+        self._feed.tell(Starting(self.settings.target, self._url))
         self._task = asyncio.create_task(self._run(), name="asyncreload")
+        self._task.add_done_callback(self._on_end)
         return self
 
     async def __aexit__(
@@ -132,134 +110,185 @@ class Supervisor:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._task.cancel()
+        task = self._opened()
+        task.cancel()
         cancelled: BaseException | None = None
-        while not self._task.done():
+        while not task.done():
             try:
-                await asyncio.wait([self._task])
+                await asyncio.wait([task])
             except asyncio.CancelledError as again:
                 # Somebody is in a hurry: without the children there is nothing to wait for.
                 cancelled = again
-                for child in self._children:
-                    child.kill()
-        # A task that was cancelled before its first step has not come to its own `finally`.
-        self._listener.close()
-        lockfile.remove(self._lock)
+                self._family.kill()
+        self._on_end(task)
+        failure = None if task.cancelled() else task.exception()
         if cancelled is not None:
             raise cancelled
-        if exc is None and not self._task.cancelled() and (failure := self._task.exception()):
+        if exc is None and failure:
             raise failure
 
     @property
     def url(self) -> str:
-        """Where the app is served."""
-        return url_of(self._listener)
+        """Where the app is served. Raises `AsyncreloadError` before the context is entered."""
+        self._opened()
+        return self._url
 
     @property
     def pid(self) -> int | None:
-        """The process ID of the child that answers, or is about to."""
-        return self._current.pid if self._current else None
+        """The process ID of the child that answers, or is about to; None if there is none."""
+        return self._life.child.pid if self._life else None
+
+    def events(self) -> AsyncIterator[Event]:
+        """Return an iterator over what happens from now on, until the end.
+
+        Every call gives an iterator of its own. One that is made before anything but `Starting` has
+        happened begins with that. Whoever is slow, or stops reading, holds nobody up: the last 256
+        events are kept for all readers together, and one that is further behind misses some.
+        """
+        return self._feed.read()
 
     async def wait(self) -> int:
-        """Wait until the app is done; return its exit code."""
-        return await asyncio.shield(self._task)
+        """Wait until the app is done; return its exit code, or 0 when the context is left first.
+
+        Raises `AsyncreloadError` when no process of the app can be started.
+        """
+        task = self._opened()
+        await asyncio.wait([task])
+        return 0 if task.cancelled() else task.result()
 
     async def ready(self) -> None:
-        """Wait until the app is loaded and answers."""
-        ready = asyncio.ensure_future(self._ready.wait())
-        try:
-            await asyncio.wait({ready, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-        if not self._ready.is_set():
-            self._task.result()
-            raise AsyncreloadError("the app came to its end before it was ready")
+        """Wait until the app answers with the files as they are now.
+
+        While its load fails it waits on, for the save that mends it. Raises `AsyncreloadError`
+        when the supervisor ends first.
+        """
+        while not isinstance(await self._outcome(), Ready):
+            await self._step()
 
     async def reload(self) -> None:
-        """Load the app afresh as if a file had been saved, and wait until it answers."""
-        self._ready.clear()
-        if self._current:
-            self._current.send(protocol.Reload())
+        """Load the app afresh as if a file had been saved, and wait until it is ready.
+
+        Raises `AsyncreloadError` when the supervisor ends first.
+        """
+        old = self._life
+        # A life that only reports a crash loads nothing, although it begins later.
+        while (life := self._life) is old or life is None or life.go.crash:
+            if life is not None:
+                life.dog.is_impatient = True
+                life.child.send(protocol.Reload())
+            await self._step(AGAIN)
         await self.ready()
 
     async def is_debugging(self) -> bool:
         """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app."""
-        if self._current is None:
+        if self._life is None:
             return False
         self._at_prompt = asyncio.get_running_loop().create_future()
-        self._current.send(protocol.Interrupt())
+        self._life.child.send(protocol.Interrupt())
         await asyncio.wait({self._at_prompt}, timeout=PROMPT)
         return self._at_prompt.done() and self._at_prompt.result()
+
+    # --- what others wait for ----------------------------------------------------------------
+
+    def _opened(self) -> asyncio.Task[int]:
+        if self._task is None:
+            raise AsyncreloadError(
+                "the supervisor serves nothing yet: enter it by `async with Supervisor(...)`"
+            )
+        return self._task
+
+    async def _outcome(self) -> Ready | Failed | Crashed:
+        """Return how the load of the files ended as they are now, once requests are answered."""
+        self._opened()
+        while True:
+            life = self._life
+            if life is None or life.outcome is None:
+                await self._step()
+                continue
+            look = next(self._looks)
+            while life is self._life and life.fresh < look:
+                life.child.send(protocol.Look(look))
+                await self._step(AGAIN)
+            if life.outcome is not None and life.fresh >= look:
+                return life.outcome
+
+    async def _step(self, most: float | None = None) -> None:
+        """Wait until something happens; or for so many seconds."""
+        task = self._opened()
+        if self._feed.has_ended:
+            if not task.cancelled():
+                task.result()
+            raise AsyncreloadError("the app came to its end before it was ready")
+        await self._feed.step(most)
 
     # --- the story ---------------------------------------------------------------------------
 
     async def _run(self) -> int:
-        self._tell(events.Starting(self.settings.target, self.url))
-        lobby = socket.socketpair()
-        self._pulse = Pulse.create()
-        sockets = (self._listener, *lobby)
-        self._inheritance = [*(sock.fileno() for sock in sockets), self._pulse.descriptor]
-        heart = asyncio.create_task(self._beat())
-        story = asyncio.create_task(self._serve())
-        code = 0
-        try:
-            await asyncio.wait({story, heart}, return_when=asyncio.FIRST_COMPLETED)
-            if story.done():
-                code = story.result()
-            else:
-                log.warning("the lockfile %s was deleted: stopping", self._lock)
-        finally:
+        entrance, exit_ = socket.socketpair()
+        with self._listener, entrance, exit_, closing(Pulse.create()) as self._pulse:
+            sockets = (self._listener, entrance, exit_)
+            self._inheritance = [*(one.fileno() for one in sockets), self._pulse.descriptor]
+            heart = asyncio.create_task(self._beat())
+            story = asyncio.create_task(self._serve())
             try:
-                await self._finish(story, heart)
+                await asyncio.wait({story, heart}, return_when=asyncio.FIRST_COMPLETED)
+                if story.done():
+                    return story.result()
+                log.warning("the lockfile %s was deleted: stopping", self._lock)
+                return 0
             finally:
-                self._pulse.close()
-                for sock in sockets:
-                    sock.close()
-                self._tell(events.Stopped(code))
-        return code
+                await self._finish(story, heart)
 
     async def _serve(self) -> int:
-        following: protocol.Go | int = self._go()
+        host, port = self._listener.getsockname()[:2]
+        self._succession = Succession(
+            self.settings, self._target, (host, port), self._lock, self._feed
+        )
+        following: protocol.Go | int = self._succession.first()
         while isinstance(following, protocol.Go):
-            child = await self._standby.take()
-            self._current = child
-            life = await self._accompany(child, following)
-            self._ready.clear()
-            following = await self._next(life, await self._end_of(child, life))
+            life = self._let_go(await self._standby.take(), following)
+            await self._accompany(life)
+            code = await self._end_of(life)
+            life.outcome = None
+            following = await self._succession.after(life, code)
         return following
 
-    async def _accompany(self, child: Process, go: protocol.Go) -> _Life:
-        """Let a child go, and follow its life until it has left, or died."""
-        root = self._target.root if self._target else self._cwd
+    def _let_go(self, child: Process, go: protocol.Go) -> Life:
+        root = self._target.root if self._target else self._surroundings.directory
         dog = Watchdog(child, self._pulse, self._lock, root, self.settings.interval)
-        life = _Life(go, dog, Terminal(), asyncio.get_running_loop().time(), time.time_ns())
+        now = asyncio.get_running_loop().time()
+        self._life = Life(child, go, dog, Terminal(), now, time.time_ns())
         child.send(go)
-        guard = asyncio.create_task(self._guard(child, life))
+        self._feed.stir()
+        return self._life
+
+    async def _accompany(self, life: Life) -> None:
+        """Follow the life of a child until it has left, or died."""
+        guard = self._do(self._guard(life))
         try:
-            async for message in child.messages():
-                self._hear(child, life, message)
+            async for message in life.child.messages():
+                self._hear(life, message)
                 if life.left and (life.left.lingering or life.left.vanished):
                     break
         finally:
             guard.cancel()
-        return life
 
-    def _hear(self, child: Process, life: _Life, message: protocol.Message) -> None:
+    def _hear(self, life: Life, message: protocol.Message) -> None:
         match message:
             case protocol.Going():
                 life.phase = "while loading"
             case protocol.Loaded():
                 life.phase = "while serving"
                 self._standby.was_right()
-                self._on_ready(child, life, message)
+                self._on_ready(life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
-                failed = events.Failed(message.title, message.trace, message.place, message.own)
-                self._tell(failed)
+                life.outcome = Failed(message.title, message.trace, message.place, message.own)
+                self._feed.tell(life.outcome)
             case protocol.Watching():
                 self._on_settled(life, message)
             case protocol.Changed():
-                self._on_change(child, life, message)
+                self._on_change(life, message)
             case protocol.Left():
                 life.left = message
                 self._answer_prompt(at_prompt=False)
@@ -270,102 +299,12 @@ class Supervisor:
             case _:
                 self._on_answer(life, message)
 
-    async def _guard(self, child: Process, life: _Life) -> None:
-        """End a child that is silent while files change."""
-        paths = await life.dog.watch()
-        files = dict.fromkeys(paths, UNSEEN)
-        life.changed = protocol.Changed(files, loading="loading" in life.phase)
-        life.silenced = True
-        self._tell(events.Changed(paths))
-        await _kill_family(child)
-
-    def _urge(self, child: Process, life: _Life) -> None:
-        """Kill a child that has seen a change, but does not come to its end."""
-        if life.left is None and not child.has_ended():
-            life.silenced = True
-            child.kill()
-
-    async def _end_of(self, child: Process, life: _Life) -> int:
-        """Return the exit code of a child; one that still sends a response goes on alone."""
-        if life.left and life.left.lingering:
-            self._let_linger(child)
-            return RELOAD
-        if life.left and life.left.vanished:
-            self._reap_later(child)
-            return RELOAD
-        code = await child.wait()
-        if life.left is None:
-            life.terminal.restore()
-            await self._kill_orphans()
-        await self._bury(child)
-        return code
-
-    # --- what comes next ---------------------------------------------------------------------
-
-    async def _next(self, life: _Life, code: int) -> protocol.Go | int:
-        """Decide what follows: what the next child is told, or the exit code of us all."""
-        meant = life.left is not None and life.left.code == code
-        if lockfile.is_gone(self._lock):
-            return 0
-        if life.cold:
-            return life.go
-        if life.silenced or life.changed or (meant and code == RELOAD):
-            return self._reload(life)
-        if meant and code == 0:
-            return 0
-        if meant and code > SIGNALLED:
-            # If that was Ctrl-C or the terminal's end, it was for us as well.
-            await asyncio.sleep(INTERRUPT)
-            code = SIGNALLED - code
-        return await self._after_crash(life, code)
-
-    def _go(self, **fields: Any) -> protocol.Go:
-        host, port = self._listener.getsockname()[:2]
-        target = asdict(self._target) if self._target else None
-        explain = log.isEnabledFor(logging.DEBUG)
-        return protocol.Go(asdict(self.settings), target, (host, port), explain=explain, **fields)
-
-    def _reload(self, life: _Life) -> protocol.Go:
+    def _on_ready(self, life: Life, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
-        changed = life.changed or protocol.Changed({}, loading=False)
-        in_burst = changed.loading or now - self._last_change < BURST
-        self._last_change = now
-        self._files = self._files | changed.files
-        return self._go(changed=changed.files, settle=in_burst)
-
-    async def _after_crash(self, life: _Life, code: int) -> protocol.Go:
-        now = asyncio.get_running_loop().time()
-        if life.phase in {"before loading", "while reporting"}:
-            # Somebody kills our own code. It goes on, but not in a frenzy.
-            await asyncio.sleep(FRENZY)
-            return life.go
-        outside = code in _FROM_OUTSIDE and life.phase == "while serving"
-        again = outside and now - self._last_restart > STURDY
-        self._tell(events.Crashed(code, f"{describe(code)} {life.phase}", again))
-        if again:
-            self._last_restart = now
-            return self._go()
-        return self._go(
-            crash=(describe(code), life.phase),
-            watched=self._files | life.go.changed | life.files,
-            since=life.since,
-        )
-
-    def _on_ready(self, child: Process, life: _Life, loaded: protocol.Loaded) -> None:
-        now = asyncio.get_running_loop().time()
-        since = self._last_change if life.go.changed else life.began
-        self._ready.set()
-        self._tell(events.Ready(child.pid, now - since, tuple(life.go.changed), loaded.files))
-
-    def _on_answer(self, life: _Life, message: protocol.Message) -> None:
-        if isinstance(message, protocol.Pong):
-            life.dog.hears()
-        elif isinstance(message, protocol.Debugging):
-            self._answer_prompt(at_prompt=True)
-
-    def _answer_prompt(self, *, at_prompt: bool) -> None:
-        if self._at_prompt is not None and not self._at_prompt.done():
-            self._at_prompt.set_result(at_prompt)
+        since = self._succession.last_change if life.go.changed else life.began
+        paths = self._succession.paths
+        life.outcome = Ready(life.child.pid, now - since, paths, loaded.files)
+        self._feed.tell(life.outcome)
 
     def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
         """Log what a child has to say; of the reasons, those that are new."""
@@ -378,22 +317,25 @@ class Supervisor:
                 log.debug("watching %s: %s", path, reason)
                 self._reasons[path] = reason
 
-    def _on_settled(self, life: _Life, watching: protocol.Watching) -> None:
-        life.files = self._files = watching.files
+    def _on_settled(self, life: Life, watching: protocol.Watching) -> None:
+        life.files = watching.files
+        self._succession.remember(watching.files)
         life.dog.watched = tuple(watching.files)
         if life.phase == "while loading":  # what it serves is the report of a crash
             life.phase = "while reporting"
+            life.outcome = self._succession.crash
+            self._feed.stir()
         if watching.settled:
             self._standby.prepare()
 
-    def _on_change(self, child: Process, life: _Life, changed: protocol.Changed) -> None:
+    def _on_change(self, life: Life, changed: protocol.Changed) -> None:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
-        self._tell(events.Changed(tuple(changed.files)))
-        asyncio.get_running_loop().call_later(LEAVE, self._urge, child, life)
+        self._feed.tell(Changed(tuple(changed.files)))
+        self._do(self._urge(life))
 
-    def _on_packages(self, life: _Life, message: protocol.Message) -> None:
+    def _on_packages(self, life: Life, message: protocol.Message) -> None:
         match message:
             case protocol.Recipe():
                 self._standby.learn(message)
@@ -404,11 +346,21 @@ class Supervisor:
                 self._standby.was_wrong()
                 life.cold = True
 
-    def _tell(self, event: events.Event) -> None:
-        bad = isinstance(event, events.Failed | events.Crashed)
-        log.log(logging.ERROR if bad else logging.INFO, "%s", event, extra={"event": event})
+    def _on_answer(self, life: Life, message: protocol.Message) -> None:
+        match message:
+            case protocol.Pong():
+                life.dog.hears()
+            case protocol.Fresh():
+                life.fresh = max(life.fresh, message.number)
+                self._feed.stir()
+            case protocol.Debugging():
+                self._answer_prompt(at_prompt=True)
 
-    # --- the heartbeat -----------------------------------------------------------------------
+    def _answer_prompt(self, *, at_prompt: bool) -> None:
+        if self._at_prompt is not None and not self._at_prompt.done():
+            self._at_prompt.set_result(at_prompt)
+
+    # --- beside the story --------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Touch the lockfile until somebody deletes it."""
@@ -424,72 +376,74 @@ class Supervisor:
                     log.warning("cannot touch the lockfile: %s; going on", exc)
                 told = True
 
+    async def _guard(self, life: Life) -> None:
+        """End a child that is silent while files change."""
+        paths = await life.dog.watch()
+        files = dict.fromkeys(paths, UNSEEN)
+        life.changed = protocol.Changed(files, loading="loading" in life.phase)
+        life.silenced = True
+        self._feed.tell(Changed(paths))
+        await kill_with_descendants(life.child)
+
+    async def _urge(self, life: Life) -> None:
+        """Kill a child that has seen a change, but does not come to its end."""
+        for _ in range(STEPS):  # when the host blocks the loop, what the child says waits as well
+            await asyncio.sleep(LEAVE / STEPS)
+        if life is self._life and life.left is None and not life.child.has_ended():
+            life.silenced = True
+            life.child.kill()
+
+    def _do(self, chore: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
+
     # --- the ends ----------------------------------------------------------------------------
 
     async def _start(self) -> Process:
-        child = await Process.start(self._inheritance, self._lock, self._cwd)
-        self._children.add(child)
-        return child
+        return await self._family.start(self._inheritance, self._lock, self._surroundings)
 
-    def _reap_later(self, child: Process) -> None:
-        reaper = asyncio.create_task(self._outlive(child, LEAVE))
-        self._reapers.add(reaper)
-        reaper.add_done_callback(self._reapers.discard)
-
-    def _let_linger(self, child: Process) -> None:
-        """Let an old child send its last responses; but only one, and not for ever."""
-        if self._lingering is not None:
-            self._lingering.cancel()
-        self._lingering = asyncio.create_task(self._outlive(child, self.settings.grace + MARGIN))
-
-    async def _outlive(self, child: Process, patience: float) -> None:
-        try:
-            async with asyncio.timeout(patience):
-                await child.wait()
-        except TimeoutError:
-            descendants.kill(await _descendants(child.pid))
-        finally:
-            await self._bury(child)
-
-    async def _bury(self, child: Process) -> None:
-        await child.close()
-        self._children.discard(child)
+    async def _end_of(self, life: Life) -> int:
+        """Return the exit code of a child; one that still sends a response goes on alone."""
+        if life.left and life.left.lingering:
+            self._family.let_linger(life.child)
+            return RELOAD
+        if life.left and life.left.vanished:
+            self._family.reap_later(life.child)
+            return RELOAD
+        code = await life.child.wait()
+        if life.left is None:
+            life.terminal.restore()
+            await self._family.kill_orphans(self._lock)
+        await self._family.bury(life.child)
+        return code
 
     async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
-            ours = {*tasks, *self._reapers, *([self._lingering] if self._lingering else [])}
-            for task in ours:
-                task.cancel()
-            await asyncio.wait(ours)
+            await cancel(*tasks, *self._chores)
+            await self._family.stop_waiting()
             await self._standby.end()
-            if self._current in self._children:
-                await self._part_with(self._current)
+            if self._life is not None:
+                await self._family.part_with(self._life.child)
         finally:
             lockfile.remove(self._lock)
-            for child in self._children:
-                child.kill()
-            while self._children:
-                await self._bury(next(iter(self._children)))
+            await self._family.end()
 
-    async def _kill_orphans(self) -> None:
-        """End what an app has started that crashed, and could not end it itself."""
-        orphans = await _marked(f"{FAMILY}={self._lock}")
-        descendants.kill({*orphans} - {child.pid for child in self._children})
-
-    async def _part_with(self, child: Process) -> None:
-        terminal = Terminal()
-        child.send(protocol.End())
-        try:
-            async with asyncio.timeout(self.settings.grace + MARGIN):
-                await child.wait()
-        except TimeoutError:
-            await _kill_family(child)
-            terminal.restore()
+    def _on_end(self, task: asyncio.Task[int]) -> None:
+        if self._feed.has_ended:
+            return
+        # A task that was cancelled before its first step has not come to its own `finally`.
+        self._listener.close()
+        lockfile.remove(self._lock)
+        self._life = None
+        failed = not task.cancelled() and task.exception()
+        self._feed.tell(Stopped(1 if failed else 0 if task.cancelled() else task.result()))
 
 
-async def _kill_family(child: Process) -> None:
-    """Kill a child and all that it has started, which is found only while it lives."""
-    family = await _descendants(child.pid)
-    child.kill()
-    descendants.kill(family)
+@aiofiles.os.wrap
+def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address]:
+    """Find the target's file and the host's address, in a thread: either may take its time."""
+    target = None if settings.script else Target.parse(settings.target, directory)
+    return target, resolve(settings.host, settings.port)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from subprocess import PIPE
 
 import aiofiles.os
 
 from asyncreload.parent.process import Process
+from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Ping
 from asyncreload.pulse import Pulse
 from asyncreload.walk import python_files
@@ -40,42 +41,45 @@ class Watchdog:
         self._began = time.time_ns()
         self._answered = asyncio.Event()
         self.watched: tuple[str, ...] = ()
+        self.is_impatient = False
+        """Whether a silent child is to end even when no file has changed."""
 
     def hears(self) -> None:
         """Note that the child has answered."""
         self._answered.set()
 
     async def watch(self) -> tuple[str, ...]:
-        """Return when files have changed and the child is silent: those files."""
+        """Return when files have changed, or we are impatient, and the child is silent."""
         while True:
             count, since = self._pulse.count(), time.time_ns()
             await asyncio.sleep(PATIENCE)
             if self._pulse.count() != count or await self._answers(PATIENCE):
                 continue
             async with self._executor():
-                if paths := await self._watch_silent(max(self._began, since - _SLACK)):
+                paths = await self._watch_silent(max(self._began, since - _SLACK))
+                if paths is not None:
                     return paths
 
-    async def _watch_silent(self, since: int) -> tuple[str, ...]:
-        """Return the files that have changed, or nothing when the child answers again."""
+    async def _watch_silent(self, since: int) -> tuple[str, ...] | None:
+        """Return the files that have changed, or None when the child answers again."""
         changed = aiofiles.os.wrap(_changed_since)
         while not await self._answers(self._interval):
-            if paths := await changed(since, self.watched, self._root):
+            paths = await changed(since, self.watched, self._root)
+            if paths or self.is_impatient:
                 return paths
-        return ()
+        return None
 
     @asynccontextmanager
     async def _executor(self) -> AsyncIterator[None]:
         """Have the child killed, and the lockfile removed, should we die meanwhile."""
         arguments = ("sh", str(self._child.pid), self._lock)
-        shell = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", _EXECUTOR, *arguments, stdin=PIPE, process_group=0
-        )
+        shell = Spawned(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
         try:
             yield
         finally:
-            with suppress(ProcessLookupError):
-                shell.kill()
+            shell.kill()
+            if shell.input is not None:
+                shell.input.close()
             await shell.wait()
 
     async def _answers(self, seconds: float) -> bool:

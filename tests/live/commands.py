@@ -63,6 +63,11 @@ class Running:
         assert answer.status == 200, f"{answer}\n{self.output}"
         return answer.body
 
+    def until(self, pattern: str) -> str:
+        """Wait until what matches is printed; return its first group."""
+        found = self._served.until(lambda: re.search(pattern, self.output), f"{pattern} is printed")
+        return found[1]
+
     def press_ctrl_c(self) -> int:
         """End it as a person does; return its exit code."""
         self._served.signal_group(signal.SIGINT)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.live.commands import INTERRUPTED, PORT, ROOT, free_port, running
+from tests.live.driving import Connection
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # Where the greeting of the page is, if not in the example itself.
-GREETS = {"embed.py": "hello.py"}
+GREETS = {"embed.py": "hello.py", "orchestrate.py": "hello.py"}
 RUN_IT = re.compile(rf"Run it: ((?:asyncreload|python) examples/(\w+\.py) (?:--port )?{PORT})\b")
 GREETING = re.compile(r'^GREETING = "(.+)"$', re.MULTILINE)
 
@@ -30,11 +31,13 @@ def how_to_run(example: Path) -> str:
 
 def test_example_of_each_kind_is_there() -> None:
     assert [example.stem for example in EXAMPLES] == [
+        "board",
         "bottle_app",
         "django_app",
         "embed",
         "flask_app",
         "hello",
+        "orchestrate",
         "script",
     ]
 
@@ -59,3 +62,24 @@ def test_example_runs_as_its_docstring_says(example: Path, project: Path, temp: 
             assert "Hello from asyncio, it is" in run.output, "the other task runs beside it"
         assert run.press_ctrl_c() == INTERRUPTED, run.output
         assert "Traceback" not in run.output
+
+
+def test_orchestrate_announces_a_failed_load(project: Path, temp: Path) -> None:
+    copy = project / "examples"
+    shutil.copytree(ROOT / "examples", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    hello = copy / "hello.py"
+    source = hello.read_text()
+    with running(
+        how_to_run(ROOT / "examples" / "orchestrate.py"), free_port(), project, temp
+    ) as run:
+        assert run.first_answer().status == 200
+        board = run.until(r"board\.py at http://127\.0\.0\.1:(\d+)/")
+        hello.write_text(f"{source}\n1 / 0\n")
+        run.until("(hello.py is broken: ZeroDivisionError: division by zero)")
+        hello.write_text(source)
+        run.until("(hello.py answers again)")
+        page = Connection(int(board)).send().receive().body
+        assert "<li>hello.py is broken: ZeroDivisionError: division by zero</li>" in page
+        assert "<li>hello.py answers again</li>" in page
+        assert "It is" in run.output, "the clock ticks beside them"
+        assert run.press_ctrl_c() == INTERRUPTED, run.output

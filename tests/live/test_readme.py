@@ -8,6 +8,8 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -27,7 +29,9 @@ README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall(README)
 SHELL = [text for kind, text in BLOCKS if kind == "sh"]
-PROGRAMS = [text for kind, text in BLOCKS if kind == "python"]
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+TESTS = [text for text in PYTHON if text.startswith("# test_")]
+PROGRAMS = [text for text in PYTHON if text not in TESTS]
 HELLO = next(program for program in PROGRAMS if program.startswith("# app.py\n"))
 
 RUN = (
@@ -119,6 +123,19 @@ def test_readme_program_serves(program: str, project: Path, temp: Path) -> None:
         served.write_text(served.read_text().replace("Hello", "Good morning"))
         assert it.body().startswith("Good morning")
         assert it.press_ctrl_c() in {INTERRUPTED, -signal.SIGINT}, it.output
+
+
+@pytest.mark.parametrize("text", TESTS)
+def test_readme_test_passes(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "test_app.py"
+    file.write_text(text)
+    scope = ("-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:hypothesispytest")
+    command = [sys.executable, "-m", "pytest", f"--rootdir={tmp_path}", *scope, file.name]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
 
 
 # --- what it says ----------------------------------------------------------------------------

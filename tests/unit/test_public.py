@@ -5,21 +5,29 @@ from __future__ import annotations
 import ast
 import importlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import asyncreload
-from asyncreload import errors
+from asyncreload import errors, events
 
 NAMES = [
     "AsyncreloadError",
     "BindError",
+    "Changed",
+    "Crashed",
     "EnvironmentFileError",
+    "Event",
+    "Failed",
     "LockfileError",
     "NestedError",
     "PlatformError",
+    "Ready",
     "Settings",
     "SettingsError",
+    "Starting",
+    "Stopped",
     "Supervisor",
     "TargetError",
     "is_child",
@@ -35,6 +43,9 @@ def test_all_is_exactly_this() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_resolves_to_what_it_names(name: str) -> None:
     found = getattr(asyncreload, name)
+    if name == "Event":  # a union has neither name nor home
+        assert found is events.Event
+        return
     assert found.__name__ == name
     assert found.__doc__
     assert found is getattr(importlib.import_module(found.__module__), name)
@@ -61,7 +72,12 @@ def test_what_the_type_checker_sees_is_what_there_is() -> None:
         for alias in node.names
     }
     assert sorted(seen) == NAMES
-    assert {name: getattr(asyncreload, name).__module__ for name in NAMES} == seen
+    for name, home in seen.items():
+        assert getattr(asyncreload, name) is getattr(importlib.import_module(str(home)), name)
+
+
+def test_every_event_is_public() -> None:
+    assert {kind.__name__ for kind in get_args(events.Event)} < set(NAMES)
 
 
 def test_an_unknown_attribute_is_an_ordinary_error() -> None:

@@ -1,0 +1,1 @@
+PRICES = {"bread": 3, "milk": 2}
