@@ -25,6 +25,8 @@ from asyncreload.settings import Settings
 pytestmark = pytest.mark.asyncio
 
 DEADLINE = 10.0
+END = b"\r\n\r\n"
+"""Of the head of a request."""
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -73,7 +75,8 @@ class Desk:
     def respond(self, connection: socket.socket, client: Any) -> bool:
         self.threads.add(threading.get_ident())
         connection.settimeout(DEADLINE)
-        request = connection.recv(100)
+        request = connection.recv(1000).removesuffix(END)
+        connection.settimeout(None)
         self.events.append(f"begin {request.decode()}")
         self.gate.wait(DEADLINE)
         with suppress(OSError):
@@ -89,7 +92,7 @@ class Desk:
 
     @property
     def parked(self) -> int:
-        return len(self.server._parked)
+        return len(self.server._waiting)
 
     @property
     def ready(self) -> int:
@@ -115,7 +118,7 @@ class House:
         client = socket.create_connection(self.listener.getsockname(), timeout=DEADLINE)
         self.clients.append(client)
         if text:
-            client.sendall(text.encode())
+            client.sendall(text.encode() + END)
         return client
 
     async def answer(self, client: socket.socket) -> str:
@@ -192,7 +195,7 @@ async def test_the_look_comes_after_the_first_byte_and_before_the_answer() -> No
         client = h.connect()
         await until(lambda: desk.parked)
         assert desk.events == []
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         assert desk.events == ["look", "begin a", "end a"]
         assert desk.parked == 0
@@ -232,7 +235,7 @@ async def test_later_bytes_are_none_of_our_business() -> None:
         desk.open()
         client = h.connect()
         await until(lambda: desk.parked)
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         await until(lambda: desk.seen("begin"))
         client.sendall(b"b")
         await turn()
@@ -247,7 +250,7 @@ async def test_a_client_that_goes_before_its_first_byte_is_closed() -> None:
         desk.open()
         client = h.connect()
         await until(lambda: desk.parked)
-        (connection,) = desk.server._parked
+        (connection,) = desk.server._waiting._heads
         client.close()
         await until(lambda: not desk.parked)
         assert connection.fileno() == -1
@@ -286,7 +289,7 @@ async def test_a_default_timeout_of_the_app_is_not_the_connections() -> None:
             await until(lambda: desk.parked)
         finally:
             socket.setdefaulttimeout(before)
-        (connection,) = desk.server._parked
+        (connection,) = desk.server._waiting._heads
         assert connection.gettimeout() is None
 
 
@@ -527,7 +530,7 @@ async def test_in_a_pause_the_connections_that_are_there_are_answered(
         desk = h.desk(listener=listener)
         desk.open()
         await until(lambda: desk.parked and listener.accepts)
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         await turn()
         assert listener.accepts == 1
@@ -573,7 +576,7 @@ async def test_parked_and_ready_connections_are_answered_by_the_next_server() ->
         assert await h.answer(ready) == "answer to ready"
         assert await h.answer(queued) == "answer to queued"
         await until(lambda: new.parked == 1)
-        parked.sendall(b"parked")
+        parked.sendall(b"parked" + END)
         assert await h.answer(parked) == "answer to parked"
         assert old.seen("begin") == 0
 
@@ -588,7 +591,7 @@ async def test_a_connection_can_be_handed_over_again_and_again() -> None:
             desk.server.close(hand_over=True)
         last = h.desk()
         last.open()
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
 
 
@@ -620,7 +623,7 @@ async def test_more_connections_than_fit_into_a_message() -> None:
         new.open()
         await until(lambda: new.parked == count)
         for number, client in enumerate(clients):
-            client.sendall(b"%d" % number)
+            client.sendall(b"%d" % number + END)
         for number, client in enumerate(clients):
             assert await h.answer(client) == f"answer to {number}"
 
@@ -634,7 +637,7 @@ async def test_a_client_that_goes_while_it_waits_in_the_lobby_is_closed() -> Non
         old.server.close(hand_over=True)
         gone.close()
         new.open()
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         assert (new.parked, new.ready) == (0, 0)
 
@@ -905,7 +908,7 @@ async def test_serving_plainly_answers_until_it_is_cancelled(
     async with house() as h:
         settings = Settings(target="", access_log=False)
         serving = asyncio.create_task(serve_plainly(hello, h.listener, settings))
-        text = await h.answer(h.connect("GET / HTTP/1.0\r\n\r\n"))
+        text = await h.answer(h.connect("GET / HTTP/1.0"))
         assert text.startswith("HTTP/1.0 200 OK\r\n")
         assert text.endswith("\r\n\r\nhello")
         parked = h.connect()
