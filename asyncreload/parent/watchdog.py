@@ -68,9 +68,13 @@ class Watchdog:
     async def _executor(self) -> AsyncIterator[None]:
         """Have the child killed, and the lockfile removed, should we die meanwhile."""
         arguments = ("sh", str(self._child.pid), self._lock)
-        shell = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", _EXECUTOR, *arguments, stdin=PIPE, process_group=0
-        )
+        try:
+            shell = await asyncio.create_subprocess_exec(
+                "/bin/sh", "-c", _EXECUTOR, *arguments, stdin=PIPE, process_group=0
+            )
+        except OSError:  # out of descriptors, say: then the child is watched over all the same
+            yield
+            return
         try:
             yield
         finally:
