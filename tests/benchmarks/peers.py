@@ -1,12 +1,16 @@
 """Beside what people use: `pip install -e '.[bench]' && python tests/benchmarks/peers.py`.
 
 The same WSGI app is served by each server in turn, started as its documentation says; where the
-default is slow, a second time with a quicker standard setting. Measured is: from a save to the
-first fresh answer (the first request is sent at the moment of the save, each on a new connection), of a
-small app and of one that imports numpy, pandas and SQLAlchemy; what becomes of requests while a file
-is saved 200 times a second; what a client sees after a SyntaxError, and whether the mending save is
-served; what is left when the process that was started is killed; and what an idle project with 300
-modules costs. Linux only, for what is read in /proc. nodemon takes part where it is on the PATH.
+default is slow, a second time with a quicker standard setting. What is measured:
+
+- from a save to the first fresh answer, of a small app and of one that imports numpy, pandas and
+  SQLAlchemy; the first request is sent at the moment of the save, each on a new connection;
+- what becomes of requests while a file is saved 200 times a second;
+- what a client sees after a SyntaxError, and whether the mending save is served;
+- what is left when the process that was started is killed;
+- what an idle project with 300 modules costs.
+
+Linux only, for what is read in /proc. nodemon takes part where it is on the PATH.
 """
 
 from __future__ import annotations
