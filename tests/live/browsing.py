@@ -40,6 +40,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1100,900",
+    # As if by the network: a browser trusts no such address, and tells a server less.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 # What a page answers while it is being replaced by another: not an error, look again.
 _BETWEEN = ("no such execution context", "document unloaded", "stale element", "aborted by nav")
