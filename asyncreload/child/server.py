@@ -168,7 +168,8 @@ class Server:
         self._pump()
 
     def _receive(self, connection: socket.socket, client: Client) -> None:
-        connection.settimeout(None)  # the app may have set a default timeout
+        if connection.gettimeout() is not None:
+            connection.settimeout(None)  # the app has set a default timeout
         if self._waiting.has_come(connection, client):
             self._ready.append((connection, client))
 

@@ -293,6 +293,64 @@ async def test_a_default_timeout_of_the_app_is_not_the_connections() -> None:
         assert connection.gettimeout() is None
 
 
+# Heads that do not come
+
+
+async def test_half_a_head_costs_no_thread_and_no_look() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open(threads=1)
+        client = h.connect()
+        client.sendall(b"half")
+        assert await h.answer(h.connect("a")) == "answer to a"
+        assert desk.seen("look") == 1
+        client.sendall(b" and half" + END)
+        assert await h.answer(client) == "answer to half and half"
+        assert desk.seen("look") == 2
+
+
+async def test_half_a_head_is_handed_over() -> None:
+    async with house() as h:
+        old, new = h.desk(), h.desk()
+        old.open()
+        client = h.connect()
+        client.sendall(b"half")
+        await until(lambda: old.parked)
+        await turn()
+        old.server.close(hand_over=True)
+        new.open()
+        await until(lambda: new.parked)
+        client.sendall(b" and half" + END)
+        assert await h.answer(client) == "answer to half and half"
+
+
+async def test_who_is_refused_is_told_why_and_nobody_looks() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open()
+        client = h.connect()
+        client.sendall(b"half")
+        client.shutdown(socket.SHUT_WR)
+        head, _, body = (await h.answer(client)).partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.0 400 Bad Request\r\n")
+        assert body == "Bad Request\n"
+        assert f"Content-Length: {len(body)}" in head
+        assert desk.events == []
+        await until(lambda: not desk.server.busy)
+
+
+async def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house() as h:
+        monkeypatch.setattr(module, "_MOST_ACCEPTED", 2)
+        desk = h.desk()
+        desk.open()
+        for _ in range(5):
+            h.connect()
+        desk.server._on_listener()
+        assert desk.parked == 2
+        await until(lambda: desk.parked == 5)
+
+
 # Looks that find something
 
 
@@ -772,6 +830,32 @@ async def test_the_end_is_seen_though_a_fork_holds_the_connection_open() -> None
         desk.server.open(respond, 1)
         assert await h.answer(h.connect("a")) == "answer to a"
         os.close(held[0])
+
+
+async def test_what_is_pipelined_is_not_answered_and_resets_nothing() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open()
+        client = h.connect("a" + "b" * 2000)
+        await until(lambda: desk.server._lingering)
+        assert (await h.answer(client)).startswith("answer to ab")
+        client.close()
+        await until(lambda: not desk.server.busy)
+
+
+async def test_last_bytes_are_not_waited_for_by_who_waits_for_the_app() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.unread = True
+        desk.open()
+        client = h.connect("a")
+        await until(lambda: desk.server._lingering)
+        await desk.server.answered(DEADLINE)
+        quiet = asyncio.create_task(desk.server.quiet(DEADLINE))
+        await turn()
+        assert not quiet.done()
+        client.close()
+        await quiet
 
 
 # Event streams
