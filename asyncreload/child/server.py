@@ -27,7 +27,7 @@ Respond = Callable[[socket.socket, Client], bool]
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1
 _LINGER = 2.0
-_FDS_A_MESSAGE = 250
+_FDS_A_MESSAGE = 125  # also how many the next child takes over at a time
 _DRAIN_CHUNK = 65536
 _MOST_ACCEPTED = 64  # at a time, so that others have their turn in a flood
 _REFUSAL = (
@@ -82,7 +82,7 @@ class Server:
         self._respond = respond
         self._limit = threads
         self._loop.add_reader(self._lobby.exit, self._on_lobby)
-        self._accept_if_room()
+        self._on_listener()  # whoever has a request is not kept waiting by those who have none yet
 
     def close(self, *, hand_over: bool) -> None:
         """Take no more requests; leave those that wait to the next child, or close them."""
@@ -287,16 +287,12 @@ class Lobby:
                 socket.send_fds(self.entrance, [b"c"], batch)
 
     def take(self) -> list[socket.socket]:
-        """Return the connections that wait."""
-        taken: list[socket.socket] = []
-        while True:
-            try:
-                data, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
-            except OSError:
-                return taken
-            for descriptor in descriptors:
-                connection = socket.socket(fileno=descriptor)
-                connection.set_inheritable(False)
-                taken.append(connection)
-            if not data:
-                return taken
+        """Return connections that wait, at most one message of them; none when nobody does."""
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
+        except OSError:
+            return []
+        taken = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for connection in taken:
+            connection.set_inheritable(False)
+        return taken

@@ -22,7 +22,7 @@ _NOW = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _USUAL = 8192  # bytes that a head seldom exceeds
 _LONGEST = 65536  # bytes; http.server's own limit for each of its lines
 _PATIENCE = 20.0  # seconds from the first byte until the head must be complete
-_MOST = 1024  # connections; the next child has to take them over in milliseconds
+_MOST = 512  # connections; the next child has to take them over in milliseconds
 
 
 @dataclass(slots=True)

@@ -42,6 +42,14 @@ async def turn(times: int = 50) -> None:
         await asyncio.sleep(0)
 
 
+def take_all(lobby: Lobby) -> list[socket.socket]:
+    """Empty the lobby."""
+    taken = []
+    while some := lobby.take():
+        taken += some
+    return taken
+
+
 class Desk:
     """A server, its surroundings, and what happened, in order."""
 
@@ -139,7 +147,7 @@ class House:
             client.close()
         for desk in self.desks:
             await until(lambda desk=desk: not desk.server.busy)  # type: ignore[misc]
-        for connection in self.lobby.take():
+        for connection in take_all(self.lobby):
             connection.close()
         for sock in (self.listener, self.lobby.entrance, self.lobby.exit):
             sock.close()
@@ -938,13 +946,13 @@ async def test_what_is_put_into_the_lobby_is_taken_in_order_and_lives() -> None:
     waiting.exit.close()
 
 
-@pytest.mark.parametrize("count", [0, 1, 249, 250, 251, 600])
+@pytest.mark.parametrize("count", [0, 1, 124, 125, 126, 600])
 async def test_any_number_fits_into_the_lobby(count: int) -> None:
     waiting = lobby()
     ours, theirs = socket.socketpair()
     with ours, theirs, waiting.entrance, waiting.exit:
         waiting.put([theirs] * count)
-        taken = waiting.take()
+        taken = take_all(waiting)
         assert len(taken) == count
         for connection in taken:
             connection.close()
