@@ -139,6 +139,10 @@ PEERS = {
     "gunicorn, inotify": Peer("gunicorn", "gunicorn --reload -b 127.0.0.1:{port} app:app"),
     "Hypercorn": Peer("hypercorn", "hypercorn --reload -b 127.0.0.1:{port} wsgi:app:app"),
     "Granian": Peer("granian", "granian --interface wsgi --reload --port {port} app:app"),
+    "Granian, failures ignored": Peer(
+        "granian",
+        "granian --interface wsgi --reload --reload-ignore-worker-failure --port {port} app:app",
+    ),
     "hupper, waitress": Peer(
         "hupper", "hupper -m waitress --listen=127.0.0.1:{port} app:app", ("watchdog",)
     ),
