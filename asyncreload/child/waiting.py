@@ -67,7 +67,8 @@ class Waiting:
             self._forget(oldest)
             oldest.close()
         head = self._heads[connection] = _Head(client)
-        self._loop.add_reader(connection, self._on_bytes, connection)
+        # By number: the selector describes what it does not know yet, a socket by system calls.
+        self._loop.add_reader(connection.fileno(), self._on_bytes, connection)
         self._judge(connection, head, size)
         return False
 
@@ -125,7 +126,7 @@ class Waiting:
         self._on_flawed(connection, status)
 
     def _forget(self, connection: socket.socket) -> _Head:
-        self._loop.remove_reader(connection)
+        self._loop.remove_reader(connection.fileno())
         head = self._heads.pop(connection)
         if head.deadline is not None:
             head.deadline.cancel()
