@@ -93,7 +93,8 @@ class Server:
         self._loop.remove_reader(self._lobby.exit)
         if self._checking is not None:
             self._checking.cancel()
-        waiting = [*self._waiting.leave(), *(connection for connection, _ in self._ready)]
+        # Those that have asked come first: they are the first to be answered by the next child.
+        waiting = [*(connection for connection, _ in self._ready), *self._waiting.leave()]
         self._ready.clear()
         if hand_over:
             self._lobby.put(waiting)

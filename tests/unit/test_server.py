@@ -647,6 +647,23 @@ async def test_parked_and_ready_connections_are_answered_by_the_next_server() ->
         assert old.seen("begin") == 0
 
 
+async def test_those_that_have_asked_are_handed_over_first() -> None:
+    async with house() as h:
+        old = h.desk()
+        old.suspects = old.changed = ["app.py"]
+        old.open()
+        for _ in range(3):
+            h.connect()
+        await until(lambda: old.parked == 3)
+        h.connect("ready")
+        await until(lambda: old.ready)
+        old.server.close(hand_over=True)
+        first, *others = take_all(h.lobby)
+        assert first.recv(100) == b"ready" + END
+        for connection in (first, *others):
+            connection.close()
+
+
 async def test_a_connection_can_be_handed_over_again_and_again() -> None:
     async with house() as h:
         client = h.connect()
