@@ -182,7 +182,8 @@ class Server:
         """Answer without a thread, and without a look: it has nothing to do with the app."""
         text = f"{status.phrase}\n".encode()
         with suppress(OSError):
-            connection.send(_REFUSAL % (status, status.phrase.encode(), len(text)) + text)
+            head = _REFUSAL % (status, status.phrase.encode(), len(text))
+            connection.send(head + text, socket.MSG_DONTWAIT)
             connection.shutdown(socket.SHUT_WR)
         self._linger(connection)
 

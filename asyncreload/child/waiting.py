@@ -52,7 +52,9 @@ class Waiting:
         self._heads: dict[socket.socket, _Head] = {}
         self._buffer = bytearray(_LONGEST)
         # The other half of the descriptors is for those who are answered, and for the app.
-        self._most = min(_MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        half = limit // 2 if limit != resource.RLIM_INFINITY else _MOST
+        self._most = max(1, min(_MOST, half))
 
     def __len__(self) -> int:
         return len(self._heads)

@@ -179,6 +179,16 @@ async def test_the_oldest_makes_room(room: Room, monkeypatch: pytest.MonkeyPatch
     assert waiting.leave() == connections[2:]
 
 
+async def test_without_a_limit_of_descriptors_there_is_one_all_the_same(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    waiting = room.open()
+    assert not waiting.has_come(room.pair()[1], "")
+    assert waiting._most == module._MOST
+    assert len(waiting.leave()) == 1
+
+
 async def test_who_leaves_with_half_a_head_completes_it_elsewhere(room: Room) -> None:
     first, second = room.open(), room.open()
     client, connection = room.pair(HEAD[:10])
