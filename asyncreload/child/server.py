@@ -81,8 +81,9 @@ class Server:
         """Begin to take requests; `respond` answers them in at most `threads` threads."""
         self._respond = respond
         self._limit = threads
+        # Nobody is answered before the loop's next turn: the parent is told first that we serve.
+        self._accept_if_room()
         self._loop.add_reader(self._lobby.exit, self._on_lobby)
-        self._on_listener()  # whoever has a request is not kept waiting by those who have none yet
 
     def close(self, *, hand_over: bool) -> None:
         """Take no more requests; leave those that wait to the next child, or close them."""

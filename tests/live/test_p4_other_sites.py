@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,11 +76,10 @@ def visit(browser: Browser, url: str) -> Tab:
     return tab
 
 
-def test_p4_other_sites(serve: Serve, tmp_path: Path) -> None:
+def test_p4_other_sites(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
     served = serve(files={"app.py": BROKEN})
     served.until_told("the load failed")
-    (tmp_path / "browser").mkdir()
-    with another_site() as port, Browser(tmp_path / "browser") as browser:
+    with another_site() as port, Browser(tmp_path_factory.mktemp("browser")) as browser:
         # From its own address: the browser lets it ask, but not read.
         tab = visit(browser, f"http://evil.test:{port}/")
         pids = served.children()

@@ -196,6 +196,16 @@ async def test_parked_connections_take_no_room_from_others() -> None:
         assert desk.parked == 5
 
 
+async def test_nobody_is_answered_while_it_opens() -> None:
+    """A request may crash the app; the parent has to know before that it was not the load."""
+    async with house() as h:
+        desk = h.desk()
+        client = h.connect("a")
+        desk.open()
+        assert desk.events == []
+        assert await h.answer(client) == "answer to a"
+
+
 async def test_the_look_comes_after_the_first_byte_and_before_the_answer() -> None:
     async with house() as h:
         desk = h.desk()
