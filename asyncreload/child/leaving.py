@@ -76,7 +76,8 @@ class Leaving:
 
     async def _leave_politely(self, code: int, grace: float) -> None:
         self._server.close(hand_over=code == RELOAD)
-        await self._server.quiet(DRAIN)
+        # In a reload the last bytes are delivered while the next child loads.
+        await (self._server.answered if code == RELOAD else self._server.quiet)(DRAIN)
         self.drained.set()
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)

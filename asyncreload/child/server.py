@@ -1,7 +1,7 @@
 """Accept, look, answer.
 
-A request is answered only after a look at the files that began when its first byte was there.
-That is what makes every answer fresh, however seldom the files are polled.
+A request is answered only after a look at the files that began when its head was there. That is
+what makes every answer fresh, however seldom the files are polled.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from asyncreload.child.browser import Streams
 from asyncreload.child.receive import receive_now
 from asyncreload.child.threads import Threads
+from asyncreload.child.waiting import Client, Waiting, wake_at
 
-Client = Any
 Respond = Callable[[socket.socket, Client], bool]
 """Answers one request; returns whether unread bytes of it may remain."""
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1
 _LINGER = 2.0
-_FDS_A_MESSAGE = 250
+_FDS_A_MESSAGE = 32  # few, as they are taken over in turns with requests that are answered
 _DRAIN_CHUNK = 65536
+_MOST_ACCEPTED = 64  # at a time, so that others have their turn in a flood
+_REFUSAL = (
+    b"HTTP/1.0 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+)
 
 
 class Server:
@@ -60,13 +65,15 @@ class Server:
         self._respond: Respond | None = None
         self._accepting = False
         self._paused = False
-        self._parked: dict[socket.socket, Client] = {}
+        self._waiting = Waiting(self._on_complete, self._refuse)
         self._ready: deque[tuple[socket.socket, Client]] = deque()
         self._checking: asyncio.Task[None] | None = None
         self._answering = 0
         self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._answered_all = asyncio.Event()
+        self._answered_all.set()
+        self._delivered_all = asyncio.Event()
+        self._delivered_all.set()
 
     # --- open and close ----------------------------------------------------------------------
 
@@ -74,8 +81,9 @@ class Server:
         """Begin to take requests; `respond` answers them in at most `threads` threads."""
         self._respond = respond
         self._limit = threads
-        self._loop.add_reader(self._lobby.exit, self._on_lobby)
+        # Nobody is answered before the loop's next turn: the parent is told first that we serve.
         self._accept_if_room()
+        self._loop.add_reader(self._lobby.exit, self._on_lobby)
 
     def close(self, *, hand_over: bool) -> None:
         """Take no more requests; leave those that wait to the next child, or close them."""
@@ -86,10 +94,8 @@ class Server:
         self._loop.remove_reader(self._lobby.exit)
         if self._checking is not None:
             self._checking.cancel()
-        for connection in self._parked:
-            self._loop.remove_reader(connection)
-        waiting = [*self._parked, *(connection for connection, _ in self._ready)]
-        self._parked.clear()
+        # Those that have asked come first: they are the first to be answered by the next child.
+        waiting = [*(connection for connection, _ in self._ready), *self._waiting.leave()]
         self._ready.clear()
         if hand_over:
             self._lobby.put(waiting)
@@ -107,10 +113,15 @@ class Server:
         """How many requests are being answered, or their last bytes delivered."""
         return self._answering + len(self._lingering)
 
-    async def quiet(self, seconds: float) -> None:
-        """Wait until nothing is being answered, but not longer than `seconds`."""
+    async def answered(self, seconds: float) -> None:
+        """Wait until no code of the app answers any more, but not longer than `seconds`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            await asyncio.wait_for(self._answered_all.wait(), seconds)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until all is answered and delivered, but not longer than `seconds`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._delivered_all.wait(), seconds)
 
     # --- take --------------------------------------------------------------------------------
 
@@ -129,7 +140,7 @@ class Server:
             self._loop.remove_reader(self._listener)
 
     def _on_listener(self) -> None:
-        while self._answering + len(self._ready) < self._limit:
+        for _ in range(min(_MOST_ACCEPTED, self._limit - self._answering - len(self._ready))):
             try:
                 connection, client = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -154,31 +165,28 @@ class Server:
             except OSError:  # gone meanwhile
                 connection.close()
                 continue
+            wake_at(connection, 1)  # as it was, if its head had come in part
             self._receive(connection, client)
         self._pump()
 
     def _receive(self, connection: socket.socket, client: Client) -> None:
-        connection.settimeout(None)  # the app may have set a default timeout
-        first = receive_now(connection, 1, socket.MSG_PEEK)
-        if first is None:
-            self._parked[connection] = client
-            self._loop.add_reader(connection, self._on_first_byte, connection)
-        elif first:
+        if connection.gettimeout() is not None:
+            connection.settimeout(None)  # the app has set a default timeout
+        if self._waiting.has_come(connection, client):
             self._ready.append((connection, client))
-        else:
-            connection.close()
 
-    def _on_first_byte(self, connection: socket.socket) -> None:
-        first = receive_now(connection, 1, socket.MSG_PEEK)
-        if first is None:
-            return
-        self._loop.remove_reader(connection)
-        client = self._parked.pop(connection)
-        if first:
-            self._ready.append((connection, client))
-            self._pump()
-        else:
-            connection.close()
+    def _on_complete(self, connection: socket.socket, client: Client) -> None:
+        self._ready.append((connection, client))
+        self._pump()
+
+    def _refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
+        """Answer without a thread, and without a look: it has nothing to do with the app."""
+        text = f"{status.phrase}\n".encode()
+        with suppress(OSError):
+            head = _REFUSAL % (status, status.phrase.encode(), len(text))
+            connection.send(head + text, socket.MSG_DONTWAIT)
+            connection.shutdown(socket.SHUT_WR)
+        self._linger(connection)
 
     # --- look --------------------------------------------------------------------------------
 
@@ -212,12 +220,14 @@ class Server:
             if self._streams is not None and self._streams.takes(connection, client):
                 continue
             self._answering += 1
-            self._idle.clear()
+            self._answered_all.clear()
+            self._delivered_all.clear()
             self._threads.run(partial(self._answer, self._respond, connection, client))
 
     def _answer(self, respond: Respond, connection: socket.socket, client: Client) -> None:
         """Answer one request, in an executor thread."""
-        unread = respond(connection, client)
+        # What is pipelined behind a request is never answered, but must not reset the answer.
+        unread = respond(connection, client) or bool(receive_now(connection, 1, socket.MSG_PEEK))
         with suppress(OSError):
             # Not close alone: a process that the app forked may hold the connection open.
             connection.shutdown(socket.SHUT_WR)
@@ -235,8 +245,10 @@ class Server:
         self._pump()
 
     def _note_if_idle(self) -> None:
+        if not self._answering:
+            self._answered_all.set()
         if not self.busy:
-            self._idle.set()
+            self._delivered_all.set()
 
     # --- linger ------------------------------------------------------------------------------
 
@@ -244,6 +256,7 @@ class Server:
         """Read what the client still sends: closing before would reset it, answer and all."""
         handle = self._loop.call_later(_LINGER, self._end_linger, connection)
         self._lingering[connection] = handle
+        self._delivered_all.clear()
         self._loop.add_reader(connection, self._drain, connection)
 
     def _drain(self, connection: socket.socket) -> None:
@@ -277,16 +290,12 @@ class Lobby:
                 socket.send_fds(self.entrance, [b"c"], batch)
 
     def take(self) -> list[socket.socket]:
-        """Return the connections that wait."""
-        taken: list[socket.socket] = []
-        while True:
-            try:
-                data, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
-            except OSError:
-                return taken
-            for descriptor in descriptors:
-                connection = socket.socket(fileno=descriptor)
-                connection.set_inheritable(False)
-                taken.append(connection)
-            if not data:
-                return taken
+        """Return connections that wait, at most one message of them; none when nobody does."""
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
+        except OSError:
+            return []
+        taken = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for connection in taken:
+            connection.set_inheritable(False)
+        return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,6 +15,9 @@ from asyncreload.settings import Settings
 
 log = logging.getLogger("asyncreload")
 
+_SCARCE = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
+)
 _MOST_TRIES = 5
 _MOST_COLD = 2
 """After so many replays in a row that did not fit, an app is not replayed any more."""
@@ -21,6 +25,7 @@ _MOST_COLD = 2
 # In seconds.
 WARM = 60.0  # what a replay may take before it is given up
 PATIENCE = 5.0  # how long a reload waits for what is left of a replay
+PAUSE = 0.1  # until another try, when the system lacks the means for a process
 
 
 class Standby:
@@ -126,7 +131,7 @@ class Standby:
         for tried in range(_MOST_TRIES):
             if tried == _MOST_TRIES - 1:
                 self._give_up()
-            child = await self._start()
+            child = await self._start_when_possible()
             try:
                 if await child.has_booted():
                     if await self._is_warm(child):
@@ -143,6 +148,20 @@ class Standby:
             f"the child process ended with exit code {code} before it could load anything; "
             "what it printed above says why"
         )
+
+    async def _start_when_possible(self) -> Process:
+        """Start a process; as long as there are no descriptors, memory or such for it, wait."""
+        told = False
+        while True:
+            try:
+                return await self._start()
+            except OSError as exc:
+                if exc.errno not in _SCARCE:
+                    raise
+                if not told:
+                    log.warning("cannot start a process: %s; trying again", exc.strerror)
+                told = True
+            await asyncio.sleep(PAUSE)
 
     async def _is_warm(self, child: Process) -> bool:
         """Have a child replay the recipe; tell whether it is as good as new after that."""

@@ -73,7 +73,11 @@ class Watchdog:
     async def _executor(self) -> AsyncIterator[None]:
         """Have the child killed, and the lockfile removed, should we die meanwhile."""
         arguments = ("sh", str(self._child.pid), self._lock)
-        shell = Spawned(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
+        try:
+            shell = Spawned(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
+        except OSError:  # out of descriptors, say: then the child is watched over all the same
+            yield
+            return
         try:
             yield
         finally:

@@ -25,6 +25,8 @@ from asyncreload.settings import Settings
 pytestmark = pytest.mark.asyncio
 
 DEADLINE = 10.0
+END = b"\r\n\r\n"
+"""Of the head of a request."""
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -38,6 +40,14 @@ async def turn(times: int = 50) -> None:
     """Turn the loop: whatever can happen now has then happened in it."""
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+def take_all(lobby: Lobby) -> list[socket.socket]:
+    """Empty the lobby."""
+    taken = []
+    while some := lobby.take():
+        taken += some
+    return taken
 
 
 class Desk:
@@ -73,7 +83,8 @@ class Desk:
     def respond(self, connection: socket.socket, client: Any) -> bool:
         self.threads.add(threading.get_ident())
         connection.settimeout(DEADLINE)
-        request = connection.recv(100)
+        request = connection.recv(1000).removesuffix(END)
+        connection.settimeout(None)
         self.events.append(f"begin {request.decode()}")
         self.gate.wait(DEADLINE)
         with suppress(OSError):
@@ -89,7 +100,7 @@ class Desk:
 
     @property
     def parked(self) -> int:
-        return len(self.server._parked)
+        return len(self.server._waiting)
 
     @property
     def ready(self) -> int:
@@ -115,7 +126,7 @@ class House:
         client = socket.create_connection(self.listener.getsockname(), timeout=DEADLINE)
         self.clients.append(client)
         if text:
-            client.sendall(text.encode())
+            client.sendall(text.encode() + END)
         return client
 
     async def answer(self, client: socket.socket) -> str:
@@ -136,7 +147,7 @@ class House:
             client.close()
         for desk in self.desks:
             await until(lambda desk=desk: not desk.server.busy)  # type: ignore[misc]
-        for connection in self.lobby.take():
+        for connection in take_all(self.lobby):
             connection.close()
         for sock in (self.listener, self.lobby.entrance, self.lobby.exit):
             sock.close()
@@ -185,6 +196,16 @@ async def test_parked_connections_take_no_room_from_others() -> None:
         assert desk.parked == 5
 
 
+async def test_nobody_is_answered_while_it_opens() -> None:
+    """A request may crash the app; the parent has to know before that it was not the load."""
+    async with house() as h:
+        desk = h.desk()
+        client = h.connect("a")
+        desk.open()
+        assert desk.events == []
+        assert await h.answer(client) == "answer to a"
+
+
 async def test_the_look_comes_after_the_first_byte_and_before_the_answer() -> None:
     async with house() as h:
         desk = h.desk()
@@ -192,7 +213,7 @@ async def test_the_look_comes_after_the_first_byte_and_before_the_answer() -> No
         client = h.connect()
         await until(lambda: desk.parked)
         assert desk.events == []
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         assert desk.events == ["look", "begin a", "end a"]
         assert desk.parked == 0
@@ -232,7 +253,7 @@ async def test_later_bytes_are_none_of_our_business() -> None:
         desk.open()
         client = h.connect()
         await until(lambda: desk.parked)
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         await until(lambda: desk.seen("begin"))
         client.sendall(b"b")
         await turn()
@@ -247,7 +268,7 @@ async def test_a_client_that_goes_before_its_first_byte_is_closed() -> None:
         desk.open()
         client = h.connect()
         await until(lambda: desk.parked)
-        (connection,) = desk.server._parked
+        (connection,) = desk.server._waiting._heads
         client.close()
         await until(lambda: not desk.parked)
         assert connection.fileno() == -1
@@ -286,8 +307,66 @@ async def test_a_default_timeout_of_the_app_is_not_the_connections() -> None:
             await until(lambda: desk.parked)
         finally:
             socket.setdefaulttimeout(before)
-        (connection,) = desk.server._parked
+        (connection,) = desk.server._waiting._heads
         assert connection.gettimeout() is None
+
+
+# Heads that do not come
+
+
+async def test_half_a_head_costs_no_thread_and_no_look() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open(threads=1)
+        client = h.connect()
+        client.sendall(b"half")
+        assert await h.answer(h.connect("a")) == "answer to a"
+        assert desk.seen("look") == 1
+        client.sendall(b" and half" + END)
+        assert await h.answer(client) == "answer to half and half"
+        assert desk.seen("look") == 2
+
+
+async def test_half_a_head_is_handed_over() -> None:
+    async with house() as h:
+        old, new = h.desk(), h.desk()
+        old.open()
+        client = h.connect()
+        client.sendall(b"half")
+        await until(lambda: old.parked)
+        await turn()
+        old.server.close(hand_over=True)
+        new.open()
+        await until(lambda: new.parked)
+        client.sendall(b" and half" + END)
+        assert await h.answer(client) == "answer to half and half"
+
+
+async def test_who_is_refused_is_told_why_and_nobody_looks() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open()
+        client = h.connect()
+        client.sendall(b"half")
+        client.shutdown(socket.SHUT_WR)
+        head, _, body = (await h.answer(client)).partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.0 400 Bad Request\r\n")
+        assert body == "Bad Request\n"
+        assert f"Content-Length: {len(body)}" in head
+        assert desk.events == []
+        await until(lambda: not desk.server.busy)
+
+
+async def test_a_flood_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house() as h:
+        monkeypatch.setattr(module, "_MOST_ACCEPTED", 2)
+        desk = h.desk()
+        desk.open()
+        for _ in range(5):
+            h.connect()
+        desk.server._on_listener()
+        assert desk.parked == 2
+        await until(lambda: desk.parked == 5)
 
 
 # Looks that find something
@@ -527,7 +606,7 @@ async def test_in_a_pause_the_connections_that_are_there_are_answered(
         desk = h.desk(listener=listener)
         desk.open()
         await until(lambda: desk.parked and listener.accepts)
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         await turn()
         assert listener.accepts == 1
@@ -573,9 +652,26 @@ async def test_parked_and_ready_connections_are_answered_by_the_next_server() ->
         assert await h.answer(ready) == "answer to ready"
         assert await h.answer(queued) == "answer to queued"
         await until(lambda: new.parked == 1)
-        parked.sendall(b"parked")
+        parked.sendall(b"parked" + END)
         assert await h.answer(parked) == "answer to parked"
         assert old.seen("begin") == 0
+
+
+async def test_those_that_have_asked_are_handed_over_first() -> None:
+    async with house() as h:
+        old = h.desk()
+        old.suspects = old.changed = ["app.py"]
+        old.open()
+        for _ in range(3):
+            h.connect()
+        await until(lambda: old.parked == 3)
+        h.connect("ready")
+        await until(lambda: old.ready)
+        old.server.close(hand_over=True)
+        first, *others = take_all(h.lobby)
+        assert first.recv(100) == b"ready" + END
+        for connection in (first, *others):
+            connection.close()
 
 
 async def test_a_connection_can_be_handed_over_again_and_again() -> None:
@@ -588,7 +684,7 @@ async def test_a_connection_can_be_handed_over_again_and_again() -> None:
             desk.server.close(hand_over=True)
         last = h.desk()
         last.open()
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
 
 
@@ -620,7 +716,7 @@ async def test_more_connections_than_fit_into_a_message() -> None:
         new.open()
         await until(lambda: new.parked == count)
         for number, client in enumerate(clients):
-            client.sendall(b"%d" % number)
+            client.sendall(b"%d" % number + END)
         for number, client in enumerate(clients):
             assert await h.answer(client) == f"answer to {number}"
 
@@ -634,7 +730,7 @@ async def test_a_client_that_goes_while_it_waits_in_the_lobby_is_closed() -> Non
         old.server.close(hand_over=True)
         gone.close()
         new.open()
-        client.sendall(b"a")
+        client.sendall(b"a" + END)
         assert await h.answer(client) == "answer to a"
         assert (new.parked, new.ready) == (0, 0)
 
@@ -771,6 +867,32 @@ async def test_the_end_is_seen_though_a_fork_holds_the_connection_open() -> None
         os.close(held[0])
 
 
+async def test_what_is_pipelined_is_not_answered_and_resets_nothing() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.open()
+        client = h.connect("a" + "b" * 2000)
+        await until(lambda: desk.server._lingering)
+        assert (await h.answer(client)).startswith("answer to ab")
+        client.close()
+        await until(lambda: not desk.server.busy)
+
+
+async def test_last_bytes_are_not_waited_for_by_who_waits_for_the_app() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.unread = True
+        desk.open()
+        client = h.connect("a")
+        await until(lambda: desk.server._lingering)
+        await desk.server.answered(DEADLINE)
+        quiet = asyncio.create_task(desk.server.quiet(DEADLINE))
+        await turn()
+        assert not quiet.done()
+        client.close()
+        await quiet
+
+
 # Event streams
 
 
@@ -851,13 +973,13 @@ async def test_what_is_put_into_the_lobby_is_taken_in_order_and_lives() -> None:
     waiting.exit.close()
 
 
-@pytest.mark.parametrize("count", [0, 1, 249, 250, 251, 600])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 600])
 async def test_any_number_fits_into_the_lobby(count: int) -> None:
     waiting = lobby()
     ours, theirs = socket.socketpair()
     with ours, theirs, waiting.entrance, waiting.exit:
         waiting.put([theirs] * count)
-        taken = waiting.take()
+        taken = take_all(waiting)
         assert len(taken) == count
         for connection in taken:
             connection.close()
@@ -905,7 +1027,7 @@ async def test_serving_plainly_answers_until_it_is_cancelled(
     async with house() as h:
         settings = Settings(target="", access_log=False)
         serving = asyncio.create_task(serve_plainly(hello, h.listener, settings))
-        text = await h.answer(h.connect("GET / HTTP/1.0\r\n\r\n"))
+        text = await h.answer(h.connect("GET / HTTP/1.0"))
         assert text.startswith("HTTP/1.0 200 OK\r\n")
         assert text.endswith("\r\n\r\nhello")
         parked = h.connect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -70,6 +72,8 @@ class Nursery:
     async def start(self) -> Process:
         await asyncio.sleep(0)
         plan = self.plans.pop(0) if self.plans else {}
+        if "raises" in plan:
+            raise plan["raises"]
         self.children.append(Child(plan))
         return cast("Process", self.children[-1])
 
@@ -107,6 +111,27 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for long."""
     monkeypatch.setattr(module, "PATIENCE", 0.02)
     monkeypatch.setattr(module, "WARM", 0.02)
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+
+
+# --- starting --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+async def test_without_the_means_for_a_process_it_is_tried_again(
+    number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The supervisor must not end because a descriptor was missing for a moment."""
+    nursery = Nursery(*[{"raises": OSError(number, os.strerror(number))}] * 3)
+    assert await nursery.take() is nursery.children[0]
+    told = f"cannot start a process: {os.strerror(number)}; trying again"
+    assert caplog.messages == [told]
+
+
+async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:
+    nursery = Nursery({"raises": FileNotFoundError(errno.ENOENT, "no such interpreter")})
+    with pytest.raises(FileNotFoundError):
+        await nursery.take()
 
 
 # --- making and taking -----------------------------------------------------------------------

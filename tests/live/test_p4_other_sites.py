@@ -1,0 +1,100 @@
+"""P4: a page of another site learns nothing and changes nothing, in a real browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.browsing import CHROMEDRIVER, CHROMIUM, Browser, Tab
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Serve
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
+)
+BROKEN = 'SECRET = "swordfish"\n1 / 0  # swordfish\n'
+MENDED = """\
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"mended"]
+"""
+TRY = """
+const [url] = arguments;
+const tries = [
+    fetch(url).then(r => r.text()),
+    fetch(url, {mode: "no-cors"}).then(r => r.text()),
+    fetch(url, {method: "POST", body: "x"}).then(r => r.text()),
+    fetch(url, {credentials: "include", headers: {"X-Any": "1"}}).then(r => r.text()),
+];
+return Promise.allSettled(tries).then(all => all.map(one => one.value || ""));
+"""
+LISTEN = """
+const [url] = arguments;
+return new Promise(done => {
+    const source = new EventSource(url);
+    source.addEventListener("state", event => done("state " + event.data));
+    source.onopen = () => done("open");
+    source.onerror = () => { source.close(); done("refused"); };
+});
+"""
+
+
+class Page(BaseHTTPRequestHandler):
+    """The other site: an empty page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>another site</title><link rel=icon href=data:,>")
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@contextmanager
+def another_site() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def visit(browser: Browser, url: str) -> Tab:
+    tab = Tab(browser, browser.tabs()[0]).drive()
+    browser.post("url", url=url)
+    return tab
+
+
+def test_p4_other_sites(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
+    served = serve(files={"app.py": BROKEN})
+    served.until_told("the load failed")
+    with another_site() as port, Browser(tmp_path_factory.mktemp("browser")) as browser:
+        # From its own address: the browser lets it ask, but not read.
+        tab = visit(browser, f"http://evil.test:{port}/")
+        pids = served.children()
+        for name in ("127.0.0.1", "localhost"):
+            here = f"http://{name}:{served.port}"
+            assert tab.run(TRY, f"{here}/") == [""] * 4
+            assert tab.run(TRY, f"{here}/.asyncreload/events")[0] == ""
+            assert tab.run(LISTEN, f"{here}/.asyncreload/events") == "refused"
+        # Its name now leads to us (DNS rebinding): to the browser we are its own server.
+        here = f"http://evil.test:{served.port}"
+        tab = visit(browser, f"{here}/")
+        assert tab.text == "The application failed to load."
+        outline = "The application failed to load."
+        assert tab.run(TRY, f"{here}/") == [outline] * 4
+        assert tab.run(LISTEN, f"{here}/.asyncreload/events") == "refused"
+        assert served.children() == pids
+        served.write("app.py", MENDED)
+        assert served.body() == "mended"
