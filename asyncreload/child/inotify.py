@@ -58,12 +58,10 @@ class Events:
             self._queue = Inotify(cache_size=64)
         except OSError as exc:
             raise LimitError(_remedy(exc, "max_user_instances")) from exc
-        os.set_blocking(self._queue.fd, False)  # as asyncinotify means to; in 4.4.4 it does not
+        self.descriptor: int = self._queue.fd
+        """Readable when there is something to look at."""
+        os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
         self._forget()
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable when there is something to look at."""
-        return self._queue.fd
 
     def close(self) -> None:
         """Let go of the queue."""

@@ -21,6 +21,7 @@ from asyncreload.child.receive import receive_now
 from asyncreload.child.threads import Threads
 from asyncreload.child.waiting import Client, Waiting, wake_at
 
+_Socket = socket.socket  # before an app makes it another one, as gevent does
 Respond = Callable[[socket.socket, Client], bool]
 """Answers one request; returns whether unread bytes of it may remain."""
 
@@ -142,7 +143,7 @@ class Server:
     def _on_listener(self) -> None:
         for _ in range(min(_MOST_ACCEPTED, self._limit - self._answering - len(self._ready))):
             try:
-                connection, client = self._listener.accept()
+                connection, client = _accept(self._listener)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as exc:
@@ -270,6 +271,12 @@ class Server:
         self._note_if_idle()
 
 
+def _accept(listener: socket.socket) -> tuple[socket.socket, Client]:
+    # Not `accept`: that makes a socket of the class that the app may have put in the place of ours.
+    descriptor, client = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+    return _Socket(listener.family, listener.type, listener.proto, descriptor), client
+
+
 class Lobby:
     """Where connections wait that were opened early and have no first byte yet, across a reload.
 
@@ -295,7 +302,7 @@ class Lobby:
             _, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
         except OSError:
             return []
-        taken = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        taken = [_Socket(fileno=descriptor) for descriptor in descriptors]
         for connection in taken:
             connection.set_inheritable(False)
         return taken

@@ -372,10 +372,13 @@ class Side:
             )
             return
         await asyncio.sleep(self._interval)  # an app that writes to its log all the time is no news
-        self._loop.add_reader(self._events.fileno(), self._nudge.set)
+        if self._leaving.code is not None:
+            return  # and the queue may be closed by now
+        queue = self._events.descriptor
+        self._loop.add_reader(queue, self._nudge.set)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._nudge.wait(), SWEEP)
-        self._loop.remove_reader(self._events.fileno())
+        self._loop.remove_reader(queue)
         self._nudge.clear()
         await asyncio.sleep(DEBOUNCE)
 

@@ -29,7 +29,6 @@ from asyncreload.child.polling import Files, Looks, Polling
 from asyncreload.child.signature import (
     ABSENT,
     Known,
-    Signature,
     digest,
     examine,
     glance,
@@ -92,9 +91,9 @@ class Watch:
         self.cost: float = 0.0
         """Seconds of CPU that the last survey took."""
         self._news = False
-        self._places: dict[str, Signature | None] = {
-            place: glance(place) for place in sys.path if heat(place + os.sep) is Heat.COLD
-        }
+        self._places = Files(
+            {place: Known(glance(place)) for place in sys.path if heat(place + os.sep) is Heat.COLD}
+        )
         self._unlearned: deque[tuple[Files, str]] = deque()
 
     # --- baselines ---------------------------------------------------------------------------
@@ -251,7 +250,7 @@ class Watch:
         """Look, and seldom at the packages too. Return the suspects."""
         began = time.thread_time()
         suspects = self.look()
-        if now >= self._cold_due:
+        if now >= self._cold_due or self._looks is not self._polling:
             before = time.thread_time()
             suspects += self._looks.look(self._cold)
             suspects += self._moved_places()
@@ -268,15 +267,15 @@ class Watch:
 
         Raises `LimitError` when the kernel watches no more; call `use_polling` then.
         """
-        all_files = (self._hot, self._trees.directories, self._cold)
+        all_files = (self._hot, self._trees.directories, self._cold, self._places)
         free = [self._looks.tend(files) for files in all_files]
         return all(free)
 
     def _moved_places(self) -> list[str]:
         """Return the directories of packages in which something was installed or removed."""
-        moved = [place for place, known in self._places.items() if glance(place) != known]
+        moved = self._looks.look(self._places)
         for place in moved:
-            self._places[place] = glance(place)
+            self._places[place] = Known(glance(place))
         return moved
 
     async def confirm(self, suspects: list[str]) -> list[str]:
