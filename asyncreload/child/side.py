@@ -266,7 +266,8 @@ class Side:
         up.set()
         while True:
             await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)
-            self._pulse.beat()
+            if self._go:  # a standby's beat would hide that the child at work is silent
+                self._pulse.beat()
             self._guard()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

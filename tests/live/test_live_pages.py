@@ -60,11 +60,11 @@ def test_live_pages_of_eight_tabs_follow_each_save(
     assert browser.requests(served.port) == asked  # nothing is polled
 
     served.edit("page.py", "one", "two")
-    served.until(lambda: served.output.count(' GET /cart') >= 15, "what is seen loads itself")
+    served.until(lambda: served.output.count(" GET /cart") >= 15, "what is seen loads itself")
     for one in tabs:
         one.drive().until_shown("GET: two")
     until_streams(served, 1)
-    assert served.output.count(' GET ') == 16
+    assert served.output.count(" GET ") == 16
 
 
 @in_chromium
@@ -185,7 +185,7 @@ def test_live_pages_are_kept_by_the_browser_as_they_were(serve: Serve, tab: Tab)
     tab.run("history.back()")
     tab.until("return location.pathname === '/form'", "the page before")
     assert tab.run("return document.querySelector('input').value") == "typed"
-    assert served.output.count(' GET /form') == 1
+    assert served.output.count(" GET /form") == 1
 
     until_streams(served, 1)
     served.edit("page.py", "one", "two")
