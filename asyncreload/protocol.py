@@ -1,5 +1,7 @@
 """The messages on the control channel: one JSON object a line, each naming its kind. No I/O.
 
+Not frozen, though nobody changes one: a child would take twice as long to import this.
+
 A child's life as its parent hears it:
 
     Booted -> (Recipe) -> Warmed -> (Go) -> Going -> Loaded | Failed -> Changed -> Left
@@ -12,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """The base of all messages."""
 
@@ -21,12 +23,12 @@ class Message:
         return json.dumps({"is": type(self).__name__, **asdict(self)}).encode() + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Booted(Message):
     """Child: the interpreter and our modules are up; waiting for `Go`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Go(Message):
     """Parent: your predecessor is gone; load and serve."""
 
@@ -48,12 +50,12 @@ class Go(Message):
     """Whether to say why files are watched."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Going(Message):
     """Child: `Go` was heard; the load begins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded(Message):
     """Child: the app is loaded and requests are being taken."""
 
@@ -61,7 +63,7 @@ class Loaded(Message):
     files: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed(Message):
     """Child: the load failed; the report page is being served."""
 
@@ -72,7 +74,7 @@ class Failed(Message):
     """The trace with the user's own calls alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watching(Message):
     """Child: these project files matter, and that is how they were."""
 
@@ -81,7 +83,7 @@ class Watching(Message):
     """Whether the first requests have been answered, or none came: there is time for a standby."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changed(Message):
     """Child: these files changed, and that is how they are; leaving with code 3."""
 
@@ -93,7 +95,7 @@ class Changed(Message):
     installed packages', or environment files."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recipe(Message):
     """Child: what was imported from outside the project. Parent: import that, and stand by."""
 
@@ -112,7 +114,7 @@ class Recipe(Message):
     """What each of the project's files does before its last import."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Warmed(Message):
     """Child: the recipe is done; these modules could not be imported."""
 
@@ -121,14 +123,14 @@ class Warmed(Message):
     """Whether the rest is what the last child had."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cold(Message):
     """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Left(Message):
     """Child: user code is over, `atexit` has run; this exit code is meant."""
 
@@ -139,12 +141,12 @@ class Left(Message):
     """Whether nothing is open or running any more, and only memory remains to be freed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outdated(Message):
     """Child: packages were installed or removed; none that the app has loaded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Explained(Message):
     """Child: why these files of the project are watched, and how many of packages."""
 
@@ -152,55 +154,55 @@ class Explained(Message):
     packages: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told(Message):
     """Child: a line for the terminal."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reload(Message):
     """Parent: leave with code 3 as if a file had changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class End(Message):
     """Parent: leave politely; within `grace` seconds, or be killed."""
 
     code: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Interrupt(Message):
     """Parent: Ctrl-C was pressed; say if it is yours, else leave."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Debugging(Message):
     """Child: a debugger waits at its prompt; Ctrl-C is meant for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look(Message):
     """Parent: look at the files now; if none has changed, say that you are fresh."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fresh(Message):
     """Child: the answer to that look; requests are being answered."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ping(Message):
     """Parent: answer, to show that you can."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pong(Message):
     """Child: the answer to that."""
 

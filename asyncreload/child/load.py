@@ -11,7 +11,6 @@ import inspect
 import reprlib
 import sys
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -114,7 +113,7 @@ def _free_name(name: str, file: str) -> str:
     return name
 
 
-class _Pins(MetaPathFinder):
+class _Pins:
     """Finds the given modules in the given files, also those without a suffix of Python's."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
