@@ -48,6 +48,8 @@ try:  # at boot, which a standby has done long before it is needed
 except ImportError:
     _Events = None
 
+LATELY = 86_400_000_000_000
+"""Nanoseconds: a package that was edited so recently may have a cache that is outdated."""
 COLD_BUDGET = 0.0005
 """The share of a core that looking at packages may cost."""
 COLD_SOONEST, COLD_LATEST = 2.0, 5.0
@@ -134,7 +136,9 @@ class Watch:
                 remove_racy_cache(path, known.signature)
             return known
         if kind is Heat.COLD:
-            self._take_in(path, kind)
+            known = self._take_in(path, kind)
+            if known.signature and time.time_ns() - known.signature[1] < LATELY:
+                remove_racy_cache(path, known.signature)
             self.before_package(name)
         return None
 

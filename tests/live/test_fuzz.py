@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.live.failing import Bench
 
-SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "500" if LONG else "8"))
+SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "500" if LONG else "5"))
 STEPS = 12
 
 # Two at a time leave a file, `beside`.

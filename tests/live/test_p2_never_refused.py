@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.live.driving import Served
 
 RATE = 200
-SECONDS = 20 if LONG else 5
-EDITS = 50 if LONG else 10
+SECONDS = 20 if LONG else 3
+EDITS = 50 if LONG else 6
 
 APP = """\
 NUMBER = %d

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.live.failing import Bench
 
-RELOADS = 50 if LONG else 15
+RELOADS = 50 if LONG else 8
 
 # Each line: what happened, in which process, and which processes of the lines before live.
 JOURNAL = """\

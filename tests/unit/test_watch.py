@@ -41,7 +41,7 @@ from asyncreload.child.signature import (
     remove_racy_cache,
     signature_of,
 )
-from asyncreload.child.watch import LEARNED_AT_A_TIME, Watch
+from asyncreload.child.watch import LATELY, LEARNED_AT_A_TIME, Watch
 
 SECOND = 1_000_000_000
 Loaders = Callable[[Watch], None]
@@ -898,12 +898,19 @@ def test_a_baseline_drops_a_racy_cache_and_leaves_an_old_one(project: Project) -
     assert not cached.cache.exists()
 
 
-def test_the_cache_of_a_package_is_left_alone(project: Project) -> None:
+@pytest.mark.parametrize(("edited", "kept"), [(0, False), (2 * LATELY, True)])
+def test_the_cache_of_a_package_is_left_alone_unless_that_was_edited_lately(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    edited: int,
+    kept: bool,  # noqa: FBT001  a row
+) -> None:
     (project.root / "site-packages").mkdir()
     cached = Cached(project.root / "site-packages")
     os.utime(cached.cache, ns=(cached.began, cached.began))
+    monkeypatch.setattr(module, "time", Clock(time.time_ns() + edited))
     project.watch.before_read(str(cached.source))
-    assert cached.cache.exists()
+    assert cached.cache.exists() is kept
 
 
 # Loaders
