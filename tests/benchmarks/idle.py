@@ -26,6 +26,57 @@ from tests.live.driving import COMMAND, Served  # noqa: E402
 FILES = (100, 300, 3000, 10_000)
 WAYS = {"polled": ("--no-inotify",), "events": ()}
 A_PACKAGE = 50
+MODULE = '''"""A module of ordinary size."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+NUMBER = {}
+PATTERN = re.compile(r"(\\w+)-(\\d+)")
+
+
+@dataclass
+class Item:
+    """What there is."""
+
+    name: str
+    price: float = 0.0
+    tags: tuple[str, ...] = ()
+
+    def total(self, count: int, discount: Callable[[float], float] | None = None) -> float:
+        price = self.price * count
+        return discount(price) if discount else price
+
+
+class Shelf:
+    """Where it is."""
+
+    def __init__(self, items: list[Item] | None = None) -> None:
+        self.items = items or []
+
+    def find(self, name: str) -> Item | None:
+        for item in self.items:
+            if item.name == name:
+                return item
+        log.debug("no %s here", name)
+        return None
+
+    def add(self, text: str) -> None:
+        found = PATTERN.fullmatch(text)
+        if found is None:
+            raise ValueError(text)
+        self.items.append(Item(found[1], float(found[2])))
+
+
+def cheapest(shelves: list[Shelf]) -> Item | None:
+    items = [item for shelf in shelves for item in shelf.items]
+    return min(items, key=lambda item: item.price, default=None)
+'''
 APP = """
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -54,7 +105,7 @@ def lay_out(directory: Path, files: int) -> None:
         home = directory / f"part{package}"
         home.mkdir(exist_ok=True)
         name = "__init__" if place == 0 else f"module{place}"
-        (home / f"{name}.py").write_text(f"VALUE = {number}\n")
+        (home / f"{name}.py").write_text(MODULE.format(number))
         names.append(f"part{package}" + ("" if place == 0 else f".module{place}"))
     imports = "".join(f"import {name}\n" for name in names)
     (directory / "app.py").write_text(imports + APP)
