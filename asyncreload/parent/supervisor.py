@@ -283,6 +283,7 @@ class Supervisor:
                 self._on_ready(life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
+                self._succession.answered()
                 life.outcome = Failed(message.title, message.trace, message.place, message.own)
                 self._feed.tell(life.outcome)
             case protocol.Watching():
@@ -302,7 +303,7 @@ class Supervisor:
     def _on_ready(self, life: Life, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
         since = self._succession.last_change if life.go.changed else life.began
-        paths = self._succession.paths
+        paths = self._succession.answered()
         life.outcome = Ready(life.child.pid, now - since, paths, loaded.files)
         self._feed.tell(life.outcome)
 
