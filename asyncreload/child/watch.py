@@ -195,6 +195,8 @@ class Watch:
             path = container(path)
             if (kind := heat(path)) is Heat.IGNORED or path in self._hot or path in self._cold:
                 continue
+            if self._patterns.ignores(path):
+                continue
             known = self._take_in(path, kind)
             if kind is Heat.HOT and is_later(known, self.since) and path not in self.blamed:
                 self._hot[path] = Known(None, digest=ABSENT)
