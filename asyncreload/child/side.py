@@ -486,7 +486,8 @@ class Side:
             self._channel.send(protocol.Watching(files, settled))
             if self._go and self._go.explain:
                 packages = self.watch.count() - len(files)
-                self._channel.send(protocol.Explained(reasons(files, self._env_files), packages))
+                why = reasons(files, self._env_files, self.watch.is_asked_for)
+                self._channel.send(protocol.Explained(why, packages))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

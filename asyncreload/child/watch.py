@@ -333,6 +333,10 @@ class Watch:
         """Tell whether a file is an installed package's."""
         return path in self._cold or path in self._places
 
+    def is_asked_for(self, path: str) -> bool:
+        """Tell whether a pattern asks for a file."""
+        return self._patterns.wants(path)
+
     def is_place(self, path: str) -> bool:
         """Tell whether this is a directory of packages."""
         return path in self._places
