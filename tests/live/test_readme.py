@@ -14,6 +14,7 @@ from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import get_args
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -229,6 +230,13 @@ def test_readme_quotes_the_message_of_a_port_in_use() -> None:
             listen("127.0.0.1", port)
     message = str(caught.value).partition(":")[0].replace(str(port), PORT)
     assert f'**"{message}".**' in README
+
+
+def test_readme_shows_a_recording_of_every_step() -> None:
+    (path,) = re.findall(r"\((\S+\.svg)\)", README.partition("## Ways in")[0])
+    seen = "\n".join(ET.parse(ROOT / path).getroot().itertext())
+    for step in ("serving app.py at", "changed · fresh in", "SyntaxError: '[' was", "stopped"):
+        assert step in seen
 
 
 def test_readme_links_lead_somewhere() -> None:
