@@ -154,9 +154,13 @@ class Explained(Message):
 
 @dataclass(frozen=True, slots=True)
 class Told(Message):
-    """Child: a line for the terminal."""
+    """Child: a line for the terminal.
+
+    once: that the same is not to be told again by a successor.
+    """
 
     text: str
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

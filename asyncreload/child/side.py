@@ -317,8 +317,8 @@ class Side:
         lockfile.remove(self._lock)
         self._end(ORPHANED)
 
-    def _tell(self, text: str) -> None:
-        self._channel.send(protocol.Told(text))
+    def _tell(self, text: str, *, once: bool = False) -> None:
+        self._channel.send(protocol.Told(text, once))
 
     # --- watch -------------------------------------------------------------------------------
 
@@ -358,7 +358,8 @@ class Side:
                 self._may_use_events = False
             return self.watch.tend() and not (self._holding or self.watch.is_behind())
         except LimitError as exc:
-            self._tell(f"files are looked at one by one, as inotify is at its limit: {exc}")
+            limit = f"files are looked at one by one, as inotify is at its limit: {exc}"
+            self._tell(limit, once=True)
             self.watch.use_polling()
             self._events, self._may_use_events = None, False
             return False

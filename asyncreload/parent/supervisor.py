@@ -77,6 +77,7 @@ class Supervisor:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._chores: set[asyncio.Task[None]] = set()
         self._reasons: dict[str, str] = {}
+        self._told: set[str] = set()
         self._entered = False
         self._task: asyncio.Task[int] | None = None
 
@@ -310,7 +311,10 @@ class Supervisor:
     def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
         """Log what a child has to say; of the reasons, those that are new."""
         if isinstance(message, protocol.Told):
-            log.warning("%s", message.text)
+            if message.text not in self._told:
+                log.warning("%s", message.text)
+            if message.once:
+                self._told.add(message.text)
             return
         packages = f"{message.packages} files of them, looked at seldom"
         for path, reason in {**message.reasons, "installed packages": packages}.items():
