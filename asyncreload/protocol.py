@@ -156,9 +156,13 @@ class Explained(Message):
 
 @dataclass(slots=True)
 class Told(Message):
-    """Child: a line for the terminal."""
+    """Child: a line for the terminal.
+
+    once: that the same is not to be told again by a successor.
+    """
 
     text: str
+    once: bool = False
 
 
 @dataclass(slots=True)

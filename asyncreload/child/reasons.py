@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from asyncreload.child.files import source_file
 
 
-def reasons(paths: Iterable[str], env_files: Container[str]) -> dict[str, str]:
-    """Return the reason for each of these project files."""
+def reasons(
+    paths: Iterable[str], env_files: Container[str], is_asked_for: Callable[[str], bool]
+) -> dict[str, str]:
+    """Return the reason for each of these project files.
+
+    is_asked_for: tells whether a file is watched because of a pattern.
+    """
     modules = {source_file(module): name for name, module in list(sys.modules.items())}
 
     def reason(path: str) -> str:
@@ -17,6 +22,8 @@ def reasons(paths: Iterable[str], env_files: Container[str]) -> dict[str, str]:
             return "an environment file"
         if name := modules.get(path):
             return "run as a script" if name == "__main__" else f"imported as {name}"
+        if is_asked_for(path):
+            return "asked for by --watch"
         return "a change of it may mend the load, or it was imported and dropped"
 
     return {path: reason(path) for path in paths}

@@ -317,8 +317,8 @@ class Side:
         lockfile.remove(self._lock)
         self._end(ORPHANED)
 
-    def _tell(self, text: str) -> None:
-        self._channel.send(protocol.Told(text))
+    def _tell(self, text: str, *, once: bool = False) -> None:
+        self._channel.send(protocol.Told(text, once))
 
     # --- watch -------------------------------------------------------------------------------
 
@@ -358,7 +358,8 @@ class Side:
                 self._may_use_events = False
             return self.watch.tend() and not (self._holding or self.watch.is_behind())
         except LimitError as exc:
-            self._tell(f"files are looked at one by one, as inotify is at its limit: {exc}")
+            limit = f"files are looked at one by one, as inotify is at its limit: {exc}"
+            self._tell(limit, once=True)
             self.watch.use_polling()
             self._events, self._may_use_events = None, False
             return False
@@ -486,7 +487,8 @@ class Side:
             self._channel.send(protocol.Watching(files, settled))
             if self._go and self._go.explain:
                 packages = self.watch.count() - len(files)
-                self._channel.send(protocol.Explained(reasons(files, self._env_files), packages))
+                why = reasons(files, self._env_files, self.watch.is_asked_for)
+                self._channel.send(protocol.Explained(why, packages))
 
     async def _tell_recipe(self) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

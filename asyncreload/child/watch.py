@@ -199,6 +199,8 @@ class Watch:
             path = container(path)
             if (kind := heat(path)) is Heat.IGNORED or path in self._hot or path in self._cold:
                 continue
+            if self._patterns.ignores(path):
+                continue
             known = self._take_in(path, kind)
             if kind is Heat.HOT and is_later(known, self.since) and path not in self.blamed:
                 self._hot[path] = Known(None, digest=ABSENT)
@@ -334,6 +336,10 @@ class Watch:
     def is_package(self, path: str) -> bool:
         """Tell whether a file is an installed package's."""
         return path in self._cold or path in self._places
+
+    def is_asked_for(self, path: str) -> bool:
+        """Tell whether a pattern asks for a file."""
+        return self._patterns.wants(path)
 
     def is_place(self, path: str) -> bool:
         """Tell whether this is a directory of packages."""

@@ -83,6 +83,12 @@ class Succession:
             code = SIGNALLED - code
         return await self._after_crash(life, code)
 
+    def answered(self) -> tuple[str, ...]:
+        """Return what has changed, now that requests are answered with it, or with a report."""
+        # Until then, nobody has seen what a load would have brought that was given up.
+        paths, self.paths = self.paths, ()
+        return paths
+
     def remember(self, files: dict[str, Any]) -> None:
         """Take note of the project's files, as a child saw them."""
         self._files = files
@@ -97,9 +103,7 @@ class Succession:
         in_burst = changed.loading or now - self.last_change < BURST
         self.last_change = now
         self._files = self._files | changed.files
-        # Nobody has seen what a load would have brought that was given up for these.
-        unseen = self.paths if life.outcome is None else ()
-        self.paths = tuple(dict.fromkeys([*unseen, *changed.files]))
+        self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
         return self._go(changed=changed.files, settle=in_burst)
 
     async def _after_crash(self, life: Life, code: int) -> Go:

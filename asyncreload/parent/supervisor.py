@@ -77,6 +77,7 @@ class Supervisor:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._chores: set[asyncio.Task[None]] = set()
         self._reasons: dict[str, str] = {}
+        self._told: set[str] = set()
         self._entered = False
         self._task: asyncio.Task[int] | None = None
 
@@ -283,6 +284,7 @@ class Supervisor:
                 self._on_ready(life, message)
             case protocol.Failed():
                 life.phase = "while reporting"
+                self._succession.answered()
                 life.outcome = Failed(message.title, message.trace, message.place, message.own)
                 self._feed.tell(life.outcome)
             case protocol.Watching():
@@ -302,14 +304,17 @@ class Supervisor:
     def _on_ready(self, life: Life, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
         since = self._succession.last_change if life.go.changed else life.began
-        paths = self._succession.paths
+        paths = self._succession.answered()
         life.outcome = Ready(life.child.pid, now - since, paths, loaded.files)
         self._feed.tell(life.outcome)
 
     def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
         """Log what a child has to say; of the reasons, those that are new."""
         if isinstance(message, protocol.Told):
-            log.warning("%s", message.text)
+            if message.text not in self._told:
+                log.warning("%s", message.text)
+            if message.once:
+                self._told.add(message.text)
             return
         packages = f"{message.packages} files of them, looked at seldom"
         for path, reason in {**message.reasons, "installed packages": packages}.items():

@@ -146,6 +146,10 @@ async def test_p9_paths_of_a_load_that_was_given_up_are_told(serving: Serving) -
         _, ready = await next_of(events, Changed, Ready)
         assert isinstance(ready, Ready)
         assert sorted(ready.paths) == [path, other]
+        await app.write("other.py", "X = 2")
+        _, ready = await next_of(events, Changed, Ready)
+        assert isinstance(ready, Ready)
+        assert ready.paths == (other,)
 
 
 async def test_p9_reloads_at_the_same_time_are_one(serving: Serving) -> None:

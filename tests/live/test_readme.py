@@ -14,10 +14,12 @@ from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import get_args
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from asyncreload import BindError, Settings, config, events, run
+from asyncreload.child import patterns
 from asyncreload.cli import _parse
 from asyncreload.listening import listen
 from asyncreload.options import Option, options_of
@@ -43,7 +45,7 @@ TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/
 
 def table(heading: str) -> list[list[str]]:
     """Return the cells of the table in a section, without those of its head."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.split("\n##+ ", README.partition(f"# {heading}\n")[2])[0]
     rows = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
     return [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
 
@@ -159,13 +161,28 @@ def test_readme_options_of_the_command_alone_are_its_own() -> None:
 
 
 def test_readme_events_are_those_that_are_told() -> None:
-    kinds = get_args(events.Event)
-    rows = {row[0].strip("`"): row[1] for row in table("For tools")}
-    assert rows.pop("message") == "`level`, `text`"
-    assert rows == {
-        kind.__name__.lower(): ", ".join(f"`{field.name}`" for field in fields(kind))
-        for kind in kinds
+    assert {row[0]: row[1] for row in table("Events")} == {
+        f"`{kind.__name__}`": ", ".join(f"`{field.name}`" for field in fields(kind))
+        for kind in get_args(events.Event)
     }
+
+
+def test_readme_patterns_are_as_documented() -> None:
+    said = re.findall(r"^\|(.*)\|$", patterns.__doc__ or "", re.MULTILINE)[2:]
+    assert table("Watch and ignore") == [[cell.strip() for cell in row.split("|")] for row in said]
+    for row in table("Watch and ignore"):
+        for pattern in re.findall("`(.+?)`", row[0]):
+            Settings(target="app.py", watch=(pattern,), ignore=(pattern,))
+
+
+def test_readme_figures_have_their_places() -> None:
+    """Between the marks stands what a benchmark prints, with the command that prints it."""
+    places = re.findall(r"<!-- figures: (\w+) -->\n(.+?)\n<!-- end -->", README, re.DOTALL)
+    assert [name for name, _ in places] == ["peers", "reload", "idle", "scale", "serving"]
+    for name, text in places:
+        assert f"`python tests/benchmarks/{name}.py" in text
+    for path in set(re.findall(r"\btests/benchmarks/\w+\.py", README)):
+        assert (ROOT / path).is_file(), path
 
 
 def test_readme_options_are_understood_by_the_command() -> None:
@@ -213,6 +230,13 @@ def test_readme_quotes_the_message_of_a_port_in_use() -> None:
             listen("127.0.0.1", port)
     message = str(caught.value).partition(":")[0].replace(str(port), PORT)
     assert f'**"{message}".**' in README
+
+
+def test_readme_shows_a_recording_of_every_step() -> None:
+    (path,) = re.findall(r"\((\S+\.svg)\)", README.partition("## Ways in")[0])
+    seen = "\n".join(ET.parse(ROOT / path).getroot().itertext())
+    for step in ("serving app.py at", "changed · fresh in", "SyntaxError: '[' was", "stopped"):
+        assert step in seen
 
 
 def test_readme_links_lead_somewhere() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import get_args
 
@@ -34,6 +36,17 @@ NAMES = [
     "run",
     "supervise",
 ]
+
+
+def test_nothing_but_the_package_is_installed() -> None:
+    """Neither tests nor examples come with the wheel."""
+    package = Path(asyncreload.__file__).parent
+    assert (package / "py.typed").is_file()
+    if package.parent.name != "site-packages":
+        pytest.skip("these tests run from a checkout")
+    tops = {Path(file).parts[0] for file in distribution("asyncreload").files or []}
+    ours = re.compile(r"asyncreload|asyncreload-.*\.dist-info|\.\.")
+    assert [top for top in tops if not ours.fullmatch(top)] == []
 
 
 def test_all_is_exactly_this() -> None:

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from asyncreload.child import burst, polling, signature
 from asyncreload.child import watch as module
 from asyncreload.child.burst import PATIENCE, QUIET, newest, quiet
+from asyncreload.child.patterns import Patterns
 from asyncreload.child.signature import (
     ABSENT,
     CACHE_RACY,
@@ -679,6 +680,17 @@ def test_a_rescan_leaves_a_baseline_as_it_is(project: Project, modules: dict[str
     modules["app"] = module_of(path)
     project.watch.rescan()
     assert project.changed() == ["app.py"]
+
+
+def test_a_rescan_leaves_out_what_is_ignored(project: Project, modules: dict[str, Any]) -> None:
+    """Also one that the load has just written: it would be a change."""
+    watch = Watch()
+    watch.since = time.time_ns()
+    path = project.write("made.py")
+    watch.look_for(Patterns.of([], ["made.py"], os.path.dirname(path)))
+    modules["made"] = module_of(path)
+    watch.rescan()
+    assert not watch.files()
 
 
 def test_to_catch_up_is_to_rescan(project: Project, modules: dict[str, Any]) -> None:
