@@ -31,8 +31,8 @@ class Verdict(Enum):
 
 
 def pace(interval: float) -> float:
-    """Return the seconds between two touches: the interval, but at least one second."""
-    return max(interval, 1.0)
+    """Return the seconds between two touches: the interval, but at least two seconds."""
+    return max(interval, 2.0)
 
 
 def create() -> str:

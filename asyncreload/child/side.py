@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from asyncreload.settings import Settings
 
 # All in seconds.
-GUARD = 0.5  # between two looks at the lockfile and at the parent
-STANDBY_GUARD = 1.0  # the same, while there is nothing to be served yet
+GUARD = 1.0  # between two looks at the lockfile and at the parent
+STANDBY_GUARD = 2.0  # the same, while there is nothing to be served yet
 HOLD = 0.3  # without a change before a failed load is shown
 HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost

@@ -48,11 +48,11 @@ class Trees:
 
     def _start(self, root: str) -> None:
         """Walk a root. While it is not there, the directory is looked at in which it may appear."""
-        if self._patterns.wants(root):
-            self.found(root)  # also if there is no such file yet
         if os.path.isdir(root):
             self._walk(root)
             return
+        if self._patterns.wants(root):
+            self.found(root)  # also if there is no such file yet
         above = os.path.dirname(root)
         while not os.path.isdir(above):
             above = os.path.dirname(above)

@@ -21,8 +21,10 @@ from asyncreload.protocol import Ping
 from asyncreload.pulse import Pulse
 from asyncreload.walk import python_files
 
+ROUND = 1.5
+"""Seconds in which a child that is well has beaten at least once."""
 PATIENCE = 1.0
-"""Seconds without a beat after which a child is asked, and without an answer held for silent."""
+"""Seconds without an answer after which a child is held for silent."""
 _EXECUTOR = 'read _; kill -9 "$1"; rm -f "$2"'
 """What the shell runs: its input ends when we do."""
 _SLACK = 2_000_000_000
@@ -52,7 +54,7 @@ class Watchdog:
         """Return when files have changed, or we are impatient, and the child is silent."""
         while True:
             count, since = self._pulse.count(), time.time_ns()
-            await asyncio.sleep(PATIENCE)
+            await asyncio.sleep(ROUND)
             if self._pulse.count() != count or await self._answers(PATIENCE):
                 continue
             async with self._executor():
