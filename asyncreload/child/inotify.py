@@ -60,6 +60,8 @@ class Events:
             raise LimitError(_remedy(exc, "max_user_instances")) from exc
         self.descriptor: int = self._queue.fd
         """Readable when there is something to look at."""
+        # Not closed at exit: for that the kernel waits some 10 ms until nobody can still use it.
+        self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
         os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
         self._forget()
 

@@ -42,6 +42,8 @@ class Leaving:
         self._main_left = asyncio.Event()
         self._lingers = False
         self._task: asyncio.Task[None] | None = None
+        self.slow: int | None = None
+        """A descriptor that is not closed before the farewell: see `vanish`."""
         self.code: int | None = None
         """The exit code, once it is decided to leave."""
         self.drained: threading.Event = threading.Event()
@@ -92,7 +94,8 @@ class Leaving:
             await self._server.quiet(grace)
         self._end_family()
         if code == RELOAD:
-            vanish(code, self._channel.fileno(), protocol.Left(code, vanished=True).encode())
+            farewell = protocol.Left(code, vanished=True).encode()
+            vanish(code, self._channel.fileno(), farewell, self.slow)
         self._channel.send(protocol.Left(code))
 
     def _wake(self, frame: FrameType, instruction: int) -> None:

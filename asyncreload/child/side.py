@@ -354,6 +354,7 @@ class Side:
                 self._events = self.watch.use_events(self._root)
                 if self._events is not None:
                     os.register_at_fork(after_in_child=self._events.close)
+                    self._leaving.slow = self._events.descriptor
                     self.watch.on_growth = lambda: self._loop.call_soon_threadsafe(self._nudge.set)
                 self._may_use_events = False
             return self.watch.tend() and not (self._holding or self.watch.is_behind())
