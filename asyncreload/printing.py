@@ -55,7 +55,7 @@ class Printer(logging.Handler):
         super().__init__()
         self.stream = stream
         self._on_end = on_end
-        self.has_ended = False
+        self.has_ended: bool = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record, if there is a line for it."""

@@ -21,9 +21,13 @@ from asyncreload.child.signature import Known, Signature, glance
 class Files(dict[str, Known]):
     """What is known of files; counts how often that has changed. Itself a key of tables."""
 
-    version = 0
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none
-    __eq__ = object.__eq__
+    version: int = 0
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     def __setitem__(self, path: str, known: Known) -> None:
         super().__setitem__(path, known)

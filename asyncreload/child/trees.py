@@ -25,9 +25,9 @@ class Trees:
 
     def __init__(self, patterns: Patterns, found: Callable[[str], None]) -> None:
         self._patterns = patterns
-        self.found = found
+        self.found: Callable[[str], None] = found
         self._left = MOST
-        self.directories = Files()
+        self.directories: Files = Files()
 
     def plant(self) -> None:
         """Walk everything for the first time."""

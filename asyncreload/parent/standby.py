@@ -13,7 +13,7 @@ from asyncreload.parent.process import Process
 from asyncreload.protocol import Recipe
 from asyncreload.settings import Settings
 
-log = logging.getLogger("asyncreload")
+log: logging.Logger = logging.getLogger("asyncreload")
 
 _SCARCE = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}

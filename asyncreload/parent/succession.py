@@ -17,7 +17,7 @@ from asyncreload.protocol import Changed, Go
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 
-log = logging.getLogger("asyncreload")
+log: logging.Logger = logging.getLogger("asyncreload")
 
 RELOAD = 3
 SIGNALLED = 128

@@ -266,7 +266,7 @@ def test_p9_cancelled_at_every_await(project: Path, temp: Path) -> None:
     number = run_and_cancel(target)
     print(number, "suspensions")
     assert number > 20
-    for at in range(1, number + 1, 1 if LONG else 1 + number // 12):
+    for at in range(1, number + 1, 1 if LONG else 1 + number // 8):
         print("cancelled at", at)
         with unchanged(temp):
             run_and_cancel(target, at)
@@ -277,7 +277,7 @@ def test_p9_cancelled_twice(project: Path, temp: Path) -> None:
     lay_out(project, files={"app.py": HELLO})
     target = str(project / "app.py")
     chosen = random.Random(2)
-    for _ in range(200 if LONG else 5):
+    for _ in range(200 if LONG else 3):
         at = chosen.randint(1, 120)
         again = at + chosen.randint(1, 12)
         print("cancelled at", at, again)
@@ -314,7 +314,7 @@ def test_p9_cancelled_at_random_instants(project: Path, temp: Path) -> None:
 
 MOST = 0.005
 """Seconds of the loop's thread that one step of ours may take."""
-TRIES = 5
+TRIES = 3
 """A step that is slow by its nature is slow each time; one on a busy machine is not."""
 BLOCKING = {
     "ftplib.connect",
