@@ -48,6 +48,8 @@ try:  # at boot, which a standby has done long before it is needed
 except ImportError:
     _Events = None
 
+FEW = 200
+"""Files of the patterns that are read before a load: some milliseconds' work."""
 LATELY = 86_400_000_000_000
 """Nanoseconds: a package that was edited so recently may have a cache that is outdated."""
 COLD_BUDGET = 0.0005
@@ -110,6 +112,8 @@ class Watch:
     def _note(self, path: str) -> None:
         if path not in self._hot:
             self._take_in(path, Heat.HOT)
+            if len(self._hot) <= FEW:
+                self._hot[path] = examine(path)  # else they are read when there is time
 
     def _has_appeared(self, path: str) -> None:
         """Watch a file as one that was not there: that it is now makes it differ."""

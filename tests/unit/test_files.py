@@ -16,7 +16,7 @@ import pytest
 
 import asyncreload
 from asyncreload import walk
-from asyncreload.child.files import Heat, heat, source_file
+from asyncreload.child.files import Heat, container, heat, source_file
 from asyncreload.walk import python_files
 
 
@@ -253,3 +253,21 @@ def test_hidden_files_are_no_modules(tmp_path: Path) -> None:
 def test_a_directory_is_no_file_whatever_its_name(tmp_path: Path) -> None:
     make(tmp_path, "app.py", "shop.py/inner.py")
     assert walked(tmp_path) <= {"app.py", "shop.py/inner.py"}
+
+
+def test_what_is_in_an_archive_leads_to_the_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "library.zip"
+    archive.touch()
+    assert container(str(archive / "packed" / "module.py")) == str(archive)
+    assert container(str(archive)) == str(archive)
+    missing = str(tmp_path / "gone" / "module.py")
+    assert container(missing) == missing
+
+
+def test_a_link_from_the_packages_to_a_project_is_the_projects(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    place = tmp_path / "venv" / "site-packages"
+    (place / "plain").mkdir(parents=True)
+    (place / "linked").symlink_to(tmp_path / "project")
+    assert heat(str(place / "linked" / "module.py")) is Heat.HOT
+    assert heat(str(place / "plain" / "module.py")) is Heat.COLD

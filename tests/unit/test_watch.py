@@ -693,6 +693,23 @@ def test_a_rescan_leaves_out_what_is_ignored(project: Project, modules: dict[str
     assert not watch.files()
 
 
+@pytest.mark.parametrize(("blamed", "changed"), [(False, ["fast.so"]), (True, [])])
+def test_a_module_that_no_loader_announced_and_that_changed_during_the_load_is_a_change(
+    project: Project,
+    modules: dict[str, Any],
+    blamed: bool,
+    changed: list[str],  # noqa: FBT001  a row
+) -> None:
+    """But not once more, when that was what has led to this load."""
+    project.watch = Watch()
+    project.watch.since = time.time_ns()
+    path = project.write("fast.so")
+    project.watch.blamed = [path] if blamed else []
+    modules["fast"] = module_of(path)
+    project.watch.rescan()
+    assert project.changed() == changed
+
+
 def test_to_catch_up_is_to_rescan(project: Project, modules: dict[str, Any]) -> None:
     watch = Watch()
     modules["app"] = module_of(project.write("app.py"))
