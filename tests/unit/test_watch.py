@@ -697,8 +697,8 @@ def test_a_rescan_leaves_out_what_is_ignored(project: Project, modules: dict[str
 def test_a_module_that_no_loader_announced_and_that_changed_during_the_load_is_a_change(
     project: Project,
     modules: dict[str, Any],
-    blamed: bool,
-    changed: list[str],  # noqa: FBT001  a row
+    blamed: bool,  # noqa: FBT001  a row
+    changed: list[str],
 ) -> None:
     """But not once more, when that was what has led to this load."""
     project.watch = Watch()
