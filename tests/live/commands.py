@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shlex
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ INTERRUPTED = 130
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on now, nor is given to who asks the system for any."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        if port_is_free(port):
+            return port
 
 
 def on_port(port: int, text: str) -> str:

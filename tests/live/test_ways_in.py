@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload import Supervisor, supervise
+from tests.live.commands import free_port
 from tests.live.driving import LOGGED, Connection, lay_out, until
 
 if TYPE_CHECKING:
@@ -57,14 +58,6 @@ PYTHON_WITH_PORT = (
     "-c",
     "import os, sys; os.execv(sys.executable, [sys.executable, sys.argv[1], sys.argv[3]])",
 )
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(port: int) -> bool:
