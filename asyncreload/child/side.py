@@ -363,6 +363,7 @@ class Side:
             self._tell(limit, once=True)
             self.watch.use_polling()
             self._events, self._may_use_events = None, False
+            self._leaving.slow = None  # its number may be another file's from now on
             return False
 
     async def _pause(self, *, free: bool) -> None:
