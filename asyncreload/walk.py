@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
+SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
+"""Names of directories in which nobody's own sources are."""
 _MOST_FILES = 20_000
 """Where a walk stops: an app in a home directory must not make it read the whole disk."""
 
@@ -34,7 +35,7 @@ def python_files(root: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_walked(entry: os.DirEntry[str]) -> bool:
-    if entry.name in _SKIPPED:
+    if entry.name in SKIPPED:
         return False
     try:
         return entry.is_dir(follow_symlinks=False)

@@ -95,6 +95,11 @@ def _source_of_cached(path: str) -> str:
     return source if os.path.exists(source) else path
 
 
+def is_below(path: str, directory: str) -> bool:
+    """Tell whether a path is a directory, or leads to something in it."""
+    return f"{path}/".startswith(directory.rstrip("/") + "/")
+
+
 def container(path: str) -> str:
     """Return the file that a path leads to: for that of a module in an archive, the archive."""
     above = path

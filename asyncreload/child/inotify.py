@@ -20,6 +20,7 @@ from collections.abc import Iterable
 
 from asyncinotify import Event, Inotify, Mask
 
+from asyncreload.child.files import is_below
 from asyncreload.child.mounts import is_local
 from asyncreload.child.polling import Files, LimitError, differing
 
@@ -35,7 +36,7 @@ _ASKED = (
     | Mask.ONLYDIR
 )
 _ENTRIES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
-_UPSET = Mask.Q_OVERFLOW | Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
+_UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
 """What is heard when the watched directories are not the ones any more that they were."""
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -71,6 +72,8 @@ class Events:
 
     def look(self, files: Files) -> list[str]:
         """Return the files that may differ: a look at those that were heard of, or are new."""
+        if not files:
+            return []  # what is heard meanwhile is kept for those that there are
         self._listen()
         asked = self._asked_of(files)
         # Only what was watched before the look: a change is either heard of, or seen.
@@ -190,7 +193,7 @@ class Events:
     def _anchor(self, directory: str) -> str:
         """Return the topmost directory that is watched for the sake of this one."""
         for known in (*self._roots, *self._anchors):
-            if f"{directory}/".startswith(known.rstrip("/") + "/"):
+            if is_below(directory, known):
                 return known
         while os.path.exists(os.path.join(os.path.dirname(directory), "__init__.py")):
             directory = os.path.dirname(directory)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from functools import cache, lru_cache
 
+from asyncreload.child.files import is_below
+
 _LOCAL = frozenset(
     {"btrfs", "bcachefs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"}
     | {"overlay", "ramfs", "rootfs", "squashfs", "tmpfs", "erofs", "iso9660", "ubifs"}
@@ -21,7 +23,7 @@ _TABLE = "/proc/self/mountinfo"
 def is_local(directory: str) -> bool:
     """Tell whether a directory is this machine's own; on macOS that is not asked."""
     path = os.path.realpath(directory)
-    found = max((at for at in _mounts() if _is_below(path, at)), key=len, default=None)
+    found = max((at for at in _mounts() if is_below(path, at)), key=len, default=None)
     return found is None or _mounts()[found] in _LOCAL
 
 
@@ -40,7 +42,3 @@ def _unescaped(path: str) -> str:
     for escaped, plain in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
         path = path.replace(escaped, plain)
     return path
-
-
-def _is_below(path: str, directory: str) -> bool:
-    return f"{path}/".startswith(directory.rstrip("/") + "/")

@@ -20,20 +20,22 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
+from asyncreload.child.files import is_below
+from asyncreload.walk import SKIPPED
+
 _MAGIC = re.compile(r"[*?[]")
 _ANY_DEPTH = "**"
 _LEFTOVERS = re.compile(
     r".*~|\#.*\#|\.\#.*|\..*\.sw.|4913|.*\.tmp|.*___jb_(tmp|old)___|\.goutputstream-.*|.*\.py[co]"
 )
 """What editors and Python leave beside a file for a moment."""
-_NEVER = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 _MARKS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG", "conda-meta"})
 """What a directory holds that is a virtual environment, or a cache."""
 
 
 def is_walked(name: str) -> bool:
     """Tell whether a directory of that name is gone into."""
-    return not name.startswith(".") and name not in _NEVER
+    return not name.startswith(".") and name not in SKIPPED
 
 
 def is_marked(names: Iterable[str]) -> bool:
@@ -59,7 +61,7 @@ class Pattern:
 
     def _places(self, path: str) -> set[int]:
         """Return how many parts may stand for the path; all of them when it is taken."""
-        if path != self.root and not path.startswith(self.root.rstrip(os.sep) + os.sep):
+        if not is_below(path, self.root):
             return set()
         places = self._beyond({0})
         for name in filter(None, path[len(self.root) :].split(os.sep)):
@@ -150,5 +152,5 @@ def _is_shown(path: str, pattern: Pattern) -> bool:
     return all(
         is_walked(name) or any(part(name) for part in named)
         for name in names
-        if name.startswith(".") or name in _NEVER
+        if name.startswith(".") or name in SKIPPED
     )

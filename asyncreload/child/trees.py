@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from asyncreload.child.files import is_below
 from asyncreload.child.patterns import Patterns, is_marked
 from asyncreload.child.polling import Files
 from asyncreload.child.signature import known_by_status
@@ -38,7 +39,7 @@ class Trees:
         """List a directory again; walk those that are new in it."""
         self._walk(directory)
         for root in self._patterns.roots:
-            if root not in self.directories and root.startswith(directory.rstrip(os.sep) + os.sep):
+            if root not in self.directories and is_below(root, directory):
                 self._start(root)
 
     @property

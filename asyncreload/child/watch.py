@@ -110,10 +110,12 @@ class Watch:
         self._trees.found = self._has_appeared
 
     def _note(self, path: str) -> None:
-        if path not in self._hot:
-            self._take_in(path, Heat.HOT)
-            if len(self._hot) <= FEW:
-                self._hot[path] = examine(path)  # else they are read when there is time
+        if path in self._hot:
+            return
+        if len(self._hot) < FEW:
+            self._hot[path] = examine(path)
+        else:
+            self._take_in(path, Heat.HOT)  # read when there is time
 
     def _has_appeared(self, path: str) -> None:
         """Watch a file as one that was not there: that it is now makes it differ."""

@@ -8,7 +8,6 @@ Linux only, for what is read in /proc.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
+from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
 from tests.live.driving import COMMAND, Served  # noqa: E402
 
@@ -128,12 +128,6 @@ def serving(files: int, *options: str) -> Iterator[Served]:
             served.kill()
 
 
-def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process's threads have used."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
-
-
 def wakeups(pid: int) -> int:
     """Return how often a process's threads have given their core away by themselves."""
     total = 0
@@ -145,26 +139,18 @@ def wakeups(pid: int) -> int:
     return total
 
 
-def memory(pid: int) -> float:
-    """Return the resident memory of a process in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def measure(files: int, seconds: float, *options: str) -> Cost:
     with serving(files, *options) as served:
         time.sleep(BORN)
         while True:
             pids = [served.pid, *served.children()]
-            before = [(cpu(pid), wakeups(pid)) for pid in pids]
+            before = [(machine.cpu(pid), wakeups(pid)) for pid in pids]
             time.sleep(seconds)
             if pids[1:] == served.children():  # else the standby was made afresh meanwhile
                 break
-        used = sum(cpu(pid) - past for pid, (past, _) in zip(pids, before, strict=True))
+        used = sum(machine.cpu(pid) - past for pid, (past, _) in zip(pids, before, strict=True))
         woken = sum(wakeups(pid) - past for pid, (_, past) in zip(pids, before, strict=True))
-        sizes = [memory(pid) for pid in pids]
+        sizes = [machine.memory(pid, "Rss") for pid in pids]
     return Cost(used / seconds, woken / seconds, *sizes[:3])
 
 
@@ -174,9 +160,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement (30)")
     parser.add_argument("--svg", type=Path, help="draw the CPU into this file")
     options = parser.parse_args()
-    version = ".".join(map(str, sys.version_info[:3]))
-    load = " ".join(Path("/proc/loadavg").read_text().split()[:3])
-    print(f"Python {version}, {os.cpu_count()} cores, load {load}\n")
+    print(f"{machine.described()}\n")
     print("| files | looks | CPU, % of a core | wake-ups/s | supervisor, app, standby: MB |")
     print("| ---: | --- | ---: | ---: | --- |")
     drawn: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}

@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
+from tests.benchmarks import machine  # noqa: E402
 from tests.live.driving import COMMAND, Connection, Served, lay_out, state_of  # noqa: E402
 
 TITLE = "version={}"
@@ -146,18 +147,6 @@ def one_edit(served: Served, editor: Editor, times: Times) -> None:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process's threads have used."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
-
-
-def memory(pid: int, name: str) -> float:
-    """Return a figure of a process's memory in MB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
-
-
 def until_settled(served: Served, processes: int) -> list[int]:
     """Wait until the children, the standby last, have used no CPU worth mentioning for a while."""
     last: list[int] = []
@@ -166,7 +155,7 @@ def until_settled(served: Served, processes: int) -> list[int]:
     while time.monotonic() < deadline:
         with suppress(OSError):
             pids = served.children()
-            now = sum(map(cpu, pids))
+            now = sum(map(machine.cpu, pids))
             busy = pids != last or now - used > 0.01 or any(state_of(pid) == "R" for pid in pids)
             if busy or len(pids) != processes:
                 last, used, since = pids, now, time.monotonic()
@@ -180,13 +169,13 @@ def usage(served: Served) -> dict[str, Usage]:
     """Measure parent, child and standby while nothing happens."""
     while True:
         pids = [served.pid, *until_settled(served, 2)]
-        before = [cpu(pid) for pid in pids]
+        before = [machine.cpu(pid) for pid in pids]
         time.sleep(IDLE)
         if pids[1:] == served.children():  # else the standby was made afresh meanwhile
             break
-    used = [(cpu(pid) - past) / IDLE for pid, past in zip(pids, before, strict=True)]
+    used = [(machine.cpu(pid) - past) / IDLE for pid, past in zip(pids, before, strict=True)]
     found = [
-        Usage(memory(pid, "Rss"), memory(pid, "Pss"), share)
+        Usage(machine.memory(pid, "Rss"), machine.memory(pid, "Pss"), share)
         for pid, share in zip(pids, used, strict=True)
     ]
     return dict(zip(("parent", "child", "standby"), found, strict=True))
@@ -298,26 +287,21 @@ def tell(results: dict[str, Result]) -> None:
             print(f"{title:20}{used.rss:8.1f}{used.pss:8.1f}{used.cpu * 100:8.2f}")
 
 
-def load_of_machine() -> str:
-    return f"load {' '.join(Path('/proc/loadavg').read_text().split()[:3])}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="How long a reload takes.")
     parser.add_argument("--edits", type=int, default=30, help="edits of each kind (30)")
     parser.add_argument("--apps", nargs="+", choices=APPS, default=list(APPS))
     options = parser.parse_args()
-    version = ".".join(map(str, sys.version_info[:3]))
-    print(f"Python {version}, {os.cpu_count()} cores, {load_of_machine()}")
+    print(machine.described())
     results = {}
     for name in options.apps:
         print(f"measuring {name} ...", flush=True)
         results[name] = measure(name, options.edits)
         medians = {mode: times.median for mode, times in results[name].spaced.items()}
         brief = ", ".join(f"{mode} {ms(median).strip()} ms" for mode, median in medians.items())
-        print(f"  {brief}; {load_of_machine()}", flush=True)
+        print(f"  {brief}; {machine.load()}", flush=True)
     tell(results)
-    print(f"\n{load_of_machine()} at the end")
+    print(f"\n{machine.load()} at the end")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ sys.path[0] = str(HERE.parents[1])  # in place of this directory
 from asyncreload.child.inotify import Events  # noqa: E402
 from asyncreload.child.polling import Files, Polling, differing  # noqa: E402
 from asyncreload.child.signature import known_by_status  # noqa: E402
+from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
 from tests.benchmarks.idle import FILES, lay_out  # noqa: E402
 
@@ -120,9 +121,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="+", default=FILES)
     parser.add_argument("--svg", type=Path, help="draw the looks into this file")
     options = parser.parse_args()
-    version = ".".join(map(str, sys.version_info[:3]))
-    averages = " ".join(Path("/proc/loadavg").read_text().split()[:3])
-    print(f"Python {version}, {os.cpu_count()} cores, load {averages}\n")
+    print(f"{machine.described()}\n")
     print("| files | way | a look, ms | a file, µs | beside two busy threads, ms |")
     print("| ---: | --- | ---: | ---: | ---: |")
     drawn: dict[str, list[tuple[float, float]]] = {}

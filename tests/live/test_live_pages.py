@@ -12,6 +12,7 @@ from tests.live.proxying import PREFIX, Proxy
 if TYPE_CHECKING:
     from tests.live.browsing import Browser, Tab
     from tests.live.conftest import Serve
+    from tests.live.driving import Served
 
 APP = """\
 from page import PAGE
@@ -225,6 +226,15 @@ def test_a_live_page_that_is_hidden_has_no_stream(serve: Serve, tab: Tab) -> Non
     tab.until_shown("GET: two")
 
 
+def break_and_mend_unseen(served: Served, tab: Tab) -> None:
+    """Break the app and mend it, before somebody who is not to be told what is wrong."""
+    served.edit("page.py", '"""<', "<")
+    tab.until_shown("The application failed to load.")
+    assert "SyntaxError" not in tab.text
+    until_streams(served, 1)
+    served.edit("page.py", "= <", '= """<')
+
+
 @in_chromium
 def test_live_pages_work_behind_a_proxy(serve: Serve, browser: Browser, tab: Tab) -> None:
     served = serve("app.py", "--live", files=SHOP)
@@ -235,11 +245,7 @@ def test_live_pages_work_behind_a_proxy(serve: Serve, browser: Browser, tab: Tab
         tab.until_shown("GET: two")
         until_streams(served, 1)
 
-        served.edit("page.py", '"""<', "<")
-        tab.until_shown("The application failed to load.")
-        assert "SyntaxError" not in tab.text
-        until_streams(served, 1)
-        served.edit("page.py", "= <", '= """<')
+        break_and_mend_unseen(served, tab)
         tab.until_shown("GET: two")
         assert {Path(path).parent.as_posix() for path in proxy.asked} == {
             "/deep",
@@ -269,12 +275,7 @@ def test_live_pages_are_for_other_machines_too_and_reports_are_not(serve: Serve,
     served = serve("app.py", "--live", files=SHOP)
     tab.open(served.port, host="shop.test").until_shown("GET: one")
     until_streams(served, 1)
-    served.edit("page.py", '"""<', "<")
-    tab.until_shown("The application failed to load.")
-    assert "SyntaxError" not in tab.text
-    until_streams(served, 1)
-
-    served.edit("page.py", "= <", '= """<')
+    break_and_mend_unseen(served, tab)
     tab.until_shown("GET: one")
     until_streams(served, 1)
     served.edit("page.py", "one", "two")
