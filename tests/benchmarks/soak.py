@@ -17,6 +17,7 @@ import random
 import resource
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -329,9 +330,8 @@ def small_disk(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the supervisor takes at a time."""
+    """What the supervisor takes; there is one a second."""
 
-    at: float
     kilobytes: int
     descriptors: int
     threads: int
@@ -342,16 +342,14 @@ class Sample:
         lines = (proc / "smaps_rollup").read_text().splitlines()
         resident = next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
         descriptors, threads = (len(list((proc / name).iterdir())) for name in ("fd", "task"))
-        return cls(time.monotonic(), resident, descriptors, threads)
+        return cls(resident, descriptors, threads)
 
 
 def slope(samples: list[Sample]) -> float:
     """Return the kilobytes that were added in an hour, by the later two thirds of the time."""
     late = samples[len(samples) // 3 :]
-    mean_x = sum(one.at for one in late) / len(late)
-    mean_y = sum(one.kilobytes for one in late) / len(late)
-    above = sum((one.at - mean_x) * (one.kilobytes - mean_y) for one in late)
-    return 3600 * above / (sum((one.at - mean_x) ** 2 for one in late) or 1)
+    seconds, kilobytes = range(len(late)), [one.kilobytes for one in late]
+    return 3600 * statistics.linear_regression(seconds, kilobytes).slope
 
 
 def settle(served: Served, journal: Journal) -> None:
@@ -380,12 +378,11 @@ def zombies(pid: int) -> list[str]:
 def live(editor: Editor, disk: Path, options: argparse.Namespace) -> list[Sample]:
     """Let everything happen at once for the chosen time; return the samples that were taken."""
     served, journal = editor.served, editor.journal
-    end = time.monotonic() + options.minutes * 60
-    samples: list[Sample] = []
+    going, over = threading.Event(), threading.Event()
 
     def again(seed: str, least: float, most: float, act: Callable[[], object]) -> None:
         dice = random.Random(f"{options.seed} {seed}")
-        while time.monotonic() < end:
+        while going.wait() and not over.is_set():
             try:
                 act()
             except Exception as exc:  # noqa: BLE001  the others go on, and it is told
@@ -409,11 +406,22 @@ def live(editor: Editor, disk: Path, options: argparse.Namespace) -> list[Sample
         ("early 1", 0.0, 0.3, client("7").idle),
         ("early 2", 0.0, 0.3, client("8").idle),
         ("fate", 1.0, 10.0, Fate(served, journal, dice("fate"), disk).strike),
-        ("sample", 1.0, 1.0, lambda: samples.append(Sample.of(served.pid))),
     ]
     threads = [threading.Thread(target=again, args=work) for work in works]
     for thread in threads:
         thread.start()
+    samples: list[Sample] = []
+    try:
+        while len(samples) < options.minutes * 60:
+            time.sleep(1)
+            if options.hold and options.hold.exists():
+                going.clear()
+            else:
+                going.set()
+                samples.append(Sample.of(served.pid))
+    finally:  # also when there is no supervisor any more to be sampled
+        over.set()
+        going.set()
     for thread in threads:
         thread.join()
     return samples
@@ -444,6 +452,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Random saves, requests and blows for a time.")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (5)")
     parser.add_argument("--seed", type=int, default=1, help="of what is random (1)")
+    parser.add_argument("--hold", type=Path, help="nothing is done while there is such a file")
     parser.add_argument("--output", type=Path, help="where to keep what the command printed")
     options = parser.parse_args()
     journal = Journal()
