@@ -104,6 +104,8 @@ class Recipe(Message):
     modules: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     """What each module may have looked at while it was imported."""
+    data: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """What stands for the data in modules that the project had imported, where it was new then."""
     changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = field(default_factory=dict)

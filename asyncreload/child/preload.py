@@ -7,8 +7,8 @@ which ran under the same conditions, and where that cannot be known, nothing is:
   when the last child imported it; it is put back afterwards. Path, arguments and `__main__` are
   those of the app.
 - What else a project may have set up before it imports a package (warnings, logging, finders, the
-  current directory) is compared before each import; from the first difference on, nothing is
-  replayed.
+  current directory, other packages) is compared before each import; from the first difference on,
+  nothing is replayed.
 - No project code is loaded: its sources are refused (see `Watch.before_read`). A package that asks
   for it, or fails in another way, is left out of the next standby; this one is thrown away.
 - When the project does something else now before its last import, or when the conditions after the
@@ -18,10 +18,8 @@ which ran under the same conditions, and where that cannot be known, nothing is:
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,73 +28,11 @@ from importlib.machinery import all_suffixes
 from types import CodeType, FrameType
 from typing import Any
 
+from asyncreload.child.conditions import data_of, setting
 from asyncreload.child.files import Heat, absolute, heat, source_file
 from asyncreload.child.prelude import prelude
-from asyncreload.child.signature import Known, Signature, digest
+from asyncreload.child.signature import Known, Signature
 from asyncreload.protocol import Recipe
-
-_PATCHERS = ("gevent.monkey", "eventlet.patcher")
-"""Modules that change the interpreter for those that are imported after them."""
-
-
-def setting(name: str = "") -> str:
-    """Return a stand-in for what a package of that name may look at while it is imported."""
-    filters = [
-        (action, _pattern(message), str(category), _pattern(module), line)
-        for action, message, category, module, line in warnings.filters
-    ]
-    kinds = [*map(_kind, sys.meta_path), *map(_kind, sys.path_hooks)]
-    finders = [kind for kind in kinds if not kind.startswith("asyncreload.")]  # `load` has one
-    root, manager = logging.root, logging.root.manager
-    logs = (
-        manager.disable,
-        str(logging.getLoggerClass()),
-        str(logging.getLogRecordFactory()),
-        _state(root),
-        _loggers(name.partition(".")[0]),
-    )
-    return digest(repr((filters, logs, finders, sys.path, os.getcwd())).encode()).hex()
-
-
-def _pattern(pattern: Any) -> str:
-    return getattr(pattern, "pattern", None) or str(pattern)
-
-
-def _loggers(package: str | None = None) -> dict[str, Any]:
-    """Return the loggers, all or a package's, that are not as they are made.
-
-    A package does not look at other packages' loggers while it is imported. But a project may
-    configure all those that there are by then, which after a replay are more.
-    """
-    named = logging.root.manager.loggerDict.items()
-    states = {
-        name: _state(logger)
-        for name, logger in sorted(named)
-        if isinstance(logger, logging.Logger)
-        and (package is None or name.partition(".")[0] == package)
-    }
-    return {name: state for name, state in states.items() if state != [0, False, True, 0]}
-
-
-def _state(logger: logging.Logger) -> list[Any]:
-    return [logger.level, logger.disabled, logger.propagate, len(logger.handlers)]
-
-
-def conditions(root: str) -> dict[str, Any]:
-    """Return what must be the same after two loads for the one to have stood for the other."""
-    path = sys.path[1:] if sys.path[:1] == [root] else sys.path
-    return {
-        "environ": dict(os.environ),
-        "path": list(path),
-        "setting": setting(),
-        "loggers": _loggers(),
-        "patched": [name for name in _PATCHERS if name in sys.modules],
-    }
-
-
-def _kind(thing: object) -> str:
-    kind = thing if isinstance(thing, type) else type(thing)
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass(slots=True)
@@ -109,6 +45,7 @@ class Recorder:
     recipe: Recipe | None = None
     """What was replayed in this process."""
     settings: dict[str, str] = field(default_factory=dict)
+    data: dict[str, dict[str, str | None]] = field(default_factory=dict)
     changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
     preludes: dict[str, str] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
@@ -124,6 +61,9 @@ class Recorder:
         if not _is_projects(sys._getframe(1)):  # noqa: SLF001  who imports cannot be known otherwise
             return
         self.settings[name] = setting(name)
+        if name not in self.data:  # else a standby has more by now than the project had then
+            known = {each: data for told in self.data.values() for each, data in told.items()}
+            self.data[name] = _difference(known, {each: data_of(each) for each in self.data})
         now = dict(os.environ)
         if now != self._last:
             self.changes[name] = _difference(self._last, now)
@@ -169,7 +109,15 @@ class Recorder:
         told = dict(final) | {"aliases": aliases(self.boot)}
         argv, names = tuple(self.argv), tuple(modules)
         return Recipe(
-            root, argv, names, self.settings, self.changes, told, states, dict(self.preludes)
+            root,
+            argv,
+            names,
+            self.settings,
+            self.data,
+            self.changes,
+            told,
+            states,
+            dict(self.preludes),
         )
 
     def _is_foreign(self, name: str) -> bool:
@@ -224,7 +172,7 @@ def _heat_of_code(file: str) -> Heat:
     return Heat.IGNORED if file.startswith("<frozen importlib") else heat(absolute(file))
 
 
-def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str | None]:
+def _difference(old: Mapping[str, str | None], new: Mapping[str, str]) -> dict[str, str | None]:
     return {name: new.get(name) for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
@@ -236,6 +184,7 @@ def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> li
     """
     recorder.recipe = recipe
     recorder.settings, recorder.changes = dict(recipe.settings), dict(recipe.changes)
+    recorder.data = dict(recipe.data)
     recorder.order = {name: place for place, name in enumerate(recipe.modules)}
     sys.argv = list(recipe.argv)
     if not sys.flags.safe_path:
@@ -246,13 +195,25 @@ def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> li
             _apply(recipe.changes.get(name, {}))
             if name in sys.modules:
                 continue
-            if recipe.settings.get(name, "") not in {"", setting(name)}:
+            if name in recipe.settings and not _is_as_it_was(name, recipe):
                 break
             before, environ = refused(), dict(os.environ)
             if not _is_imported(name) or refused() > before:
                 failed.append(name)
             packages_own.update(_difference(environ, os.environ))
     return failed
+
+
+def _is_as_it_was(name: str, recipe: Recipe) -> bool:
+    """Tell whether a package that the project imports would find what it found then."""
+    known: dict[str, str | None] = {}
+    for each, told in recipe.data.items():
+        known |= told
+        if each == name:
+            break
+    loaded = [each for each in known if each in sys.modules]
+    same = all(data_of(each) == known[each] for each in loaded)
+    return same and setting(name) == recipe.settings[name]
 
 
 def _is_imported(name: str) -> bool:

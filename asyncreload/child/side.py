@@ -27,12 +27,13 @@ from asyncreload import lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
 from asyncreload.child.burst import quiet
+from asyncreload.child.conditions import conditions
 from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
-from asyncreload.child.preload import Recorder, conditions, fits, is_shadowed, replay
+from asyncreload.child.preload import Recorder, fits, is_shadowed, replay
 from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
@@ -262,7 +263,8 @@ class Side:
         )
         self._leaving = Leaving(self._main, self._channel, self._server)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
-        await self.watch.confirm([])  # the first hop to a thread starts it, and imports for that
+        # The first hop to a thread starts it, and imports for that.
+        await aiofiles.os.wrap(self.watch.count)(executor=HOPS)
         up.set()
         while True:
             await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)

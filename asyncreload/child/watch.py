@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import aiofiles.os
 
 from asyncreload.child.files import Heat, container, heat, source_file
+from asyncreload.child.mounts import is_local
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import Files, Looks, Polling
 from asyncreload.child.signature import (
@@ -60,6 +61,10 @@ SWEEP = 30.0
 """Seconds between two looks at everything, where else only the kernel's events lead to one."""
 LEARNED_AT_A_TIME = 50
 """How many digests are learned at a time: about two milliseconds' work."""
+AT_ONCE = 3
+"""Suspects that may be read without a hop to a thread: so many are saved by hand."""
+SMALL = 65_536
+"""Bytes: the reading of a larger file is left to a thread."""
 
 
 def _ignore(*_: object) -> None:
@@ -295,7 +300,10 @@ class Watch:
 
         Of the directories of packages, all: there are no bytes to tell.
         """
-        states = await _examine_all(suspects, executor=HOPS)
+        if len(suspects) <= AT_ONCE and all(map(_is_quick, suspects)):
+            states = _examine_many(suspects)
+        else:
+            states = await _examine_all(suspects, executor=HOPS)
         return [path for path, now in states.items() if self._differs(path, now)]
 
     def _differs(self, path: str, now: Known) -> bool:
@@ -354,6 +362,15 @@ class Watch:
     def count(self) -> int:
         """Return how many files are watched, packages included."""
         return len(self._hot) + len(self._cold)
+
+
+def _is_quick(path: str) -> bool:
+    """Tell whether to read a file takes less than the hop to a thread and back."""
+    try:
+        size = os.path.getsize(path)
+    except (OSError, ValueError):
+        size = 0
+    return size <= SMALL and is_local(os.path.dirname(path))
 
 
 def _examine_many(paths: list[str]) -> dict[str, Known]:

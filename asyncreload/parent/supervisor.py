@@ -337,6 +337,7 @@ class Supervisor:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
+        self._standby.prepare()  # if there is none yet, while the old child comes to its end
         self._feed.tell(Changed(tuple(changed.files)))
         self._do(self._urge(life))
 

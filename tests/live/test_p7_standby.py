@@ -353,6 +353,52 @@ CWD, ENVIRON = os.getcwd(), environ()
         edit=('"ignore"', '"error"'),
         replayed="",
     ),
+    "package configured before a part of it is imported": Case(
+        "import third\nthird.RC['backend'] = 'agg'\nimport third.plots",
+        "third.plots.BACKEND",
+        {
+            "third": "RC = {'backend': 'auto'}",
+            "third/plots.py": "from third import RC\nBACKEND = RC['backend']",
+        },
+    ),
+    "package configured by its own function before another is imported": Case(
+        "import third\nthird.use('agg')\nimport other",
+        "other.BACKEND",
+        {
+            "third": """
+            class Defaults(dict): pass
+            RC = Defaults(backend='auto')
+            def use(name):
+                RC['backend'] = name
+            """,
+            "other": "from third import RC\nBACKEND = RC['backend']",
+        },
+    ),
+    "function of a package replaced": Case(
+        "import third\ndef mine(): return 'mine'\nthird.get = mine\nimport other",
+        "other.get()",
+        {"third": "def get(): return 'its own'", "other": "from third import get"},
+    ),
+    "name added to the built-ins": Case(
+        "import first, builtins\nbuiltins._ = str.upper\nimport third",
+        "third.TEXT",
+        {
+            "first": "",
+            "third": """
+            try:
+                TEXT = _('text')
+            except NameError:
+                TEXT = 'text'
+            """,
+        },
+        replayed="first",
+    ),
+    "default timeout": Case(
+        "import first, socket\nsocket.setdefaulttimeout(7)\nimport third",
+        "third.TIMEOUT",
+        {"first": "", "third": "import socket\nTIMEOUT = socket.getdefaulttimeout()"},
+        replayed="first",
+    ),
     "path edited": Case(
         "sys.path.insert(0, os.path.join(os.getcwd(), 'lib'))\nimport third, here",
         "[third.__file__, here.__file__, sys.path]",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncreload.child import preload
-from asyncreload.child.preload import Recorder, conditions, is_shadowed, replay, setting
+from asyncreload.child.conditions import conditions, setting
+from asyncreload.child.preload import Recorder, is_shadowed, replay
 from asyncreload.child.watch import Watch
 from asyncreload.protocol import Recipe, decode
 

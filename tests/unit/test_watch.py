@@ -342,6 +342,37 @@ def test_an_examination_that_overlaps_a_save_is_made_again(
     assert project.changed() == ["app.py"]
 
 
+@pytest.mark.parametrize(
+    ("files", "size", "hops"),
+    [(1, 1, 0), (module.AT_ONCE, 1, 0), (module.AT_ONCE + 1, 1, 1), (1, module.SMALL, 1)],
+)
+def test_only_what_is_quickly_read_is_read_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, files: int, size: int, hops: int
+) -> None:
+    counted: list[list[str]] = []
+
+    async def examine_all(paths: list[str], **_: object) -> dict[str, Known]:
+        counted.append(paths)
+        return {path: signature.examine(path) for path in paths}
+
+    monkeypatch.setattr(module, "_examine_all", examine_all)
+    names = [f"{number}.py" for number in range(files)]
+    for name in names:
+        project.load(name)
+        project.write(name, b"#" * size + b"\n")
+    assert project.changed() == names
+    assert len(counted) == hops
+
+
+def test_what_another_machine_may_hold_up_is_read_in_a_thread(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "is_local", lambda _: False)
+    monkeypatch.setattr(module, "_examine_many", pytest.fail)
+    other_bytes(project.load("app.py"), b"x = 2\n")
+    assert project.changed() == ["app.py"]
+
+
 # Signatures that prove nothing
 
 
