@@ -1,9 +1,9 @@
 """How long a reload takes: `python tests/benchmarks/reload.py [--edits 30] [--apps bare flask]`.
 
-Each app is saved again and again, and each time the first request is sent, on a new connection, at
-the moment of the save. F is what the project itself takes: its load, with the saved file compiled,
-and its first answer, in an interpreter that has imported everything from outside the project.
-Linux only, for what is read in /proc.
+Each app is saved again and again, and each time the first request is sent, on a new connection,
+when the save has returned. F is what the project itself takes: its load, with the saved file
+compiled, and its first answer, in an interpreter that has imported everything from outside the
+project. Linux only, for what is read in /proc.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class App:
 
 APPS = {
     "bare": App("app.py", "app.py", "sys"),
+    "queries": App("app.py", "app.py", "flask, sqlalchemy"),
     "flask": App("app.py:create_app()", "shop/pages.py", "flask, sqlalchemy.orm"),
     "django": App(
         "project.wsgi", "project/views.py", "django.core.wsgi, django.db.models, rest_framework"
@@ -120,12 +121,12 @@ def serving(app: App, directory: Path, temp: Path, *options: str) -> Iterator[Se
 
 
 def one_edit(served: Served, editor: Editor, times: Times) -> None:
-    """Save, ask at once, and go on asking until the answer is fresh."""
+    """Save, ask when that has returned, and go on asking until the answer is fresh."""
     save = editor.prepare()
     fresh = TITLE.format(editor.number)
     port = served.port
-    began = time.perf_counter()
     save()
+    began = time.perf_counter()
     while True:
         try:
             answer = Connection(port, LONGEST).send().receive()

@@ -892,14 +892,35 @@ def test_p7_gevent(serve: Serve, packages: Packages) -> None:
     compare(serve, packages, Case(GREEN, answer, is_warm=False, replayed=""))
 
 
+FIGURES = """
+import matplotlib
+matplotlib.use("svg")
+matplotlib.rcParams["lines.linewidth"] = 7
+import matplotlib.pyplot as plt
+from matplotlib import rcsetup
+"""
+
+
+def test_p7_matplotlib(serve: Serve, packages: Packages) -> None:
+    """It is configured before its larger part is imported, and replayed up to there."""
+    pytest.importorskip("matplotlib")
+    answer = """[
+        plt.get_backend(), plt.figure().canvas.__class__.__name__,
+        [line.get_linewidth() for line in plt.plot([1, 2])],
+        sorted(name for name in sys.modules if name.startswith("matplotlib.")),
+    ]"""
+    compare(serve, packages, Case(FIGURES, answer, replayed=""))
+
+
 @pytest.mark.parametrize(
     ("app", "target", "file", "needs"),
     [
         ("flask", "app.py:create_app()", "shop/pages.py", ["flask", "sqlalchemy"]),
         ("django", "project.wsgi", "project/views.py", ["django", "rest_framework"]),
         ("numpy", "app.py", "app.py", ["numpy", "pandas"]),
+        ("queries", "app.py", "app.py", ["flask", "sqlalchemy"]),
     ],
-    ids=["flask", "django", "numpy"],
+    ids=["flask", "django", "numpy", "queries"],
 )
 def test_p7_frameworks(serve: Serve, app: str, target: str, file: str, needs: list[str]) -> None:
     """The apps of the benchmark answer the same, cold and warm."""
