@@ -52,6 +52,9 @@ from tests.live.driving import (  # noqa: E402
 PATIENCE = 60.0  # seconds until an answer counts as missing
 AFTERMATH = 3.0  # seconds after a blow in which what it hit may still be cut off
 SETTLING = 20.0
+HALF = (
+    0.25  # seconds: a save that takes longer, as on a busy machine, may be met when half is written
+)
 BREAKS = (
     "def broken(:\n",
     "import no_such_module\n",
@@ -83,6 +86,8 @@ class Journal:
     saved: int = 0
     broken: set[int] = field(default_factory=set)
     saves: list[float] = field(default_factory=list)
+    writing: float | None = None
+    halves: list[tuple[float, float]] = field(default_factory=list)
     blows: list[tuple[float, float]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -100,6 +105,23 @@ class Journal:
     def was_hit(self, began: float, ended: float) -> bool:
         """Tell whether a process was killed or stopped meanwhile, or shortly before."""
         return any(begin < ended and began < end + AFTERMATH for begin, end in self.blows)
+
+    def begin(self) -> None:
+        self.writing = time.monotonic()
+
+    def end(self, number: int) -> None:
+        """Note that a save has returned."""
+        began, now = self.writing or 0.0, time.monotonic()
+        if now - began > HALF:
+            self.halves.append((began, now))
+        self.saves.append(now)
+        self.saved, self.writing = number, None
+
+    def met_half(self, began: float, ended: float) -> bool:
+        """Tell whether a save took so long meanwhile that half of it could be met."""
+        writing = self.writing
+        half = self.halves[-20:] + ([(writing, ended)] if writing else [])
+        return any(end - begin > HALF and begin < ended and began < end for begin, end in half)
 
     def saves_between(self, began: float, ended: float) -> int:
         return sum(began - 0.5 <= one <= ended for one in self.saves[-2000:])
@@ -126,9 +148,9 @@ class Editor:
             journal.broken.add(number)
             text = breaking and text + breaking
         way = self.dice.choice([write, replace])
+        journal.begin()
         way(self.served.directory / "app.py", text)
-        journal.saves.append(time.monotonic())
-        journal.saved = number
+        journal.end(number)
 
     def act(self) -> None:
         """Do one thing that people, editors and their tools do."""
@@ -183,6 +205,8 @@ class Client:
             journal.note("answers: a report of a broken save")
         elif journal.was_hit(began, time.monotonic()):
             journal.note("answers: a report of a killed process")
+        elif journal.met_half(began, time.monotonic()):
+            journal.note("answers: a report of a save that was half written for long")
         else:
             journal.fail(f"UNEXPECTED {path}: {answer.status} {answer.body[:300]}")
 
@@ -260,7 +284,7 @@ class Fate:
         slot = len(self.journal.blows)
         self.journal.blows.append((began, began + PATIENCE))
         try:
-            with suppress(ProcessLookupError, FileNotFoundError):
+            with suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
                 self.dice.choice(self.kinds)()
         finally:
             self.journal.blows[slot] = (began, time.monotonic())
@@ -287,7 +311,7 @@ class Fate:
     def starve(self) -> None:
         """Leave a process no descriptor for a second."""
         pid = self.dice.choice([self.victim(), self.served.pid])
-        used = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        used = max((int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()), default=0) + 1
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         spare = self.dice.choice([0, 1, 3])
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(used + spare, before[1]), before[1]))
