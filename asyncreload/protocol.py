@@ -13,6 +13,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+Data = dict[str, int | None]
+"""What stands for the data under names such as "module:name"; None for what is not there."""
+
 
 @dataclass(slots=True)
 class Message:
@@ -104,8 +107,10 @@ class Recipe(Message):
     modules: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     """What each module may have looked at while it was imported."""
-    data: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    """What stands for the data in modules that the project had imported, where it was new then."""
+    data: dict[str, Data] = field(default_factory=dict)
+    """The data in modules that the project had imported by then, where they were new."""
+    doubts: Data = field(default_factory=dict)
+    """What earlier standbys found in the place of some of these data."""
     changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = field(default_factory=dict)
@@ -123,6 +128,10 @@ class Warmed(Message):
     failed: tuple[str, ...]
     fits: bool = True
     """Whether the rest is what the last child had."""
+    stopped: str = ""
+    """Before which module it ended, as the app had set something up before that."""
+    doubts: Data = field(default_factory=dict)
+    """Data that are not what they were, perhaps as they are never the same."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ import logging
 import os
 import sys
 import warnings
+from binascii import crc32
+from collections.abc import Iterable
 from socket import getdefaulttimeout
 from types import FunctionType
 from typing import Any
@@ -64,21 +66,25 @@ def setting(name: str = "") -> str:
         _locale.setlocale(_locale.LC_ALL),
         getdefaulttimeout(),
     )
-    return _digest((filters, logs, finders, sys.path, os.getcwd(), interpreter))
+    return digest(_bytes((filters, logs, finders, sys.path, os.getcwd(), interpreter))).hex()
 
 
-def data_of(name: str) -> str:
-    """Return a stand-in for what a module can have been set up with: its data and functions."""
-    try:
-        names = object.__getattribute__(sys.modules.get(name), "__dict__")
-    except AttributeError:
-        return ""
-    found = [(each, _plain(value)) for each, value in list(names.items()) if each[:2] != "__"]
-    return _digest([each for each in found if each[1] is not _OTHER])
+def data_of(modules: Iterable[str]) -> dict[str, int]:
+    """Return stand-ins for what modules can have been set up with: their data and functions."""
+    found = {}
+    for module in modules:
+        try:
+            names = object.__getattribute__(sys.modules.get(module), "__dict__")
+        except AttributeError:
+            continue
+        for name, value in list(names.items()):
+            if name[:2] != "__" and (data := _plain(value)) is not _OTHER:
+                found[f"{module}:{name}"] = crc32(_bytes(data))
+    return found
 
 
-def _digest(told: object) -> str:
-    return digest(repr(told).encode("utf-8", "surrogatepass")).hex()
+def _bytes(told: object) -> bytes:
+    return repr(told).encode("utf-8", "surrogatepass")
 
 
 def _pattern(pattern: Any) -> str:

@@ -20,19 +20,21 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.machinery import all_suffixes
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncreload.child.conditions import data_of, setting
 from asyncreload.child.files import Heat, absolute, heat, source_file
 from asyncreload.child.prelude import prelude
 from asyncreload.child.signature import Known, Signature
-from asyncreload.protocol import Recipe
+from asyncreload.protocol import Data, Recipe
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -44,8 +46,12 @@ class Recorder:
     argv: list[str] = field(default_factory=list)
     recipe: Recipe | None = None
     """What was replayed in this process."""
+    stopped: str = ""
+    """The module at which that came to an end, if there was a difference."""
+    doubts: Data = field(default_factory=dict)
+    """What was different, and may be different in each process."""
     settings: dict[str, str] = field(default_factory=dict)
-    data: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    data: dict[str, Data] = field(default_factory=dict)
     changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
     preludes: dict[str, str] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
@@ -62,8 +68,7 @@ class Recorder:
             return
         self.settings[name] = setting(name)
         if name not in self.data:  # else a standby has more by now than the project had then
-            known = {each: data for told in self.data.values() for each, data in told.items()}
-            self.data[name] = _difference(known, {each: data_of(each) for each in self.data})
+            self.data[name] = _difference(_merged(self.data), data_of(self.data))
         now = dict(os.environ)
         if now != self._last:
             self.changes[name] = _difference(self._last, now)
@@ -106,18 +111,16 @@ class Recorder:
             (name for name in list(sys.modules) if self._is_foreign(name)),
             key=lambda name: self.order.get(name, late),
         )
-        told = dict(final) | {"aliases": aliases(self.boot)}
-        argv, names = tuple(self.argv), tuple(modules)
         return Recipe(
             root,
-            argv,
-            names,
-            self.settings,
-            self.data,
-            self.changes,
-            told,
-            states,
-            dict(self.preludes),
+            tuple(self.argv),
+            tuple(modules),
+            settings=self.settings,
+            data=self.data,
+            changes=self.changes,
+            final=dict(final) | {"aliases": _placed(aliases(self.boot), modules)},
+            states=states,
+            preludes=dict(self.preludes),
         )
 
     def _is_foreign(self, name: str) -> bool:
@@ -128,16 +131,27 @@ class Recorder:
         return path is not None and heat(path) is not Heat.HOT
 
 
-def aliases(boot: frozenset[str]) -> list[str]:
+def aliases(boot: frozenset[str]) -> set[str]:
     """Return the names under which something stands in `sys.modules` that is not that module."""
-    return sorted(
+    return {
         name
         for name, module in list(sys.modules.items())
         if name not in boot
         and name not in {"__main__", "__mp_main__"}
         and _name_of(module) != name
         and not ((path := source_file(module)) and heat(path) is Heat.HOT)
-    )
+    }
+
+
+def _placed(found: Collection[str], modules: Collection[str]) -> dict[str, int]:
+    """Return of each alias how many modules had been loaded after it came."""
+    later = 0
+    placed = {}
+    for name in reversed(list(sys.modules)):  # in the order in which their loads ended
+        if name in found:
+            placed[name] = later
+        later += name in modules
+    return placed
 
 
 def fits(recorder: Recorder) -> bool:
@@ -145,8 +159,13 @@ def fits(recorder: Recorder) -> bool:
 
     Else the project has put it there, and packages that were imported after that have met it.
     """
-    recipe = recorder.recipe
-    return recipe is None or {*recipe.final["aliases"]} <= {*aliases(recorder.boot)}
+    if recorder.recipe is None:
+        return True
+    modules, stopped = recorder.recipe.modules, recorder.stopped
+    rest = modules[modules.index(stopped) :] if stopped else ()
+    left_off = sum(name not in sys.modules for name in rest)
+    met = {name for name, later in recorder.recipe.final["aliases"].items() if later > left_off}
+    return met <= {*aliases(recorder.boot)}
 
 
 def _name_of(module: object) -> str | None:
@@ -172,7 +191,7 @@ def _heat_of_code(file: str) -> Heat:
     return Heat.IGNORED if file.startswith("<frozen importlib") else heat(absolute(file))
 
 
-def _difference(old: Mapping[str, str | None], new: Mapping[str, str]) -> dict[str, str | None]:
+def _difference(old: Mapping[str, T | None], new: Mapping[str, T]) -> dict[str, T | None]:
     return {name: new.get(name) for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
@@ -195,7 +214,8 @@ def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> li
             _apply(recipe.changes.get(name, {}))
             if name in sys.modules:
                 continue
-            if name in recipe.settings and not _is_as_it_was(name, recipe):
+            if name in recipe.settings and not _is_as_it_was(name, recipe, recorder):
+                recorder.stopped = name
                 break
             before, environ = refused(), dict(os.environ)
             if not _is_imported(name) or refused() > before:
@@ -204,16 +224,38 @@ def replay(recipe: Recipe, recorder: Recorder, refused: Callable[[], int]) -> li
     return failed
 
 
-def _is_as_it_was(name: str, recipe: Recipe) -> bool:
-    """Tell whether a package that the project imports would find what it found then."""
-    known: dict[str, str | None] = {}
-    for each, told in recipe.data.items():
-        known |= told
-        if each == name:
+def _is_as_it_was(name: str, recipe: Recipe, recorder: Recorder) -> bool:
+    """Tell whether a package that the project imports would find what it found then.
+
+    What differs in the data for the first time is noted, and no difference yet. The next standby
+    finds the same if the project had changed it, and something else if it is another in each
+    process, as times and keys are.
+    """
+    if setting(name) != recipe.settings[name]:
+        return False
+    names = [*recipe.data]
+    before = names[: names.index(name)]
+    known = {
+        key: each
+        for key, each in _merged(recipe.data, name).items()
+        if key.partition(":")[0] in sys.modules
+    }
+    for key, now in _difference(known, data_of(before)).items():
+        if key not in recipe.doubts:
+            recorder.doubts[key] = now
+        elif recipe.doubts[key] == now:
+            return False
+    return True
+
+
+def _merged(data: Mapping[str, Data], last: str = "") -> Data:
+    """Return what was known when a module was imported, or at last."""
+    known: Data = {}
+    for name, changes in data.items():
+        known |= changes
+        if name == last:
             break
-    loaded = [each for each in known if each in sys.modules]
-    same = all(data_of(each) == known[each] for each in loaded)
-    return same and setting(name) == recipe.settings[name]
+    return known
 
 
 def _is_imported(name: str) -> bool:

@@ -137,7 +137,8 @@ class Side:
         self.watch.refuses_project = True
         failed = replay(recipe, self._recorder, lambda: self.watch.refused)
         self.watch.refuses_project = False
-        self._channel.send(protocol.Warmed(tuple(failed), fits(self._recorder)))
+        said = self._recorder
+        self._channel.send(protocol.Warmed(tuple(failed), fits(said), said.stopped, said.doubts))
 
     def will_run(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""

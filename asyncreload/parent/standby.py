@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Recipe
+from asyncreload.protocol import Data, Recipe
 from asyncreload.settings import Settings
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -47,6 +47,7 @@ class Standby:
         self._bury = bury
         self._recipe: Recipe | None = None
         self._failed: set[str] = set()
+        self._doubts: Data = {}
         self._colds = 0
         self._making: asyncio.Task[Process] | None = None
         self._discarded: set[asyncio.Task[None]] = set()
@@ -60,7 +61,7 @@ class Standby:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
         if not self._replays:
             return
-        recipe = self._without_failed(recipe)
+        recipe = self._as_learned(recipe)
         if recipe != self._recipe:
             self._recipe = recipe
             self.renew()
@@ -74,7 +75,7 @@ class Standby:
     def forget(self) -> None:
         """Have the next child start cold."""
         log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
-        self._recipe = None
+        self._recipe, self._doubts = None, {}
         self._discard()
 
     def was_wrong(self) -> None:
@@ -173,22 +174,27 @@ class Standby:
                 warmed = await child.warm(self._recipe)
         except TimeoutError:
             warmed = None
-        if warmed is None or not (warmed.fits or warmed.failed):
+        if warmed is None or not (warmed.fits or warmed.failed or warmed.doubts):
             log.debug("standby: process %d did not survive its imports, or differs", child.pid)
             self._give_up()  # it died of it, or would not end, or is not what it should be
             return False
         if warmed.failed:
             log.debug("standby: left out from now on: %s", ", ".join(warmed.failed))
+        elif warmed.doubts:
+            log.debug("standby: %d data differ; comparing once more", len(warmed.doubts))
+        elif warmed.stopped:
+            log.debug("standby: process %d leaves off before %s", child.pid, warmed.stopped)
         else:
             known = len(self._recipe.modules)
             log.debug("standby: process %d has imported %d modules", child.pid, known)
         self._failed |= {*warmed.failed}
-        self._recipe = self._without_failed(self._recipe)
-        return not warmed.failed
+        self._doubts = self._doubts | warmed.doubts
+        self._recipe = self._as_learned(self._recipe)
+        return not (warmed.failed or warmed.doubts)
 
-    def _without_failed(self, recipe: Recipe) -> Recipe:
+    def _as_learned(self, recipe: Recipe) -> Recipe:
         kept = tuple(name for name in recipe.modules if name not in self._failed)
-        return replace(recipe, modules=kept)
+        return replace(recipe, modules=kept, doubts=self._doubts)
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""

@@ -14,7 +14,7 @@ import pytest
 
 from asyncreload.child import preload
 from asyncreload.child.conditions import conditions, setting
-from asyncreload.child.preload import Recorder, is_shadowed, replay
+from asyncreload.child.preload import Recorder, fits, is_shadowed, replay
 from asyncreload.child.watch import Watch
 from asyncreload.protocol import Recipe, decode
 
@@ -111,6 +111,11 @@ class Life:
             return replay(recipe, recorder, lambda: self.watch.refused)
         finally:
             self.watch.refuses_project = False
+
+    def replay_twice(self, recipe: Recipe) -> list[str]:
+        """Be a standby that finds data to differ, and the next one, which knows."""
+        self.replay(recipe)
+        return self.replay(replace(recipe, doubts=self.recorder.doubts))
 
     def loaded(self) -> set[str]:
         """Return what was imported since the start."""
@@ -316,6 +321,126 @@ def test_the_replay_ends_where_the_app_had_changed_a_setting(
     monkeypatch.setattr(preload, "setting", lambda _name="": first.settings["a"])
     assert life.replay(recipe) == []
     assert {"a"} == life.loaded() & {"a", "b", "c"}
+    assert life.recorder.stopped == "b"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "a.NAME = 'mine'",
+        "a.NAMES['mine'] = 1",
+        "a.NAMES['more'].append('mine')",
+        "a.SEEN.add('mine')",
+        "a.Defaults['mine'] = 1",
+        "def mine(): pass\na.get = mine",
+        "a.new = None",
+        "del a.NAME",
+    ],
+)
+def test_the_replay_ends_where_the_app_had_set_up_a_package(life: Life, change: str) -> None:
+    life.package(
+        "a.py",
+        """
+        NAME, NAMES, SEEN = "a", {"more": []}, {"x", "y", "z"}
+        class Own(dict):
+            def items(self):
+                raise AssertionError("read by its own method")
+        Defaults = Own()
+        def get(): pass
+        """,
+    )
+    life.package("b.py")
+    life.package("c.py", "import a; a.NAME = 'changed by a package'")
+    recipe = life.recipe(f"import a\n{change}\nimport b, c, b")
+    assert life.replay_twice(recipe) == []
+    assert {"a"} == life.loaded() & {"a", "b", "c"}
+    assert life.recorder.stopped == "b"
+
+
+def test_what_packages_do_to_each_other_is_no_reason(life: Life) -> None:
+    """It is repeated by the replay; also after a package that has been left out."""
+    life.module("colours.py")
+    life.package("a.py", "import time\nNAME, WHEN, LAZY = 'a', [time.time], type('Lazy', (), {})()")
+    life.package("b.py", "import a; a.NAME = 'changed by a package'")
+    life.package("needy.py", "import a, colours; a.NAME = 'changed by another'")
+    life.package("c.py")
+    recipe = life.recipe("import a, b, needy, c")
+    assert life.replay(recipe) == ["needy"]
+    kept = replace(recipe, modules=tuple(name for name in recipe.modules if name != "needy"))
+    assert life.replay_twice(kept) == []
+    assert life.recorder.stopped == "c"
+    assert {"a", "b"} == life.loaded() & {"a", "b", "c", "needy"}
+
+
+def test_data_that_are_never_the_same_are_no_reason(life: Life) -> None:
+    """A key that is drawn, or the time, of when a package is imported."""
+    life.package("a.py", "import time, uuid\nKEY, AT = str(uuid.uuid4()), [time.time_ns()]")
+    for name in "bc":
+        life.package(f"{name}.py")
+    recipe = life.recipe("import a, b\nb.SET = True\nimport c")
+    assert life.replay(recipe) == []
+    assert {"a:KEY", "a:AT"} < set(life.recorder.doubts)
+    assert life.replay(replace(recipe, doubts=life.recorder.doubts)) == []
+    assert life.recorder.doubts == {}
+    assert life.recorder.stopped == "c"
+    life.start()
+    recipe = life.recipe("import a, b, c")
+    assert life.replay_twice(recipe) == []
+    assert life.recorder.stopped == ""
+    assert set("abc") <= life.loaded()
+
+
+@pytest.mark.parametrize(
+    ("source", "fits_in"),
+    [
+        ("import a, b\nb.SET = True\nimport c, d", True),
+        ("sys.modules['stub'] = types\nimport a, b\nb.SET = True\nimport c, d", False),
+        ("import a, b\nb.SET = True\nsys.modules['stub'] = types\nimport c, d", True),
+        ("import a, b, c, d\nsys.modules['stub'] = types", True),
+        ("import a, b, c\nsys.modules['stub'] = types\nimport d", False),
+    ],
+)
+def test_what_the_project_put_among_the_modules_was_met_by_what_came_later(
+    life: Life, source: str, *, fits_in: bool
+) -> None:
+    for name in "abcd":
+        life.package(f"{name}.py")
+    recipe = life.recipe(f"import sys, types\n{source}")
+    assert life.replay_twice(recipe) == []
+    assert fits(life.recorder) is fits_in
+
+
+def test_what_a_warm_child_finds_is_not_what_was_recorded(life: Life) -> None:
+    """A module that it has to load late finds what was only loaded after it at first."""
+    life.module("colours.py")
+    life.package("a.py", "NAME = 'a'")
+    life.package("needy.py", "import colours")
+    life.package("c.py", "import a; a.NAME = 'c'")
+    source = "import a, needy, c"
+    recipe = life.recipe(source)
+    kept = replace(recipe, modules=tuple(name for name in recipe.modules if name != "needy"))
+    assert life.replay(kept) == []
+    life.watch.refuses_project = False
+    again = life.recipe(source)
+    assert again.data == recipe.data
+
+
+def test_lazy_objects_are_left_alone(life: Life) -> None:
+    """To ask one for its class makes what it stands for: Django's settings, say."""
+    life.package(
+        "a.py",
+        """
+        class Lazy:
+            @property
+            def __class__(self):
+                raise AssertionError("made")
+        lazy, many = Lazy(), [Lazy()]
+        """,
+    )
+    life.package("b.py")
+    recipe = life.recipe("import a, b")
+    assert life.replay(recipe) == []
+    assert {"a", "b"} <= life.loaded()
 
 
 def test_what_is_printed_goes_nowhere(

@@ -119,9 +119,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
 async def test_without_the_means_for_a_process_it_is_tried_again(
-    number: int, caplog: pytest.LogCaptureFixture
+    number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor must not end because a descriptor was missing for a moment."""
+    monkeypatch.setattr(module, "PATIENCE", 10)
     nursery = Nursery(*[{"raises": OSError(number, os.strerror(number))}] * 3)
     assert await nursery.take() is nursery.children[0]
     told = f"cannot start a process: {os.strerror(number)}; trying again"
@@ -461,3 +462,21 @@ async def test_a_failure_that_nobody_takes_is_not_lost_in_the_log(
     await nursery.standby.end()
     assert nursery.alive == []
     assert not caplog.records
+
+
+async def test_data_that_differ_are_compared_once_more() -> None:
+    doubts: dict[str, int | None] = {"third:KEY": 1}
+    plans = [{"replay": lambda _: Warmed((), doubts=doubts)}, {}]
+    nursery = Nursery(*plans)
+    nursery.standby.learn(recipe("third"))
+    nursery.standby.prepare()
+    await nursery.rest()
+    scout, child = nursery.children
+    assert scout.buried
+    assert [one.doubts for one in scout.recipes + child.recipes] == [{}, doubts]
+    assert await nursery.take() is child
+    nursery.standby.learn(recipe("third"))
+    assert (await nursery.take()).recipes[0].doubts == doubts
+    nursery.standby.forget()
+    nursery.standby.learn(recipe("third"))
+    assert (await nursery.take()).recipes[0].doubts == {}
