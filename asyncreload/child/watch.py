@@ -16,7 +16,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -234,7 +233,7 @@ class Watch:
         for path in mending:
             note(path)
         python = Patterns.of(["*.py"], [], root).watch
-        trees = Trees(replace(self._patterns, watch=(*self._patterns.watch, *python)), note)
+        trees = Trees(self._patterns.replaced(watch=(*self._patterns.watch, *python)), note)
         trees.plant()
         trees.found = self._has_appeared
         self._trees = trees

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
@@ -61,7 +60,7 @@ class Standby:
         if not self._replays:
             return
         recipe = self._without_failed(recipe)
-        if recipe != self._recipe:
+        if not recipe.is_like(self._recipe):
             self._recipe = recipe
             self.renew()
 
@@ -188,7 +187,7 @@ class Standby:
 
     def _without_failed(self, recipe: Recipe) -> Recipe:
         kept = tuple(name for name in recipe.modules if name not in self._failed)
-        return replace(recipe, modules=kept)
+        return recipe.replaced(modules=kept)
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""

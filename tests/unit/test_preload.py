@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from dataclasses import replace
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +274,7 @@ def test_the_environment_is_applied_and_undone(life: Life) -> None:
     recipe = life.recipe(app)
     os.environ.clear()
     os.environ.update(before)
-    recipe = replace(recipe, modules=("a", "b", "c"))
+    recipe = recipe.replaced(modules=("a", "b", "c"))
     assert life.replay(recipe) == []
     seen = [sys.modules[name].SEEN for name in "abc"]
     assert seen == [(None, "soon"), ("fast", "soon"), ("faster", None)]
