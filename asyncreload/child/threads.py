@@ -8,9 +8,11 @@ hand-over itself.
 
 from __future__ import annotations
 
+import asyncio
 from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -45,7 +47,7 @@ class Threads:
         self._wanted -= 1
 
 
-class Hops(Executor):
+class _Hops(Executor):
     """One thread for what would block the loop: looks at files, and reading them."""
 
     def __init__(self) -> None:
@@ -70,4 +72,10 @@ class Hops(Executor):
         return future
 
 
-HOPS = Hops()
+_HOPS = _Hops()
+
+
+async def hop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in that thread, and wait for it. Without aiofiles, which imports too much."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_HOPS, partial(function, *args, **kwargs))

@@ -34,6 +34,8 @@ from asyncreload.terminal import Terminal
 log: logging.Logger = logging.getLogger("asyncreload")
 log.addHandler(logging.NullHandler())  # who sets up no logging is told nothing
 
+_touch = aiofiles.os.wrap(lockfile.touch)
+
 # In seconds.
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
 AGAIN = 1.0  # until a child that has not answered is asked once more
@@ -374,7 +376,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(lockfile.pace(self.settings.interval))
             try:
-                await lockfile.touch(self._lock)
+                await _touch(self._lock)
             except FileNotFoundError:
                 return
             except OSError as exc:
