@@ -1,7 +1,7 @@
-"""Plain data: what a dataclass is, at a tenth of the time that it takes to make one.
+"""Plain data: what a dataclass is, at a fraction of the time that it takes to make one.
 
-For each dataclass, methods are written and compiled when its module is imported. A child has
-thirty such classes, and somebody waits for its boot.
+For each dataclass, methods are written and compiled whenever its module is imported. There are
+some thirty such classes, and somebody waits for the boot of each child.
 """
 
 from __future__ import annotations
