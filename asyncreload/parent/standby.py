@@ -52,8 +52,14 @@ class Standby:
 
     def prepare(self) -> None:
         """Begin to make the next child if that has not begun, and is wanted."""
-        if self._ahead and self._making is None:
+        if self._ahead:
+            self.hurry()
+
+    def hurry(self) -> asyncio.Task[Process]:
+        """Begin to make the next child if that has not begun: it will be needed at once."""
+        if self._making is None:
             self._making = asyncio.create_task(self._make(), name="asyncreload standby")
+        return self._making
 
     def learn(self, recipe: Recipe) -> None:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
@@ -93,8 +99,7 @@ class Standby:
         Raises `AsyncreloadError` when children end before they have booted.
         """
         while True:
-            making = self._making or asyncio.create_task(self._make(), name="asyncreload child")
-            self._making = making
+            making = self.hurry()
             await asyncio.wait({making}, timeout=PATIENCE)
             if not making.done():
                 self.was_wrong()

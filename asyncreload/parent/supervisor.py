@@ -339,7 +339,7 @@ class Supervisor:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
-        self._standby.prepare()  # if there is none yet, while the old child comes to its end
+        self._standby.hurry()  # it boots while the old one leaves
         self._feed.tell(Changed(tuple(changed.files)))
         self._do(self._urge(life))
 
@@ -352,6 +352,7 @@ class Supervisor:
             case protocol.Cold():
                 log.debug("starting cold: %s", message.reason)
                 self._standby.was_wrong()
+                self._standby.hurry()
                 life.cold = True
 
     def _on_answer(self, life: Life, message: protocol.Message) -> None:

@@ -180,6 +180,15 @@ async def test_without_standby_children_are_made_when_they_are_taken() -> None:
     assert child.recipes == []  # it would wait for a replay, and gain nothing
 
 
+async def test_in_a_hurry_the_next_child_is_made_before_it_is_taken() -> None:
+    nursery = Nursery(standby=False)
+    nursery.standby.hurry()
+    nursery.standby.hurry()
+    await nursery.rest()
+    [ready] = nursery.children
+    assert await nursery.take() is ready
+
+
 async def test_a_standby_that_was_killed_is_replaced() -> None:
     nursery = Nursery()
     nursery.standby.prepare()
