@@ -5,11 +5,14 @@ Neither the project nor the current directory is on the path meanwhile, so the s
 one that started it, wherever that was found.
 """
 
+import gc
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # this directory, whose settings.py is nobody's `import settings`
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -25,7 +28,22 @@ def main() -> None:
     package = module_from_spec(spec)
     sys.modules["asyncreload"] = package
     spec.loader.exec_module(package)
-    import_module(sys.argv[1]).main(sys.argv[2:])
+    with _no_search_for_garbage():
+        module = import_module(sys.argv[1])
+    module.main(sys.argv[2:])
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Look for none while modules are imported, which make none, nor in them after that."""
+    if not gc.isenabled():  # somebody's `sitecustomize` has its own ideas
+        yield
+        return
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.unfreeze()  # among what has been looked through
+    gc.enable()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -180,9 +179,10 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         add_help=False,
     )
     parser._optionals.title = None  # noqa: SLF001  no heading, for a help that fits a screen
+    explained = any(word.startswith(("-h", "--help")) for word in arguments)
     for option in options.values():
-        _add(parser, option)
-    told = f"asyncreload {_version()}"
+        _add(parser, option, explained=explained)
+    told = f"asyncreload {_version()}" if "--version" in arguments else ""
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=told, help=argparse.SUPPRESS)
     given, rest = parser.parse_known_args(arguments)
@@ -191,22 +191,23 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(given).items()}
 
 
-def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+def _add(parser: argparse.ArgumentParser, option: Option, *, explained: bool) -> None:
     """Let the parser understand an option; a switch both ways, whatever pyproject.toml says."""
     if option.is_required:
         parser.add_argument(option.name, nargs="?", help=argparse.SUPPRESS)
         return
+    meaning = _help(option) if explained else None
     if not option.is_switch:
         parser.add_argument(
             option.flag,
             action="append" if option.repeats else "store",
             type=str if option.repeats else option.kind,
             metavar=option.metavar,
-            help=_help(option),
+            help=meaning,
         )
         return
     for flag, value in ((option.flag, True), (f"--no-{option.flag[2:]}", False)):
-        shown = _help(option) if flag == option.spelled else argparse.SUPPRESS
+        shown = meaning if flag == option.spelled else argparse.SUPPRESS
         action = "store_true" if value else "store_false"
         parser.add_argument(flag, dest=option.name, action=action, help=shown)
 
@@ -234,6 +235,9 @@ def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
 
 
 def _version() -> str:
+    # It brings fifty modules.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     try:
         return version("asyncreload")
     except PackageNotFoundError:

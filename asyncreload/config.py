@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,8 @@ def read(path: str, options: Mapping[str, Option]) -> dict[str, Any]:
 
     Raises `SettingsError` when it cannot be read, for an unknown name and for a wrong type.
     """
+    import tomllib  # noqa: PLC0415  not every project has a pyproject.toml
+
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,15 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
-_PR_SET_CHILD_SUBREAPER = 36
 _POLITE = 0.2
 _STEP = 0.005
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends (Linux; elsewhere they are lost)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants(pid: int) -> list[int]:

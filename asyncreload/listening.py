@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from dataclasses import dataclass
 from typing import Any
 
 from asyncreload.errors import BindError
+from asyncreload.record import Record
 
 _DEFER = 5
 """Seconds that Linux keeps a connection to itself until its first byte comes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Record):
     """An address as the system has it."""
 
     family: socket.AddressFamily

@@ -6,11 +6,8 @@ As in Bottle's reloader: whoever deletes it ends the supervisor and its child.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from enum import Enum, auto
-
-import aiofiles.os
 
 from asyncreload.errors import LockfileError
 
@@ -18,8 +15,6 @@ PREFIX = "asyncreload."
 SUFFIX = ".lock"
 PATIENCE = 5.0
 """How many seconds a touch may be late before its absence is a suspicion."""
-
-_utime = aiofiles.os.wrap(os.utime)
 
 
 class Verdict(Enum):
@@ -40,8 +35,10 @@ def create() -> str:
 
     Raises `LockfileError` when the temporary directory does not take it.
     """
+    from tempfile import mkstemp  # noqa: PLC0415  a child needs none of this
+
     try:
-        descriptor, path = tempfile.mkstemp(prefix=PREFIX, suffix=SUFFIX)
+        descriptor, path = mkstemp(prefix=PREFIX, suffix=SUFFIX)
     except OSError as exc:
         raise LockfileError(
             f"cannot create a lockfile: {exc}; make room there, or set TMPDIR to another directory"
@@ -50,9 +47,9 @@ def create() -> str:
     return path
 
 
-async def touch(path: str) -> None:
+def touch(path: str) -> None:
     """Renew the modification time. Raises FileNotFoundError when somebody deleted the file."""
-    await _utime(path)
+    os.utime(path)
 
 
 def remove(path: str) -> None:

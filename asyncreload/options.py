@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, fields
+from functools import cache
 from glob import escape, has_magic
 from itertools import pairwise
 from typing import Any, get_type_hints
 
 from asyncreload.errors import SettingsError
+from asyncreload.record import Record
 
 _WORDS = {int: "NUMBER", float: "SECONDS"}
 _KINDS: dict[Any, str] = {
@@ -22,8 +24,7 @@ _KINDS: dict[Any, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Record):
     """A field, as an option of the command and as a key in pyproject.toml."""
 
     owner: type
@@ -31,13 +32,16 @@ class Option:
     field: Field[Any]
     kind: Any
     """Its type: bool, int, float, str, or tuple[str, ...] for what may be repeated."""
-    meaning: str
-    """What stands below the field."""
 
     @property
     def name(self) -> str:
         """The field's name."""
         return self.field.name
+
+    @property
+    def meaning(self) -> str:
+        """What stands below the field. To be read in the source, which takes its time."""
+        return _meanings(self.owner).get(self.name, "")
 
     @property
     def flag(self) -> str:
@@ -119,14 +123,15 @@ def _placed(text: str, named: str, base: str) -> str:
 def options_of(*owners: type) -> dict[str, Option]:
     """Return the options that people may give, by name, in the order of the fields."""
     return {
-        field.name: Option(owner, field, kinds[field.name], meanings.get(field.name, ""))
+        field.name: Option(owner, field, kinds[field.name])
         for owner in owners
-        for kinds, meanings in [(get_type_hints(owner), _meanings(owner))]
+        for kinds in [get_type_hints(owner)]
         for field in fields(owner)
         if not field.metadata.get("internal")
     }
 
 
+@cache
 def _meanings(owner: type) -> dict[str, str]:
     """Return what stands below each field."""
     try:

@@ -1,7 +1,5 @@
 """The messages on the control channel: one JSON object a line, each naming its kind. No I/O.
 
-Not frozen, though nobody changes one: a child would take twice as long to import this.
-
 A child's life as its parent hears it:
 
     Booted -> (Recipe) -> Warmed -> (Go) -> Going -> Loaded | Failed -> Changed -> Left
@@ -10,28 +8,28 @@ A child's life as its parent hears it:
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from asyncreload.record import Record
 
 Data = dict[str, int | None]
 """What stands for the data under names such as "module:name"; None for what is not there."""
 
+_NOTHING: dict[str, Any] = {}
 
-@dataclass(slots=True)
-class Message:
+
+class Message(Record):
     """The base of all messages."""
 
     def encode(self) -> bytes:
         """Return the line that carries this message."""
-        return json.dumps({"is": type(self).__name__, **asdict(self)}).encode() + b"\n"
+        return json.dumps({"is": type(self).__name__, **vars(self)}).encode() + b"\n"
 
 
-@dataclass(slots=True)
 class Booted(Message):
     """Child: the interpreter and our modules are up; waiting for `Go`."""
 
 
-@dataclass(slots=True)
 class Go(Message):
     """Parent: your predecessor is gone; load and serve."""
 
@@ -39,13 +37,13 @@ class Go(Message):
     target: dict[str, Any] | None
     """The parsed target; None when the settings name a script."""
     address: tuple[str, int]
-    changed: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, Any] = _NOTHING
     """The files whose change ended the predecessor, as it saw them."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
     """How and when the predecessor died. Do not load: serve the report, wait for a change."""
-    watched: dict[str, Any] = field(default_factory=dict)
+    watched: dict[str, Any] = _NOTHING
     """After a crash: the files of the predecessor, as it saw them."""
     since: int = 0
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
@@ -53,12 +51,10 @@ class Go(Message):
     """Whether to say why files are watched."""
 
 
-@dataclass(slots=True)
 class Going(Message):
     """Child: `Go` was heard; the load begins."""
 
 
-@dataclass(slots=True)
 class Loaded(Message):
     """Child: the app is loaded and requests are being taken."""
 
@@ -66,7 +62,6 @@ class Loaded(Message):
     files: int
 
 
-@dataclass(slots=True)
 class Failed(Message):
     """Child: the load failed; the report page is being served."""
 
@@ -77,7 +72,6 @@ class Failed(Message):
     """The trace with the user's own calls alone."""
 
 
-@dataclass(slots=True)
 class Watching(Message):
     """Child: these project files matter, and that is how they were."""
 
@@ -86,7 +80,6 @@ class Watching(Message):
     """Whether the first requests have been answered, or none came: there is time for a standby."""
 
 
-@dataclass(slots=True)
 class Changed(Message):
     """Child: these files changed, and that is how they are; leaving with code 3."""
 
@@ -98,30 +91,32 @@ class Changed(Message):
     installed packages', or environment files."""
 
 
-@dataclass(slots=True)
 class Recipe(Message):
     """Child: what was imported from outside the project. Parent: import that, and stand by."""
 
     root: str
     argv: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = _NOTHING
     """What each module may have looked at while it was imported."""
-    data: dict[str, Data] = field(default_factory=dict)
+    data: dict[str, Data] = _NOTHING
     """The data in modules that the project had imported by then, where they were new."""
-    doubts: Data = field(default_factory=dict)
+    doubts: Data = _NOTHING
     """What earlier standbys found in the place of some of these data."""
-    changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    changes: dict[str, dict[str, str | None]] = _NOTHING
     """How `os.environ` was changed just before each of these modules was imported."""
-    final: dict[str, Any] = field(default_factory=dict)
+    final: dict[str, Any] = _NOTHING
     """The conditions after the load."""
-    states: dict[str, Any] = field(default_factory=dict, compare=False)
+    states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
-    preludes: dict[str, str] = field(default_factory=dict)
+    preludes: dict[str, str] = _NOTHING
     """What each of the project's files does before its last import."""
 
+    def is_like(self, other: Recipe | None) -> bool:
+        """Tell whether the same standby comes of both, however their files have been touched."""
+        return other is not None and self.replaced(states=other.states) == other
 
-@dataclass(slots=True)
+
 class Warmed(Message):
     """Child: the recipe is done; these modules could not be imported."""
 
@@ -130,18 +125,16 @@ class Warmed(Message):
     """Whether the rest is what the last child had."""
     stopped: str = ""
     """Before which module it ended, as the app had set something up before that."""
-    doubts: Data = field(default_factory=dict)
+    doubts: Data = _NOTHING
     """Data that are not what they were, perhaps as they are never the same."""
 
 
-@dataclass(slots=True)
 class Cold(Message):
     """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
 
     reason: str
 
 
-@dataclass(slots=True)
 class Left(Message):
     """Child: user code is over, `atexit` has run; this exit code is meant."""
 
@@ -152,12 +145,10 @@ class Left(Message):
     """Whether nothing is open or running any more, and only memory remains to be freed."""
 
 
-@dataclass(slots=True)
 class Outdated(Message):
     """Child: packages were installed or removed; none that the app has loaded."""
 
 
-@dataclass(slots=True)
 class Explained(Message):
     """Child: why these files of the project are watched, and how many of packages."""
 
@@ -165,7 +156,6 @@ class Explained(Message):
     packages: int
 
 
-@dataclass(slots=True)
 class Told(Message):
     """Child: a line for the terminal.
 
@@ -176,48 +166,40 @@ class Told(Message):
     once: bool = False
 
 
-@dataclass(slots=True)
 class Reload(Message):
     """Parent: leave with code 3 as if a file had changed."""
 
 
-@dataclass(slots=True)
 class End(Message):
     """Parent: leave politely; within `grace` seconds, or be killed."""
 
     code: int = 0
 
 
-@dataclass(slots=True)
 class Interrupt(Message):
     """Parent: Ctrl-C was pressed; say if it is yours, else leave."""
 
 
-@dataclass(slots=True)
 class Debugging(Message):
     """Child: a debugger waits at its prompt; Ctrl-C is meant for it."""
 
 
-@dataclass(slots=True)
 class Look(Message):
     """Parent: look at the files now; if none has changed, say that you are fresh."""
 
     number: int
 
 
-@dataclass(slots=True)
 class Fresh(Message):
     """Child: the answer to that look; requests are being answered."""
 
     number: int
 
 
-@dataclass(slots=True)
 class Ping(Message):
     """Parent: answer, to show that you can."""
 
 
-@dataclass(slots=True)
 class Pong(Message):
     """Child: the answer to that."""
 
@@ -265,11 +247,11 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-@dataclass(slots=True)
 class Lines:
     """Cuts a byte stream into messages."""
 
-    _rest: bytearray = field(default_factory=bytearray)
+    def __init__(self) -> None:
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
         """Take the next bytes and return the messages that they complete."""

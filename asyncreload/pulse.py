@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import tempfile
 
 _COUNTER = struct.Struct("=Q")
 
@@ -28,7 +27,9 @@ class Pulse:
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("asyncreload")
         else:
-            descriptor, path = tempfile.mkstemp()
+            from tempfile import mkstemp  # noqa: PLC0415  a child needs none of this
+
+            descriptor, path = mkstemp()
             os.unlink(path)
         os.truncate(descriptor, _COUNTER.size)
         return cls(descriptor)

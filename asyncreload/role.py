@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
 Serve = Callable[["WSGIApplication"], NoReturn]
 
 
-@dataclass(slots=True)
 class _Role:
     """How a child serves what `run` hands it, and whether it still loads."""
 
-    serve: Serve | None = None
-    loading: bool = False
+    def __init__(self, serve: Serve | None = None, *, loading: bool = False) -> None:
+        self.serve = serve
+        self.loading = loading
 
 
 _role = _Role()

@@ -6,18 +6,17 @@ import difflib
 import keyword
 import os
 import reprlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncreload.errors import TargetError
+from asyncreload.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Record):
     """A parsed target: plain data, so that it can travel from the parent to a child as JSON."""
 
     text: str

@@ -16,11 +16,11 @@ from asyncreload.child.channel import Channel
 from asyncreload.child.load import load, prepare
 from asyncreload.child.loaders import watch_loaders
 from asyncreload.child.main_thread import MainThread
+from asyncreload.child.orphans import adopt_orphans
 from asyncreload.child.report import Report
 from asyncreload.child.script import root_of, run_script
 from asyncreload.child.server import Lobby
 from asyncreload.child.side import Side
-from asyncreload.descendants import adopt_orphans
 from asyncreload.pulse import Pulse
 from asyncreload.settings import Settings
 from asyncreload.target import Target

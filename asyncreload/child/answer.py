@@ -13,13 +13,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler
 
 from asyncreload.child.live import ERROR_PAGE, adapt, is_navigation, tag
+from asyncreload.record import Record
 from asyncreload.style import access_line
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ _LENGTH: Final = re.compile("[0-9]{1,18}")  # int() would take "+1", "1_0" and o
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Record):
     """What is the same for every request: the server's name and port, and how it serves."""
 
     host: str

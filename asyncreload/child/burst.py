@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import aiofiles.os
-
 from asyncreload.child.signature import glance
-from asyncreload.child.threads import HOPS
+from asyncreload.child.threads import hop
 from asyncreload.walk import python_files
 
 QUIET = 50_000_000
@@ -40,7 +38,7 @@ async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) 
         return newest({*files, *map(os.path.dirname, files)})
 
     while time.time_ns() < deadline:
-        left = await aiofiles.os.wrap(last)(executor=HOPS) + QUIET - time.time_ns()
+        left = await hop(last) + QUIET - time.time_ns()
         if left <= 0:
             return
         await sleep(left / 1e9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import site
-import sysconfig
+import sys
 from enum import Enum, auto
 from functools import lru_cache
 from importlib.util import source_from_cache
@@ -28,12 +28,11 @@ def _real(paths: set[str]) -> tuple[str, ...]:
     return tuple(sorted(path.rstrip(os.sep) + os.sep for path in both))
 
 
-_PACKAGES = _real(
-    {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    | set(site.getsitepackages())
-    | {site.getusersitepackages()}
-)
-_STANDARD = _real({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+_PACKAGES = _real({*site.getsitepackages(), site.getusersitepackages()})
+# As `sysconfig` has it, which would take a millisecond: sources, and what was compiled.
+_SOURCES = os.path.dirname(os.__file__)
+_COMPILED = os.path.join(sys.base_exec_prefix, sys.platlibdir, os.path.basename(_SOURCES))
+_STANDARD = _real({_SOURCES, _COMPILED})
 
 
 @lru_cache(maxsize=4096)

@@ -13,16 +13,23 @@ Needs the package `asyncinotify`, of the extra `inotify`. Raises ImportError wit
 
 from __future__ import annotations
 
+import ctypes.util
 import errno
 import os
 import stat
 from collections.abc import Iterable
 
-from asyncinotify import Event, Inotify, Mask
-
 from asyncreload.child.files import is_below
 from asyncreload.child.mounts import is_local
 from asyncreload.child.polling import Files, LimitError, differing
+
+# asyncinotify has `ldconfig` started to find the C library, though Python has it loaded.
+_find_library = ctypes.util.find_library
+ctypes.util.find_library = lambda name: None  # noqa: ARG005
+try:
+    from asyncinotify import Event, Inotify, Mask
+finally:
+    ctypes.util.find_library = _find_library
 
 _ASKED = (
     Mask.MODIFY

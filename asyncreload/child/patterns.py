@@ -17,15 +17,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 
 from asyncreload.child.files import is_below
+from asyncreload.record import Record
 from asyncreload.walk import SKIPPED
 
-_MAGIC = re.compile(r"[*?[]")
+_MAGIC = frozenset("*?[")
 _ANY_DEPTH = "**"
-_LEFTOVERS = re.compile(
+_LEFTOVERS = (
     r".*~|\#.*\#|\.\#.*|\..*\.sw.|4913|.*\.tmp|.*___jb_(tmp|old)___|\.goutputstream-.*|.*\.py[co]"
 )
 """What editors and Python leave beside a file for a moment."""
@@ -43,8 +43,7 @@ def is_marked(names: Iterable[str]) -> bool:
     return not _MARKS.isdisjoint(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Record):
     """One pattern, cut into parts: `**` is None, the others say whether a name fits."""
 
     root: str
@@ -86,8 +85,7 @@ class Pattern:
         return {place + 1} if part(name) else set()
 
 
-@dataclass(frozen=True, slots=True)
-class Patterns:
+class Patterns(Record):
     """What is watched beside the modules, and what is not watched at all."""
 
     watch: tuple[Pattern, ...] = ()
@@ -108,7 +106,7 @@ class Patterns:
 
     def wants(self, path: str) -> bool:
         """Tell whether a file is watched because of a pattern."""
-        if _LEFTOVERS.fullmatch(os.path.basename(path)) or self.ignores(path):
+        if re.fullmatch(_LEFTOVERS, os.path.basename(path)) or self.ignores(path):
             return False
         return any(_is_shown(path, one) and one.takes(path) for one in self.watch)
 
@@ -125,7 +123,7 @@ class Patterns:
 
 def _pattern(text: str, base: str, *, anywhere: bool) -> Pattern:
     expanded = os.path.expanduser(text)
-    plain = _MAGIC.search(expanded) is None
+    plain = _MAGIC.isdisjoint(expanded)
     path = os.path.normpath(os.path.join(base, expanded))
     if os.sep not in expanded.rstrip(os.sep) and (anywhere or not plain):
         names = [_ANY_DEPTH, expanded.rstrip(os.sep)]
@@ -133,7 +131,7 @@ def _pattern(text: str, base: str, *, anywhere: bool) -> Pattern:
     if plain:
         return Pattern(path, ())
     names = path.split(os.sep)
-    first = next(place for place, name in enumerate(names) if _MAGIC.search(name))
+    first = next(place for place, name in enumerate(names) if not _MAGIC.isdisjoint(name))
     root = os.sep.join(names[:first]) or os.sep
     return Pattern(root, tuple(_part(name, hidden=anywhere) for name in names[first:]))
 

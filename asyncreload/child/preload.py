@@ -22,7 +22,6 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.machinery import all_suffixes
 from types import CodeType, FrameType
@@ -37,28 +36,28 @@ from asyncreload.protocol import Data, Recipe
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class Recorder:
     """Notes, in the child that loads, what a standby needs to know."""
 
-    boot: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules))
-    path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
-    argv: list[str] = field(default_factory=list)
-    recipe: Recipe | None = None
-    """What was replayed in this process."""
-    stopped: str = ""
-    """The module at which that came to an end, if there was a difference."""
-    doubts: Data = field(default_factory=dict)
-    """What was different, and may be different in each process."""
-    settings: dict[str, str] = field(default_factory=dict)
-    data: dict[str, Data] = field(default_factory=dict)
-    changes: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    preludes: dict[str, str] = field(default_factory=dict)
-    order: dict[str, int] = field(default_factory=dict)
-    """When the load of each module began: `sys.modules` tells only when it ended."""
-    states: dict[str, Signature | None] = field(default_factory=dict)
-    _codes: dict[str, CodeType] = field(default_factory=dict)
-    _last: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    def __init__(self) -> None:
+        self.boot = frozenset(sys.modules)
+        self.path = tuple(sys.path)
+        self.argv: list[str] = []
+        self.recipe: Recipe | None = None
+        """What was replayed in this process."""
+        self.stopped = ""
+        """The module at which that came to an end, if there was a difference."""
+        self.doubts: Data = {}
+        """What was different, and may be different in each process."""
+        self.settings: dict[str, str] = {}
+        self.data: dict[str, Data] = {}
+        self.changes: dict[str, dict[str, str | None]] = {}
+        self.preludes: dict[str, str] = {}
+        self.order: dict[str, int] = {}
+        """When the load of each module began: `sys.modules` tells only when it ended."""
+        self.states: dict[str, Signature | None] = {}
+        self._codes: dict[str, CodeType] = {}
+        self._last = dict(os.environ)
 
     def before_import(self, name: str) -> None:
         """Note under which conditions the project imports a package's module."""

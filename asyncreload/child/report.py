@@ -6,12 +6,12 @@ import linecache
 import os
 import sys
 import traceback
-from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncreload.errors import EnvironmentFileError, TargetError
+from asyncreload.record import Record
 from asyncreload.style import plain
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ _MACHINERY_FILES = {str(_STDLIB / "runpy.py"), str(_STDLIB / "importlib" / "__in
 Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Record):
     """One call of a traceback, or the line of a `SyntaxError`."""
 
     file: str
@@ -44,8 +43,7 @@ class Frame:
     skipped: int = 0  # frames left out just before this one
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Record):
     """Why there is no app to answer. All but `mending` is safe to print and to encode."""
 
     status: int
@@ -210,7 +208,7 @@ def _syntax_frame(told: traceback.TracebackException) -> Frame:
     """The line that Python could not read: nothing calls it, but it is where to look."""
     frame = _frame(str(told.filename), int(told.lineno or 0), "")
     text = ((frame.line, _source_line(told.text)),) if told.text else ()
-    return replace(frame, source=frame.source or text, column=told.offset or 0)
+    return frame.replaced(source=frame.source or text, column=told.offset or 0)
 
 
 def _around(file: str, line: int) -> tuple[tuple[int, str], ...]:

@@ -21,8 +21,6 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import aiofiles.os
-
 from asyncreload import lockfile, protocol
 from asyncreload.child.answer import Site, answer
 from asyncreload.child.browser import Streams
@@ -38,7 +36,7 @@ from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
 from asyncreload.child.signature import Known
-from asyncreload.child.threads import HOPS
+from asyncreload.child.threads import hop
 from asyncreload.child.watch import SWEEP, Watch
 
 if TYPE_CHECKING:
@@ -265,7 +263,7 @@ class Side:
         self._leaving = Leaving(self._main, self._channel, self._server)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
         # The first hop to a thread starts it, and imports for that.
-        await aiofiles.os.wrap(self.watch.count)(executor=HOPS)
+        await hop(self.watch.count)
         up.set()
         while True:
             await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)
@@ -341,7 +339,7 @@ class Side:
                     self._holding = False
                     self._server.resume()  # the change was taken back
                 if self.watch.is_behind():
-                    await aiofiles.os.wrap(self.watch.catch_up)(executor=HOPS)
+                    await hop(self.watch.catch_up)
                 if self.watch.has_learned():
                     self._tell_paths()
                 await self._tell_recipe()
@@ -450,9 +448,8 @@ class Side:
         self._spawn(self._settle())
 
     async def _show(self, go: protocol.Go, report: Report) -> None:
-        await aiofiles.os.wrap(self.watch.widen)(
-            self._root, report.mending, go.since or self._began, go.changed, executor=HOPS
-        )
+        since = go.since or self._began
+        await hop(self.watch.widen, self._root, report.mending, since, go.changed)
         held = go.changed and not go.crash
         if self._leaving.code is not None or (held and not await self._holds()):
             return
@@ -499,5 +496,4 @@ class Side:
         """Tell what a standby should import: after the load, and when requests imported more."""
         if self._final and len(sys.modules) != self._modules:
             self._modules = len(sys.modules)
-            write = aiofiles.os.wrap(self._recorder.write)
-            self._channel.send(await write(self._root, self._final, executor=HOPS))
+            self._channel.send(await hop(self._recorder.write, self._root, self._final))

@@ -14,6 +14,8 @@ from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
+from aiofiles.os import wrap
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -45,7 +47,7 @@ class Threads:
         self._wanted -= 1
 
 
-class Hops(Executor):
+class _Hops(Executor):
     """One thread for what would block the loop: looks at files, and reading them."""
 
     def __init__(self) -> None:
@@ -70,4 +72,9 @@ class Hops(Executor):
         return future
 
 
-HOPS = Hops()
+_HOPS = _Hops()
+
+
+async def hop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in that thread, and wait for it."""
+    return await wrap(function)(*args, executor=_HOPS, **kwargs)

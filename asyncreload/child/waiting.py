@@ -12,7 +12,6 @@ import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -25,13 +24,13 @@ _PATIENCE = 20.0  # seconds from the first byte until the head must be complete
 _MOST = 512  # connections; the next child has to take them over in milliseconds
 
 
-@dataclass(slots=True)
 class _Head:
     """What is known of a request of which not everything is there."""
 
-    client: Client
-    seen: int = 0
-    deadline: asyncio.TimerHandle | None = None
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.seen = 0
+        self.deadline: asyncio.TimerHandle | None = None
 
 
 class Waiting:

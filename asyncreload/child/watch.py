@@ -16,12 +16,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any
-
-import aiofiles.os
 
 from asyncreload.child.files import Heat, container, heat, source_file
 from asyncreload.child.mounts import is_local
@@ -37,7 +34,7 @@ from asyncreload.child.signature import (
     known_by_status,
     remove_racy_cache,
 )
-from asyncreload.child.threads import HOPS
+from asyncreload.child.threads import hop
 from asyncreload.child.trees import Trees
 
 if TYPE_CHECKING:
@@ -234,7 +231,7 @@ class Watch:
         for path in mending:
             note(path)
         python = Patterns.of(["*.py"], [], root).watch
-        trees = Trees(replace(self._patterns, watch=(*self._patterns.watch, *python)), note)
+        trees = Trees(self._patterns.replaced(watch=(*self._patterns.watch, *python)), note)
         trees.plant()
         trees.found = self._has_appeared
         self._trees = trees
@@ -301,9 +298,9 @@ class Watch:
         Of the directories of packages, all: there are no bytes to tell.
         """
         if len(suspects) <= AT_ONCE and all(map(_is_quick, suspects)):
-            states = _examine_many(suspects)
+            states = _examine_all(suspects)
         else:
-            states = await _examine_all(suspects, executor=HOPS)
+            states = await hop(_examine_all, suspects)
         return [path for path, now in states.items() if self._differs(path, now)]
 
     def _differs(self, path: str, now: Known) -> bool:
@@ -373,9 +370,6 @@ def _is_quick(path: str) -> bool:
     return size <= SMALL and is_local(os.path.dirname(path))
 
 
-def _examine_many(paths: list[str]) -> dict[str, Known]:
+def _examine_all(paths: list[str]) -> dict[str, Known]:
+    # One hop to a thread for all of them: one for each file costs more than the reading.
     return {path: examine(path) for path in paths}
-
-
-# One hop to a thread for all of them: one for each file costs more than the reading.
-_examine_all = aiofiles.os.wrap(_examine_many)

@@ -8,12 +8,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 
 from asyncreload.interpreter import boot_command
 from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
+from asyncreload.record import Record
 
 FAMILY = "ASYNCRELOAD_FAMILY"
 """What marks all that an app starts, so that it is found when the app itself has crashed."""
@@ -21,8 +21,7 @@ _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Record):
     """What a child finds around it."""
 
     directory: str

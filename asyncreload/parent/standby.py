@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
@@ -54,15 +53,21 @@ class Standby:
 
     def prepare(self) -> None:
         """Begin to make the next child if that has not begun, and is wanted."""
-        if self._ahead and self._making is None:
+        if self._ahead:
+            self.hurry()
+
+    def hurry(self) -> asyncio.Task[Process]:
+        """Begin to make the next child if that has not begun: it will be needed at once."""
+        if self._making is None:
             self._making = asyncio.create_task(self._make(), name="asyncreload standby")
+        return self._making
 
     def learn(self, recipe: Recipe) -> None:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
         if not self._replays:
             return
         recipe = self._as_learned(recipe)
-        if recipe != self._recipe:
+        if not recipe.is_like(self._recipe):
             self._recipe = recipe
             self.renew()
 
@@ -95,8 +100,7 @@ class Standby:
         Raises `AsyncreloadError` when children end before they have booted.
         """
         while True:
-            making = self._making or asyncio.create_task(self._make(), name="asyncreload child")
-            self._making = making
+            making = self.hurry()
             await asyncio.wait({making}, timeout=PATIENCE)
             if not making.done():
                 self.was_wrong()
@@ -194,7 +198,7 @@ class Standby:
 
     def _as_learned(self, recipe: Recipe) -> Recipe:
         kept = tuple(name for name in recipe.modules if name not in self._failed)
-        return replace(recipe, modules=kept, doubts=self._doubts)
+        return recipe.replaced(modules=kept, doubts=self._doubts)
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""

@@ -49,7 +49,7 @@ class Succession:
         feed: Feed,
     ) -> None:
         self._settings = asdict(settings)
-        self._target = asdict(target) if target else None
+        self._target = target.fields() if target else None
         self._address = address
         self._lock = lock
         self._feed = feed

@@ -34,6 +34,8 @@ from asyncreload.terminal import Terminal
 log: logging.Logger = logging.getLogger("asyncreload")
 log.addHandler(logging.NullHandler())  # who sets up no logging is told nothing
 
+_touch = aiofiles.os.wrap(lockfile.touch)
+
 # In seconds.
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
 AGAIN = 1.0  # until a child that has not answered is asked once more
@@ -337,7 +339,7 @@ class Supervisor:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
-        self._standby.prepare()  # if there is none yet, while the old child comes to its end
+        self._standby.hurry()  # it boots while the old one leaves
         self._feed.tell(Changed(tuple(changed.files)))
         self._do(self._urge(life))
 
@@ -350,6 +352,7 @@ class Supervisor:
             case protocol.Cold():
                 log.debug("starting cold: %s", message.reason)
                 self._standby.was_wrong()
+                self._standby.hurry()
                 life.cold = True
 
     def _on_answer(self, life: Life, message: protocol.Message) -> None:
@@ -374,7 +377,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(lockfile.pace(self.settings.interval))
             try:
-                await lockfile.touch(self._lock)
+                await _touch(self._lock)
             except FileNotFoundError:
                 return
             except OSError as exc:

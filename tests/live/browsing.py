@@ -33,7 +33,7 @@ CHROMEDRIVER = shutil.which("chromedriver")
 in_chromium = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
 )
-STEP = 0.02
+STEP = 0.05
 PATIENCE = 30.0  # seconds for one command; the first one starts the browser
 
 FLAGS = (

@@ -115,9 +115,9 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
             print(served.output)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of a module."""
+    """One browser for all tests of a worker: each test has tabs of its own."""
     with Browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 

@@ -148,20 +148,26 @@ def port_is_free(port: int) -> bool:
 def parents() -> dict[int, int]:
     """Return each live process with its parent; zombies are not alive."""
     found = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                found[int(entry.parent.name)] = int(parent)
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
+            if state not in {b"Z", b"X"}:
+                found[int(name)] = int(parent)
     return found
 
 
 def children(pid: int) -> list[int]:
-    return sorted(child for child, parent in parents().items() if parent == pid)
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, listed.read_text().split())
+    return sorted(filter(is_alive, found))
 
 
 def is_alive(pid: int) -> bool:
-    return pid in parents()
+    with suppress(OSError):
+        return state_of(pid) not in {"Z", "X"}
+    return False
 
 
 def state_of(pid: int) -> str:
@@ -173,11 +179,12 @@ def processes_of(directory: Path) -> dict[int, str]:
     """Return the processes that have to do with a directory: by command line or environment."""
     mark = f"{directory}/".encode()
     found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes()
-            if mark in command or mark in (entry / "environ").read_bytes():
-                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            command = file.read()
+            with open(f"/proc/{name}/environ", "rb") as variables:
+                if mark in command or mark in variables.read():
+                    found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
     found.pop(os.getpid(), None)
     return found
 

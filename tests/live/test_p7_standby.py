@@ -154,7 +154,8 @@ def compare(serve: Serve, packages: Packages, case: Case) -> None:
     files = {"app.py": page(case.source, case.answer), **case.files}
     warm = serve("app.py", "--no-access-log", files=files)
     warm.body()
-    for number in (1, 2) if LONG else (1,):
+    saves = (1, 2) if LONG else (1,)
+    for number in saves:
         before = standby(warm)
         edited = warm.read("app.py").replace(f'VERSION = "{number}"', f'VERSION = "{number + 1}"')
         if number == 1 and case.edit[0]:
@@ -166,6 +167,8 @@ def compare(serve: Serve, packages: Packages, case: Case) -> None:
         warm.write("app.py", edited)
         answer = warm.body()
         assert case.edit[0] or not case.is_warm or warm.body("/pid") == str(before), warm.output
+        if number == saves[-1]:
+            warm.stop()  # else it would make one more standby meanwhile
         cold = serve("app.py", *COLD, "--no-access-log")
         assert differing(json.loads(answer), json.loads(cold.body())) == {}, warm.output
         cold.stop()
@@ -581,6 +584,16 @@ def test_p7_the_standby_has_the_packages(serve: Serve, packages: Packages) -> No
     for name in ("third", "lazy"):
         assert (second, "replayed") in packages.imports(name)
         assert [pid for pid, how in packages.imports(name) if how == "loaded"] == [first]
+
+
+def test_p7_a_boot_imports_little_and_leaves_python_as_it_is(serve: Serve) -> None:
+    """Every child boots, and each module that it imports is one more to wait for."""
+    source = "import ctypes.util, gc\nmodules = list(sys.modules)"
+    answer = "[modules, gc.isenabled(), gc.get_freeze_count(), ctypes.util.find_library.__module__]"
+    served = serve(files={"app.py": page(source, answer)})
+    _, (modules, *rest) = json.loads(served.body())
+    assert rest == [True, 0, "ctypes.util"]
+    assert {"argparse", "sysconfig", "tomllib"}.isdisjoint(modules)
 
 
 @pytest.mark.parametrize("options", [["--no-standby"], ["--preload", "interpreter"]])

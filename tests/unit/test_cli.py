@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import json
 import logging
 import re
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from asyncreload import cli
 from asyncreload.cli import _asked, _parse, main
 from asyncreload.errors import BindError, TargetError
 from asyncreload.parent import supervisor as supervisor_module
@@ -186,7 +186,7 @@ def test_without_metadata_there_is_no_version(
     def missing(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(cli, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
     assert exit_code(["--version"]) == 0
     assert capsys.readouterr().out == "asyncreload (not installed)\n"
 

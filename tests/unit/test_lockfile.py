@@ -77,7 +77,7 @@ def test_a_missing_temporary_directory_is_named_with_the_remedy(
 @pytest.mark.asyncio
 async def test_a_touch_renews_the_modification_time() -> None:
     path = touched_at(NOW)
-    await lockfile.touch(path)
+    lockfile.touch(path)
     assert Path(path).stat().st_mtime > NOW + 1000
 
 
@@ -86,7 +86,7 @@ async def test_a_touch_does_not_make_a_deleted_lockfile_again() -> None:
     path = lockfile.create()
     os.unlink(path)
     with pytest.raises(FileNotFoundError):
-        await lockfile.touch(path)
+        lockfile.touch(path)
     assert not os.path.exists(path)
 
 

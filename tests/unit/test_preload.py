@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from dataclasses import replace
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,7 @@ class Life:
     def replay_twice(self, recipe: Recipe) -> list[str]:
         """Be a standby that finds data to differ, and the next one, which knows."""
         self.replay(recipe)
-        return self.replay(replace(recipe, doubts=self.recorder.doubts))
+        return self.replay(recipe.replaced(doubts=self.recorder.doubts))
 
     def loaded(self) -> set[str]:
         """Return what was imported since the start."""
@@ -280,7 +279,7 @@ def test_the_environment_is_applied_and_undone(life: Life) -> None:
     recipe = life.recipe(app)
     os.environ.clear()
     os.environ.update(before)
-    recipe = replace(recipe, modules=("a", "b", "c"))
+    recipe = recipe.replaced(modules=("a", "b", "c"))
     assert life.replay(recipe) == []
     seen = [sys.modules[name].SEEN for name in "abc"]
     assert seen == [(None, "soon"), ("fast", "soon"), ("faster", None)]
@@ -366,7 +365,7 @@ def test_what_packages_do_to_each_other_is_no_reason(life: Life) -> None:
     life.package("c.py")
     recipe = life.recipe("import a, b, needy, c")
     assert life.replay(recipe) == ["needy"]
-    kept = replace(recipe, modules=tuple(name for name in recipe.modules if name != "needy"))
+    kept = recipe.replaced(modules=tuple(name for name in recipe.modules if name != "needy"))
     assert life.replay_twice(kept) == []
     assert life.recorder.stopped == "c"
     assert {"a", "b"} == life.loaded() & {"a", "b", "c", "needy"}
@@ -380,7 +379,7 @@ def test_data_that_are_never_the_same_are_no_reason(life: Life) -> None:
     recipe = life.recipe("import a, b\nb.SET = True\nimport c")
     assert life.replay(recipe) == []
     assert {"a:KEY", "a:AT"} < set(life.recorder.doubts)
-    assert life.replay(replace(recipe, doubts=life.recorder.doubts)) == []
+    assert life.replay(recipe.replaced(doubts=life.recorder.doubts)) == []
     assert life.recorder.doubts == {}
     assert life.recorder.stopped == "c"
     life.start()
@@ -418,7 +417,7 @@ def test_what_a_warm_child_finds_is_not_what_was_recorded(life: Life) -> None:
     life.package("c.py", "import a; a.NAME = 'c'")
     source = "import a, needy, c"
     recipe = life.recipe(source)
-    kept = replace(recipe, modules=tuple(name for name in recipe.modules if name != "needy"))
+    kept = recipe.replaced(modules=tuple(name for name in recipe.modules if name != "needy"))
     assert life.replay(kept) == []
     life.watch.refuses_project = False
     again = life.recipe(source)

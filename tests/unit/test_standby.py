@@ -122,7 +122,7 @@ async def test_without_the_means_for_a_process_it_is_tried_again(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor must not end because a descriptor was missing for a moment."""
-    monkeypatch.setattr(module, "PATIENCE", 10)
+    monkeypatch.setattr(module, "PATIENCE", 10)  # a busy machine takes longer than the tries
     nursery = Nursery(*[{"raises": OSError(number, os.strerror(number))}] * 3)
     assert await nursery.take() is nursery.children[0]
     told = f"cannot start a process: {os.strerror(number)}; trying again"
@@ -179,6 +179,15 @@ async def test_without_standby_children_are_made_when_they_are_taken() -> None:
     assert nursery.children == []
     child = await nursery.take()
     assert child.recipes == []  # it would wait for a replay, and gain nothing
+
+
+async def test_in_a_hurry_the_next_child_is_made_before_it_is_taken() -> None:
+    nursery = Nursery(standby=False)
+    nursery.standby.hurry()
+    nursery.standby.hurry()
+    await nursery.rest()
+    [ready] = nursery.children
+    assert await nursery.take() is ready
 
 
 async def test_a_standby_that_was_killed_is_replaced() -> None:

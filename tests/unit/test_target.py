@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,7 +106,7 @@ def test_a_target_survives_json(tmp_path: Path) -> None:
     """The parent sends it to the child as fields: to parse again may find another file."""
     target = Target.parse("pkg.module:create()", str(tmp_path))
 
-    assert Target(**json.loads(json.dumps(asdict(target)))) == target
+    assert Target(**json.loads(json.dumps(target.fields()))) == target
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import get_ident
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -351,11 +352,11 @@ def test_only_what_is_quickly_read_is_read_at_once(
 ) -> None:
     counted: list[list[str]] = []
 
-    async def examine_all(paths: list[str], **_: object) -> dict[str, Known]:
+    async def hop(examine: Callable[[list[str]], object], paths: list[str]) -> object:
         counted.append(paths)
-        return {path: signature.examine(path) for path in paths}
+        return examine(paths)
 
-    monkeypatch.setattr(module, "_examine_all", examine_all)
+    monkeypatch.setattr(module, "hop", hop)
     names = [f"{number}.py" for number in range(files)]
     for name in names:
         project.load(name)
@@ -367,10 +368,18 @@ def test_only_what_is_quickly_read_is_read_at_once(
 def test_what_another_machine_may_hold_up_is_read_in_a_thread(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    threads: list[int] = []
+
+    def examine(path: str) -> Known:
+        threads.append(get_ident())
+        return signature.examine(path)
+
     monkeypatch.setattr(module, "is_local", lambda _: False)
-    monkeypatch.setattr(module, "_examine_many", pytest.fail)
     other_bytes(project.load("app.py"), b"x = 2\n")
+    monkeypatch.setattr(module, "examine", examine)
     assert project.changed() == ["app.py"]
+    assert threads
+    assert get_ident() not in threads
 
 
 # Signatures that prove nothing
