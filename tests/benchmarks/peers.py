@@ -1,4 +1,7 @@
-"""Beside what people use: `pip install -e '.[bench]' && python tests/benchmarks/peers.py`.
+"""Beside what people use: `pip install '.[bench]' && python tests/benchmarks/peers.py`.
+
+Not `-e`, and with a Python that has few packages of its own: by watchdog, Flask watches all that is
+below `sys.path`, which would be this repository, and those packages.
 
 The same WSGI app is served by each server in turn (`servers.py` says how). What is measured:
 
@@ -27,7 +30,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -257,7 +260,7 @@ def brief(result: Result) -> str:
     return ", ".join([*times, *result.faults()])
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="asyncreload beside what people use.")
     parser.add_argument("--edits", type=int, default=6, help="saves of the small app (6)")
     parser.add_argument(
@@ -267,32 +270,40 @@ def main() -> None:
     parser.add_argument("--svg", type=Path, help="where to draw the times")
     options = parser.parse_args()
     wanted = tuple(name.lower() for name in options.peers) or ("",)
-    chosen = {name: peer for name, peer in PEERS.items() if name.lower().startswith(wanted)}
-    if not chosen:
+    options.chosen = {name: it for name, it in PEERS.items() if name.lower().startswith(wanted)}
+    if not options.chosen:
         parser.error(f"no such peer; there are: {', '.join(PEERS)}")
+    return options
+
+
+def keep(options: argparse.Namespace, where: str, results: Mapping[str, Result]) -> None:
+    """Write what is known so far."""
+    if options.json:
+        found = {name: asdict(one) for name, one in results.items()}
+        options.json.write_text(json.dumps({"where": where, "results": found}, indent=2) + "\n")
+    if options.svg:
+        times = {name: (one.median("small"), one.median("heavy")) for name, one in results.items()}
+        options.svg.write_text(plot(times, where))
+
+
+def main() -> None:
+    options = parsed()
     # A shell ignores it for what it starts with `&`; some of these servers reload by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     where = f"{datetime.now(UTC).date()}, {platform.system()}, {machine.described()}"
     print(where, flush=True)
-    results = {}
-    for name, peer in chosen.items():
+    results: dict[str, Result] = {}
+    for name, peer in options.chosen.items():
         if not available(peer):
             print(f"{name}: not installed", flush=True)
             continue
         began = time.monotonic()
         results[name] = measure(peer, options.edits)
         print(f"{name}: {brief(results[name])} [{time.monotonic() - began:.0f} s]", flush=True)
+        keep(options, where, results)
     print(f"\n{tables(results)}\n\n{versions(results)}\n")
     print("\n".join(summary(results)))
     print(f"{machine.load()} at the end")
-    if options.json:
-        found = {name: asdict(one) for name, one in results.items()}
-        options.json.write_text(json.dumps({"where": where, "results": found}, indent=2) + "\n")
-    if options.svg:
-        medians = {
-            name: (one.median("small"), one.median("heavy")) for name, one in results.items()
-        }
-        options.svg.write_text(plot(medians, where))
 
 
 if __name__ == "__main__":
