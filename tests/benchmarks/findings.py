@@ -22,7 +22,7 @@ class Storm:
     stale: int = 0
     slowest: float = 0.0
     then: str = ""
-    """The next answers: fresh; stale; or stale by Python's own cache of compiled files."""
+    """The next answers: fresh; not fresh; or stale by Python's own cache of compiled files."""
 
 
 @dataclass
@@ -97,7 +97,8 @@ def seconds(waits: Iterable[Wait]) -> list[float]:
 
 SOON = ["server", "small app, ms", "heavy app, ms", "saves", "failed", "stale", "missed"]
 SOON += ["idle CPU, %", "memory, MB"]
-WRONG = ["server", "storm: failed, stale", "SyntaxError", "mended after", "kill -9 leaves"]
+WRONG = ["server", "storm: failed, stale", "longest, s"]
+WRONG += ["SyntaxError", "mended after", "kill -9 leaves"]
 
 
 def tables(results: Mapping[str, Result]) -> str:
@@ -106,7 +107,7 @@ def tables(results: Mapping[str, Result]) -> str:
     wrong = [WRONG]
     for name, one in results.items():
         soon.append([name, *timing(one), *cost(one)])
-        wrong.append([name, stormy(one), *breaking(one), leftover(one)])
+        wrong.append([name, *stormy(one), *breaking(one), leftover(one)])
     return f"{table(soon, '---:')}\n\n{table(wrong, '---')}"
 
 
@@ -140,11 +141,13 @@ def cost(one: Result) -> list[str]:
     return [f"{one.idle.cpu:.2f}", f"{one.idle.memory:.0f}"] if one.idle else ["failed"] * 2
 
 
-def stormy(one: Result) -> str:
+def stormy(one: Result) -> list[str]:
+    """Return what was answered wrongly in the storm and after it, and the longest wait in it."""
     if one.storm is None:
-        return "failed"
+        return ["failed"] * 2
     then = "" if one.storm.then == "fresh" else f"; then {one.storm.then}"
-    return f"{one.storm.failed}, {one.storm.stale} of {one.storm.requests}{then}"
+    counts = f"{one.storm.failed}, {one.storm.stale} of {one.storm.requests}{then}"
+    return [counts, f"{one.storm.slowest:.1f}"]
 
 
 def breaking(one: Result) -> list[str]:

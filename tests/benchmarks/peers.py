@@ -69,8 +69,9 @@ REST = (1.0, 1.4)
 """Seconds between a fresh answer and the next save: at random, for who polls, and never in the same
 second, in which Python takes a cached file for the source."""
 STORM, STORM_RATE, STORM_REQUESTS = 2.0, 200, 50  # seconds; saves and requests a second
-RECOVERED_IN = 6.0  # seconds from the end of a storm or a SyntaxError to the fresh answer
-NOTICED_IN, BROKEN = 6.0, 2.0  # seconds until a SyntaxError is seen, and that it stays after that
+NOTICED_IN, BROKEN = 10.0, 4.0
+"""Seconds until a SyntaxError is seen, and that it stays after that: a person mends no sooner, and
+some servers lose what is saved while they start."""
 PATIENCE = 1.0  # seconds for an answer while the app is broken
 MODULES = 300
 LEARNED, IDLE = 6.0, 8.0  # seconds from the start until nothing is left to be done; of measuring
@@ -110,10 +111,10 @@ def storm(peer: Peer) -> Storm:
         counts = Counter(what for what, _ in answers)
         found.failed, found.stale = counts["failed"], counts["stale"]
         found.slowest = max(took for _, took in answers)
-        if server.until_fresh(RECOVERED_IN).seconds is not None:
+        if server.until_fresh().seconds is not None:
             found.then = "fresh"
         else:
-            found.then = "stale (.pyc)" if cache_is_stale(server) else "stale"
+            found.then = "stale (.pyc)" if cache_is_stale(server) else "not fresh"
     return found
 
 
@@ -162,7 +163,7 @@ def syntax_error(peer: Peer) -> Break:
                 found.seen.append(seen)
             time.sleep(0.1)
         server.save()
-        found.mended = server.until_fresh(RECOVERED_IN).seconds
+        found.mended = server.until_fresh().seconds
         found.ended = not server.is_running()
     return found
 
