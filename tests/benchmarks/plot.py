@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from math import log10
+from math import inf, log10
 
 WIDTH, LEFT, RIGHT = 800, 200, 70
-TOP, ROW, BAR = 64, 34, 12
+TOP, ROW, BAR = 80, 32, 12
 LEAST, MOST = 1, 10_000  # milliseconds
 STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
@@ -26,8 +26,11 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 SERIES = (("small", "small app"), ("heavy", "numpy, pandas, SQLAlchemy"))
 
 
-def plot(medians: Mapping[str, tuple[float | None, float | None]], where: str) -> str:
-    """Draw for each name two times, in seconds; None is a time that never ended."""
+Times = tuple[float | None, float | None]
+
+
+def plot(medians: Mapping[str, Times], where: str) -> str:
+    """Draw for each name two times, in seconds, fastest first; None is one that never ended."""
     height = TOP + ROW * len(medians) + 30
     title = "From a save to the fresh response, median in ms"
     parts = [
@@ -38,10 +41,14 @@ def plot(medians: Mapping[str, tuple[float | None, float | None]], where: str) -
         *_legend(),
         *_grid(height),
     ]
-    for row, (name, times) in enumerate(medians.items()):
+    for row, (name, times) in enumerate(sorted(medians.items(), key=_by_time)):
         parts += _bars(TOP + ROW * row, name, times)
     parts += [_text(8, height - 8, f"{where}. The scale is logarithmic.", "note"), "</svg>"]
     return "\n".join(parts) + "\n"
+
+
+def _by_time(row: tuple[str, Times]) -> list[float]:
+    return [inf if seconds is None else seconds for seconds in row[1]]
 
 
 def _legend() -> Iterator[str]:
@@ -56,10 +63,11 @@ def _grid(height: int) -> Iterator[str]:
     while tick <= MOST:
         x = _x(tick)
         yield f'<line class="grid" x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 26}"/>'
+        yield _text(x, TOP - 10, f"{tick:,}", "note", "middle")
         tick *= 10
 
 
-def _bars(y: int, name: str, times: tuple[float | None, float | None]) -> Iterator[str]:
+def _bars(y: int, name: str, times: Times) -> Iterator[str]:
     yield _text(LEFT - 8, y + BAR + 4, name, anchor="end")
     for number, ((kind, _), seconds) in enumerate(zip(SERIES, times, strict=True)):
         top = y + number * (BAR + 1)
