@@ -69,8 +69,10 @@ class Turns:
         return turn
 
     def end(self, turn: Turn) -> None:
-        """Note that a request is answered."""
-        self._turns.discard(turn)
+        """Note that a request is answered, though a thread of the app may still read its body."""
+        with self._lock:
+            self._turns.discard(turn)
+            self._away.pop(turn, None)
 
     def at_work(self, patience: float) -> bool:
         """Tell whether any request is answered that does not wait for a slow client.

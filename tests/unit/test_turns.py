@@ -73,6 +73,15 @@ def test_who_waits_for_its_client_takes_none_and_is_still_answered(places: type[
     assert place.turns.room == 0
 
 
+def test_it_can_end_while_another_thread_of_the_app_waits(places: type[Place]) -> None:
+    place = places(2)
+    turn = place.begin()
+    with turn:
+        place.turns.end(turn)
+        assert (place.turns.room, len(place.turns)) == (2, 0)
+    assert not place.turns.at_work(0)
+
+
 def test_it_goes_on_at_once_though_others_have_taken_the_room(places: type[Place]) -> None:
     place = places(2)
     for turn in (place.begin(), place.begin()):
