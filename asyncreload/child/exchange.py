@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from select import POLLIN, POLLOUT, poll
 from typing import TYPE_CHECKING
 
@@ -23,11 +23,12 @@ def reader(connection: socket.socket, away: Away) -> io.BufferedReader:
 def send(connection: socket.socket, data: bytes, away: Away) -> None:
     """Send all of it to a client."""
     left = memoryview(data)
-    while left:
-        try:
+    while True:
+        with suppress(BlockingIOError):
             left = left[connection.send(left, socket.MSG_DONTWAIT) :]
-        except BlockingIOError:
-            _wait(connection, POLLOUT, away)
+        if not left:
+            return
+        _wait(connection, POLLOUT, away)
 
 
 class _Incoming(io.RawIOBase):
