@@ -47,7 +47,7 @@ class Settings:
     access_log: bool = field(default=False, metadata={"command": True})
     """Log each request to standard error. The command does."""
     threads: int = 64
-    """How many requests are answered at a time."""
+    """How many requests are answered at a time. Those that wait for their client do not count."""
     grace: float = 5.0
     """How long a last response may take. So may `atexit`, when all ends."""
     interval: float = 0.1

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler
 
+from asyncreload.child.exchange import Away, reader, send
 from asyncreload.child.live import ERROR_PAGE, adapt, is_navigation, tag
 from asyncreload.record import Record
 from asyncreload.style import access_line
@@ -54,17 +55,21 @@ class MalformedBodyError(ValueError):
 def answer(
     connection: socket.socket,
     client: tuple[Any, ...] | str,
+    away: Away,
+    *,
     app: WSGIApplication,
     site: Site,
 ) -> bool:
     """Answer the one request on `connection`; closing it is the caller's.
 
+    away: entered each time that the client has to be waited for.
+
     Return whether unread bytes of the request may remain, so that the caller must close lingeringly
     (a plain close would reset the connection, and the client might lose the answer). Whatever a
     client does, nothing is raised: it gets an error page, or is left alone when it went away.
     """
-    with connection.makefile("rb") as reader:
-        request = _Request(connection, reader, client, site)
+    with reader(connection, away) as source:
+        request = _Request(source, _Peer(connection, away), client, site)
         # An error of the connection: the client went away. The app's own are dealt with inside.
         with suppress(OSError), request.peer:
             if connection.family != socket.AF_UNIX:
@@ -83,8 +88,9 @@ class _Peer:
     client that went away is told from an app whose own connections (a database's) break.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, away: Away) -> None:
         self._connection = connection
+        self._away = away
         self._unsent: list[bytes] = []
         self.gone = False
         self.started = False  # some of the answer was sent and cannot be taken back
@@ -114,7 +120,7 @@ class _Peer:
             self._unsent.clear()
             self.started = True
             with self:
-                self._connection.sendall(data)
+                send(self._connection, data, self._away)
 
     def end(self) -> None:
         """Let the client know at once that the answer is complete."""
@@ -132,7 +138,7 @@ class _Peer:
         if self.awaits_continue and not self.started:
             self.awaits_continue = False
             with self:
-                self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                send(self._connection, b"HTTP/1.1 100 Continue\r\n\r\n", self._away)
 
 
 class _Body(io.RawIOBase):
@@ -209,15 +215,14 @@ class _Request(WSGIRequestHandler):
     # The base class answers in its constructor, through a server; here there is none.
     def __init__(
         self,
-        connection: socket.socket,
         reader: io.BufferedReader,
+        peer: _Peer,
         client: tuple[Any, ...] | str,
         site: Site,
     ) -> None:
-        self.connection = connection
         self.client_address = client if isinstance(client, tuple) else (client,)
         self.rfile = reader
-        self.peer = _Peer(connection)
+        self.peer = peer
         self.wfile = cast("io.BufferedIOBase", self.peer)
         self.site = site
         self.server = cast("Any", SimpleNamespace(base_environ=_base_environ(site)))

@@ -53,30 +53,31 @@ class Streams:
         self._loop = asyncio.get_running_loop()
         self._event = f"retry: {_RETRY}\nevent: state\ndata: {state}\n\n"
         self._open: set[socket.socket] = set()
-        self._asking: dict[socket.socket, tuple[bytearray, Any]] = {}
         self.live = False
         """Whether the app's own pages listen, at whatever address and below whatever path."""
 
     def takes(self, connection: socket.socket, client: Any) -> bool:
-        """Take a connection over if it asks for the stream, or for the script of live pages."""
+        """Take a connection over if it asks for the stream, or for the script of live pages.
+
+        The whole head of the request has come.
+        """
         pattern, size = (_LIVE_REQUEST, _LONGEST_LINE) if self.live else (_REQUEST, _SHORT_LINE)
         found = pattern.match(receive_now(connection, size, socket.MSG_PEEK) or b"")
         if not found:
             return False
+        headers = _headers(receive_now(connection, _LONGEST_HEAD) or b"")
         if len(self._open) >= _MOST_STREAMS:
-            receive_now(connection, _LONGEST_HEAD)
             self._refuse(connection)
-            return True
-        self._open.add(connection)
-        if found.lastindex:
+        elif found.lastindex:
             self._send(connection, _SCRIPT)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
+            self._keep(connection)
+        elif _is_same_origin(headers) and (self.live or _is_here(headers, client)):
+            self._send(connection, (_STREAM + self._event).encode())
+            self._keep(connection)
         else:
-            self._asking[connection] = bytearray(), client
-        self._heard(connection)
-        if connection in self._open:
-            self._loop.add_reader(connection, self._heard, connection)
+            self._refuse(connection)
         return True
 
     def close(self) -> None:
@@ -84,25 +85,14 @@ class Streams:
         while self._open:
             self._end(next(iter(self._open)))
 
-    def _heard(self, connection: socket.socket) -> None:
-        """Take in the rest of a request; after that the client has only its end to tell."""
-        data = receive_now(connection, _LONGEST_HEAD)
-        if data == b"":
-            self._end(connection)
-        elif data and connection in self._asking:
-            head, client = self._asking[connection]
-            head += data
-            if b"\r\n\r\n" in head:
-                del self._asking[connection]
-                self._answer(connection, _headers(head), client)
-            elif len(head) > _LONGEST_HEAD:
-                self._end(connection)
+    def _keep(self, connection: socket.socket) -> None:
+        self._open.add(connection)
+        self._loop.add_reader(connection, self._heard, connection)
 
-    def _answer(self, connection: socket.socket, headers: dict[str, str], client: Any) -> None:
-        if _is_same_origin(headers) and (self.live or _is_here(headers, client)):
-            self._send(connection, (_STREAM + self._event).encode())
-        else:
-            self._refuse(connection)
+    def _heard(self, connection: socket.socket) -> None:
+        """Notice the end; a client has nothing else to tell."""
+        if receive_now(connection, _LONGEST_HEAD) == b"":
+            self._end(connection)
 
     def _refuse(self, connection: socket.socket) -> None:
         self._send(connection, _FORBIDDEN)
@@ -114,28 +104,32 @@ class Streams:
 
     def _end(self, connection: socket.socket) -> None:
         self._open.discard(connection)
-        self._asking.pop(connection, None)
         self._loop.remove_reader(connection)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
 
 
-def _headers(head: bytearray) -> dict[str, str]:
-    lines = head.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n")
-    return {
-        name.lower(): value.strip()
-        for name, colon, value in (line.partition(":") for line in lines[1:])
-        if colon
-    }
+def _headers(head: bytes) -> dict[str, str]:
+    """Return the headers by their names in lower case; of what is told twice, both."""
+    found: dict[str, str] = {}
+    for line in head.decode("latin-1").split("\n")[1:]:
+        name, _, value = line.strip(" \t\r").partition(":")
+        if not name:
+            break
+        name, value = name.lower(), value.strip(" \t")
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 def _is_same_origin(headers: dict[str, str]) -> bool:
     """Tell whether no page of another site asks."""
     if site := headers.get("sec-fetch-site"):
         return site in {"same-origin", "none"}  # it holds, too, where a proxy changes the host
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == headers.get("host", "")
+    if (origin := headers.get("origin")) is None:
+        return True
+    host = headers.get("host", "")
+    return origin in {f"http://{host}", f"https://{host}"}
 
 
 def _is_here(headers: dict[str, str], client: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 EVENTS = "/.asyncreload/events"
 _LIVE_EVENTS = ".asyncreload/events"  # there, from any page's directory
 _LIVE_POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+?)\.?)(?::[0-9]*)?")
 _REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
 
 
@@ -60,10 +62,12 @@ def is_local(environ: WSGIEnvironment) -> bool:
     """Tell whether a request comes from this machine, and was meant for it by its `Host`.
 
     The latter keeps out the pages of other sites whose name was made to resolve to this machine
-    (DNS rebinding).
+    (DNS rebinding). A request that names its host in the place of a path is meant for a proxy.
     """
-    return is_loopback(environ.get("REMOTE_ADDR", "")) and is_loopback_host(
-        environ.get("HTTP_HOST", "")
+    return (
+        is_loopback(environ.get("REMOTE_ADDR", ""))
+        and is_loopback_host(environ.get("HTTP_HOST", ""))
+        and environ.get("PATH_INFO", "/")[:1] in {"/", ""}
     )
 
 
@@ -79,8 +83,9 @@ def is_loopback(address: str) -> bool:
 
 def is_loopback_host(host: str) -> bool:
     """Tell whether a `Host` header, with or without a port, names the loopback."""
-    if host.startswith("["):
-        return is_loopback(host[1:].partition("]")[0])
-    name = host.rpartition(":")[0] if ":" in host else host
-    name = name.lower().rstrip(".")
-    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+    # As strict as browsers are: two hosts, or a name before an @, are nobody's.
+    found = _HOST.fullmatch(host)
+    if not found:
+        return False
+    address, name = found[1], (found[2] or "").lower()
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(address or name)

@@ -17,17 +17,20 @@ from http import HTTPStatus
 from typing import Any
 
 from asyncreload.child.browser import Streams
+from asyncreload.child.exchange import Away
 from asyncreload.child.receive import receive_now
 from asyncreload.child.threads import Threads
+from asyncreload.child.turns import Turn, Turns
 from asyncreload.child.waiting import Client, Waiting, wake_at
 
 _Socket = socket.socket  # before an app makes it another one, as gevent does
-Respond = Callable[[socket.socket, Client], bool]
-"""Answers one request; returns whether unread bytes of it may remain."""
+Respond = Callable[[socket.socket, Client, Away], bool]
+"""Answers one request, away while its client is slow; returns whether unread bytes may remain."""
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1
 _LINGER = 2.0
+_MOST_LINGERING = 128
 _FDS_A_MESSAGE = 32  # few, as they are taken over in turns with requests that are answered
 _DRAIN_CHUNK = 65536
 _MOST_ACCEPTED = 64  # at a time, so that others have their turn in a flood
@@ -62,26 +65,22 @@ class Server:
         self._on_stale = on_stale
         self._streams = streams
         self._threads = Threads()
-        self._limit = 1
+        self._turns = Turns(1, self._wake)
         self._respond: Respond | None = None
         self._accepting = False
         self._paused = False
         self._waiting = Waiting(self._on_complete, self._refuse)
         self._ready: deque[tuple[socket.socket, Client]] = deque()
         self._checking: asyncio.Task[None] | None = None
-        self._answering = 0
         self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._answered_all = asyncio.Event()
-        self._answered_all.set()
-        self._delivered_all = asyncio.Event()
-        self._delivered_all.set()
+        self._done = asyncio.Event()  # one that was answered, or its last bytes delivered
 
     # --- open and close ----------------------------------------------------------------------
 
     def open(self, respond: Respond, threads: int) -> None:
-        """Begin to take requests; `respond` answers them in at most `threads` threads."""
+        """Begin to take requests; `respond` answers at most `threads` of them at a time."""
         self._respond = respond
-        self._limit = threads
+        self._turns = Turns(threads, self._wake)
         # Nobody is answered before the loop's next turn: the parent is told first that we serve.
         self._accept_if_room()
         self._loop.add_reader(self._lobby.exit, self._on_lobby)
@@ -112,22 +111,30 @@ class Server:
     @property
     def busy(self) -> int:
         """How many requests are being answered, or their last bytes delivered."""
-        return self._answering + len(self._lingering)
+        return len(self._turns) + len(self._lingering)
 
     async def answered(self, seconds: float) -> None:
-        """Wait until no code of the app answers any more, but not longer than `seconds`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._answered_all.wait(), seconds)
+        """Wait until no code of the app answers any more, but not longer than `seconds`.
+
+        Those are not waited for whose client has kept them waiting as long already.
+        """
+        await self._until(lambda: not self._turns.at_work(seconds), seconds)
 
     async def quiet(self, seconds: float) -> None:
         """Wait until all is answered and delivered, but not longer than `seconds`."""
+        await self._until(lambda: not self.busy, seconds)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._delivered_all.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._done.clear()
+                    await self._done.wait()
 
     # --- take --------------------------------------------------------------------------------
 
     def _accept_if_room(self) -> None:
-        room = self._answering + len(self._ready) < self._limit
+        room = self._turns.room > len(self._ready)
         room = room and self._respond is not None and not self._paused
         if room and not self._accepting:
             self._accepting = True
@@ -141,7 +148,7 @@ class Server:
             self._loop.remove_reader(self._listener)
 
     def _on_listener(self) -> None:
-        for _ in range(min(_MOST_ACCEPTED, self._limit - self._answering - len(self._ready))):
+        for _ in range(min(_MOST_ACCEPTED, self._turns.room - len(self._ready))):
             try:
                 connection, client = _accept(self._listener)
             except (BlockingIOError, InterruptedError):
@@ -192,7 +199,7 @@ class Server:
     # --- look --------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        if self._checking is None and self._ready and self._answering < self._limit:
+        if self._checking is None and self._ready and self._turns.room > 0:
             # Whoever is ready by now is covered by this look; who comes later needs another.
             covered = len(self._ready)
             if suspects := self._look():
@@ -215,49 +222,50 @@ class Server:
     def _dispatch(self, covered: int) -> None:
         if self._respond is None:
             return
-        while covered and self._answering < self._limit:
+        while covered and self._turns.room > 0:
             covered -= 1
             connection, client = self._ready.popleft()
             if self._streams is not None and self._streams.takes(connection, client):
                 continue
-            self._answering += 1
-            self._answered_all.clear()
-            self._delivered_all.clear()
-            self._threads.run(partial(self._answer, self._respond, connection, client))
+            self._threads.run(
+                partial(self._answer, self._respond, self._turns.begin(connection), client)
+            )
 
-    def _answer(self, respond: Respond, connection: socket.socket, client: Client) -> None:
+    def _answer(self, respond: Respond, turn: Turn, client: Client) -> None:
         """Answer one request, in an executor thread."""
+        connection = turn.connection
+        unread = respond(connection, client, turn)
         # What is pipelined behind a request is never answered, but must not reset the answer.
-        unread = respond(connection, client) or bool(receive_now(connection, 1, socket.MSG_PEEK))
+        unread = unread or bool(receive_now(connection, 1, socket.MSG_PEEK))
         with suppress(OSError):
             # Not close alone: a process that the app forked may hold the connection open.
             connection.shutdown(socket.SHUT_WR)
         if not unread:
             connection.close()
         with suppress(RuntimeError):  # the loop has ended, and with it all interest
-            self._loop.call_soon_threadsafe(self._answered, connection if unread else None)
+            self._loop.call_soon_threadsafe(partial(self._answered, turn, unread=unread))
 
-    def _answered(self, unread: socket.socket | None) -> None:
-        self._answering -= 1
+    def _answered(self, turn: Turn, *, unread: bool) -> None:
+        self._turns.end(turn)
         self._threads.finished()
-        if unread is not None:
-            self._linger(unread)
-        self._note_if_idle()
+        if unread:
+            self._linger(turn.connection)
+        self._done.set()
         self._pump()
 
-    def _note_if_idle(self) -> None:
-        if not self._answering:
-            self._answered_all.set()
-        if not self.busy:
-            self._delivered_all.set()
+    def _wake(self) -> None:
+        """Take more requests; called by a thread whose waiting has made room."""
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._pump)
 
     # --- linger ------------------------------------------------------------------------------
 
     def _linger(self, connection: socket.socket) -> None:
         """Read what the client still sends: closing before would reset it, answer and all."""
+        if len(self._lingering) >= _MOST_LINGERING:
+            self._end_linger(next(iter(self._lingering)))
         handle = self._loop.call_later(_LINGER, self._end_linger, connection)
         self._lingering[connection] = handle
-        self._delivered_all.clear()
         self._loop.add_reader(connection, self._drain, connection)
 
     def _drain(self, connection: socket.socket) -> None:
@@ -268,7 +276,7 @@ class Server:
         self._lingering.pop(connection).cancel()
         self._loop.remove_reader(connection)
         connection.close()
-        self._note_if_idle()
+        self._done.set()
 
 
 def _accept(listener: socket.socket) -> tuple[socket.socket, Client]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -38,8 +39,10 @@ class Threads:
         """Run a job, which must not raise, in a thread. To be called from one thread only."""
         self._wanted += 1
         if self._wanted > self._started:
-            self._started += 1
-            start_new_thread(_work, (self._jobs,))
+            # When no more threads can be had, those that there are have more to do.
+            with suppress(RuntimeError):
+                start_new_thread(_work, (self._jobs,))
+                self._started += 1
         self._jobs.put(job)
 
     def finished(self) -> None:

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 MANY = 4000 if LONG else 300
 SLOW = 150  # more than there are threads
 HEAD = b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+UPLOAD = b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nsome"
+# Tells the size after each piece of the body.
+PIECES = """\
+def app(environ, start_response):
+    write = start_response("200 OK", [])
+    size, length = 0, int(environ.get("CONTENT_LENGTH") or 0)
+    while size < length:
+        size += len(environ["wsgi.input"].read1(100))
+        write(b"%d\\n" % size)
+    return [b"all\\n"]
+"""
 
 
 @contextmanager
@@ -75,6 +86,43 @@ def test_p2_clients_that_hold_connections(
                 client.sendall(b"\r\n")
             answers = {Answer.parse(received(client)) for client in held}
             assert answers == {Answer(200, "")}
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_p2_clients_that_are_slow_after_the_head(serve: Serve, threads: int) -> None:
+    """They do not send the body, or do not read the answer; and are answered when they do."""
+    served = serve("app.py", "--threads", str(threads), "--grace", "60", app="plain")
+    with clients(served, 20, UPLOAD) as sending, clients(served, 20, request("/large")) as reading:
+        others_are_served(served, 1)
+        for client in sending:
+            client.sendall(b" more")
+            assert Answer.parse(received(client)) == Answer(200, "some more")
+        for client in reading:
+            assert len(Answer.parse(received(client)).body) == 8_000_000
+
+
+def test_p2_clients_that_are_slow_after_the_head_in_each_process(serve: Serve) -> None:
+    served = serve("app.py", "--threads", "8", app="plain")
+    for number in range(1, 4):
+        with clients(served, 20, UPLOAD), clients(served, 20, request("/large")):
+            others_are_served(served, number)
+
+
+def test_p2_an_upload_that_trickles_is_read_as_it_comes(serve: Serve) -> None:
+    """The app reads it in pieces, while more of it comes; others are answered meanwhile."""
+    served = serve("app.py", "--threads", "2", files={"app.py": PIECES})
+    with clients(served, 5, UPLOAD) as held:
+        answers = [client.makefile("rb") for client in held]
+        for answer in answers:
+            while answer.readline() != b"\r\n":
+                pass
+            assert answer.readline() == b"4\n"
+        for size in range(5, 10):
+            assert served.body() == "all\n"
+            for client, answer in zip(held, answers, strict=True):
+                client.sendall(b".")
+                assert answer.readline() == b"%d\n" % size
+        assert [answer.read() for answer in answers] == [b"all\n"] * 5
 
 
 def test_p2_what_comes_with_a_head_that_was_handed_over_in_part(serve: Serve) -> None:

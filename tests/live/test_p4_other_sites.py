@@ -1,7 +1,8 @@
-"""P4: a page of another site learns nothing and changes nothing, in a real browser."""
+"""P4: a page of another site learns nothing and changes nothing, in a real browser or beside it."""
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.browsing import CHROMEDRIVER, CHROMIUM, Browser, Tab
+from tests.live.driving import DEADLINE, Served
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
 
-pytestmark = pytest.mark.skipif(
+needs_browser = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
 )
 BROKEN = 'SECRET = "swordfish"\n1 / 0  # swordfish\n'
@@ -76,6 +78,74 @@ def visit(browser: Browser, url: str) -> Tab:
     return tab
 
 
+OUTLINE = b"The application failed to load."
+HERE = "Host: 127.0.0.1:{port}"
+FOREIGN_HOSTS = [
+    "",
+    "Host: evil.example",
+    "Host: evil.example:{port}",
+    "Host: 127.0.0.1.evil.example",
+    "Host: localhost:{port}@evil.example",
+    "Host: localhost@evil.example",
+    "Host: evil.example:80@127.0.0.1",
+    "Host: [::1].evil.example:{port}",
+    "Host: 0.0.0.0:{port}",
+    "Host: 127.1:{port}",
+    "Host: 2130706433",
+    "Host: localhost..",
+    f"{HERE}\r\nHost: evil.example",
+    f"Host: evil.example\r\n{HERE}",
+]
+FOREIGN_ORIGINS = [
+    f"{HERE}\r\nOrigin: http://evil.example",
+    f"{HERE}\r\nOrigin: http://127.0.0.1",
+    f"{HERE}\r\nOrigin: null",
+    f"{HERE}\r\nOrigin: http://127.0.0.1:{{port}}.evil.example",
+    f"{HERE}\r\nSec-Fetch-Site: cross-site",
+    f"{HERE}\r\nSec-Fetch-Site: same-site\r\nOrigin: http://127.0.0.1:{{port}}",
+]
+OWN = [
+    HERE,
+    "Host: localhost",
+    "Host: localhost.:{port}",
+    "Host: [::1]:{port}",
+    "Host: LOCALHOST:{port}",
+    f"{HERE}\r\nOrigin: http://127.0.0.1:{{port}}\r\nSec-Fetch-Site: same-origin",
+]
+
+
+def ask(served: Served, target: str, headers: str) -> bytes:
+    """Return the beginning of the answer."""
+    with socket.create_connection(("127.0.0.1", served.port), DEADLINE) as client:
+        head = f"GET {target} HTTP/1.1\r\n{headers}\r\n\r\n".format(port=served.port)
+        client.sendall(head.encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
+            if not (more := client.recv(65536)):
+                break
+            answer += more
+        return answer
+
+
+def test_p4_whatever_a_request_says_of_its_host_and_origin(serve: Serve) -> None:
+    served = serve(files={"app.py": BROKEN})
+    served.until_told("the load failed")
+    for headers in FOREIGN_HOSTS:
+        assert ask(served, "/", headers).endswith(OUTLINE), headers
+    for headers in OWN:
+        assert b"swordfish" in ask(served, "/any?path", headers), headers
+    for target in ("http://evil.example/", "evil.example:80", "*"):
+        assert ask(served, target, HERE).endswith(OUTLINE), target
+    for headers in (*FOREIGN_HOSTS, *FOREIGN_ORIGINS):
+        answer = ask(served, "/.asyncreload/events", headers)
+        assert answer.startswith(b"HTTP/1.1 403 "), headers
+        assert b"state" not in answer
+    for headers in OWN:
+        assert b"event: state" in ask(served, "/.asyncreload/events", headers), headers
+    assert served.output.count("the load failed") == 1
+
+
+@needs_browser
 def test_p4_other_sites(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
     served = serve(files={"app.py": BROKEN})
     served.until_told("the load failed")

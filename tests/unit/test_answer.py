@@ -6,7 +6,7 @@ import re
 import socket
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
@@ -24,6 +24,7 @@ SITE = Site("localhost", 8000, threads=4)
 QUIET = Site("localhost", 8000, threads=1, access_log=False)
 CLIENT = ("127.0.0.1", 54321)
 DEADLINE = 5.0
+NEVER_AWAY = nullcontext()
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -63,7 +64,7 @@ def answering(
     with pair(connect) as (browser, server):
 
         def run() -> None:
-            unread.append(answer(server, client, app, site))
+            unread.append(answer(server, client, NEVER_AWAY, app=app, site=site))
             with suppress(OSError):  # the browser is gone
                 server.shutdown(socket.SHUT_WR)
 
@@ -193,7 +194,7 @@ class TestAnswer:
     def test_over_tcp_and_only_our_side_is_ended(self) -> None:
         with pair(tcp_pair) as (browser, server):
             browser.sendall(GET)
-            assert answer(server, CLIENT, validator(hello), SITE) is False
+            assert answer(server, CLIENT, NEVER_AWAY, app=validator(hello), site=SITE) is False
             assert receive(browser).endswith(b"hello")  # the end is told by then
             browser.sendall(b"more")
             assert server.recv(4) == b"more"  # what else comes is the caller's to read
@@ -202,7 +203,7 @@ class TestAnswer:
         keeper = Keeper()  # the environ, with wsgi.input in it, lives on
         with pair() as (browser, server):
             browser.sendall(GET)
-            answer(server, CLIENT, keeper, SITE)
+            answer(server, CLIENT, NEVER_AWAY, app=keeper, site=SITE)
             server.close()
             assert receive(browser).endswith(b"hello")  # so the end came
             with pytest.raises(OSError, match="Bad file descriptor"):
@@ -214,7 +215,7 @@ class TestAnswer:
         try:
             with pair() as (browser, server):
                 browser.sendall(post(b"abc", b"Content-Length: 3"))
-                answer(server, CLIENT, hello, QUIET)
+                answer(server, CLIENT, NEVER_AWAY, app=hello, site=QUIET)
             gc.set_debug(gc.DEBUG_SAVEALL)
             gc.collect()
             left = [type(item).__name__ for item in gc.garbage]
@@ -228,14 +229,14 @@ class TestAnswer:
         sent: list[bytes] = []
 
         class Recording(socket.socket):
-            def sendall(self, data: Any, flags: int = 0, /) -> None:
+            def send(self, data: Any, flags: int = 0, /) -> int:
                 sent.append(bytes(data))
-                super().sendall(data, flags)
+                return super().send(data, flags)
 
         browser, server = unix_pair()
         with browser, Recording(fileno=server.detach()) as recording:
             browser.sendall(GET)
-            answer(recording, CLIENT, Blocks([b"one", b"two"]), SITE)
+            answer(recording, CLIENT, NEVER_AWAY, app=Blocks([b"one", b"two"]), site=SITE)
         assert [part[-3:] for part in sent] == [b"one", b"two"]
 
     def test_each_block_is_sent_at_once(self) -> None:
@@ -627,7 +628,7 @@ class TestClientGone:
             browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             browser.sendall(b"POST / HTTP/1.1\r\n")
             browser.close()
-            assert answer(server, CLIENT, never, SITE) is True
+            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -665,14 +666,14 @@ class TestClientGone:
         with pair() as (browser, server):
             browser.sendall(sent)
             server.settimeout(0.01)
-            assert answer(server, CLIENT, never, SITE) is True
+            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_timeout_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pair() as (browser, server):
             browser.sendall(post(b"par", b"Content-Length: 6"))
             server.settimeout(0.01)
-            assert answer(server, CLIENT, Keeper(read_all), SITE) is True
+            assert answer(server, CLIENT, NEVER_AWAY, app=Keeper(read_all), site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_timeout_of_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -680,7 +681,7 @@ class TestClientGone:
         with pair() as (browser, server):
             browser.sendall(GET)
             server.settimeout(0.01)
-            assert answer(server, CLIENT, app, SITE) is False
+            assert answer(server, CLIENT, NEVER_AWAY, app=app, site=SITE) is False
         assert app.closed == 1
         assert capsys.readouterr().err == ""
 

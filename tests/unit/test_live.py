@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from wsgiref.headers import Headers
 
@@ -41,7 +42,7 @@ def exchange(app: WSGIApplication, request: bytes, *, live: bool = True) -> tupl
     with browser, server:
         browser.settimeout(5)
         browser.sendall(request)
-        answer(server, ("127.0.0.1", 1), app, site)
+        answer(server, ("127.0.0.1", 1), nullcontext(), app=app, site=site)
         server.close()
         reply = b"".join(iter(lambda: browser.recv(65536), b""))
     head, _, body = reply.partition(b"\r\n\r\n")
@@ -279,7 +280,7 @@ def test_a_page_that_is_streamed_is_not_held_back() -> None:
     with browser, server:
         browser.sendall(asked(*NAVIGATION))
         site = Site("localhost", 8000, 4, access_log=False, live=STATE)
-        answer(server, ("127.0.0.1", 1), app_of(HTML, body=blocks()), site)
+        answer(server, ("127.0.0.1", 1), nullcontext(), app=app_of(HTML, body=blocks()), site=site)
         rest = browser.recv(65536)
     assert seen[0].endswith(b"\r\n\r\nfirst")
     assert b"Content-Length" not in seen[0]

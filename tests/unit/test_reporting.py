@@ -186,6 +186,31 @@ def test_text_that_is_no_utf8_is_told_all_the_same() -> None:
         ("[2001:db8::1]:8000", False),
         ("[evil.com]", False),
         ("[", False),
+        ("localhost:", True),
+        ("127.0.0.1.", True),
+        ("localhost..", False),
+        (".localhost", True),
+        ("localhost:evil.com", False),
+        ("localhost,evil.com", False),
+        ("localhost:8000,evil.com", False),
+        ("localhost:80, localhost:80", False),
+        ("evil.com@localhost", False),
+        ("evil.com:x@localhost", False),
+        ("localhost@evil.com", False),
+        ("localhost:80@evil.com", False),
+        ("127.0.0.1:80@evil.com:80", False),
+        ("127.0.0.1%evil.com", False),
+        ("[::1]evil.com", False),
+        ("[::1].evil.com:80", False),
+        ("[::1]:80:80", False),
+        ("[localhost]", False),
+        ("::1", False),
+        ("http://localhost", False),
+        ("2130706433", False),
+        ("0x7f.1", False),
+        ("127.1", False),
+        ("localhost\n", False),
+        ("\u0131ocalhost", False),
     ],
 )
 def test_hosts_that_name_this_machine(host: str, expected: bool) -> None:  # noqa: FBT001
@@ -213,6 +238,13 @@ def test_hosts_that_name_this_machine(host: str, expected: bool) -> None:  # noq
 def test_addresses_of_this_machine(address: str, expected: bool) -> None:  # noqa: FBT001
     assert is_loopback(address) is expected
     assert is_local({"REMOTE_ADDR": address, "HTTP_HOST": "localhost"}) is expected
+
+
+@pytest.mark.parametrize("path", ["http://evil.com/", "evil.com:80", "*"])
+def test_what_is_meant_for_a_proxy_is_not_for_this_machine(path: str) -> None:
+    here = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}
+    assert is_local(here | {"PATH_INFO": "/"})
+    assert not is_local(here | {"PATH_INFO": path})
 
 
 def test_without_address_or_host_nobody_is_local() -> None:

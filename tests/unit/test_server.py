@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from asyncreload.child import server as module
+from asyncreload.child.exchange import Away
 from asyncreload.child.plain import serve_plainly
 from asyncreload.child.server import Lobby, Server
+from asyncreload.child.turns import Turn
 from asyncreload.settings import Settings
 
 pytestmark = pytest.mark.asyncio
@@ -63,6 +65,7 @@ class Desk:
         self.settled: Callable[[], Any] = lambda: asyncio.sleep(0)
         self.gate = threading.Event()
         self.gate.set()
+        self.slow: dict[bytes, threading.Event] = {}
         self.unread = False
         self.server = Server(listener, lobby, self.look, self.confirm, self.on_stale, **options)
 
@@ -80,12 +83,15 @@ class Desk:
         self.events.append("stale")
         self.stale.append(changed)
 
-    def respond(self, connection: socket.socket, client: Any) -> bool:
+    def respond(self, connection: socket.socket, client: Any, away: Away) -> bool:
         self.threads.add(threading.get_ident())
         connection.settimeout(DEADLINE)
         request = connection.recv(1000).removesuffix(END)
         connection.settimeout(None)
         self.events.append(f"begin {request.decode()}")
+        if request in self.slow:
+            with away:
+                self.slow[request].wait(DEADLINE)
         self.gate.wait(DEADLINE)
         with suppress(OSError):
             connection.sendall(b"answer to " + request)
@@ -141,7 +147,8 @@ class House:
 
     async def close(self) -> None:
         for desk in self.desks:
-            desk.gate.set()
+            for gate in (desk.gate, *desk.slow.values()):
+                gate.set()
             desk.server.close(hand_over=False)
         for client in self.clients:
             client.close()
@@ -506,6 +513,79 @@ async def test_an_idle_thread_is_used_again() -> None:
         assert threading.get_ident() not in desk.threads
 
 
+async def test_slow_clients_take_no_room_from_others() -> None:
+    async with house() as h:
+        desk = h.desk()
+        names = [f"slow{number}" for number in range(5)]
+        desk.slow = {name.encode(): threading.Event() for name in names}
+        clients = [h.connect(name) for name in names]
+        desk.open(threads=2)
+        await until(lambda: desk.seen("begin slow") == 5)
+        assert await h.answer(h.connect("a")) == "answer to a"
+        await until(lambda: desk.server.busy == 5)
+        for gate in desk.slow.values():
+            gate.set()
+        assert [await h.answer(client) for client in clients] == [f"answer to {n}" for n in names]
+
+
+async def test_who_waits_for_room_is_taken_when_a_client_turns_out_to_be_slow() -> None:
+    async with house() as h:
+        desk = h.desk()
+        slow = threading.Event()
+        desk.open(threads=2)
+
+        def respond(connection: socket.socket, client: Any, away: Away) -> bool:
+            if not desk.slow:
+                return desk.respond(connection, client, away)
+            slow.wait(DEADLINE)
+            return desk.respond(connection, client, away)
+
+        desk.server._respond = respond
+        desk.slow = {name: threading.Event() for name in (b"b", b"c")}
+        h.connect("b"), h.connect("c")
+        await until(lambda: desk.server.busy == 2)
+        client = h.connect("a")
+        await turn()
+        assert not desk.server._accepting
+        slow.set()
+        assert await h.answer(client) == "answer to a"
+
+
+async def test_with_one_thread_nobody_is_answered_while_a_client_is_slow() -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.slow = {b"slow": threading.Event()}
+        first = h.connect("slow")
+        desk.open(threads=1)
+        await until(lambda: desk.seen("begin slow"))
+        second = h.connect("a")
+        await turn()
+        assert desk.seen("begin") == 1
+        desk.slow[b"slow"].set()
+        assert await h.answer(first) == "answer to slow"
+        assert await h.answer(second) == "answer to a"
+        assert desk.events.index("begin a") > desk.events.index("end slow")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+async def test_in_a_reload_slow_clients_are_not_waited_for(threads: int) -> None:
+    async with house() as h:
+        desk = h.desk()
+        desk.slow = {b"slow": threading.Event()}
+        client = h.connect("slow")
+        desk.open(threads=threads)
+        await until(lambda: desk.server._turns._away)
+        waiting = asyncio.create_task(desk.server.answered(DEADLINE))
+        await turn()
+        assert not waiting.done()  # so soon it may yet move
+        waiting.cancel()
+        await desk.server.answered(0.001)
+        assert desk.server._turns.at_work(DEADLINE)
+        assert not desk.server._turns.at_work(0)
+        desk.slow[b"slow"].set()
+        assert await h.answer(client) == "answer to slow"
+
+
 async def test_quiet_is_waited_for_but_not_for_ever() -> None:
     async with house() as h:
         desk = h.desk()
@@ -831,6 +911,25 @@ async def test_a_client_that_never_closes_is_not_waited_for_for_ever(
         await desk.server.quiet(0)
 
 
+async def test_of_many_that_never_close_the_first_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with house() as h:
+        monkeypatch.setattr(module, "_MOST_LINGERING", 2)
+        timers = Timers(monkeypatch)
+        desk = h.desk()
+        desk.unread = True
+        desk.open()
+        for number in range(3):
+            h.connect("a")
+            await until(lambda number=number: len(timers.waiting) > number)  # type: ignore[misc]
+            if not number:
+                (first,) = desk.server._lingering
+        assert first.fileno() == -1
+        assert desk.server.busy == len(desk.server._lingering) == 2
+        assert timers.cancelled == 1
+
+
 async def test_a_client_that_resets_while_it_is_lingered_for_is_closed() -> None:
     async with house() as h:
         desk = h.desk()
@@ -861,9 +960,9 @@ async def test_the_end_is_seen_though_a_fork_holds_the_connection_open() -> None
         held: list[int] = []
         plain = desk.respond
 
-        def respond(connection: socket.socket, client: Any) -> bool:
+        def respond(connection: socket.socket, client: Any, away: Away) -> bool:
             held.append(os.dup(connection.fileno()))
-            return plain(connection, client)
+            return plain(connection, client, away)
 
         desk.server.open(respond, 1)
         assert await h.answer(h.connect("a")) == "answer to a"
@@ -1019,12 +1118,12 @@ def hello(_environ: Any, start_response: Any) -> list[bytes]:
 async def test_serving_plainly_answers_until_it_is_cancelled(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered: list[Any] = []
+    answered: list[Turn] = []
     plain = Server._answered
 
-    def count(server: Server, unread: socket.socket | None) -> None:
-        plain(server, unread)
-        answered.append(unread)
+    def count(server: Server, turn: Turn, *, unread: bool) -> None:
+        plain(server, turn, unread=unread)
+        answered.append(turn)
 
     monkeypatch.setattr(Server, "_answered", count)
     async with house() as h:
@@ -1054,6 +1153,7 @@ async def test_an_answer_that_outlives_the_loop_is_no_error() -> None:
         h.desks.clear()
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            server._answer(lambda connection, _: bool(connection.send(b"a")) and False, theirs, "")
+            begun = server._turns.begin(theirs)
+            server._answer(lambda connection, *_: not connection.send(b"a"), begun, "")
             assert ours.recv(10) == b"a"
             assert ours.recv(10) == b""

@@ -37,6 +37,10 @@ def echo(environ: WSGIEnvironment) -> Iterable[bytes]:
     return [body]
 
 
+def large(environ: WSGIEnvironment) -> Iterable[bytes]:
+    return [b"x" * 1_000_000] * 8  # more than there is room for on its way to a client
+
+
 def pid(environ: WSGIEnvironment) -> Iterable[bytes]:
     return [str(os.getpid()).encode()]
 
@@ -56,6 +60,7 @@ ROUTES: dict[str, Callable[[WSGIEnvironment], Iterable[bytes]]] = {
     "/slow": slow,
     "/stream": stream,
     "/echo": echo,
+    "/large": large,
     "/pid": pid,
     "/lazy": lazily,
 }
