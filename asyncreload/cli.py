@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
         code = asyncio.run(_until_signal(asked, voice))
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # once more would disturb what Python cleans up
     except (AsyncreloadError, OSError) as exc:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE

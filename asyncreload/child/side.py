@@ -226,7 +226,8 @@ class Side:
 
     def drain(self, code: int) -> None:
         """Take no more requests; wait until those in flight are answered, but not for long."""
-        self.end(code)
+        if self._leaving.code is None:
+            self.end(code)
         while not self._leaving.drained.wait(1):
             pass
 

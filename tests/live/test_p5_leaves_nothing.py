@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,6 +156,25 @@ def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
     served.body()
     served.signal(signal.SIGTERM)
     assert served.wait(SOON) == 143
+    assert_nothing_is_left(served)
+
+
+def test_p5_an_end_in_the_midst_of_a_reload_waits_for_no_last_response(serve: Serve) -> None:
+    """The old process runs its `atexit` handlers by then, and means to linger after that."""
+    app = APP % "import time; atexit.register(time.sleep, 0.3); atexit.register(print, 'going')"
+    app += """    if environ["PATH_INFO"] == "/slow":
+        print("asked")
+        time.sleep(60)
+    return []
+"""
+    app = app.replace("    return [str(os.getpid()).encode()]\n", "")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    with closing(served.connect().send("/slow")):
+        served.until_told("asked")
+        served.write("app.py", app + "# saved\n")
+        served.until_told("going")
+        served.signal(signal.SIGTERM)
+        assert served.wait(SOON) == 143, served.output
     assert_nothing_is_left(served)
 
 
