@@ -139,7 +139,10 @@ def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
 
 def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
     """The first waits for `atexit` handlers, up to `grace`."""
-    app = APP % "import time; atexit.register(time.sleep, 600); atexit.register(print, 'going')"
+    app = APP % (
+        "import subprocess, time; atexit.register(time.sleep, 600); "
+        "subprocess.Popen(['sleep', '600'], start_new_session=True); atexit.register(print, 'going')"
+    )
     served = serve("app.py", "--grace", "60", files={"app.py": app})
     served.body()
     served.signal_group(signal.SIGINT)
@@ -245,6 +248,39 @@ def test_p5_what_the_app_has_started_is_gone(serve: Serve, end: str) -> None:
         assert_nothing_is_left(served)
     else:
         assert not set(theirs) & set(map(int, served.body("/pids").split()))
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT, SIGINT", "another"])
+def test_p5_what_an_app_has_started_that_lingers_is_gone(serve: Serve, end: str) -> None:
+    """It cannot end that itself: it is killed for the sake of whoever is in a hurry."""
+    app = APP % "import subprocess, time; atexit.register(print, 'going')"
+    app += """    yield b""
+    if environ["PATH_INFO"] == "/endless":
+        print("started", subprocess.Popen(["sleep", "600"]).pid)
+        while True:
+            yield b"x"
+            time.sleep(0.01)
+"""
+    app = app.replace("return [str(os.getpid()).encode()]", "yield str(os.getpid()).encode()")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    served.connect().send("/endless")
+    served.until_told("started")
+    sleeper = int(served.output.partition("started ")[2].split()[0])
+    served.write("app.py", app + "# saved\n")
+    served.body()
+    assert is_alive(sleeper)
+    if end == "another":
+        served.connect().send("/endless")
+        served.until_told("started", 2)
+        served.write("app.py", app + "# saved again\n")
+        served.body()
+    else:
+        for number in end.split(", "):
+            served.signal(getattr(signal, number))
+    until(lambda: not is_alive(sleeper), "what it has started is gone", SOON)
+    if end != "another":
+        served.wait(SOON)
+        assert_nothing_is_left(served)
 
 
 # --- in an asyncio program -------------------------------------------------------------------
