@@ -17,6 +17,7 @@ from asyncreload.child.load import load, prepare
 from asyncreload.child.loaders import watch_loaders
 from asyncreload.child.main_thread import MainThread
 from asyncreload.child.orphans import adopt_orphans
+from asyncreload.child.pools import shut_pools
 from asyncreload.child.report import Report
 from asyncreload.child.script import root_of, run_script
 from asyncreload.child.server import Lobby
@@ -162,6 +163,7 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
 def leave(side: Side, code: int) -> NoReturn:
     """Let the last requests be answered, run the app's `atexit` handlers, and end."""
     side.drain(code)
+    shut_pools()
     atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own end is not waited for
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # closed, or replaced by the app

@@ -139,10 +139,7 @@ def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
 
 def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
     """The first waits for `atexit` handlers, up to `grace`."""
-    app = APP % (
-        "import subprocess, time; atexit.register(time.sleep, 600); "
-        "subprocess.Popen(['sleep', '600'], start_new_session=True); atexit.register(print, 'going')"
-    )
+    app = APP % "import time; atexit.register(time.sleep, 600); atexit.register(print, 'going')"
     served = serve("app.py", "--grace", "60", files={"app.py": app})
     served.body()
     served.signal_group(signal.SIGINT)
@@ -159,6 +156,21 @@ def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
     served.body()
     served.signal(signal.SIGTERM)
     assert served.wait(SOON) == 143
+    assert_nothing_is_left(served)
+
+
+def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
+    """A handler of multiprocessing would do that, before the older ones of the app."""
+    app = APP % "from concurrent.futures import ProcessPoolExecutor; pool = ProcessPoolExecutor(1)"
+    app = app.replace("[str(os.getpid())", "[str(pool.submit(abs, -1).result())")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    assert served.body() == "1"
+    served.write("app.py", app.replace("-1", "-2"))
+    assert served.body() == "2"
+    assert served.read("left") == "x"
+    served.signal(signal.SIGTERM)
+    assert served.wait(SOON) == 143
+    assert served.read("left") == "xx"
     assert_nothing_is_left(served)
 
 
