@@ -74,7 +74,8 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
             end(signal.SIGINT)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
+            loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
     # Not a second time: a terminal that was closed has sent SIGHUP.
     printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE))

@@ -14,6 +14,7 @@ import pytest
 
 from asyncreload import Supervisor
 from tests.live.driving import (
+    COMMAND,
     LOGGED,
     LONG,
     Connection,
@@ -154,6 +155,18 @@ def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
     app = APP % "import time; atexit.register(time.sleep, 600)"
     served = serve("app.py", "--grace", "0.2", files={"app.py": app})
     served.body()
+    served.signal(signal.SIGTERM)
+    assert served.wait(SOON) == 143
+    assert_nothing_is_left(served)
+
+
+def test_p5_started_by_nohup_it_outlives_its_terminal(serve: Serve) -> None:
+    command = ("nohup", *COMMAND)
+    served = serve("app.py", files={"app.py": SERVING}, command=command)
+    child = served.body()
+    served.signal_group(signal.SIGHUP)
+    served.write("app.py", SERVING + "# saved\n")
+    assert served.body() != child
     served.signal(signal.SIGTERM)
     assert served.wait(SOON) == 143
     assert_nothing_is_left(served)
