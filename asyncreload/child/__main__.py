@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from asyncreload.protocol import Go
 
 SIGNALLED = 128
+NO_HOME = 1
+"""Ends a child that has nowhere to work; the parent then waits until one can be started."""
 
 
 def main(arguments: list[str]) -> None:
@@ -106,7 +108,12 @@ def leave_on_signals(side: Side) -> None:
 def live(side: Side) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
     pid = os.getpid()
+    home = directory()
     go = side.wait_for_go()
+    try:
+        os.chdir(home)  # it may be another one by now, of the same name
+    except OSError:
+        return NO_HOME
     join_parents_group()
     try:
         app = load_app(side, go)
@@ -126,6 +133,14 @@ def live(side: Side) -> int:
             side.serve(app)
     role.has_loaded()
     return side.wait_for_end()
+
+
+def directory() -> str:
+    """Return the current directory; "" when that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def join_parents_group() -> None:
