@@ -73,7 +73,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
         if not await supervisor.is_debugging():
             end(signal.SIGINT)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
             loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))

@@ -172,6 +172,17 @@ def test_p5_started_by_nohup_it_outlives_its_terminal(serve: Serve) -> None:
     assert_nothing_is_left(served)
 
 
+def test_p5_quit_leaves_nothing(serve: Serve) -> None:
+    """It kills the app's process at once, so that what that has started is left to others."""
+    app = APP % "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+    served = serve("app.py", "--no-standby", files={"app.py": app})
+    served.body()
+    served.signal_group(signal.SIGQUIT)
+    assert served.wait(SOON) == 131, served.output
+    assert_nothing_is_left(served)
+    assert "the app died" not in served.output
+
+
 def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
     """A handler of multiprocessing would do that, before the older ones of the app."""
     app = APP % "from concurrent.futures import ProcessPoolExecutor; pool = ProcessPoolExecutor(1)"
