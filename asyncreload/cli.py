@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
         code = asyncio.run(_until_signal(asked, voice))
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # once more would disturb what Python cleans up
     except (AsyncreloadError, OSError) as exc:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE
@@ -70,8 +73,9 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
         if not await supervisor.is_debugging():
             end(signal.SIGINT)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
+            loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
     # Not a second time: a terminal that was closed has sent SIGHUP.
     printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE))

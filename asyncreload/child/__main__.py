@@ -17,6 +17,7 @@ from asyncreload.child.load import load, prepare
 from asyncreload.child.loaders import watch_loaders
 from asyncreload.child.main_thread import MainThread
 from asyncreload.child.orphans import adopt_orphans
+from asyncreload.child.pools import shut_pools
 from asyncreload.child.report import Report
 from asyncreload.child.script import root_of, run_script
 from asyncreload.child.server import Lobby
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from asyncreload.protocol import Go
 
 SIGNALLED = 128
+NO_HOME = 1
+"""Ends a child that has nowhere to work; the parent then waits until one can be started."""
 
 
 def main(arguments: list[str]) -> None:
@@ -105,7 +108,12 @@ def leave_on_signals(side: Side) -> None:
 def live(side: Side) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
     pid = os.getpid()
+    home = directory()
     go = side.wait_for_go()
+    try:
+        os.chdir(home)  # it may be another one by now, of the same name
+    except OSError:
+        return NO_HOME
     join_parents_group()
     try:
         app = load_app(side, go)
@@ -125,6 +133,14 @@ def live(side: Side) -> int:
             side.serve(app)
     role.has_loaded()
     return side.wait_for_end()
+
+
+def directory() -> str:
+    """Return the current directory; "" when that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def join_parents_group() -> None:
@@ -162,6 +178,7 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
 def leave(side: Side, code: int) -> NoReturn:
     """Let the last requests be answered, run the app's `atexit` handlers, and end."""
     side.drain(code)
+    shut_pools()
     atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own end is not waited for
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # closed, or replaced by the app

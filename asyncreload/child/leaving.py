@@ -41,6 +41,7 @@ class Leaving:
         self._terminal = Terminal()
         self._main_left = asyncio.Event()
         self._lingers = False
+        self._hurries = False
         self._task: asyncio.Task[None] | None = None
         self.slow: int | None = None
         """A descriptor that is not closed before the farewell: see `vanish`."""
@@ -50,7 +51,7 @@ class Leaving:
         """Set when no more requests are waited for: the main thread may run `atexit` now."""
 
     def begin(self, code: int, grace: float, *, at_work: bool) -> None:
-        """Begin to leave; asked again while a last response is being sent, leave at once.
+        """Begin to leave; asked again, leave without waiting for a last response.
 
         grace: seconds for that response, or for `atexit` when it is not a reload.
         at_work: whether code of the app has run, or runs.
@@ -58,7 +59,9 @@ class Leaving:
         if self.code is None:
             self.code = code
             self._task = asyncio.create_task(self._leave(code, grace, at_work=at_work))
-        elif self._lingers:
+            return
+        self._hurries = True
+        if self._lingers:
             self._end_family()
             os._exit(code)
 
@@ -88,7 +91,7 @@ class Leaving:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._main_left.wait(), patience)
         self._main_left.set()
-        if code == RELOAD and self._server.busy:
+        if code == RELOAD and self._server.busy and not self._hurries:
             self._lingers = True
             self._channel.send(protocol.Left(code, self._server.busy))
             await self._server.quiet(grace)

@@ -1,10 +1,12 @@
-"""Listens to the import system: every load of a Python source takes its baseline first."""
+"""Listens to the import system: whatever it loads, the file's baseline is taken first."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from importlib.machinery import SourceFileLoader
+import sys
+import zipimport
+from collections.abc import Callable, Mapping
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from types import CodeType
 from typing import IO, Any
 
@@ -14,14 +16,44 @@ from asyncreload.child.watch import Watch
 
 
 def watch_loaders(watch: Watch) -> None:
-    """Let every load of a Python source, by whatever finder, take its baseline first.
+    """Let every load of code, by whatever finder, take the file's baseline first."""
+    plain_open_code = io.open_code
+    plain_read_directory = zipimport._read_directory  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def open_code(path: str) -> IO[bytes]:
+        if isinstance(path, str):
+            watch.before_open(absolute(path))
+        return plain_open_code(path)
+
+    def read_directory(archive: str) -> Any:
+        watch.before_open(absolute(archive))
+        return plain_read_directory(archive)
+
+    def before(plain: Callable[..., Any]) -> Any:
+        def load(self: ExtensionFileLoader | SourcelessFileLoader, *arguments: Any) -> Any:
+            watch.before_open(absolute(self.path))
+            return plain(self, *arguments)
+
+        return load
+
+    io.open_code = open_code  # what `runpy` uses; the import system has its own way to it
+    zipimport._read_directory = read_directory  # type: ignore[attr-defined]  # noqa: SLF001
+    for kind, method in (
+        (ExtensionFileLoader, "create_module"),
+        (SourcelessFileLoader, "get_code"),
+    ):
+        setattr(kind, method, before(getattr(kind, method)))
+    _watch_sources(watch)
+
+
+def _watch_sources(watch: Watch) -> None:
+    """Learn the bytes of Python sources as well, and what comes of them.
 
     Wraps `SourceFileLoader.get_code`, which finds and reads cache and source, and its
     `source_to_code`, which is given the bytes. A finder on `sys.meta_path` would be seen by the
     app, and would miss what `spec_from_file_location` and `runpy` load.
     """
     taken: dict[str, Known] = {}
-    plain_open_code = io.open_code
     plain_path_stats = SourceFileLoader.path_stats
     plain_get_code = SourceFileLoader.get_code
     plain_source_to_code = SourceFileLoader.source_to_code
@@ -54,12 +86,14 @@ def watch_loaders(watch: Watch) -> None:
             watch.was_read(absolute(path), data)
         return plain_source_to_code(self, data, path, _optimize=_optimize)
 
-    def open_code(path: str) -> IO[bytes]:
-        if isinstance(path, str):
-            watch.before_open(absolute(path))
-        return plain_open_code(path)
-
-    io.open_code = open_code  # what `runpy` uses; the import system has its own way to it
     SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign]
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
     SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign,assignment]
+
+
+def forget_archives() -> None:
+    """Have the contents of archives looked up afresh: a standby may have read them long ago."""
+    zipimport._zip_directory_cache.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+    for place, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimport.zipimporter):
+            del sys.path_importer_cache[place]

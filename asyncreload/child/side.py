@@ -29,6 +29,7 @@ from asyncreload.child.conditions import conditions
 from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
+from asyncreload.child.loaders import forget_archives
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
 from asyncreload.child.preload import Recorder, fits, is_shadowed, replay
@@ -160,6 +161,7 @@ class Side:
         if go.settle:
             settled = quiet(root, go.changed, asyncio.sleep)
             asyncio.run_coroutine_threadsafe(settled, self._loop).result()
+        forget_archives()
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         self.watch.look_for(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
         self._began = time.time_ns()
@@ -224,7 +226,8 @@ class Side:
 
     def drain(self, code: int) -> None:
         """Take no more requests; wait until those in flight are answered, but not for long."""
-        self.end(code)
+        if self._leaving.code is None:
+            self.end(code)
         while not self._leaving.drained.wait(1):
             pass
 

@@ -228,7 +228,7 @@ class Watch:
                 late = is_later(known, since) and path not in blamed
                 self._hot[path] = Known(None, digest=ABSENT) if late else known
 
-        for path in mending:
+        for path in map(container, mending):
             note(path)
         python = Patterns.of(["*.py"], [], root).watch
         trees = Trees(self._patterns.replaced(watch=(*self._patterns.watch, *python)), note)

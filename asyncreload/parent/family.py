@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiofiles.os
@@ -83,11 +84,14 @@ class Family:
         """Give up on those that linger, or were to be buried later."""
         await cancel(*self._reapers)
 
-    async def end(self) -> None:
-        """End all that is left, at once."""
+    async def end(self, lock: str) -> None:
+        """End all that is left, at once, and what it has started."""
         self.kill()
-        while self._children:
-            await self.bury(next(iter(self._children)))
+        try:
+            await self.kill_orphans(lock)
+        finally:
+            while self._children:
+                await self.bury(next(iter(self._children)))
 
     def _outlive(self, child: Process, patience: float) -> asyncio.Task[None]:
         reaper = asyncio.create_task(self._wait_and_bury(child, patience))
@@ -97,11 +101,12 @@ class Family:
 
     async def _wait_and_bury(self, child: Process, patience: float) -> None:
         try:
-            async with asyncio.timeout(patience):
-                await child.wait()
-        except TimeoutError:
-            descendants.kill(await _descendants(child.pid))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await child.wait()
         finally:
+            if not child.has_ended():
+                await kill_with_descendants(child)
             await self.bury(child)
 
 

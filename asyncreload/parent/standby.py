@@ -14,8 +14,9 @@ from asyncreload.settings import Settings
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
-_SCARCE = frozenset(
+_LACKING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
+    | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
 )
 _MOST_TRIES = 5
 _MOST_COLD = 2
@@ -48,6 +49,7 @@ class Standby:
         self._failed: set[str] = set()
         self._doubts: Data = {}
         self._colds = 0
+        self._lacks = False
         self._making: asyncio.Task[Process] | None = None
         self._discarded: set[asyncio.Task[None]] = set()
 
@@ -103,7 +105,8 @@ class Standby:
             making = self.hurry()
             await asyncio.wait({making}, timeout=PATIENCE)
             if not making.done():
-                self.was_wrong()
+                if not self._lacks:
+                    self.was_wrong()
                 continue
             self._making = None
             child = making.result()
@@ -155,18 +158,22 @@ class Standby:
         )
 
     async def _start_when_possible(self) -> Process:
-        """Start a process; as long as there are no descriptors, memory or such for it, wait."""
-        told = False
+        """Start a process; as long as it lacks descriptors, memory, a directory or such, wait."""
+        self._lacks = False
         while True:
             try:
-                return await self._start()
+                child = await self._start()
             except OSError as exc:
-                if exc.errno not in _SCARCE:
+                if exc.errno not in _LACKING:
                     raise
-                if not told:
-                    log.warning("cannot start a process: %s; trying again", exc.strerror)
-                told = True
-            await asyncio.sleep(PAUSE)
+                if not self._lacks:
+                    what = f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
+                    log.warning("cannot start a process: %s; trying again", what)
+                self._lacks = True
+                await asyncio.sleep(PAUSE)
+            else:
+                self._lacks = False
+                return child
 
     async def _is_warm(self, child: Process) -> bool:
         """Have a child replay the recipe; tell whether it is as good as new after that."""

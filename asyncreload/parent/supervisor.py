@@ -438,7 +438,7 @@ class Supervisor:
                 await self._family.part_with(self._life.child)
         finally:
             lockfile.remove(self._lock)
-            await self._family.end()
+            await self._family.end(self._lock)
 
     def _on_end(self, task: asyncio.Task[int]) -> None:
         if self._feed.has_ended:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 
 from asyncreload import Supervisor
 from tests.live.driving import (
+    COMMAND,
     LOGGED,
     LONG,
     Connection,
@@ -158,6 +160,63 @@ def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
     assert_nothing_is_left(served)
 
 
+def test_p5_started_by_nohup_it_outlives_its_terminal(serve: Serve) -> None:
+    command = ("nohup", *COMMAND)
+    served = serve("app.py", files={"app.py": SERVING}, command=command)
+    child = served.body()
+    served.signal_group(signal.SIGHUP)
+    served.write("app.py", SERVING + "# saved\n")
+    assert served.body() != child
+    served.signal(signal.SIGTERM)
+    assert served.wait(SOON) == 143
+    assert_nothing_is_left(served)
+
+
+def test_p5_quit_leaves_nothing(serve: Serve) -> None:
+    """It kills the app's process at once, so that what that has started is left to others."""
+    app = APP % "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+    served = serve("app.py", "--no-standby", files={"app.py": app})
+    served.body()
+    served.signal_group(signal.SIGQUIT)
+    assert served.wait(SOON) == 131, served.output
+    assert_nothing_is_left(served)
+    assert "the app died" not in served.output
+
+
+def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
+    """A handler of multiprocessing would do that, before the older ones of the app."""
+    app = APP % "from concurrent.futures import ProcessPoolExecutor; pool = ProcessPoolExecutor(1)"
+    app = app.replace("[str(os.getpid())", "[str(pool.submit(abs, -1).result())")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    assert served.body() == "1"
+    served.write("app.py", app.replace("-1", "-2"))
+    assert served.body() == "2"
+    assert served.read("left") == "x"
+    served.signal(signal.SIGTERM)
+    assert served.wait(SOON) == 143
+    assert served.read("left") == "xx"
+    assert_nothing_is_left(served)
+
+
+def test_p5_an_end_in_the_midst_of_a_reload_waits_for_no_last_response(serve: Serve) -> None:
+    """The old process runs its `atexit` handlers by then, and means to linger after that."""
+    app = APP % "import time; atexit.register(time.sleep, 0.3); atexit.register(print, 'going')"
+    app += """    if environ["PATH_INFO"] == "/slow":
+        print("asked")
+        time.sleep(60)
+    return []
+"""
+    app = app.replace("    return [str(os.getpid()).encode()]\n", "")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    with closing(served.connect().send("/slow")):
+        served.until_told("asked")
+        served.write("app.py", app + "# saved\n")
+        served.until_told("going")
+        served.signal(signal.SIGTERM)
+        assert served.wait(SOON) == 143, served.output
+    assert_nothing_is_left(served)
+
+
 def test_p5_killed_child_is_replaced(serve: Serve) -> None:
     served = serve(files={"app.py": SERVING})
     old = int(served.body())
@@ -225,6 +284,39 @@ def test_p5_what_the_app_has_started_is_gone(serve: Serve, end: str) -> None:
         assert_nothing_is_left(served)
     else:
         assert not set(theirs) & set(map(int, served.body("/pids").split()))
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGINT, SIGINT", "another"])
+def test_p5_what_an_app_has_started_that_lingers_is_gone(serve: Serve, end: str) -> None:
+    """It cannot end that itself: it is killed for the sake of whoever is in a hurry."""
+    app = APP % "import subprocess, time; atexit.register(print, 'going')"
+    app += """    yield b""
+    if environ["PATH_INFO"] == "/endless":
+        print("started", subprocess.Popen(["sleep", "600"]).pid)
+        while True:
+            yield b"x"
+            time.sleep(0.01)
+"""
+    app = app.replace("return [str(os.getpid()).encode()]", "yield str(os.getpid()).encode()")
+    served = serve("app.py", "--grace", "60", files={"app.py": app})
+    served.connect().send("/endless")
+    served.until_told("started")
+    sleeper = int(served.output.partition("started ")[2].split()[0])
+    served.write("app.py", app + "# saved\n")
+    served.body()
+    assert is_alive(sleeper)
+    if end == "another":
+        served.connect().send("/endless")
+        served.until_told("started", 2)
+        served.write("app.py", app + "# saved again\n")
+        served.body()
+    else:
+        for number in end.split(", "):
+            served.signal(getattr(signal, number))
+    until(lambda: not is_alive(sleeper), "what it has started is gone", SOON)
+    if end != "another":
+        served.wait(SOON)
+        assert_nothing_is_left(served)
 
 
 # --- in an asyncio program -------------------------------------------------------------------

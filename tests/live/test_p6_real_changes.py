@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -329,3 +330,22 @@ def test_p6_burst_costs_three_loads(serve: Serve, pause: float, *, asked: bool) 
     assert len(served.loads()) <= 1 + 3, served.output
     for one in waiting:
         assert one.receive().status == 200
+
+
+@pytest.mark.parametrize("options", [(), ("--no-standby",)])
+def test_p6_the_current_directory_may_go_and_come_back(
+    serve: Serve, options: tuple[str, ...]
+) -> None:
+    """As with another branch, or a stash; there is nowhere to work meanwhile, so requests wait."""
+    served = serve("app.py", *options, files=FILES)
+    assert served.body() == "app=1 helper=1"
+    away = served.directory.with_name("away")
+    shutil.copytree(served.directory, away)
+    replace(away / "helper.py", TWO)
+    shutil.rmtree(served.directory)
+    waiting = served.connect().send()
+    served.until_told("No such file or directory")
+    away.rename(served.directory)
+    assert waiting.receive().body == "app=1 helper=2"
+    served.write("helper.py", ONE)
+    assert served.body() == "app=1 helper=1"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from importlib.machinery import SourceFileLoader
-from typing import TYPE_CHECKING
+import zipimport
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,21 +17,27 @@ if TYPE_CHECKING:
 
     from asyncreload.child.watch import Watch
 
-_WRAPPED = ("get_code", "source_to_code")
+_WRAPPED: list[tuple[Any, str]] = [
+    (io, "open_code"),
+    (zipimport, "_read_directory"),
+    (ExtensionFileLoader, "create_module"),
+    (SourcelessFileLoader, "get_code"),
+    (SourceFileLoader, "get_code"),
+    (SourceFileLoader, "path_stats"),
+    (SourceFileLoader, "source_to_code"),
+]
 
 
 @pytest.fixture
 def loaders() -> Iterator[Callable[[Watch], None]]:
     """`watch_loaders`, undone after the test."""
-    before = {name: vars(SourceFileLoader).get(name) for name in _WRAPPED}
-    open_code = io.open_code
+    before = [vars(owner).get(name) for owner, name in _WRAPPED]
     yield watch_loaders
-    io.open_code = open_code
-    for name, value in before.items():
+    for (owner, name), value in zip(_WRAPPED, before, strict=True):
         if value is not None:
-            setattr(SourceFileLoader, name, value)
-        elif name in vars(SourceFileLoader):
-            delattr(SourceFileLoader, name)
+            setattr(owner, name, value)
+        elif name in vars(owner):
+            delattr(owner, name)
 
 
 @pytest.fixture

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def clean_logger() -> Iterator[None]:
-    """`main` sets up logging for a process that it has to itself."""
+def put_back() -> Iterator[None]:
+    """`main` sets up logging, and at last ignores Ctrl-C, in a process that it has to itself."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
     log = logging.getLogger("asyncreload")
     handlers, level = list(log.handlers), log.level
     yield
     log.handlers[:] = handlers
     log.setLevel(level)
+    signal.signal(signal.SIGINT, on_interrupt)
 
 
 class Stand:

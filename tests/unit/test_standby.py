@@ -117,7 +117,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- starting --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOENT])
 async def test_without_the_means_for_a_process_it_is_tried_again(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,8 +130,8 @@ async def test_without_the_means_for_a_process_it_is_tried_again(
 
 
 async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:
-    nursery = Nursery({"raises": FileNotFoundError(errno.ENOENT, "no such interpreter")})
-    with pytest.raises(FileNotFoundError):
+    nursery = Nursery({"raises": PermissionError(errno.EACCES, "no interpreter")})
+    with pytest.raises(PermissionError):
         await nursery.take()
 
 

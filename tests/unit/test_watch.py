@@ -13,6 +13,7 @@ import os
 import py_compile
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from hypothesis import strategies as st
 from asyncreload.child import burst, polling, signature
 from asyncreload.child import watch as module
 from asyncreload.child.burst import PATIENCE, QUIET, newest, quiet
+from asyncreload.child.loaders import forget_archives
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.signature import (
     ABSENT,
@@ -812,6 +814,15 @@ def test_a_file_outside_the_root_can_be_the_mending_one(
     assert asyncio.run(project.watch.confirm(project.watch.look())) == [str(elsewhere)]
 
 
+def test_a_failed_load_out_of_an_archive_is_mended_by_another_archive(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    archive = tmp_path_factory.mktemp("elsewhere") / "library.zip"
+    archive.touch()
+    widen(project, mending=[str(archive / "packed" / "module.py")])
+    assert sorted(project.watch.files()) == [str(archive)]
+
+
 def test_a_new_file_that_is_gone_again_is_no_change(project: Project) -> None:
     widen(project)
     path = project.write("tmp123.py")
@@ -1038,6 +1049,45 @@ def test_a_module_loaded_by_location_is_watched(importing: Project) -> None:
     spec = importlib.util.spec_from_file_location("plugin", path, loader=loader)
     assert spec is not None
     loader.exec_module(importlib.util.module_from_spec(spec))
+    assert sorted(importing.watch.files()) == [path]
+
+
+def pack(path: Path, text: str) -> None:
+    """Make an archive with a module in it, and put it in the place of the one before."""
+    other = path.with_suffix(".new")
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("packed_one.py", text)
+    other.replace(path)
+
+
+def test_an_archive_is_watched_from_before_it_is_read(importing: Project) -> None:
+    archive = importing.root / "library.zip"
+    pack(archive, "x = 1\n")
+    sys.path.insert(0, str(archive))
+    assert again("packed_one").x == 1
+    pack(archive, "x = 2\n")
+    assert importing.changed() == ["library.zip"]
+
+
+def test_what_a_standby_has_read_of_an_archive_is_forgotten(importing: Project) -> None:
+    """Else another archive is read by the table of contents of the one before."""
+    archive = importing.root / "library.zip"
+    pack(archive, "x = 1\n")
+    sys.path.insert(0, str(archive))
+    with pytest.raises(ImportError):
+        importlib.import_module("not_in_the_archive")
+    pack(archive, "x = 'longer'\n")
+    forget_archives()
+    assert importlib.import_module("packed_one").x == "longer"
+
+
+@pytest.mark.parametrize("name", ["compiled_one.pyc", "compiled_one.so"])
+def test_code_without_a_source_is_watched_from_before_it_is_read(
+    importing: Project, name: str
+) -> None:
+    path = importing.write(name, b"none")
+    with pytest.raises(ImportError):
+        importlib.import_module("compiled_one")
     assert sorted(importing.watch.files()) == [path]
 
 
