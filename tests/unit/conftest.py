@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from typing import TYPE_CHECKING
 
@@ -13,24 +14,39 @@ from asyncreload.child.loaders import watch_loaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from asyncreload.child.watch import Watch
 
-_WRAPPED = ("get_code", "source_to_code")
+_WRAPPED = ("get_code", "path_stats", "source_to_code")
+
+
+@contextmanager
+def _restored_loaders() -> Iterator[None]:
+    before = {name: vars(SourceFileLoader).get(name) for name in _WRAPPED}
+    open_code = io.open_code
+    try:
+        yield
+    finally:
+        io.open_code = open_code
+        for name, value in before.items():
+            if value is not None:
+                setattr(SourceFileLoader, name, value)
+            elif name in vars(SourceFileLoader):
+                delattr(SourceFileLoader, name)
+
+
+@pytest.fixture
+def restored_loaders() -> Callable[[], AbstractContextManager[None]]:
+    """The loaders are put back after a `with` block."""
+    return _restored_loaders
 
 
 @pytest.fixture
 def loaders() -> Iterator[Callable[[Watch], None]]:
     """`watch_loaders`, undone after the test."""
-    before = {name: vars(SourceFileLoader).get(name) for name in _WRAPPED}
-    open_code = io.open_code
-    yield watch_loaders
-    io.open_code = open_code
-    for name, value in before.items():
-        if value is not None:
-            setattr(SourceFileLoader, name, value)
-        elif name in vars(SourceFileLoader):
-            delattr(SourceFileLoader, name)
+    with _restored_loaders():
+        yield watch_loaders
 
 
 @pytest.fixture
