@@ -382,3 +382,62 @@ def test_a_file_that_another_thread_imports_meanwhile_is_not_taken_for_approved(
     assert looks.look(files) == []
     files[path] = Known(None)  # a new baseline, as a load takes it
     assert looks.look(files) == [path]
+
+
+# The directory in common, which is held open
+
+
+def polled(root: Path) -> tuple[Polling, Files]:
+    """Two files of a project, at which was looked once."""
+    for name in ("a.py", "sub/b.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    paths = [str(root / "a.py"), str(root / "sub" / "b.py")]
+    looks, files = Polling(), Files({path: Known(signature.glance(path)) for path in paths})
+    assert looks.look(files) == []
+    return looks, files
+
+
+def test_another_directory_in_its_place_is_seen(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "project"
+    looks, files = polled(root)
+    (tmp_path / "above").rename(tmp_path / "gone")
+    assert looks.look(files) == [*files]
+    polled(root)
+    assert looks.look(files) == [*files]
+    shutil.rmtree(tmp_path / "above")
+    (tmp_path / "gone").rename(tmp_path / "above")
+    assert looks.look(files) == []
+    (root / "a.py").write_text("y")
+    assert looks.look(files) == [str(root / "a.py")]
+
+
+@pytest.mark.parametrize("elsewhere", ["", "other"])
+def test_a_descriptor_that_the_app_has_closed_is_not_relied_on(
+    tmp_path: Path, elsewhere: str
+) -> None:
+    """As daemons do, and the number may be another directory's by then."""
+    looks, files = polled(tmp_path / "project")
+    (tmp_path / "other").mkdir()
+    descriptor = looks._rounds[files]._top._descriptor
+    assert descriptor is not None
+    os.close(descriptor)
+    if elsewhere:
+        opened = os.open(tmp_path / elsewhere, os.O_RDONLY)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    assert looks.look(files) == []
+    (tmp_path / "project" / "a.py").write_text("y")
+    assert looks.look(files) == [str(tmp_path / "project" / "a.py")]
+    if elsewhere:
+        os.close(descriptor)  # it was left alone
+
+
+def test_descriptors_are_let_go_of(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    looks, files = polled(tmp_path)
+    for number in range(10):
+        files[str(tmp_path / f"m{number}.py")] = Known(None)
+        looks.look(files)
+    del looks
+    assert len(os.listdir("/proc/self/fd")) == before
