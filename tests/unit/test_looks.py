@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 asyncinotify = pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
-from asyncreload.child import inotify, polling, signature  # noqa: E402  what needs it
+from asyncreload.child import inotify, polling, signature, trees  # noqa: E402  what needs it
 from asyncreload.child.patterns import Patterns  # noqa: E402
 from asyncreload.child.polling import Files, LimitError, Polling  # noqa: E402
 from asyncreload.child.signature import Known, known_by_status  # noqa: E402
@@ -242,6 +242,53 @@ def test_what_only_looks_like_a_change_is_looked_at_closely_but_once(
         assert watch.look() == []
 
 
+# Directories in which files of a pattern may appear
+
+
+@EVENTS
+def test_a_file_in_the_place_of_a_watched_directory_is_seen(events: bool, tmp_path: Path) -> None:  # noqa: FBT001  a parameter
+    watch = Watch()
+    (tmp_path / "data").mkdir()
+    watch.look_for(Patterns.of(["data"], [], str(tmp_path)))
+    if events:
+        watch.use_events(str(tmp_path))
+        tend(watch)
+    assert watch.look() == []
+    (tmp_path / "data").rmdir()
+    (tmp_path / "data").write_text("x")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "data")]
+    watch.use_polling()
+
+
+def test_a_busy_directory_does_not_use_up_what_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MOST", 50)
+    for number in range(20):
+        (tmp_path / f"{number}.tmp").write_text("")
+    watch = Watch()
+    watch.look_for(Patterns.of(["*.txt"], [], str(tmp_path)))
+    for number in range(10):
+        (tmp_path / f"{number}.tmp").unlink()
+        watch.look()
+    (tmp_path / "new.txt").write_text("x")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "new.txt")]
+
+
+def test_a_directory_that_turns_out_to_be_a_virtual_environment(tmp_path: Path) -> None:
+    """It goes as another comes: as many as before are looked at."""
+    watch = Watch()
+    (tmp_path / "env").mkdir()
+    watch.look_for(Patterns.of(["*.txt"], [], str(tmp_path)))
+    watch.look()
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    (tmp_path / "new").mkdir()
+    watch.look()
+    (tmp_path / "env" / "x.txt").write_text("x")
+    (tmp_path / "new" / "y.txt").write_text("y")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "new" / "y.txt")]
+
+
 # The kernel's events
 
 
@@ -290,6 +337,39 @@ def test_links_are_looked_at_where_no_event_would_tell(
         target = path.resolve() if name != "hard.py" else disk.base / "two.py"
         target.write_bytes(b"1")
         assert watch.look() == [str(path)]
+
+
+def test_what_is_looked_at_for_two_reasons_is_heard_of_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "RACY", 0)
+    path = tmp_path / "a"
+    path.write_text("x")
+    one, two = (Files({str(path): known_by_status(str(path))}) for _ in range(2))
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(one)
+    path.write_text("y")
+    assert events.look(one) == [str(path)]
+    assert events.look(two) == [str(path)]  # new, though it is heard of already
+    one[str(path)] = two[str(path)] = known_by_status(str(path))
+    assert events.look(one) == events.look(two) == []
+    path.write_text("z")
+    assert events.look(one) == events.look(two) == [str(path)]
+    events.close()
+
+
+def test_other_permissions_of_a_directory_are_a_reason_to_look(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "a.py"
+    path.write_text("x")
+    files = Files({str(path): known_by_status(str(path))})
+    events = inotify.Events([str(tmp_path)])
+    events.tend(files)
+    assert events._covered
+    (tmp_path / "sub").chmod(0o700)
+    events.look(files)
+    assert not events._covered
+    events.close()
 
 
 def test_files_of_another_machine_are_looked_at(
