@@ -100,13 +100,13 @@ class Events:
         return not self._asked_of(files)
 
     def _asked_of(self, files: Files) -> set[str]:
+        """Return the files to be asked for: those that were heard of, and those that are new."""
         asked = self._asked.setdefault(files, set())
-        if len(files) != self._counts.get(files):
-            self._counts[files] = len(files)
-            asked.update(path for path in list(files) if path not in self._covered)
-        heard = {path for path in self._heard if path in files}
-        self._heard -= heard
-        asked |= heard
+        begun = self._begun.setdefault(files, set())
+        if len(files) != len(begun):
+            new = set(files.copy()) - begun
+            begun |= new
+            asked |= new
         return asked
 
     # --- what was heard ----------------------------------------------------------------------
@@ -123,6 +123,9 @@ class Events:
                 upset = self._hear(event) or upset
         if upset:
             self._forget()
+        for files, asked in self._asked.items():
+            asked.update(path for path in self._heard if path in files)
+        self._heard.clear()
 
     def _hear(self, event: Event) -> bool:
         """Note an event; tell whether what is watched is not what it was."""
@@ -135,7 +138,8 @@ class Events:
         paths = [os.path.join(directory, name) if name else directory for directory in directories]
         if not event.mask & _ENTRIES:
             self._heard.update(self._covered.intersection(paths))
-            return False
+            # What may be reached of a directory depends on its permissions.
+            return not self._chained.isdisjoint(paths)
         self._heard.update(self._covered.intersection({*paths, *directories}))
         # What stands under a name now may be of another kind.
         self._covered.difference_update(paths)
@@ -156,18 +160,16 @@ class Events:
         self._bound: set[str] = set()
         self._heard: set[str] = set()
         self._asked: dict[Files, set[str]] = {}
-        self._counts: dict[Files, int] = {}
+        self._begun: dict[Files, set[str]] = {}
 
     # --- what is watched ---------------------------------------------------------------------
 
     def _can_cover(self, path: str) -> bool:
         """Have changes of a path heard of; tell whether all of them are."""
-        try:
-            status = os.lstat(path)
-        except (OSError, ValueError):
-            status = None
+        status = _status(path)
         inside = path if status and stat.S_ISDIR(status.st_mode) else os.path.dirname(path)
-        return self._chain(inside) and (status is None or _is_plain(status))
+        # What it is, it is asked again: from now on it is heard when it becomes another.
+        return self._chain(inside) and _is_plain(_status(path))
 
     def _chain(self, directory: str) -> bool:
         """Watch a directory, and those above it in the same project."""
@@ -224,9 +226,16 @@ def _identity(path: str) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def _is_plain(status: os.stat_result) -> bool:
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_plain(status: os.stat_result | None) -> bool:
     """Tell whether every change is one in its own directory."""
-    if stat.S_ISDIR(status.st_mode):
+    if status is None or stat.S_ISDIR(status.st_mode):
         return True
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 

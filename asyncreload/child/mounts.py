@@ -1,7 +1,8 @@
 """Which files lie on a file system of this machine's own.
 
 Elsewhere (network mounts, folders shared with a virtual machine or a container's host) a change
-made by another machine raises no event, and a stat may take its time.
+made by another machine raises no event, and a stat may take its time. Those of Windows are left
+out, too: there the name in an event need not be the one that is watched, but for its case.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from asyncreload.child.files import is_below
 _LOCAL = frozenset(
     {"btrfs", "bcachefs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"}
     | {"overlay", "ramfs", "rootfs", "squashfs", "tmpfs", "erofs", "iso9660", "ubifs"}
-    | {"exfat", "msdos", "ntfs3", "vfat"}
 )
 _TABLE = "/proc/self/mountinfo"
 

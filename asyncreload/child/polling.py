@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import starmap
 from typing import Any, Protocol
 
+from asyncreload.child.files import is_below
 from asyncreload.child.mounts import is_local
 from asyncreload.child.signature import Known, Signature, glance
 
@@ -65,7 +66,10 @@ class Polling:
     def look(self, files: Files) -> list[str]:
         """Return the files that differ; one system call a file, nothing is read."""
         last = self._rounds.get(files)
-        if last is None or last.count != len(files):
+        if last is None or last.count != len(files) or last.has_moved():
+            # The old one goes first: the number of its descriptor may be the new one's.
+            self._rounds.pop(files, None)
+            del last
             last = self._rounds[files] = _Round(list(files))
         return last.look(files)
 
@@ -81,8 +85,9 @@ class Polling:
 
 # From linux/stat.h: `struct statx`, and what is asked for.
 _SIZE = 256
-_MTIME, _CTIME, _INO, _BYTES = 0x40, 0x80, 0x100, 0x200
-_AT_FDCWD = -100
+_ASKED = 0x40 | 0x80 | 0x100 | 0x200  # the times of modification and change, inode, size
+_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_IDENTITY = struct.Struct("=32xQ96xQ")
 _INODE_AND_SIZE = struct.Struct("=32xQQ")
 _TIMES = struct.Struct("=96xqI4xqI4x")
 
@@ -101,22 +106,28 @@ _statx = _bulk_call()
 
 
 class _Round:
-    """One round through a given list of files."""
+    """One round through a given list of files.
+
+    They are asked for from the directory on that they have in common: to come down to it is a
+    third of the work. That it is still the one that has its name is asked for each time.
+    """
 
     def __init__(self, paths: list[str]) -> None:
         self.count = len(paths)
         quick = [path for path in paths if _statx and is_local(os.path.dirname(path))]
         self._paths = quick
         self._slow = sorted({*paths} - {*quick})
+        self._top = _Top(_in_common(quick))
         self._buffer = ctypes.create_string_buffer(_SIZE * len(quick))
-        start = ctypes.addressof(self._buffer)
-        where, flags = ctypes.c_int(_AT_FDCWD), ctypes.c_int(0)
-        asked = ctypes.c_uint(_MTIME | _CTIME | _INO | _BYTES)
         self._arguments = [
-            (where, _encoded(path), flags, asked, ctypes.c_void_p(start + place * _SIZE))
+            _arguments(*self._top.below(path), self._buffer, place * _SIZE)
             for place, path in enumerate(quick)
         ]
         self._approved: tuple[int, list[int], bytes] | None = None
+
+    def has_moved(self) -> bool:
+        """Tell whether another directory has come to the place of the one in common."""
+        return self._top.has_moved()
 
     def look(self, files: Files) -> list[str]:
         suspects = differing(files, self._slow)
@@ -141,9 +152,67 @@ class _Round:
         return found
 
 
-def _encoded(path: str) -> Any:
+class _Top:
+    """A directory that is held open, so that files can be asked for from there on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        if not path or _statx is None:
+            return
+        self._statx = _statx
+        try:
+            self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        except (OSError, ValueError):
+            return  # names are asked for from the root on
+        self._buffer = ctypes.create_string_buffer(2 * _SIZE)
+        self._arguments = [
+            _arguments(_AT_FDCWD, path, self._buffer, 0),
+            _arguments(self._descriptor, "", self._buffer, _SIZE, _AT_EMPTY_PATH),
+        ]
+        self._identity = self._identities()[1]
+
+    def __del__(self) -> None:
+        # An app may have closed what it has not opened, and have got the number for its own.
+        if self._descriptor is not None and self._identities()[1] == self._identity:
+            os.close(self._descriptor)
+
+    def below(self, path: str) -> tuple[int, str]:
+        """Return from where to ask for a path, and by which name."""
+        if self._descriptor is None or not (os.path.isabs(path) and is_below(path, self._path)):
+            return _AT_FDCWD, path
+        return self._descriptor, path[len(self._path.rstrip(os.sep)) + 1 :] or "."
+
+    def has_moved(self) -> bool:
+        """Tell whether its name leads elsewhere now, or the descriptor does."""
+        if self._descriptor is None:
+            return False
+        return any(found != self._identity for found in self._identities())
+
+    def _identities(self) -> list[tuple[int, ...] | None]:
+        """Return which directory there is by its name, and which one by the descriptor."""
+        failed = list(starmap(self._statx, self._arguments))
+        return [
+            None if failed[place] else _IDENTITY.unpack_from(self._buffer, place * _SIZE)
+            for place in (0, 1)
+        ]
+
+
+def _in_common(paths: list[str]) -> str:
+    """Return the directory that all of the paths are in, or nothing."""
+    whole = [os.path.dirname(path) for path in paths if os.path.isabs(path)]
+    return os.path.commonpath(whole) if whole else ""
+
+
+def _arguments(
+    where: int, path: str, buffer: ctypes.Array[ctypes.c_char], at: int, flags: int = 0
+) -> tuple[Any, ...]:
+    """Return what `statx` is called with; converted here, as far as that is possible."""
     # What can be no path is asked for as the empty one, which does not exist either.
-    return ctypes.c_char_p(b"" if "\0" in path else os.fsencode(path))
+    name = b"" if "\0" in path else os.fsencode(path)
+    convert: Any = ctypes.c_int.from_param
+    encoded: Any = ctypes.c_char_p.from_param(name)
+    return (convert(where), encoded, flags, _ASKED, ctypes.byref(buffer, at))
 
 
 def _signature(status: bytes, at: int) -> Signature:

@@ -28,6 +28,7 @@ LARGEST = 64 * 1024 * 1024
 _CACHE_SUFFIX = os.path.basename(cache_from_source("/_.py"))[1:]
 ABSENT = b"absent"
 """The digest of a file that is not there."""
+_NO_STATE = (-1, -1, -1, -1)
 
 
 class Known(NamedTuple):
@@ -46,6 +47,10 @@ class Known(NamedTuple):
         """Return what another process has told."""
         signature, digest = told
         return cls(tuple(signature) if signature else None, digest=bytes.fromhex(digest) or None)
+
+
+MIXED = Known(_NO_STATE, digest=b"mixed")
+"""A file that was loaded more than once, with other bytes each time: no state of it is fresh."""
 
 
 def signature_of(status: os.stat_result) -> Signature:
@@ -86,6 +91,13 @@ def examine(path: str) -> Known:
         return Known(glance(path), digest=ABSENT)
 
 
+def digest_of(path: str, signature: Signature | None) -> bytes | None:
+    """Return the digest of the bytes of a state, or None if the file is in another one."""
+    now = examine(path)
+    # Looked at again: else bytes of a save in between would pass for those of this state.
+    return now.digest if now.signature == glance(path) == signature else None
+
+
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # else a named pipe would be waited for
 
@@ -106,17 +118,32 @@ def is_racy(signature: Signature) -> bool:
     return abs(time.time_ns() - signature[1]) < RACY
 
 
-def remove_racy_cache(path: str, status: Signature) -> None:
+def remove_racy_cache(path: str, status: Signature) -> bool:
     """Delete the `.pyc` of a source if Python might take it for current when it is not.
 
     It looks at size and whole seconds of the modification time only. What it can miss was written
     within a second of the cache, or has had its modification time set back; the change time of the
-    source tells both.
+    source tells both. Return False when such a cache cannot be deleted: it is not to be used.
     """
-    with suppress(OSError, NotImplementedError):
+    try:
         cache = _cache_of(path)
         if os.stat(cache).st_mtime_ns < max(status[0], status[1]) + CACHE_RACY:
             os.unlink(cache)
+    except (FileNotFoundError, NotADirectoryError, NotImplementedError):
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def remove_late_cache(path: str, status: Signature | None) -> None:
+    """Delete the `.pyc` of a source that has been saved since it was read to be compiled.
+
+    It holds older code, with times that may fit the new source.
+    """
+    if glance(path) != status:
+        with suppress(OSError, NotImplementedError):
+            os.unlink(_cache_of(path))
 
 
 def _cache_of(path: str) -> str:

@@ -60,28 +60,31 @@ class Trees:
         self.directories.setdefault(above, known_by_status(above))
 
     def _walk(self, directory: str) -> None:
-        waiting = [directory]
+        waiting = self._list(directory)
         while waiting and self.is_whole:
             waiting += self._list(waiting.pop())
 
     def _list(self, directory: str) -> list[str]:
         """Tell the files of a directory; return those in it that are to be walked."""
+        known = directory in self.directories
         # Before the listing: what comes later makes the next signature differ.
         self.directories[directory] = known_by_status(directory)
         try:
             entries = list(os.scandir(directory))
         except OSError:
+            if os.path.isfile(directory) and self._patterns.wants(directory):
+                self.found(directory)  # in the place of the directory that was there
             return []
         if is_marked(entry.name for entry in entries) and directory not in self._patterns.roots:
-            del self.directories[directory]
             return []
-        self._left -= len(entries)
+        if not known:  # else an app that writes there all the time would use it up
+            self._left -= len(entries)
         below = []
         for entry in entries:
             if _is(entry.is_dir):
                 # A link to a directory is not gone into: it may lead back to where it is.
-                known = entry.is_symlink() or entry.path in self.directories
-                if not known and self._patterns.enters(entry.path):
+                is_known = entry.is_symlink() or entry.path in self.directories
+                if not is_known and self._patterns.enters(entry.path):
                     below.append(entry.path)
             elif _is(entry.is_file) and self._patterns.wants(entry.path):
                 self.found(entry.path)

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import Files, Looks, Polling
 from asyncreload.child.signature import (
     ABSENT,
+    MIXED,
     Known,
     digest,
+    digest_of,
     examine,
     glance,
     is_later,
@@ -45,6 +47,9 @@ try:  # at boot, which a standby has done long before it is needed
     _Events = import_module("asyncreload.child.inotify").Events
 except ImportError:
     _Events = None
+
+Blamed = Mapping[str, Sequence[Any]]
+"""Files whose change has led to a load, and how they were found then, as it is told."""
 
 FEW = 200
 """Files of the patterns that are read before a load: some milliseconds' work."""
@@ -81,8 +86,8 @@ class Watch:
         self._looks: Looks = self._polling
         self.since: int | None = None
         """When the load began, in ns since the epoch; None before that."""
-        self.blamed: Container[str] = ()
-        """The files whose change has led to this load."""
+        self.blamed: Blamed = {}
+        """The files whose change has led to this load, as they were found."""
         self.on_growth: Callable[[], object] = _ignore
         """Called when there is one more file to be watched."""
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
@@ -123,16 +128,21 @@ class Watch:
         """Watch a file as one that was not there: that it is now makes it differ."""
         self._hot.setdefault(path, Known(None, digest=ABSENT))
 
-    def before_open(self, path: str) -> None:
-        """Take the baseline of a file that is about to be read as code, but not imported."""
-        if heat(path) is Heat.HOT and not self.refuses_project:
+    def before_open(self, path: str) -> bool:
+        """Take the baseline of a file that is about to be read as code, but not imported.
+
+        Tell whether it is the project's.
+        """
+        watched = heat(path) is Heat.HOT and not self.refuses_project
+        if watched:
             self._take_in(path, Heat.HOT)
+        return watched
 
     def before_read(self, path: str, name: str = "") -> Known | None:
         """Take the baseline of a source that is about to be loaded; drop a racy cache of it.
 
-        Return that of a project's source. Raises ImportError for one in a standby: it would be old
-        before it is used.
+        Return that of a project's source, without a signature if its cache is not to be used.
+        Raises ImportError for one in a standby: it would be old before it is used.
         """
         kind = heat(path)
         if kind is Heat.HOT:
@@ -140,8 +150,8 @@ class Watch:
                 self.refused += 1
                 raise ImportError(f"{path} belongs to the project: a standby does not load it")
             known = self._take_in(path, kind)
-            if known.signature:
-                remove_racy_cache(path, known.signature)
+            if known.signature and not remove_racy_cache(path, known.signature):
+                return known._replace(signature=None)
             return known
         if kind is Heat.COLD:
             known = self._take_in(path, kind)
@@ -153,8 +163,11 @@ class Watch:
     def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
         known = known_by_status(path)
+        if known.racy:
+            known = examine(path)  # a save in the same instant differs by its bytes alone
         if not self._patterns.ignores(path):
-            files[path] = known
+            before = files.get(path)
+            files[path] = known if before is None else _both(path, before, known)
             self._unlearned.append((files, path))
             self.on_growth()
         return known
@@ -167,7 +180,8 @@ class Watch:
         """Note the very bytes that were loaded."""
         files = self._hot if path in self._hot else self._cold
         if known := files.get(path):
-            files[path] = known._replace(digest=digest(data))
+            read = digest(data)
+            files[path] = known._replace(digest=read) if known.digest in {None, read} else MIXED
 
     def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a predecessor has loaded, from the state on that it saw.
@@ -210,22 +224,25 @@ class Watch:
             if self._patterns.ignores(path):
                 continue
             known = self._take_in(path, kind)
-            if kind is Heat.HOT and is_later(known, self.since) and path not in self.blamed:
+            late = is_later(known, self.since) and not _is_blamed(path, self.blamed)
+            if kind is Heat.HOT and late:
                 self._hot[path] = Known(None, digest=ABSENT)
         self._seen = names
 
-    def widen(self, root: str, mending: Iterable[str], since: int, blamed: Container[str]) -> None:
+    def widen(
+        self, root: str, mending: Iterable[str], since: int, blamed: Mapping[str, Sequence[Any]]
+    ) -> None:
         """Watch every Python file under `root`, and `mending`: after a failed load any may mend it.
 
         One that came or changed after `since` (ns) and was not read by the load is a change; but
         not one of those that are `blamed` for this load: an app that writes such a file whenever
-        it is loaded must not be loaded for ever.
+        it is loaded must not be loaded for ever. One that was blamed for its absence is.
         """
 
         def note(path: str) -> None:
             if path not in self._hot:
                 known = known_by_status(path)
-                late = is_later(known, since) and path not in blamed
+                late = is_later(known, since) and not _is_blamed(path, blamed)
                 self._hot[path] = Known(None, digest=ABSENT) if late else known
 
         for path in map(container, mending):
@@ -317,8 +334,8 @@ class Watch:
             differs = before.digest != now.digest
         if differs:
             self._changed[path] = now
-        else:
-            files[path] = now
+        else:  # bytes that were read after the state was taken are not those of that state
+            files[path] = now if before.digest else now._replace(digest=None)
         return differs
 
     def _learn(self) -> None:
@@ -328,10 +345,10 @@ class Watch:
             known = files[path]
             if known.digest is not None or known.racy:
                 continue
-            now = examine(path)
+            learned = digest_of(path, known.signature)
             # Whoever loads the file meanwhile knows better what was loaded.
-            if now.signature == known.signature and files.get(path) is known:
-                files[path] = known._replace(digest=now.digest)
+            if learned and files.get(path) is known:
+                files[path] = known._replace(digest=learned)
                 self._news = True
 
     # --- what there is -----------------------------------------------------------------------
@@ -368,6 +385,22 @@ def _is_quick(path: str) -> bool:
     except (OSError, ValueError):
         size = 0
     return size <= SMALL and is_local(os.path.dirname(path))
+
+
+def _both(path: str, before: Known, known: Known) -> Known:
+    """Return the baseline of a file that is taken in once more: what was loaded before counts."""
+    unchanged = known.signature == before.signature and not (known.racy or before.racy)
+    if unchanged and before.digest:
+        return before
+    if unchanged:
+        learned = digest_of(path, before.signature)
+        return before._replace(digest=learned) if learned else MIXED
+    now = known if known.digest else examine(path)
+    return now if now.digest == before.digest else MIXED
+
+
+def _is_blamed(path: str, blamed: Blamed) -> bool:
+    return path in blamed and Known.heard(blamed[path]).digest != ABSENT
 
 
 def _examine_all(paths: list[str]) -> dict[str, Known]:

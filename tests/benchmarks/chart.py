@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 110, 40, 48
+LINE = 15  # between two lines of text
 COLOURS = ("#2f81f7", "#db6d28", "#3fb950", "#a371f7")
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a; }
@@ -39,14 +41,15 @@ class Chart:
     def svg(self) -> str:
         """Return the drawing."""
         name = f'role="img" aria-label="{escape(self.title)}"'
+        title = escape(f"{self.title}, {self.y_label}")
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {name}>',
             f"<style>{STYLE}</style>",
-            f'<text class="title" x="{LEFT}" y="22">{escape(self.title)}</text>',
+            f'<text class="title" x="{LEFT}" y="22">{title}</text>',
             *self._axes(),
         ]
-        for number, one in enumerate(self.series):
-            parts += self._line(one, COLOURS[number % len(COLOURS)])
+        for one, colour, label in zip(self.series, cycle(COLOURS), self._labels(), strict=False):
+            parts += self._line(one, colour, label)
         return "\n".join([*parts, "</svg>", ""])
 
     def _axes(self) -> Iterable[str]:
@@ -62,17 +65,25 @@ class Chart:
         middle = (LEFT + right) / 2
         label = escape(self.x_label)
         yield f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{label}</text>'
-        yield f'<text x="8" y="{TOP - 6}">{escape(self.y_label)}</text>'
 
-    def _line(self, one: Series, colour: str) -> Iterable[str]:
+    def _labels(self) -> list[float]:
+        """Return where the names of the lines go: at their ends, but not one over another."""
+        ends = [self._y(one.points[-1][1]) for one in self.series]
+        free = float("-inf")
+        for number in sorted(range(len(ends)), key=ends.__getitem__):
+            free = ends[number] = max(ends[number], free)
+            free += LINE
+        return ends
+
+    def _line(self, one: Series, colour: str, label: float) -> Iterable[str]:
         places = [(self._x(x), self._y(y)) for x, y in one.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline class="line" stroke="{colour}" points="{path}"/>'
         for x, y in places:
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-        x, y = places[-1]
+        x = places[-1][0] + 10
         style = f"fill: {colour}; font-weight: 600"
-        yield f'<text x="{x + 10:.1f}" y="{y + 4:.1f}" style="{style}">{escape(one.name)}</text>'
+        yield f'<text x="{x:.1f}" y="{label + 4:.1f}" style="{style}">{escape(one.name)}</text>'
 
     def _values(self) -> list[float]:
         return [y for one in self.series for _, y in one.points]

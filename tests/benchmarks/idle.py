@@ -21,7 +21,7 @@ sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
 from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
-from tests.live.driving import COMMAND, Served  # noqa: E402
+from tests.live.driving import COMMAND, Connection, Served  # noqa: E402
 
 FILES = (100, 300, 3000, 10_000)
 WAYS = {"polled": ("--no-inotify",), "events": ()}
@@ -120,7 +120,8 @@ def serving(files: int, *options: str) -> Iterator[Served]:
         command = [*COMMAND, "app.py", "--port", "0", "--no-access-log", *options]
         served = Served(directory, Path(temp), command, Path(temp, "output.txt"))
         try:
-            served.until(lambda: served.get().status == 200, "it answers", 120)
+            first = Connection(served.port, 120).send()  # large projects take their time
+            assert first.receive().status == 200
             served.until(lambda: len(served.children()) == 2, "a standby", 60)
             yield served
         finally:
@@ -157,7 +158,7 @@ def measure(files: int, seconds: float, *options: str) -> Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(description="What it costs while nothing happens.")
     parser.add_argument("--files", type=int, nargs="+", default=FILES)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement (30)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement (20)")
     parser.add_argument("--svg", type=Path, help="draw the CPU into this file")
     options = parser.parse_args()
     print(f"{machine.described()}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import zipimport
+from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from asyncreload.child.loaders import watch_loaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from asyncreload.child.watch import Watch
 
@@ -28,16 +30,30 @@ _WRAPPED: list[tuple[Any, str]] = [
 ]
 
 
+@contextmanager
+def _restored_loaders() -> Iterator[None]:
+    before = [vars(owner).get(name) for owner, name in _WRAPPED]
+    try:
+        yield
+    finally:
+        for (owner, name), value in zip(_WRAPPED, before, strict=True):
+            if value is not None:
+                setattr(owner, name, value)
+            elif name in vars(owner):
+                delattr(owner, name)
+
+
+@pytest.fixture
+def restored_loaders() -> Callable[[], AbstractContextManager[None]]:
+    """The loaders are put back after a `with` block."""
+    return _restored_loaders
+
+
 @pytest.fixture
 def loaders() -> Iterator[Callable[[Watch], None]]:
     """`watch_loaders`, undone after the test."""
-    before = [vars(owner).get(name) for owner, name in _WRAPPED]
-    yield watch_loaders
-    for (owner, name), value in zip(_WRAPPED, before, strict=True):
-        if value is not None:
-            setattr(owner, name, value)
-        elif name in vars(owner):
-            delattr(owner, name)
+    with _restored_loaders():
+        yield watch_loaders
 
 
 @pytest.fixture

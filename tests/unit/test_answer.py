@@ -676,12 +676,17 @@ class TestClientGone:
             assert answer(server, CLIENT, NEVER_AWAY, app=Keeper(read_all), site=SITE) is True
         assert capsys.readouterr().err == ""
 
-    def test_timeout_of_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_given_up_in_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = Blocks(iter([b"x" * 10_000_000]))
+
+        @contextmanager
+        def given_up() -> Iterator[None]:
+            server.shutdown(socket.SHUT_RDWR)  # as is done to who waits for longest
+            yield
+
         with pair() as (browser, server):
             browser.sendall(GET)
-            server.settimeout(0.01)
-            assert answer(server, CLIENT, NEVER_AWAY, app=app, site=SITE) is False
+            assert answer(server, CLIENT, given_up(), app=app, site=SITE) is False
         assert app.closed == 1
         assert capsys.readouterr().err == ""
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 asyncinotify = pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
-from asyncreload.child import inotify, polling, signature  # noqa: E402  what needs it
+from asyncreload.child import inotify, polling, signature, trees  # noqa: E402  what needs it
 from asyncreload.child.patterns import Patterns  # noqa: E402
 from asyncreload.child.polling import Files, LimitError, Polling  # noqa: E402
 from asyncreload.child.signature import Known, known_by_status  # noqa: E402
@@ -242,6 +242,53 @@ def test_what_only_looks_like_a_change_is_looked_at_closely_but_once(
         assert watch.look() == []
 
 
+# Directories in which files of a pattern may appear
+
+
+@EVENTS
+def test_a_file_in_the_place_of_a_watched_directory_is_seen(events: bool, tmp_path: Path) -> None:  # noqa: FBT001  a parameter
+    watch = Watch()
+    (tmp_path / "data").mkdir()
+    watch.look_for(Patterns.of(["data"], [], str(tmp_path)))
+    if events:
+        watch.use_events(str(tmp_path))
+        tend(watch)
+    assert watch.look() == []
+    (tmp_path / "data").rmdir()
+    (tmp_path / "data").write_text("x")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "data")]
+    watch.use_polling()
+
+
+def test_a_busy_directory_does_not_use_up_what_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MOST", 50)
+    for number in range(20):
+        (tmp_path / f"{number}.tmp").write_text("")
+    watch = Watch()
+    watch.look_for(Patterns.of(["*.txt"], [], str(tmp_path)))
+    for number in range(10):
+        (tmp_path / f"{number}.tmp").unlink()
+        watch.look()
+    (tmp_path / "new.txt").write_text("x")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "new.txt")]
+
+
+def test_a_directory_that_turns_out_to_be_a_virtual_environment(tmp_path: Path) -> None:
+    """It goes as another comes: as many as before are looked at."""
+    watch = Watch()
+    (tmp_path / "env").mkdir()
+    watch.look_for(Patterns.of(["*.txt"], [], str(tmp_path)))
+    watch.look()
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    (tmp_path / "new").mkdir()
+    watch.look()
+    (tmp_path / "env" / "x.txt").write_text("x")
+    (tmp_path / "new" / "y.txt").write_text("y")
+    assert asyncio.run(watch.confirm(watch.look())) == [str(tmp_path / "new" / "y.txt")]
+
+
 # The kernel's events
 
 
@@ -290,6 +337,39 @@ def test_links_are_looked_at_where_no_event_would_tell(
         target = path.resolve() if name != "hard.py" else disk.base / "two.py"
         target.write_bytes(b"1")
         assert watch.look() == [str(path)]
+
+
+def test_what_is_looked_at_for_two_reasons_is_heard_of_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "RACY", 0)
+    path = tmp_path / "a"
+    path.write_text("x")
+    one, two = (Files({str(path): known_by_status(str(path))}) for _ in range(2))
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(one)
+    path.write_text("y")
+    assert events.look(one) == [str(path)]
+    assert events.look(two) == [str(path)]  # new, though it is heard of already
+    one[str(path)] = two[str(path)] = known_by_status(str(path))
+    assert events.look(one) == events.look(two) == []
+    path.write_text("z")
+    assert events.look(one) == events.look(two) == [str(path)]
+    events.close()
+
+
+def test_other_permissions_of_a_directory_are_a_reason_to_look(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "a.py"
+    path.write_text("x")
+    files = Files({str(path): known_by_status(str(path))})
+    events = inotify.Events([str(tmp_path)])
+    events.tend(files)
+    assert events._covered
+    (tmp_path / "sub").chmod(0o700)
+    events.look(files)
+    assert not events._covered
+    events.close()
 
 
 def test_files_of_another_machine_are_looked_at(
@@ -382,3 +462,62 @@ def test_a_file_that_another_thread_imports_meanwhile_is_not_taken_for_approved(
     assert looks.look(files) == []
     files[path] = Known(None)  # a new baseline, as a load takes it
     assert looks.look(files) == [path]
+
+
+# The directory in common, which is held open
+
+
+def polled(root: Path) -> tuple[Polling, Files]:
+    """Two files of a project, at which was looked once."""
+    for name in ("a.py", "sub/b.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    paths = [str(root / "a.py"), str(root / "sub" / "b.py")]
+    looks, files = Polling(), Files({path: Known(signature.glance(path)) for path in paths})
+    assert looks.look(files) == []
+    return looks, files
+
+
+def test_another_directory_in_its_place_is_seen(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "project"
+    looks, files = polled(root)
+    (tmp_path / "above").rename(tmp_path / "gone")
+    assert looks.look(files) == [*files]
+    polled(root)
+    assert looks.look(files) == [*files]
+    shutil.rmtree(tmp_path / "above")
+    (tmp_path / "gone").rename(tmp_path / "above")
+    assert looks.look(files) == []
+    (root / "a.py").write_text("y")
+    assert looks.look(files) == [str(root / "a.py")]
+
+
+@pytest.mark.parametrize("elsewhere", ["", "other"])
+def test_a_descriptor_that_the_app_has_closed_is_not_relied_on(
+    tmp_path: Path, elsewhere: str
+) -> None:
+    """As daemons do, and the number may be another directory's by then."""
+    looks, files = polled(tmp_path / "project")
+    (tmp_path / "other").mkdir()
+    descriptor = looks._rounds[files]._top._descriptor
+    assert descriptor is not None
+    os.close(descriptor)
+    if elsewhere:
+        opened = os.open(tmp_path / elsewhere, os.O_RDONLY)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    assert looks.look(files) == []
+    (tmp_path / "project" / "a.py").write_text("y")
+    assert looks.look(files) == [str(tmp_path / "project" / "a.py")]
+    if elsewhere:
+        os.close(descriptor)  # it was left alone
+
+
+def test_descriptors_are_let_go_of(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    looks, files = polled(tmp_path)
+    for number in range(10):
+        files[str(tmp_path / f"m{number}.py")] = Known(None)
+        looks.look(files)
+    del looks
+    assert len(os.listdir("/proc/self/fd")) == before

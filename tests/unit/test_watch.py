@@ -39,6 +39,7 @@ from asyncreload.child.signature import (
     Known,
     Signature,
     digest,
+    digest_of,
     examine,
     glance,
     known_by_status,
@@ -148,14 +149,39 @@ def test_nothing_done_nothing_seen(project: Project) -> None:
     assert project.changed() == []
 
 
-def test_other_bytes_are_a_change_until_they_are_loaded(project: Project) -> None:
-    path = project.load("app.py")
+def test_other_bytes_are_a_change_at_each_look(project: Project) -> None:
+    project.load("app.py")
     project.write("app.py", b"x = 2\n")
     assert project.changed() == ["app.py"]
     assert project.changed() == ["app.py"]
+
+
+def test_other_bytes_are_a_change_though_they_are_loaded_beside_the_old_ones(
+    project: Project,
+) -> None:
+    path = project.load("app.py")
+    project.load("app.py", b"x = 2\n")
+    assert project.changed() == ["app.py"]
+    project.load("app.py")
+    assert project.changed() == ["app.py"]
+    os.unlink(path)
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("calm")
+@pytest.mark.parametrize("learned", [True, False])
+def test_the_same_bytes_may_be_loaded_again(
+    project: Project,
+    learned: bool,  # noqa: FBT001  a row
+) -> None:
+    path = project.write("app.py")
     project.watch.before_read(path)
-    project.watch.was_read(path, b"x = 2\n")
-    assert project.changed() == []
+    if learned:
+        project.watch.was_read(path, b"x = 1\n")
+        os.utime(path, (10**9, 10**9))
+    project.watch.before_read(path)
+    project.watch.was_read(path, b"x = 1\n")
+    assert project.suspects() == []
 
 
 def test_other_bytes_and_back_again_are_no_change(project: Project) -> None:
@@ -306,7 +332,7 @@ def test_a_save_between_the_read_and_the_end_of_the_load_is_seen(project: Projec
 
 @pytest.mark.usefixtures("calm")
 def test_a_save_between_baseline_and_read_is_loaded_already(project: Project) -> None:
-    path = project.load("app.py")
+    path = project.write("app.py")
     project.watch.before_read(path)
     other_bytes(path, b"x = 2\n")
     project.watch.was_read(path, b"x = 2\n")
@@ -494,6 +520,7 @@ def test_bytes_that_the_load_did_not_give_are_learned(project: Project) -> None:
     os.utime(path, (10**9, 10**9))
     assert project.changed() == ["app.py"]  # nothing is known of the bytes: the signature decides
 
+    project.watch = Watch()
     project.watch.before_read(path)
     assert project.watch.survey(0.0) == []
     project.watch.catch_up()
@@ -515,6 +542,25 @@ def test_the_bytes_of_a_later_state_are_not_learned(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("calm", "modules")
+def test_bytes_of_a_save_between_state_and_reading_are_not_learned(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.write("app.py")
+    project.watch.before_read(path)  # and Python takes the code from its cache
+    plain = signature.signature_of
+
+    def then_save(status: os.stat_result) -> Signature:
+        found = plain(status)
+        monkeypatch.setattr(signature, "signature_of", plain)
+        other_bytes(path, b"x = 2\n")
+        return found
+
+    monkeypatch.setattr(signature, "signature_of", then_save)
+    project.watch.catch_up()
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("calm", "modules")
 def test_a_few_are_learned_at_a_time(project: Project) -> None:
     paths = [project.write(f"m{n}.py") for n in range(LEARNED_AT_A_TIME + 5)]
     for path in paths:
@@ -530,7 +576,7 @@ def test_a_few_are_learned_at_a_time(project: Project) -> None:
     assert counts == [LEARNED_AT_A_TIME, LEARNED_AT_A_TIME + 5, LEARNED_AT_A_TIME + 5]
 
 
-@pytest.mark.usefixtures("modules")
+@pytest.mark.usefixtures("calm", "modules")
 def test_what_was_loaded_is_not_overwritten_by_what_is_learned(project: Project) -> None:
     path = project.write("app.py", b"x = 1")
     project.watch.before_read(path)
@@ -547,14 +593,14 @@ def test_bytes_that_were_loaded_while_they_were_being_learned_stay(
     coarse.now += 3600 * SECOND
     path = project.write("app.py", b"x = 1")
     project.watch.before_read(path)
-    plain = examine
+    plain = digest_of
 
-    def meanwhile(path: str) -> Known:
-        known = plain(path)
+    def meanwhile(path: str, state: Signature | None) -> bytes | None:
+        learned = plain(path, state)
         project.watch.was_read(path, b"x = 0")  # what the loader got
-        return known
+        return learned
 
-    monkeypatch.setattr(module, "examine", meanwhile)
+    monkeypatch.setattr(module, "digest_of", meanwhile)
     project.watch.catch_up()
     assert project.watch._hot[path].digest == digest(b"x = 0")
 
@@ -746,7 +792,7 @@ def test_a_module_that_no_loader_announced_and_that_changed_during_the_load_is_a
     project.watch = Watch()
     project.watch.since = time.time_ns()
     path = project.write("fast.so")
-    project.watch.blamed = [path] if blamed else []
+    project.watch.blamed = {path: [None, ""]} if blamed else {}
     modules["fast"] = module_of(path)
     project.watch.rescan()
     assert project.changed() == changed
@@ -777,7 +823,7 @@ def test_a_module_that_takes_the_place_of_another_is_found(
 def widen(project: Project, since: int | None = None, **options: Any) -> None:
     since = time.time_ns() + 3600 * SECOND if since is None else since
     project.watch.widen(
-        str(project.root), options.get("mending", ()), since, options.get("blamed", ())
+        str(project.root), options.get("mending", ()), since, options.get("blamed", {})
     )
 
 
@@ -858,10 +904,18 @@ def test_a_file_that_the_load_did_read_keeps_its_baseline(project: Project) -> N
 
 def test_a_file_that_is_blamed_for_this_load_is_no_change_again(project: Project) -> None:
     late, blamed = project.write("late.py"), project.write("blamed.py")
-    widen(project, since=os.stat(late).st_ctime_ns - 1, blamed=(blamed,))
+    widen(project, since=os.stat(late).st_ctime_ns - 1, blamed={blamed: [None, ""]})
     assert project.changed() == ["late.py"]
     project.write("blamed.py", b"longer than before")
     assert project.changed() == ["blamed.py", "late.py"]
+
+
+def test_a_file_that_is_blamed_for_its_absence_and_is_there_is_a_change(project: Project) -> None:
+    """The load came in the instant between the two halves of a save, and failed."""
+    path = project.write("late.py")
+    absent = {path: Known(None, digest=ABSENT).tell()}
+    widen(project, since=os.stat(path).st_ctime_ns - 1, blamed=absent)
+    assert project.changed() == ["late.py"]
 
 
 def test_a_change_time_in_the_future_is_not_since_the_load_began(
@@ -885,7 +939,7 @@ def test_a_save_while_the_files_are_taken_in_is_not_lost(project: Project) -> No
         yield path
 
     # `mending` stands for the walk: it is told one by one.
-    project.watch.widen(str(project.root / "empty"), saved_when_reached(), old, ())
+    project.watch.widen(str(project.root / "empty"), saved_when_reached(), old, {})
     assert asyncio.run(project.watch.confirm(project.watch.look())) == [path]
 
 
@@ -958,6 +1012,41 @@ def test_a_cache_that_cannot_be_removed_is_no_error(
 
     monkeypatch.setattr(os, "unlink", refuse)
     assert not cached.is_removed(0, 0, 0)
+    assert not remove_racy_cache(str(cached.source), (cached.began, cached.began, 5, 1))
+
+
+def test_a_racy_cache_that_cannot_be_removed_is_not_used(
+    importing: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, as a container leaves it: Python itself would take it for current."""
+    path = importing.write("stubborn.py", b"x = 1\n")
+    py_compile.compile(path)
+    other_bytes(path, b"x = 2\n")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert again("stubborn").x == 2
+
+
+def test_a_cache_that_is_written_long_after_a_save_is_not_kept(
+    importing: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine was suspended between the reading of the source and the writing of the cache."""
+    path = importing.write("asleep.py", b"x = 1\n")
+    plain = importlib.machinery.SourceFileLoader.set_data
+
+    def later(self: Any, cache: str, data: bytes, **mode: int) -> None:
+        other_bytes(path, b"x = 2\n")
+        plain(self, cache, data, **mode)
+        future = time.time_ns() + 2 * CACHE_RACY
+        os.utime(cache, ns=(future, future))
+
+    monkeypatch.setattr(importlib.machinery.SourceFileLoader, "set_data", later)
+    assert again("asleep").x == 1
+    assert importing.changed() == ["asleep.py"]
+    assert again("asleep").x == 2
 
 
 def test_without_caches_there_is_nothing_to_remove(
@@ -1114,6 +1203,7 @@ def test_two_saves_in_a_second_never_serve_stale_code(
     assert again("fickle").x == 2
 
 
+@pytest.mark.usefixtures("calm")
 def test_a_cache_from_before_is_used_and_its_source_is_watched(importing: Project) -> None:
     path = importing.write("cached_one.py", b"x = 1\n")
     py_compile.compile(path)
