@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import dis
 import sys
+from collections.abc import Iterator
 from types import CodeType
 
 from asyncreload.child.signature import digest
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _EXTENDED = dis.EXTENDED_ARG
+_CACHE = dis.opmap["CACHE"]
 _NAMES = frozenset(dis.hasname)
 _CONSTANTS = frozenset(dis.hasconst)
-# From 3.12 on, the lowest bit of this one's operand is a flag.
-_FLAGGED = {dis.opmap["LOAD_ATTR"]} if sys.version_info >= (3, 12) else set()
+_FLAGS = {
+    dis.opmap[name]: bits
+    for name, bits, since in (
+        ("LOAD_GLOBAL", 1, (3, 11)),
+        ("LOAD_ATTR", 1, (3, 12)),
+        ("LOAD_SUPER_ATTR", 2, (3, 12)),
+        ("IMPORT_NAME", 2, (3, 15)),
+    )
+    if sys.version_info >= since
+}
+"""How many of an operand's lowest bits are flags, and not part of the number of a name."""
+
+Instruction = tuple[int, int, object]
 
 
 def prelude(code: CodeType) -> str:
@@ -29,26 +42,34 @@ def prelude(code: CodeType) -> str:
     end = 2 * (code_bytes[::2].rfind(_IMPORT) + 1)
     if not end:
         return ""
-    names, constants = _used(code_bytes[:end])
-    values = [
-        each.co_name if isinstance(each, CodeType) else each
-        for each in code.co_consts[: constants + 1]
-    ]
-    told = (code_bytes[:end], code.co_names[: names + 1], values)
+    told = [(opcode, bits, _text(meant)) for opcode, bits, meant in instructions(code, end)]
     return digest(repr(told).encode("utf-8", "surrogatepass")).hex()
 
 
-def _used(code: bytes) -> tuple[int, int]:
-    """Return the highest numbers of the names and of the constants that are used.
+def instructions(code: CodeType, end: int) -> Iterator[Instruction]:
+    """Yield the first instructions: opcode, operand, and the name or constant that is meant.
 
-    They are numbered in the order of their first use, so what comes later has higher ones.
+    Of an operand that means such a thing, only the flags are left: its number may be another when
+    something is added far below.
     """
-    names = constants = high = 0
-    for opcode, low in zip(code[::2], code[1::2], strict=True):
+    code_bytes, names, constants = code.co_code[:end], code.co_names, code.co_consts
+    high = 0
+    for opcode, low in zip(code_bytes[::2], code_bytes[1::2], strict=True):
         operand = high | low
         high = operand << 8 if opcode == _EXTENDED else 0
         if opcode in _NAMES:
-            names = max(names, operand >> (opcode in _FLAGGED))
+            bits = _FLAGS.get(opcode, 0)
+            yield opcode, operand & ((1 << bits) - 1), names[operand >> bits]
         elif opcode in _CONSTANTS:
-            constants = max(constants, operand)
-    return names, constants
+            yield opcode, 0, constants[operand]
+        elif opcode not in {_EXTENDED, _CACHE}:
+            yield opcode, operand, None
+
+
+def _text(meant: object) -> str:
+    """Return what stands for a name or a constant, in every process the same."""
+    if isinstance(meant, CodeType):
+        return meant.co_name
+    if isinstance(meant, frozenset):
+        return repr(sorted(map(repr, meant)))
+    return repr(meant)
