@@ -47,12 +47,13 @@ def watch_loaders(watch: Watch) -> None:
             return plain_path_stats(self, path)
         return {"mtime": known.signature[0] / 1e9, "size": known.signature[2]}
 
+    # What follows the path differs from one Python to the next.
     def source_to_code(
-        self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
+        self: SourceFileLoader, data: Any, path: Any, *more: Any, **options: Any
     ) -> CodeType:
         if isinstance(data, bytes) and isinstance(path, str):
             watch.was_read(absolute(path), data)
-        return plain_source_to_code(self, data, path, _optimize=_optimize)
+        return plain_source_to_code(self, data, path, *more, **options)
 
     def open_code(path: str) -> IO[bytes]:
         if isinstance(path, str):
