@@ -147,7 +147,7 @@ class TestAnswer:
         reply, unread = exchange(hello, GET)
         head, _, body = reply.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.0 200 OK\r\nDate: ")
-        assert b"\r\nServer: WSGIServer/" in head
+        assert b"\r\nServer: WSGIServer" in head
         assert b"\r\nContent-Length: 5" in head
         assert body == b"hello"
         assert unread is False
