@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType
 
 from asyncreload.child.signature import digest
@@ -16,8 +16,11 @@ from asyncreload.child.signature import digest
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _EXTENDED = dis.EXTENDED_ARG
 _CACHE = dis.opmap["CACHE"]
+_CACHED = bytes([_CACHE])
 _NAMES = frozenset(dis.hasname)
 _CONSTANTS = frozenset(dis.hasconst)
+_JUMPS = frozenset(dis.hasjrel)
+_BACKWARD = frozenset(code for name, code in dis.opmap.items() if "BACKWARD" in name)
 _FLAGS = {
     dis.opmap[name]: bits
     for name, bits, since in (
@@ -30,40 +33,70 @@ _FLAGS = {
 }
 """How many of an operand's lowest bits are flags, and not part of the number of a name."""
 
-Instruction = tuple[int, int, object]
+Instruction = tuple[int, int, int, object]
 
 
 def prelude(code: CodeType) -> str:
     """Return what stands for the code of a module up to its last import; "" when it has none.
 
-    The bodies of functions do not count: they are not run by being defined.
+    The bodies of functions do not count: they are not run by being defined. The order is that of
+    the source: Python places what handles an exception behind all the rest.
     """
-    code_bytes = code.co_code  # an opcode and its operand, a byte each, again and again
-    end = 2 * (code_bytes[::2].rfind(_IMPORT) + 1)
-    if not end:
+    opcodes = code.co_code[::2]
+    lines = [(line, start, end) for start, end, line in code.co_lines() if line is not None]
+    imports = [
+        (line, 2 * opcodes.rfind(_IMPORT, start // 2, end // 2)) for line, start, end in lines
+    ]
+    last = max((each for each in imports if each[1] >= 0), default=None)
+    if last is None:
         return ""
-    told = [(opcode, bits, _text(meant)) for opcode, bits, meant in instructions(code, end)]
+    spans = [
+        (start, min(end, last[1] + 2) if line == last[0] else end)
+        for line, start, end in lines
+        if (line, start) <= last
+    ]
+    kept = list(instructions(code, spans))
+    places: dict[object, int] = {at: place for place, (at, *_) in enumerate(kept)}
+    told = [
+        (opcode, operand, places.get(meant) if opcode in _JUMPS else _text(meant))
+        for _, opcode, operand, meant in kept
+    ]
     return digest(repr(told).encode("utf-8", "surrogatepass")).hex()
 
 
-def instructions(code: CodeType, end: int) -> Iterator[Instruction]:
-    """Yield the first instructions: opcode, operand, and the name or constant that is meant.
+def instructions(code: CodeType, spans: Iterable[tuple[int, int]]) -> Iterator[Instruction]:
+    """Yield where each instruction is, its opcode, its operand, and what that means.
 
-    Of an operand that means such a thing, only the flags are left: its number may be another when
-    something is added far below.
+    What it means is a name, a constant, or where a jump leads. Of such an operand only the flags
+    are left: the number may be another one when something is added far below.
     """
-    code_bytes, names, constants = code.co_code[:end], code.co_names, code.co_consts
-    high = 0
-    for opcode, low in zip(code_bytes[::2], code_bytes[1::2], strict=True):
-        operand = high | low
-        high = operand << 8 if opcode == _EXTENDED else 0
-        if opcode in _NAMES:
-            bits = _FLAGS.get(opcode, 0)
-            yield opcode, operand & ((1 << bits) - 1), names[operand >> bits]
-        elif opcode in _CONSTANTS:
-            yield opcode, 0, constants[operand]
-        elif opcode not in {_EXTENDED, _CACHE}:
-            yield opcode, operand, None
+    names, constants = code.co_names, code.co_consts
+    code_bytes = code.co_code  # an opcode and its operand, a byte each, again and again
+    for start, end in spans:
+        first, high = start, 0
+        for at in range(start, end, 2):
+            opcode, operand = code_bytes[at], high | code_bytes[at + 1]
+            if opcode == _EXTENDED:
+                high = operand << 8
+                continue
+            if opcode in _NAMES:
+                bits = _FLAGS.get(opcode, 0)
+                yield first, opcode, operand & ((1 << bits) - 1), names[operand >> bits]
+            elif opcode in _CONSTANTS:
+                yield first, opcode, 0, constants[operand]
+            elif opcode in _JUMPS:
+                yield first, opcode, 0, _target(code_bytes, at, operand)
+            elif opcode != _CACHE:
+                yield first, opcode, operand, None
+            first, high = at + 2, 0
+
+
+def _target(code_bytes: bytes, at: int, operand: int) -> int:
+    """Return where a jump leads."""
+    after = at + 2
+    while code_bytes[after : after + 1] == _CACHED:  # by the interpreter, for the instruction
+        after += 2
+    return after + (-2 if code_bytes[at] in _BACKWARD else 2) * operand
 
 
 def _text(meant: object) -> str:

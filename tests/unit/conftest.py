@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncreload.child.watch import Watch
 
-_WRAPPED = ("get_code", "source_to_code")
+_WRAPPED = ("get_code", "path_stats", "source_to_code")
 
 
 @pytest.fixture

@@ -57,17 +57,17 @@ def source_of(name: str) -> str:
     ],
     ids=lambda source: source.strip()[:20],
 )
-def test_names_and_constants_are_those_of_dis(source: str) -> None:
+def test_what_instructions_mean_is_what_dis_says(source: str) -> None:
     """On every Python: the layout of an operand differs from one to the next."""
     todo = [compiled(source)]
     while todo:
         code = todo.pop()
         todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-        found = list(instructions(code, len(code.co_code)))
+        found = list(instructions(code, [(0, len(code.co_code))]))
         told = [each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG"]
-        assert [opcode for opcode, _, _ in found] == [each.opcode for each in told]
-        means = {*dis.hasname, *dis.hasconst}
-        for (opcode, operand, meant), each in zip(found, told, strict=True):
+        assert [opcode for _, opcode, _, _ in found] == [each.opcode for each in told]
+        means = {*dis.hasname, *dis.hasconst, *dis.hasjrel}
+        for (_, opcode, operand, meant), each in zip(found, told, strict=True):
             if opcode not in means:
                 assert (meant, operand) == (None, each.arg or 0), each
             elif repr(each.argval) != "<unknown>":  # 3.11's looks up no names of keywords
@@ -161,6 +161,53 @@ def test_above_it_does(old: str, new: str) -> None:
     changed = MODULE.replace(old, new)
     assert changed != MODULE
     assert prelude(compiled(changed)) != prelude(compiled(MODULE))
+
+
+HANDLED = """
+try:
+    import fast as json
+except ImportError:
+    import json
+AFTER = 1.5
+def app(environ, start_response):
+    return [json.dumps(AFTER)]
+app.after = AFTER
+"""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "AFTER = 2.5",
+        "try:\n    AFTER = json.loads('1')\nexcept ValueError:\n    AFTER = (1, 2.5)",
+        "if json:\n    AFTER = [each for each in json.a]",
+        MANY,
+    ],
+)
+def test_below_a_handler_that_imports_it_does_not(more: str) -> None:
+    """Newer Pythons place the handler behind it."""
+    assert prelude(compiled(f"{HANDLED}{more}")) == prelude(compiled(HANDLED))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "if X:\n    import a\n    import b",
+        "if X:\n    import a\nelse:\n    import b",
+        "if not X:\n    import a\nimport b",
+        "while X:\n    import a\nimport b",
+    ],
+)
+def test_what_an_import_hangs_on_does(changed: str) -> None:
+    assert prelude(compiled(changed)) != prelude(compiled("if X:\n    import a\nimport b"))
+
+
+def test_comments_and_blank_lines_do_not() -> None:
+    commented = MODULE.replace("\n", "\n\n# what follows\n").replace(
+        "\n\n# what follows\n    ", "\n    "
+    )
+    assert commented != MODULE
+    assert prelude(compiled(commented)) == prelude(compiled(MODULE))
 
 
 def test_a_set_is_told_the_same_in_every_process() -> None:
