@@ -74,11 +74,6 @@ def test_what_instructions_mean_is_what_dis_says(source: str) -> None:
                 assert repr(meant) == repr(each.argval), each
 
 
-def test_flags_are_kept() -> None:
-    """`x.y` and `x.y()` differ in one bit where a method is loaded for a call."""
-    assert prelude(compiled("x.y\nimport z")) != prelude(compiled("x.y()\nimport z"))
-
-
 def test_lazy_imports_differ() -> None:
     if sys.version_info < (3, 15):
         pytest.skip("no import is lazy before Python 3.15")
@@ -196,10 +191,13 @@ def test_below_a_handler_that_imports_it_does_not(more: str) -> None:
         "if X:\n    import a\nelse:\n    import b",
         "if not X:\n    import a\nimport b",
         "while X:\n    import a\nimport b",
+        "if X:\n    import a\n    import b\nimport c",
     ],
 )
 def test_what_an_import_hangs_on_does(changed: str) -> None:
-    assert prelude(compiled(changed)) != prelude(compiled("if X:\n    import a\nimport b"))
+    plain = "if X:\n    import a\nimport b"
+    assert prelude(compiled(changed)) != prelude(compiled(plain))
+    assert prelude(compiled(changed)) != prelude(compiled(f"{plain}\nimport c"))
 
 
 def test_comments_and_blank_lines_do_not() -> None:
