@@ -108,9 +108,10 @@ def _find_file(location: str, base: Path, *, must_exist: bool) -> Path | None:
     path = Path(os.path.normpath(base / location))
     if not location.endswith(".py") and os.sep not in location:
         source = base.joinpath(*location.split(".")).with_suffix(".py")
+        is_there = _is_there(path)
         if _is_dotted(location) and (source.is_file() or not path.is_file()):
             return None
-        if not path.exists():
+        if not is_there:
             raise TargetError(
                 f'"{location}" is neither a file nor a module\'s name{_suggestion(location, path)}'
             )
@@ -122,9 +123,21 @@ def _find_file(location: str, base: Path, *, must_exist: bool) -> Path | None:
             f'"{location}" is a directory: name a file in it, '
             f'such as "{Path(location, likely_file(path))}".'
         )
-    if must_exist and not path.is_file():
+    if must_exist and not (_is_there(path) and path.is_file()):
         raise TargetError(f'There is no file "{location}"{_suggestion(location, path)}')
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether something has this path; raise OSError where that cannot be known.
+
+    `Path.exists` says no in that case, from Python 3.14 on.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: it can be no path
+        return False
+    return True
 
 
 def _suggestion(location: str, path: Path) -> str:

@@ -245,7 +245,11 @@ class _Request(WSGIRequestHandler):
             self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
             return False
         try:
-            return self.parse_request() and self._find_body()
+            if not self.parse_request():
+                return False
+            # Of HTTP/0.9, which has none, newer Pythons say so by a plain dictionary.
+            self.headers = self.headers or self.MessageClass()
+            return self._find_body()
         except OSError:
             raise
         except Exception:  # noqa: BLE001 - the headers' parser, one for mail, trips over garbage

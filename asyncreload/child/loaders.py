@@ -64,14 +64,15 @@ def _watch_imports(watch: Watch) -> None:
             raise FileNotFoundError(path)
         return {"mtime": known.signature[0] / 1e9, "size": known.signature[2]}
 
+    # What follows the path differs from one Python to the next.
     def source_to_code(
-        self: SourceFileLoader, data: Any, path: Any, *, _optimize: int = -1
+        self: SourceFileLoader, data: Any, path: Any, *more: Any, **options: Any
     ) -> CodeType:
         if isinstance(data, bytes) and isinstance(path, str):
             source = absolute(path)
             watch.was_read(source, data)
             compiled.update({source} & taken.keys())
-        return plain_source_to_code(self, data, path, _optimize=_optimize)
+        return plain_source_to_code(self, data, path, *more, **options)
 
     SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign]
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]

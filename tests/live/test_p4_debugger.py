@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import sys
 import termios
 import threading
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tests.live.driving import Connection
 
 PROMPT = "(Pdb) "
+QUIT = "q" if sys.version_info < (3, 14) else "q\ny"  # it asks back, and raises another exception
+QUITTED = "bdb.BdbQuit" if sys.version_info < (3, 14) else "SystemExit: 1"
 COLOUR = re.compile(r"\x1b\[\d+m")
 HELD = "app.py changed; reloading when you leave the debugger"
 
@@ -129,14 +132,14 @@ def save_while_debugging(bench: AtTerminal, version: str = "new") -> Connection:
     bench.until_told(HELD)
     # More of a command line than a wait: the debugger still works, and has the old code.
     bench.type("VERSION\n")
+    bench.until_told("'old'")
     bench.until_prompt(prompts + 1)
-    assert "'old'" in bench.output
     assert bench.load_count == loads, bench.output
     assert bench.output.count(HELD) == 1
     return waiting
 
 
-@pytest.mark.parametrize("leave", ["c", "q"])
+@pytest.mark.parametrize("leave", ["c", QUIT], ids=["continue", "quit"])
 def test_p4_a_prompt_in_a_request_holds_the_reload(tmp_path: Path, leave: str) -> None:
     with at_terminal(tmp_path) as bench:
         debugged = bench.debug()
@@ -150,7 +153,7 @@ def test_p4_a_prompt_in_a_request_holds_the_reload(tmp_path: Path, leave: str) -
         bench.until_as_before()
 
 
-@pytest.mark.parametrize("leave", ["c", "q"])
+@pytest.mark.parametrize("leave", ["c", QUIT], ids=["continue", "quit"])
 def test_p4_a_prompt_while_loading_holds_the_reload(tmp_path: Path, leave: str) -> None:
     with at_terminal(tmp_path, "breakpoint()") as bench:
         bench.until_prompt()
@@ -166,9 +169,9 @@ def test_p4_quitting_while_loading_is_reported(tmp_path: Path) -> None:
     """When nothing was saved meanwhile, that load has failed."""
     with at_terminal(tmp_path, "breakpoint()") as bench:
         bench.until_prompt()
-        bench.type("q\n")
+        bench.type(f"{QUIT}\n")
         answer = bench.get()
-        assert (answer.status, answer.body.splitlines()[0]) == (500, "bdb.BdbQuit")
+        assert (answer.status, answer.body.splitlines()[0]) == (500, QUITTED)
         bench.until_told("the load failed")
         assert bench.output.count(TRACEBACK) == 1
         bench.replace("app.py", app_of("new"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,6 +120,9 @@ def test_a_debugger_has_the_terminal(project: Path, temp: Path) -> None:
         seen.until_seen("(Pdb)", 3)
         seen.until_prompt("(Pdb) ")
         seen.type("q")
+        if sys.version_info >= (3, 14):
+            seen.until_seen("Quit anyway? [y/n]")
+            seen.type("y")
         assert debugged.receive().status == 500
         assert ask(port) == (200, "new")
         seen.press("C-c")

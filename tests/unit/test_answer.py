@@ -148,7 +148,7 @@ class TestAnswer:
         reply, unread = exchange(hello, GET)
         head, _, body = reply.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.0 200 OK\r\nDate: ")
-        assert b"\r\nServer: WSGIServer/" in head
+        assert b"\r\nServer: WSGIServer" in head
         assert b"\r\nContent-Length: 5" in head
         assert body == b"hello"
         assert unread is False
@@ -552,7 +552,6 @@ class TestRefused:
             ((b"Transfer-Encoding: gzip",), 501),
             ((b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 501),
             ((b"Content-Type: multipart/mixed; boundary*=x\x00'y'z",), 400),
-            ((b"Content-Type: multipart/mixed; boundary*=x''y; boundary*1=c",), 400),
         ],
     )
     def test_framing(
@@ -569,29 +568,33 @@ class TestRefused:
         assert keeper.seen == b"ab"
 
     @pytest.mark.parametrize(
-        ("request_", "start"),
+        ("request_", "status"),
         [
-            (b"GET / HTTP/1.1.1\r\n\r\n", b"<!DOCTYPE"),
-            (b"GET / HTTP/x\r\n\r\n", b"<!DOCTYPE"),
-            (b"GET / a b HTTP/1.1\r\n\r\n", b"HTTP/1.0 400 "),
-            (b"GARBAGE\r\n\r\n", b"<!DOCTYPE"),
-            (b"\x16\x03\x01\x02\x00\x01\xfc\x85\xa0\n\r\n", b"<!DOCTYPE"),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"<!DOCTYPE"),
-            (b"\r\n", b""),
-            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"HTTP/1.0 414 "),
-            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"HTTP/1.0 431 "),
-            (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", b"HTTP/1.0 431 "),
+            (b"GET / HTTP/1.1.1\r\n\r\n", 400),
+            (b"GET / HTTP/x\r\n\r\n", 400),
+            (b"GET / a b HTTP/1.1\r\n\r\n", 400),
+            (b"GARBAGE\r\n\r\n", 400),
+            (b"\x16\x03\x01\x02\x00\x01\xfc\x85\xa0\n\r\n", 400),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+            (b"\r\n", None),
+            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+            (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
         ],
     )
     def test_malformed_head(
-        self, request_: bytes, start: bytes, capsys: pytest.CaptureFixture[str]
+        self, request_: bytes, status: int | None, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        """Older Pythons answer without a head where they know no version to answer in."""
         with answering(never) as (browser, unread):
             browser.sendall(request_)
             browser.shutdown(socket.SHUT_WR)
             reply = receive(browser)
-        assert reply.startswith(start)
-        assert bool(reply) is bool(start)
+        if status is None:
+            assert reply == b""
+        else:
+            assert reply.startswith((b"HTTP/1.0 %d " % status, b"<!DOCTYPE"))
+            assert b"Error code: %d<" % status in reply
         assert unread == [True]
         assert "Traceback" not in capsys.readouterr().err
 

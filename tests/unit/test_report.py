@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -379,7 +380,8 @@ def test_a_loader_that_fails_to_give_the_source_costs_only_the_source() -> None:
         def get_source(self, name: str) -> str:
             raise RuntimeError(name)
 
-    scope = {"__name__": "app", "__loader__": Loader()}
+    loader: Any = Loader()
+    scope = {"__name__": "app", "__loader__": loader, "__spec__": ModuleSpec("app", loader)}
     exc = raised(lambda: exec(compile("x", "/archive.zip/hostile.py", "exec"), scope))
 
     report = Report.from_exception(exc)

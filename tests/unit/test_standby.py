@@ -122,7 +122,7 @@ async def test_without_the_means_for_a_process_it_is_tried_again(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor must not end because a descriptor was missing for a moment."""
-    monkeypatch.setattr(module, "PATIENCE", 10)  # a busy machine takes longer than the tries
+    monkeypatch.setattr(module, "PATIENCE", 10)  # it is not what ends the wait here
     nursery = Nursery(*[{"raises": OSError(number, os.strerror(number))}] * 3)
     assert await nursery.take() is nursery.children[0]
     told = f"cannot start a process: {os.strerror(number)}; trying again"

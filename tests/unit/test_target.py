@@ -198,8 +198,9 @@ def test_no_name_of_a_module(tmp_path: Path) -> None:
     )
 
 
-def test_a_text_that_the_system_refuses(tmp_path: Path) -> None:
-    text = "a" * 5000
+@pytest.mark.parametrize("text", ["a" * 5000, "a" * 5000 + ".py", "x/" + "a" * 5000])
+def test_a_text_that_the_system_refuses(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
 
     assert complaint(text, tmp_path) == (
         f'"{text}" cannot be looked up (File name too long): name a file that can be read.'
