@@ -255,6 +255,7 @@ spec.loader.exec_module(odd)
     assert tab.run("return document.querySelector('[data-copy]').dataset.copy") == place
     assert "<script>alert(3)</script>" in tab.all(".lines")[0]
     assert tab.run("return document.querySelectorAll('script, img, [onerror]').length") == 1
+    until_streams(served, 1)
     assert kinds(browser.requests(served.port)) == ["Document", "EventSource"]
     # An alert would have made each of these commands fail.
 
