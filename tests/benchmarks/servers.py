@@ -31,7 +31,7 @@ FRESH_IN = 10.0  # seconds: a save that takes longer was missed
 PAUSE, SHARE = 0.002, 0.03
 """Between two requests: these seconds, and this share of the time since the save. For a server that
 takes long is not to be hurried by requests without end."""
-SETTLED = 1.5  # seconds from the first answer; who polls has looked once by then
+SETTLED = 4.0  # seconds from the first answer: hupper learns late which files there are, then polls
 
 HEAVY = "import numpy, pandas, sqlalchemy.orm\n"
 APP = """\
