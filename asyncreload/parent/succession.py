@@ -23,7 +23,7 @@ RELOAD = 3
 SIGNALLED = 128
 
 # All in seconds.
-BURST = 0.1  # a change that follows another one so soon belongs to the same burst
+BURST = 0.1  # a change that follows another one, or its load, so soon belongs to the same burst
 STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
 FRENZY = 0.1  # between two starts of a process that somebody keeps killing
@@ -54,7 +54,7 @@ class Succession:
         self._lock = lock
         self._feed = feed
         self._files: dict[str, Any] = {}
-        self._last_restart = float("-inf")
+        self._last_restart = self._last_load = float("-inf")
         self.last_change: float = float("-inf")
         """When files were last changed, or a reload asked for, by the loop's clock."""
         self.paths: tuple[str, ...] = ()
@@ -87,6 +87,7 @@ class Succession:
         """Return what has changed, now that requests are answered with it, or with a report."""
         # Until then, nobody has seen what a load would have brought that was given up.
         paths, self.paths = self.paths, ()
+        self._last_load = asyncio.get_running_loop().time()
         return paths
 
     def remember(self, files: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ class Succession:
     def _reload(self, life: Life) -> Go:
         now = asyncio.get_running_loop().time()
         changed = life.changed or Changed({}, loading=False)
-        in_burst = changed.loading or now - self.last_change < BURST
+        in_burst = changed.loading or now - max(self.last_change, self._last_load) < BURST
         self.last_change = now
         self._files = self._files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
