@@ -20,7 +20,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.machinery import all_suffixes
@@ -117,7 +117,7 @@ class Recorder:
             settings=self.settings,
             data=self.data,
             changes=self.changes,
-            final=dict(final) | {"aliases": _placed(aliases(self.boot), modules)},
+            final=dict(final) | {"aliases": _placed(aliases(self.boot), {*modules})},
             states=states,
             preludes=dict(self.preludes),
         )
@@ -142,7 +142,7 @@ def aliases(boot: frozenset[str]) -> set[str]:
     }
 
 
-def _placed(found: Collection[str], modules: Collection[str]) -> dict[str, int]:
+def _placed(found: set[str], modules: set[str]) -> dict[str, int]:
     """Return of each alias how many modules had been loaded after it came."""
     later = 0
     placed = {}

@@ -229,9 +229,7 @@ class Watch:
                 self._hot[path] = Known(None, digest=ABSENT)
         self._seen = names
 
-    def widen(
-        self, root: str, mending: Iterable[str], since: int, blamed: Mapping[str, Sequence[Any]]
-    ) -> None:
+    def widen(self, root: str, mending: Iterable[str], since: int, blamed: Blamed) -> None:
         """Watch every Python file under `root`, and `mending`: after a failed load any may mend it.
 
         One that came or changed after `since` (ns) and was not read by the load is a change; but

@@ -140,6 +140,19 @@ def other_bytes(path: str, data: bytes) -> None:
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
+def saving_after_the_state(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Have a file saved between the next look at its state and whatever follows that look."""
+    plain = signature.signature_of
+
+    def then_save(status: os.stat_result) -> Signature:
+        found = plain(status)
+        monkeypatch.setattr(signature, "signature_of", plain)
+        other_bytes(path, b"x = 2\n")
+        return found
+
+    monkeypatch.setattr(signature, "signature_of", then_save)
+
+
 # What is a change
 
 
@@ -356,16 +369,8 @@ def test_an_examination_that_overlaps_a_save_is_made_again(
     monkeypatch.setattr(signature, "RACY", 0)
     path = project.load("app.py")
     os.utime(path, (10**9, 10**9))
-    plain = signature.signature_of
-
-    def then_save(status: os.stat_result) -> Signature:
-        found = plain(status)
-        monkeypatch.setattr(signature, "signature_of", plain)
-        other_bytes(path, b"x = 2\n")
-        return found
-
     suspects = project.watch.look()
-    monkeypatch.setattr(signature, "signature_of", then_save)
+    saving_after_the_state(monkeypatch, path)
     assert asyncio.run(project.watch.confirm(suspects)) == [path]
     monkeypatch.undo()
     assert project.changed() == ["app.py"]
@@ -547,15 +552,7 @@ def test_bytes_of_a_save_between_state_and_reading_are_not_learned(
 ) -> None:
     path = project.write("app.py")
     project.watch.before_read(path)  # and Python takes the code from its cache
-    plain = signature.signature_of
-
-    def then_save(status: os.stat_result) -> Signature:
-        found = plain(status)
-        monkeypatch.setattr(signature, "signature_of", plain)
-        other_bytes(path, b"x = 2\n")
-        return found
-
-    monkeypatch.setattr(signature, "signature_of", then_save)
+    saving_after_the_state(monkeypatch, path)
     project.watch.catch_up()
     assert project.changed() == ["app.py"]
 
