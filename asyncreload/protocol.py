@@ -39,6 +39,8 @@ class Go(Message):
     address: tuple[str, int]
     changed: dict[str, Any] = _NOTHING
     """The files whose change ended the predecessor, as it saw them."""
+    predecessor: int | None = None
+    """The process ID of that, if it is about to be gone: that is waited for."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
@@ -143,6 +145,8 @@ class Left(Message):
     """How many responses are still being sent; the process ends after the last one."""
     vanished: bool = False
     """Whether nothing is open or running any more, and only memory remains to be freed."""
+    small: bool = False
+    """Whether that is done in a moment, and worth to be waited for."""
 
 
 class Outdated(Message):

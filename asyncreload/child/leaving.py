@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload import descendants, protocol
 from asyncreload.child.debugger import is_at_prompt
-from asyncreload.child.vanish import vanish
+from asyncreload.child.vanish import is_small, vanish
 from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Leaving:
         self._lingers = False
         self._hurries = False
         self._task: asyncio.Task[None] | None = None
-        self.slow: int | None = None
-        """A descriptor that is not closed before the farewell: see `vanish`."""
+        self.queue: int | None = None
+        """The descriptor of the inotify queue, if there is one: see `Lobby.leave`."""
         self.code: int | None = None
         """The exit code, once it is decided to leave."""
         self.drained: threading.Event = threading.Event()
@@ -97,8 +97,10 @@ class Leaving:
             await self._server.quiet(grace)
         self._end_family()
         if code == RELOAD:
-            farewell = protocol.Left(code, vanished=True).encode()
-            vanish(code, self._channel.fileno(), farewell, self.slow)
+            if self.queue is not None:
+                self._server.leave(self.queue)
+            farewell = protocol.Left(code, vanished=True, small=is_small()).encode()
+            vanish(code, self._channel.fileno(), farewell)
         self._channel.send(protocol.Left(code))
 
     def _wake(self, frame: FrameType, instruction: int) -> None:

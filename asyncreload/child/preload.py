@@ -40,8 +40,8 @@ class Recorder:
     """Notes, in the child that loads, what a standby needs to know."""
 
     def __init__(self) -> None:
-        self.boot = frozenset(sys.modules)
-        self.path = tuple(sys.path)
+        self.boot: frozenset[str] = frozenset(sys.modules)
+        self.path: tuple[str, ...] = tuple(sys.path)
         self.argv: list[str] = []
         self.recipe: Recipe | None = None
         """What was replayed in this process."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -32,6 +34,7 @@ _PAUSE = 0.1
 _LINGER = 2.0
 _MOST_LINGERING = 128
 _FDS_A_MESSAGE = 32  # few, as they are taken over in turns with requests that are answered
+_CONNECTIONS, _TO_CLOSE = b"c", b"x"  # what a message in the lobby carries
 _DRAIN_CHUNK = 65536
 _MOST_ACCEPTED = 64  # at a time, so that others have their turn in a flood
 _REFUSAL = (
@@ -103,6 +106,10 @@ class Server:
             connection.close()
         if self._streams is not None:
             self._streams.close()
+
+    def leave(self, descriptor: int) -> None:
+        """Have the next child close a descriptor of ours: see `Lobby.leave`."""
+        self._lobby.leave(descriptor)
 
     def resume(self) -> None:
         """Look again, for the sake of requests that were held because something had changed."""
@@ -302,13 +309,26 @@ class Lobby:
         for start in range(0, len(connections), _FDS_A_MESSAGE):
             batch = [connection.fileno() for connection in connections[start:][:_FDS_A_MESSAGE]]
             with suppress(OSError):
-                socket.send_fds(self.entrance, [b"c"], batch)
+                socket.send_fds(self.entrance, [_CONNECTIONS], batch)
+
+    def leave(self, descriptor: int) -> None:
+        """Have the next child close a descriptor.
+
+        Whoever closes an inotify queue as the last one waits some 10 ms in the kernel, and at its
+        end every process would.
+        """
+        with suppress(OSError):
+            socket.send_fds(self.entrance, [_TO_CLOSE], [descriptor])
 
     def take(self) -> list[socket.socket]:
         """Return connections that wait, at most one message of them; none when nobody does."""
         try:
-            _, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
+            what, descriptors, _, _ = socket.recv_fds(self.exit, 1, _FDS_A_MESSAGE)
         except OSError:
+            return []
+        if what == _TO_CLOSE:
+            for descriptor in descriptors:
+                start_new_thread(os.close, (descriptor,))
             return []
         taken = [_Socket(fileno=descriptor) for descriptor in descriptors]
         for connection in taken:

@@ -30,8 +30,10 @@ from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.loaders import forget_archives
+from asyncreload.child.mounts import is_local
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
+from asyncreload.child.predecessor import wait_until_gone
 from asyncreload.child.preload import Recorder, fits, is_shadowed, replay
 from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
@@ -58,6 +60,7 @@ HOLD = 0.3  # without a change before a failed load is shown
 HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
+GONE = 0.1  # what the kernel gets to be done with a predecessor
 SLOW = 3.0  # until a load is told to be slow
 SETTLED = 0.05  # after a load, until there is time for other things than requests
 
@@ -123,6 +126,7 @@ class Side:
     def wait_for_go(self) -> protocol.Go:
         """Wait until the predecessor is gone. Raises SystemExit when the supervisor ends first."""
         self._channel.send(protocol.Booted())
+        is_local(os.sep)  # reads the table of mounts, while there is time
         while self._go is None:
             self._main.wait()
             if self._leaving.code is not None:
@@ -168,6 +172,8 @@ class Side:
         self._loop.call_soon_threadsafe(self._begin)
         if not go.crash:
             self._read_environment(go)
+        if go.predecessor is not None:
+            wait_until_gone(go.predecessor, GONE)
         # Not before: what reads the environment files is imported by us, not by the app.
         self.watch.before_package = self._recorder.before_import
         self.watch.after_compile = self._compare
@@ -358,7 +364,7 @@ class Side:
                 self._events = self.watch.use_events(self._root)
                 if self._events is not None:
                     os.register_at_fork(after_in_child=self._events.close)
-                    self._leaving.slow = self._events.descriptor
+                    self._leaving.queue = self._events.descriptor
                     self.watch.on_growth = lambda: self._loop.call_soon_threadsafe(self._nudge.set)
                 self._may_use_events = False
             return self.watch.tend() and not (self._holding or self.watch.is_behind())
@@ -367,7 +373,7 @@ class Side:
             self._tell(limit, once=True)
             self.watch.use_polling()
             self._events, self._may_use_events = None, False
-            self._leaving.slow = None  # its number may be another file's from now on
+            self._leaving.queue = None  # its number may be another file's from now on
             return False
 
     async def _pause(self, *, free: bool) -> None:

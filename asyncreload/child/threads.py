@@ -34,15 +34,19 @@ class Threads:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._started = 0
         self._wanted = 0
+        self._start()  # at boot, which a standby has done long before the first job
+
+    def _start(self) -> None:
+        # When no more threads can be had, those that there are have more to do.
+        with suppress(RuntimeError):
+            start_new_thread(_work, (self._jobs,))
+            self._started += 1
 
     def run(self, job: Job) -> None:
         """Run a job, which must not raise, in a thread. To be called from one thread only."""
         self._wanted += 1
         if self._wanted > self._started:
-            # When no more threads can be had, those that there are have more to do.
-            with suppress(RuntimeError):
-                start_new_thread(_work, (self._jobs,))
-                self._started += 1
+            self._start()
         self._jobs.put(job)
 
     def finished(self) -> None:

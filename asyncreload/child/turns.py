@@ -24,7 +24,7 @@ class Turn:
     def __init__(self, connection: socket.socket, turns: Turns) -> None:
         self._turns = turns
         self.connection = connection
-        self.waited_since = math.inf
+        self.waited_since: float = math.inf
         """When it had to wait for the first time."""
 
     def __enter__(self) -> None:

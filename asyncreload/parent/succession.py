@@ -72,7 +72,7 @@ class Succession:
         if lockfile.is_gone(self._lock):
             return 0
         if life.cold:
-            return life.go
+            return life.go.replaced(predecessor=_vanishing(life))
         if life.silenced or life.changed or (meant and code == RELOAD):
             return self._reload(life)
         if meant and code == 0:
@@ -105,7 +105,7 @@ class Succession:
         self.last_change = now
         self._files = self._files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
-        return self._go(changed=changed.files, settle=in_burst)
+        return self._go(changed=changed.files, predecessor=_vanishing(life), settle=in_burst)
 
     async def _after_crash(self, life: Life, code: int) -> Go:
         now = asyncio.get_running_loop().time()
@@ -126,3 +126,8 @@ class Succession:
             watched=self._files | life.go.changed | life.files,
             since=life.since,
         )
+
+
+def _vanishing(life: Life) -> int | None:
+    """Return the process ID of a child that the kernel is done with in a moment."""
+    return life.child.pid if life.left and life.left.small else None

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
@@ -38,7 +38,6 @@ _touch = aiofiles.os.wrap(lockfile.touch)
 
 # In seconds.
 PROMPT = 0.3  # what a child gets to say that Ctrl-C is for its debugger
-GONE = 0.01  # what the kernel gets to be done with a child that has said farewell
 AGAIN = 1.0  # until a child that has not answered is asked once more
 
 STEPS = 10
@@ -420,9 +419,6 @@ class Supervisor:
             self._family.let_linger(life.child)
             return RELOAD
         if life.left and life.left.vanished:
-            with suppress(TimeoutError):  # the memory of a large one is not waited for
-                async with asyncio.timeout(GONE):
-                    await life.child.wait()
             self._family.reap_later(life.child)
             return RELOAD
         code = await life.child.wait()

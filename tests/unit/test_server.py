@@ -189,7 +189,7 @@ async def test_a_connection_without_a_byte_is_parked_and_costs_no_thread_and_no_
         await until(lambda: desk.parked == 10)
         await turn()
         assert desk.events == []
-        assert desk.server._threads._started == 0
+        assert desk.server._threads._wanted == 0
         assert desk.server.busy == 0
 
 
@@ -1095,6 +1095,19 @@ async def test_an_empty_lobby_blocks_nobody() -> None:
         assert not waiting.exit.getblocking()
 
 
+async def test_what_is_left_in_the_lobby_is_closed_by_the_next_and_never_waited_for() -> None:
+    waiting = lobby()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, waiting.entrance, waiting.exit:
+        waiting.leave(theirs.fileno())
+        theirs.close()
+        ours.settimeout(10)
+        ours.send(b"still open")
+        assert waiting.take() == []
+        with suppress(ConnectionResetError):  # unread bytes were in it
+            assert ours.recv(1) == b""
+
+
 async def test_a_lobby_whose_other_end_is_gone_is_empty_and_takes_nothing() -> None:
     waiting = lobby()
     waiting.entrance.close()
@@ -1105,6 +1118,7 @@ async def test_a_lobby_whose_other_end_is_gone_is_empty_and_takes_nothing() -> N
     ours, theirs = socket.socketpair()
     with ours, theirs, waiting.entrance:
         waiting.put([theirs])
+        waiting.leave(theirs.fileno())
 
 
 # Without reloading

@@ -1,8 +1,9 @@
-"""What the next child is told: whether a change belongs to a burst of them."""
+"""What the next child is told: of a burst of changes, and of its predecessor."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import pytest
 from asyncreload.parent.feed import Feed
 from asyncreload.parent.life import Life
 from asyncreload.parent.succession import BURST, Succession
-from asyncreload.protocol import Changed
+from asyncreload.protocol import Changed, Go, Left
 from asyncreload.settings import Settings
 
 
@@ -34,7 +35,7 @@ async def test_a_burst_is_what_follows_a_change_or_its_load_at_once(
     succession = Succession(Settings(target="app.py"), None, ("", 0), "", Feed())
 
     def change(*, loading: bool) -> Any:
-        life = SimpleNamespace(changed=Changed({}, loading=loading))
+        life = SimpleNamespace(changed=Changed({}, loading=loading), left=None)
         return succession._reload(cast("Life", life))
 
     assert not change(loading=False).settle
@@ -42,3 +43,35 @@ async def test_a_burst_is_what_follows_a_change_or_its_load_at_once(
     succession.answered()
     now += pause
     assert change(loading=loading).settle is settles
+
+
+@pytest.mark.parametrize(
+    ("left", "awaited"),
+    [
+        (None, None),
+        (Left(3, lingering=1), None),
+        (Left(3, vanished=True), None),
+        (Left(3, vanished=True, small=True), 4711),
+    ],
+)
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.asyncio
+async def test_a_predecessor_is_waited_for_that_is_gone_in_a_moment(
+    tmp_path: Path, left: Left | None, awaited: int | None, *, cold: bool
+) -> None:
+    (tmp_path / "lock").touch()
+    succession = Succession(
+        Settings(target="app.py"), None, ("", 0), str(tmp_path / "lock"), Feed()
+    )
+    child = SimpleNamespace(pid=4711)
+    life = SimpleNamespace(
+        left=left,
+        cold=cold,
+        go=succession.first(),
+        child=child,
+        silenced=False,
+        changed=Changed({}, loading=False),
+    )
+    told = await succession.after(cast("Life", life), 3)
+    assert isinstance(told, Go)
+    assert told.predecessor == awaited
