@@ -224,8 +224,11 @@ _SCRIPT = (
   });
   document.getElementById("live").hidden = false;
 
-  // Where the page before was scrolled to is not where this one begins to be read.
+  // Where the page before was scrolled to is not where this one begins to be read. The browser may
+  // have gone there already, or be about to; the next page is none of our business.
+  history.scrollRestoration = "manual";
   addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
+  addEventListener("pagehide", () => { history.scrollRestoration = "auto"; });
 
   const copy = async (button) => {
     const text = button.dataset.copy;

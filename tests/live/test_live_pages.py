@@ -91,7 +91,8 @@ def test_live_pages_follow_template_and_handler_through_an_error(
     tab.until_shown("SyntaxError")
     until_streams(served, 1)
     wait(tab, 0.1)
-    assert tab.run("return document.scrollingElement.scrollHeight > innerHeight && scrollY === 0")
+    seen = tab.run("return [document.scrollingElement.scrollHeight > innerHeight, scrollY]")
+    assert seen == [True, 0]
     served.edit("page.py", "= <", '= """<')
     tab.until_shown("GET: three")
     tab.until("return scrollY === 1500", "it is where it was")

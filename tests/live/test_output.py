@@ -56,6 +56,7 @@ def test_tools_get_events_and_nothing_else_on_standard_output(project: Path) -> 
         replace(project / "app.py", f"{PRINTS}x = y\n")
         changed, failed = next_event(process), next_event(process)
         assert (changed["event"], changed["paths"]) == ("changed", [f"{project}/app.py"])
+        assert failed["event"] == "failed", failed
         assert failed["error"] == "NameError: name 'y' is not defined"
         assert failed["place"].startswith(f"{project}/app.py:")
         process.send_signal(signal.SIGTERM)
