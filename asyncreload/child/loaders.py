@@ -8,75 +8,102 @@ import zipimport
 from collections.abc import Callable, Mapping
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from types import CodeType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from asyncreload.child.files import absolute
-from asyncreload.child.signature import Known, remove_late_cache
+from asyncreload.child.signature import Known, read_cache, remove_late_cache
 from asyncreload.child.watch import Watch
 
 
 def watch_loaders(watch: Watch) -> None:
     """Let every load of code, by whatever finder, take the file's baseline first."""
-    _watch_imports(watch)
+    _Imports(watch)
     _watch_runs(watch)
     _watch_archives(watch)
     _watch_compiled(watch)
 
 
-def _watch_imports(watch: Watch) -> None:
-    """Wrap `SourceFileLoader.get_code`, which finds and reads cache and source, and what it calls.
+class _Imports:
+    """Wraps `SourceFileLoader.get_code`, which finds and reads cache and source, and what it calls.
 
-    `source_to_code` is given the bytes. A finder on `sys.meta_path` would be seen by the app, and
-    would miss what `spec_from_file_location` and `runpy` load.
+    `get_data` reads either of them, `source_to_code` is given the bytes of the source. A finder on
+    `sys.meta_path` would be seen by the app, and would miss what `spec_from_file_location` and
+    `runpy` load.
     """
-    taken: dict[str, Known] = {}
-    compiled: set[str] = set()
-    plain_path_stats = SourceFileLoader.path_stats
-    plain_get_code = SourceFileLoader.get_code
-    plain_source_to_code = SourceFileLoader.source_to_code
 
-    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
-        path = absolute(self.path)
-        known = watch.before_read(path, fullname)
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._taken: dict[str, Known] = {}
+        self._caches: dict[str, bytes] = {}
+        self._compiled: set[str] = set()
+        self._get_code: Callable[..., CodeType | None] = self._wrap("get_code", self.get_code)
+        self._get_data: Callable[..., bytes] = self._wrap("get_data", self.get_data)
+        self._path_stats: Callable[..., Any] = self._wrap("path_stats", self.path_stats)
+        self._compile: Callable[..., CodeType] = self._wrap("source_to_code", self.source_to_code)
+        self._reads = SourceFileLoader.get_data
+
+    def _wrap(self, name: str, around: Callable[..., Any]) -> Any:
+        """Put a method in the place of a loader's, and return that."""
+
+        def method(*arguments: Any, **options: Any) -> Any:
+            return around(*arguments, **options)
+
+        plain = getattr(SourceFileLoader, name)
+        setattr(SourceFileLoader, name, method)
+        return plain
+
+    def get_code(self, loader: SourceFileLoader, fullname: str) -> CodeType | None:
+        path = absolute(loader.path)
+        # A loader of the app's may read caches in its own way.
+        is_refused = type(loader).get_data is self._reads
+        known = self._watch.before_read(path, fullname, drop_cache=not is_refused)
         if known is None:
-            return plain_get_code(self, fullname)
-        taken[path] = known
+            return self._get_code(loader, fullname)
+        self._taken[path] = known
         try:
-            code = plain_get_code(self, fullname)
+            code = self._get_code(loader, fullname)
         finally:
-            taken.pop(path, None)
-        if path in compiled:
-            compiled.discard(path)
+            self._taken.pop(path, None)
+            cache = self._caches.pop(path, None)
+        if path in self._compiled:
+            self._compiled.discard(path)
             remove_late_cache(path, known.signature)
+            cache = None
         if code is not None:
-            watch.after_compile(path, code, known)
+            # Of the two, bytes give the collector of garbage nothing to do.
+            self._watch.after_compile(path, cache or code, known)
         return code
 
-    def path_stats(self: SourceFileLoader, path: str) -> Mapping[str, Any]:
+    def path_stats(self, loader: SourceFileLoader, path: str) -> Mapping[str, Any]:
         """Give what the baseline has found, so that nothing is asked for twice.
 
         Raises OSError for one without a state: Python then leaves caches alone.
         """
-        known = taken.get(path)
+        known = self._taken.get(path)
         if known is None:
-            return plain_path_stats(self, path)
+            return cast("Mapping[str, Any]", self._path_stats(loader, path))
         if known.signature is None:
             raise FileNotFoundError(path)
         return {"mtime": known.signature[0] / 1e9, "size": known.signature[2]}
 
+    def get_data(self, loader: SourceFileLoader, path: str) -> bytes:
+        """Refuse a cache that Python might take for current when it is not."""
+        source = absolute(loader.path)
+        known = self._taken.get(source)
+        if known is None or known.signature is None or not path.endswith(".pyc"):
+            return self._get_data(loader, path)
+        self._caches[source] = data = read_cache(path, known.signature)
+        return data
+
     # What follows the path differs from one Python to the next.
     def source_to_code(
-        self: SourceFileLoader, data: Any, path: Any, *more: Any, **options: Any
+        self, loader: SourceFileLoader, data: Any, path: Any, *more: Any, **options: Any
     ) -> CodeType:
         if isinstance(data, bytes) and isinstance(path, str):
             source = absolute(path)
-            watch.was_read(source, data)
-            compiled.update({source} & taken.keys())
-        return plain_source_to_code(self, data, path, *more, **options)
-
-    SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign]
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
-    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign,assignment]
+            self._watch.was_read(source, data)
+            self._compiled.update({source} & self._taken.keys())
+        return self._compile(loader, data, path, *more, **options)
 
 
 def _watch_runs(watch: Watch) -> None:

@@ -24,12 +24,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.machinery import all_suffixes
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, TypeVar
 
 from asyncreload.child.conditions import data_of, setting
 from asyncreload.child.files import Heat, absolute, heat, source_file
-from asyncreload.child.prelude import prelude
+from asyncreload.child.prelude import Code, prelude
 from asyncreload.child.signature import Known, Signature
 from asyncreload.protocol import Data, Recipe
 
@@ -56,7 +56,7 @@ class Recorder:
         self.order: dict[str, int] = {}
         """When the load of each module began: `sys.modules` tells only when it ended."""
         self.states: dict[str, Signature | None] = {}
-        self._codes: dict[str, CodeType] = {}
+        self._codes: dict[str, Code] = {}
         self._last = dict(os.environ)
 
     def before_import(self, name: str) -> None:
@@ -73,7 +73,7 @@ class Recorder:
             self.changes[name] = _difference(self._last, now)
             self._last = now
 
-    def note(self, path: str, code: CodeType, known: Known) -> None:
+    def note(self, path: str, code: Code, known: Known) -> None:
         """Note what a file of the project does before its last import; later, there is time."""
         self._codes[path] = code
         if known.racy:
@@ -81,7 +81,7 @@ class Recorder:
         else:
             self.states[path] = known.signature
 
-    def is_as_before(self, path: str, code: CodeType, known: Known) -> bool:
+    def is_as_before(self, path: str, code: Code, known: Known) -> bool:
         """Note that, and tell whether it is what was recorded for the replay."""
         self.note(path, code, known)
         if self.recipe is None:

@@ -7,9 +7,11 @@ for the same ones under other conditions. An edit below it cannot.
 from __future__ import annotations
 
 import dis
+import marshal
 import sys
 from collections.abc import Iterable, Iterator
 from types import CodeType
+from typing import cast
 
 from asyncreload.child.signature import digest
 
@@ -33,15 +35,21 @@ _FLAGS = {
 }
 """How many of an operand's lowest bits are flags, and not part of the number of a name."""
 
+_HEADER = 16  # bytes before the code in a `.pyc`
+
 Instruction = tuple[int, int, int, object]
+Code = CodeType | bytes
+"""The code of a module, or the `.pyc` that it is in."""
 
 
-def prelude(code: CodeType) -> str:
+def prelude(code: Code) -> str:
     """Return what stands for the code of a module up to its last import; "" when it has none.
 
     The bodies of functions do not count: they are not run by being defined. The order is that of
     the source: Python places what handles an exception behind all the rest.
     """
+    if isinstance(code, bytes):
+        code = cast("CodeType", marshal.loads(code[_HEADER:]))  # noqa: S302  it was run as well
     opcodes = code.co_code[::2]
     lines = [(line, start, end) for start, end, line in code.co_lines() if line is not None]
     imports = [

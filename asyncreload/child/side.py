@@ -18,7 +18,6 @@ from binascii import crc32
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import lockfile, protocol
@@ -35,6 +34,7 @@ from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
 from asyncreload.child.predecessor import wait_until_gone
 from asyncreload.child.preload import Recorder, fits, is_shadowed, replay
+from asyncreload.child.prelude import Code
 from asyncreload.child.reasons import reasons
 from asyncreload.child.reporting import reporting_app
 from asyncreload.child.server import Lobby, Server
@@ -184,7 +184,7 @@ class Side:
             if not go.changed or path in go.changed:
                 self._tell(f"there is no {path}: going on without it")
 
-    def _compare(self, path: str, code: CodeType, known: Known) -> None:
+    def _compare(self, path: str, code: Code, known: Known) -> None:
         """Start cold if the project does something else now before its imports."""
         if not self._recorder.is_as_before(path, code, known) and self._loading:
             self._start_cold(f"{path} has changed above its last import")

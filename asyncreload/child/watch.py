@@ -17,7 +17,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.files import Heat, container, heat, source_file
@@ -41,6 +40,7 @@ from asyncreload.child.trees import Trees
 
 if TYPE_CHECKING:
     from asyncreload.child.inotify import Events
+    from asyncreload.child.prelude import Code
 
 _Events: type[Events] | None
 try:  # at boot, which a standby has done long before it is needed
@@ -94,7 +94,7 @@ class Watch:
         self._cold_due = self._sweep_due = 0.0
         self.before_package: Callable[[str], None] = _ignore
         """Told the name of each package's module that is about to be loaded."""
-        self.after_compile: Callable[[str, CodeType, Known], None] = _ignore
+        self.after_compile: Callable[[str, Code, Known], None] = _ignore
         """Told path, code and state of each of the project's modules that is about to be run."""
         self.refuses_project = False
         self.refused: int = 0
@@ -105,7 +105,7 @@ class Watch:
         self._places = Files(
             {place: Known(glance(place)) for place in sys.path if heat(place + os.sep) is Heat.COLD}
         )
-        self._unlearned: deque[tuple[Files, str]] = deque()
+        self._unlearned: deque[str] = deque()
 
     # --- baselines ---------------------------------------------------------------------------
 
@@ -138,10 +138,11 @@ class Watch:
             self._take_in(path, Heat.HOT)
         return watched
 
-    def before_read(self, path: str, name: str = "") -> Known | None:
+    def before_read(self, path: str, name: str = "", *, drop_cache: bool = True) -> Known | None:
         """Take the baseline of a source that is about to be loaded; drop a racy cache of it.
 
         Return that of a project's source, without a signature if its cache is not to be used.
+        drop_cache: whether the loader would use such a cache, if the source is a project's.
         Raises ImportError for one in a standby: it would be old before it is used.
         """
         kind = heat(path)
@@ -150,7 +151,7 @@ class Watch:
                 self.refused += 1
                 raise ImportError(f"{path} belongs to the project: a standby does not load it")
             known = self._take_in(path, kind)
-            if known.signature and not remove_racy_cache(path, known.signature):
+            if drop_cache and known.signature and not remove_racy_cache(path, known.signature):
                 return known._replace(signature=None)
             return known
         if kind is Heat.COLD:
@@ -168,7 +169,7 @@ class Watch:
         if not self._patterns.ignores(path):
             before = files.get(path)
             files[path] = known if before is None else _both(path, before, known)
-            self._unlearned.append((files, path))
+            self._unlearned.append(path)
             self.on_growth()
         return known
 
@@ -190,7 +191,7 @@ class Watch:
         """
         for path, told in files.items():
             self._hot[path] = Known.heard(told)
-            self._unlearned.append((self._hot, path))
+            self._unlearned.append(path)
 
     def has_learned(self) -> bool:
         """Tell once that more digests are known than before, and none is to be learned any more."""
@@ -339,7 +340,8 @@ class Watch:
     def _learn(self) -> None:
         """Read the digests that the load did not give, while the signature still vouches."""
         for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
-            files, path = self._unlearned.popleft()
+            path = self._unlearned.popleft()
+            files = self._hot if path in self._hot else self._cold
             known = files[path]
             if known.digest is not None or known.racy:
                 continue

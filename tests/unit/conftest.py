@@ -26,6 +26,7 @@ _WRAPPED: list[tuple[Any, str]] = [
     (SourcelessFileLoader, "get_code"),
     (SourceFileLoader, "get_code"),
     (SourceFileLoader, "path_stats"),
+    (SourceFileLoader, "get_data"),
     (SourceFileLoader, "source_to_code"),
 ]
 
