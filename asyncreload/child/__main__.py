@@ -37,7 +37,7 @@ NO_HOME = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Live a child's life. The arguments are the descriptors that the parent left us."""
+    """Live a child's life. The arguments: the parent's number, and the descriptors it left us."""
     pid = os.getpid()
     sys.modules["__main__"] = ModuleType("__main__")  # the app's, and no business of ours
     side = take_over(arguments)
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
 
 def take_over(arguments: list[str]) -> Side:
     """Make what the parent left us ours alone: descriptors and environment."""
-    *sockets, pulse = map(int, arguments)
+    parent, *sockets, pulse = map(int, arguments)
     control, listener, entrance, exit_ = (socket.socket(fileno=fd) for fd in sockets)
     main_thread = MainThread()
 
@@ -73,7 +73,7 @@ def take_over(arguments: list[str]) -> Side:
     os.set_inheritable(pulse, False)
     adopt_orphans()
     lobby = Lobby(entrance, exit_)
-    side = Side(main_thread, Channel(control), listener, lobby, lock, Pulse(pulse))
+    side = Side(main_thread, Channel(control, parent), listener, lobby, lock, Pulse(pulse))
     watch_loaders(side.watch)
     side.start()
     leave_on_signals(side)

@@ -17,8 +17,10 @@ _CHUNK = 65536
 class Channel:
     """Reads messages in the side thread's loop; sends them from any thread."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, parent: int) -> None:
         connection.setblocking(False)
+        self.parent: int = parent
+        """The process ID of whoever is at the other end."""
         self._connection = connection
         self._sending = threading.Lock()
         self._lines = Lines()

@@ -30,6 +30,7 @@ from asyncreload.child.environment import read_files
 from asyncreload.child.leaving import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Leaving
 from asyncreload.child.loaders import forget_archives
 from asyncreload.child.mounts import is_local
+from asyncreload.child.parent import open_parent
 from asyncreload.child.patterns import Patterns
 from asyncreload.child.polling import LimitError
 from asyncreload.child.predecessor import wait_until_gone
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 # All in seconds.
 GUARD = 1.0  # between two looks at the lockfile and at the parent
-STANDBY_GUARD = 2.0  # the same, while there is nothing to be served yet
+STANDBY_GUARD = 2.0  # between two looks at the parent by a standby that cannot hear of its end
 HOLD = 0.3  # without a change before a failed load is shown
 HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost
@@ -93,7 +94,6 @@ class Side:
         self._listener = listener
         self._lobby = lobby
         self._lock = lock
-        self._parent = os.getppid()
         self.watch: Watch = Watch()
         self._go: protocol.Go | None = None
         self._recipe: protocol.Recipe | None = None
@@ -112,6 +112,7 @@ class Side:
         self._events: Events | None = None
         self._may_use_events = False
         self._holding = False
+        self._our_turn: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._server: Server
         self._leaving: Leaving
@@ -271,10 +272,15 @@ class Side:
         )
         self._leaving = Leaving(self._main, self._channel, self._server)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
+        self._our_turn = asyncio.Event()
+        if not (hears_end := self._hear_parents_end()):
+            self._guard()  # it may have ended already
         # The first hop to a thread starts it, and imports for that.
         await hop(self.watch.count)
         up.set()
         while True:
+            if not self._go and hears_end:
+                await self._our_turn.wait()
             await asyncio.sleep(GUARD if self._go else STANDBY_GUARD)
             if self._go:  # a standby's beat would hide that the child at work is silent
                 self._pulse.beat()
@@ -290,6 +296,7 @@ class Side:
             case protocol.Go():
                 self._go = message
                 self._main.wake()
+                self._our_turn.set()
             case protocol.Recipe():
                 self._recipe = message
                 self._main.wake()
@@ -311,8 +318,21 @@ class Side:
 
     # --- is the parent alive -----------------------------------------------------------------
 
+    def _hear_parents_end(self) -> bool:
+        """Ask the system to tell when the parent has ended; return whether it will."""
+        parent = open_parent(self._channel.parent)
+        if parent is None:
+            return False
+
+        def readable() -> None:
+            self._loop.remove_reader(parent)
+            self._orphaned()
+
+        self._loop.add_reader(parent, readable)
+        return True
+
     def _guard(self) -> None:
-        if os.getppid() != self._parent:
+        if os.getppid() != self._channel.parent:
             self._orphaned()
             return
         verdict = lockfile.judge(self._lock, self._interval, time.time())

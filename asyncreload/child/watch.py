@@ -59,8 +59,10 @@ COLD_BUDGET = 0.0005
 """The share of a core that looking at packages may cost."""
 COLD_SOONEST, COLD_LATEST = 2.0, 5.0
 """Seconds between two looks at packages."""
-SWEEP = 30.0
-"""Seconds between two looks at everything, where else only the kernel's events lead to one."""
+SWEEP_BUDGET = 0.0001
+"""The share of a core that looking at everything may cost, where else only events lead to it."""
+SWEEP, RAREST_SWEEP = 30.0, 60.0
+"""Seconds between two of these looks."""
 LEARNED_AT_A_TIME = 50
 """How many digests are learned at a time: about two milliseconds' work."""
 AT_ONCE = 3
@@ -287,8 +289,10 @@ class Watch:
             cost = time.thread_time() - before
             self._cold_due = now + min(max(cost / COLD_BUDGET, COLD_SOONEST), COLD_LATEST)
         if now >= self._sweep_due and self._looks is not self._polling:
+            before = time.thread_time()
             suspects += self._polling.look(self._hot)
-            self._sweep_due = now + SWEEP
+            cost = time.thread_time() - before
+            self._sweep_due = now + min(max(cost / SWEEP_BUDGET, SWEEP), RAREST_SWEEP)
         self.cost = time.thread_time() - began
         return suspects
 

@@ -58,7 +58,8 @@ class Process:
                 raise
             descriptors = [theirs.fileno(), *inheritance]
             output = surroundings.output
-            python, *command = boot_command("asyncreload.child.__main__", *map(str, descriptors))
+            arguments = map(str, (os.getpid(), *descriptors))
+            python, *command = boot_command("asyncreload.child.__main__", *arguments)
             unbuffered = [] if output is None else ["-u"]
             environment = os.environ | {
                 "ASYNCRELOAD_CHILD": "true",

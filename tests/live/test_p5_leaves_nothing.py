@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -406,3 +407,48 @@ def test_p5_a_child_that_holds_the_gil_ends_with_its_supervisor(serve: Serve, te
     served.signal(signal.SIGKILL)
     served.until(lambda: not processes_of(temp.parent), "all are gone")
     assert not locks(temp)
+
+
+FEW_THREADS = 3  # of one that is still booting
+FORKING_HOST = """\
+import asyncio, os, time
+from asyncreload import Supervisor
+async def main():
+    async with Supervisor("app.py", port=0) as supervisor:
+        await supervisor.ready()
+        print("serving app.py at", supervisor.url, flush=True)
+        while not os.path.exists("now"):
+            await asyncio.sleep(0.01)
+        print("forked", os.fork() or time.sleep(600), flush=True)
+        await supervisor.wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("booted", [True, False])
+def test_p5_a_fork_of_the_program_keeps_no_child_alive(serve: Serve, *, booted: bool) -> None:
+    """It has our ends of all sockets: no child reads an end, nor does the one that stands by."""
+    files = {"app.py": SERVING, "host.py": FORKING_HOST}
+    served = serve(files=files, command=(sys.executable, "host.py"))
+    served.get()
+
+    def stands_by() -> bool:
+        try:
+            _, standby = served.children()
+            return not booted or len(os.listdir(f"/proc/{standby}/task")) > FEW_THREADS
+        except (OSError, ValueError):  # another one is about to come
+            return False
+
+    served.until(stands_by, "one stands by")
+    children = served.children()
+    served.write("now", "")
+    served.until_told("forked")
+    fork = int(served.output.partition("forked ")[2].split()[0])
+    served.signal(signal.SIGKILL)
+    try:
+        until(lambda: not any(map(is_alive, children)), "its children are gone", SOON)
+        assert is_alive(fork)
+        assert exists(served, "left")
+    finally:
+        os.kill(fork, signal.SIGKILL)
+    assert_nothing_is_left(served)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import importlib.util
+import marshal
 import sys
 from textwrap import dedent
 from types import CodeType
@@ -217,3 +218,8 @@ def test_a_set_is_told_the_same_in_every_process() -> None:
     ]
     assert len({repr(each.co_consts) for each in both}) == 2
     assert prelude(both[0]) == prelude(both[1])
+
+
+def test_a_cache_stands_for_the_code_in_it() -> None:
+    code = compiled(MODULE)
+    assert prelude(bytes(16) + marshal.dumps(code)) == prelude(code)

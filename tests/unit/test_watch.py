@@ -43,6 +43,7 @@ from asyncreload.child.signature import (
     examine,
     glance,
     known_by_status,
+    read_cache,
     remove_racy_cache,
     signature_of,
 )
@@ -955,12 +956,14 @@ class Cached:
         self.began = self.source.stat().st_ctime_ns
 
     def is_removed(self, modified: float, changed: float, cached: float) -> bool:
+        remove_racy_cache(str(self.source), self.dated(modified, changed, cached))
+        return not self.cache.exists()
+
+    def dated(self, modified: float, changed: float, cached: float) -> Signature:
+        """Set the time of the cache; return the signature of a source with such times."""
         at = self.began + round(cached * SECOND)
         os.utime(self.cache, ns=(at, at))
-        times = (self.began + round(seconds * SECOND) for seconds in (modified, changed))
-        mtime, ctime = times
-        remove_racy_cache(str(self.source), (mtime, ctime, 5, 1))
-        return not self.cache.exists()
+        return (self.began + round(modified * SECOND), self.began + round(changed * SECOND), 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -985,6 +988,43 @@ def test_a_cache_is_removed_when_it_may_be_stale(
     removed: bool,  # noqa: FBT001
 ) -> None:
     assert Cached(tmp_path).is_removed(modified, changed, cached) is removed
+    other = Cached(tmp_path)
+    signature = other.dated(modified, changed, cached)
+    data = other.cache.read_bytes()
+    if not removed:
+        assert read_cache(str(other.cache), signature) == data
+        return
+    with pytest.raises(FileNotFoundError):
+        read_cache(str(other.cache), signature)
+    assert not other.cache.exists()
+
+
+def test_a_cache_that_is_read_in_part_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = Cached(tmp_path)
+    signature = cached.dated(0, 0, 60)
+    plain = os.read
+    monkeypatch.setattr(os, "read", lambda file, size: plain(file, size - 1))
+    with pytest.raises(OSError, match="in part"):
+        read_cache(str(cached.cache), signature)
+
+
+def test_what_a_loader_of_the_apps_would_read_is_removed_if_it_is_racy(importing: Project) -> None:
+    """It has its own way to read a cache: it cannot be refused one there."""
+
+    class Own(importlib.machinery.SourceFileLoader):
+        def get_data(self, path: str) -> bytes:
+            return Path(path).read_bytes()
+
+    path = importing.write("own_way.py", b"x = 1\n")
+    py_compile.compile(path)
+    other_bytes(path, b"x = 2\n")
+    code = Own("own_way", path).get_code("own_way")
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  it is what was loaded
+    assert names["x"] == 2
 
 
 def test_a_cache_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
