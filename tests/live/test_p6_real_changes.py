@@ -297,6 +297,81 @@ def test_p6_touch_during_the_load(gated: Served) -> None:
     assert len(gated.loads()) == 1
 
 
+WINDOWED = """\
+import os
+def wait(gate):
+    if os.path.exists(gate):
+        open(gate).read()
+wait("before")
+import early
+wait("between")
+import late
+wait("after")
+VALUE = %d
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{VALUE} {early.VALUE} {late.VALUE}".encode()]
+"""
+WINDOWS = ("before", "between", "after")
+VALUE = "VALUE = %d\n"
+
+
+def create(path: Path, text: str) -> None:
+    path.unlink()
+    path.write_text(text)
+
+
+def keep_times(path: Path, text: str) -> None:
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def swap_link(path: Path, text: str) -> None:
+    other = path.with_name(f"{path.name}.{time.monotonic_ns()}")
+    other.write_text(text)
+    link = path.with_name(f"{path.name}.link")
+    link.symlink_to(other)
+    link.replace(path)
+
+
+@pytest.mark.parametrize("save", [write, replace, create, keep_times, swap_link])
+@pytest.mark.parametrize("options", [(), ("--no-inotify",)], ids=["events", "polled"])
+def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
+    serve: Serve, save: Callable[[Path, str], None], options: tuple[str, ...]
+) -> None:
+    """Each load is stopped before, between and after its imports, and each of its files saved."""
+    texts = {"app.py": WINDOWED, "early.py": VALUE, "late.py": VALUE}
+    values = dict.fromkeys(texts, 10)  # of two digits: the size stays
+    served = serve("app.py", *options, files={name: texts[name] % 10 for name in texts})
+    for window in WINDOWS:
+        for name, text in texts.items():
+            served.body()
+            gate = served.directory / window
+            os.mkfifo(gate)
+            values["app.py"] += 1
+            replace(served.directory / "app.py", WINDOWED % values["app.py"])
+            waiting = served.connect().send()
+            held = served.until(lambda gate=gate: enter(gate), f"the load is at {window!r}")  # type: ignore[misc]
+            gate.unlink()  # what is loaded next passes
+            values[name] += 1
+            save(served.directory / name, text % values[name])
+            asked = served.connect().send()
+            os.close(held)
+            fresh = " ".join(map(str, values.values()))
+            assert asked.receive().body == fresh, (window, name, served.output)
+            # It was sent before the save, but no code was there to answer it.
+            assert waiting.receive().body == fresh, (window, name, served.output)
+
+
+def enter(gate: Path) -> int | None:
+    """Return a descriptor that holds somebody at a named pipe, if anybody waits there."""
+    try:
+        return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
 # --- many at once ----------------------------------------------------------------------------
 
 MODULES = 200

@@ -1023,7 +1023,7 @@ def test_what_a_loader_of_the_apps_would_read_is_removed_if_it_is_racy(importing
     code = Own("own_way", path).get_code("own_way")
     assert code is not None
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  it is what was loaded
+    exec(code, names)
     assert names["x"] == 2
 
 
