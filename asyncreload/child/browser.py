@@ -80,6 +80,11 @@ class Streams:
             self._refuse(connection)
         return True
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether any page waits to be told of a change."""
+        return bool(self._open)
+
     def close(self) -> None:
         """End the streams: the browsers connect again, and meet the next child."""
         while self._open:

@@ -17,6 +17,7 @@ import ctypes.util
 import errno
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable
 
 from asyncreload.child.files import is_below
@@ -70,6 +71,7 @@ class Events:
         """Readable when there is something to look at."""
         # Not closed at exit: for that the kernel waits some 10 ms until nobody can still use it.
         self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
+        self._doubted: deque[str] = deque()
         os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
         self._forget()
 
@@ -88,6 +90,10 @@ class Events:
         suspects = differing(files, asked)
         asked.difference_update(watched.difference(suspects))
         return suspects
+
+    def doubt(self, path: str) -> None:
+        """Have a file looked at, as something else is known of it now."""
+        self._doubted.append(path)
 
     def tend(self, files: Files) -> bool:
         """Watch some more of the files; tell whether nothing has to be asked for any more."""
@@ -123,6 +129,8 @@ class Events:
                 upset = self._hear(event) or upset
         if upset:
             self._forget()
+        while self._doubted:
+            self._heard.add(self._doubted.popleft())
         for files, asked in self._asked.items():
             asked.update(path for path in self._heard if path in files)
         self._heard.clear()

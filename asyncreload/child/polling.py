@@ -45,6 +45,9 @@ class Looks(Protocol):
     def look(self, files: Files) -> list[str]:
         """Return the files that may not be as they are known. Called by one thread at a time."""
 
+    def doubt(self, path: str) -> None:
+        """Have a file looked at, as something else is known of it now. Called by any thread."""
+
     def tend(self, files: Files) -> bool:
         """Make the next looks cheaper; tell whether there is nothing to be looked at by itself."""
 
@@ -72,6 +75,9 @@ class Polling:
             del last
             last = self._rounds[files] = _Round(list(files))
         return last.look(files)
+
+    def doubt(self, path: str) -> None:
+        """Do nothing: every file is looked at."""
 
     def tend(self, files: Files) -> bool:
         """Tell that there is always something to be looked at."""

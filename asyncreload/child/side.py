@@ -63,10 +63,13 @@ SLOWEST = 5.0  # between two looks, however much they cost
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 GONE = 0.1  # what the kernel gets to be done with a predecessor
 SLOW = 3.0  # until a load is told to be slow
+LEARNS = 0.005  # after a load, until bytes are read that it has not: the first answer goes before
 SETTLED = 0.05  # after a load, until there is time for other things than requests
 
-BUDGET = 0.0012
-"""The share of a core that looking at files may cost."""
+BUDGET, QUIET_BUDGET = 0.0012, 0.0006
+"""The share of a core that looking at files may cost; and when nobody seems to wait for news."""
+QUIET = 5.0
+"""Seconds without a request after which nobody seems to: the next one leads to a look itself."""
 WAKE = 0.0001
 """Seconds of CPU that it takes to wake up for a look."""
 DEBOUNCE = 0.01
@@ -106,6 +109,7 @@ class Side:
         self._root = ""
         self._address = ("", 0)
         self._began = 0
+        self._asked = 0.0
         self._loading = False
         self._suspicious = False
         self._nudge: asyncio.Event
@@ -353,6 +357,7 @@ class Side:
     # --- watch -------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._asked = time.monotonic()
         self._loop.call_later(SLOW, self._tell_if_slow)
         self._spawn(self._poll())
 
@@ -399,7 +404,7 @@ class Side:
     async def _pause(self, *, free: bool) -> None:
         """Wait until it is time for the next look."""
         if not free or self._events is None:
-            pause = min((WAKE + self.watch.cost) / BUDGET, SLOWEST)
+            pause = min((WAKE + self.watch.cost) / self._budget(), SLOWEST)
             # What is still to be learned makes the next looks precise: it is not put off.
             await asyncio.sleep(
                 self._interval if self.watch.is_behind() else max(self._interval, pause)
@@ -416,8 +421,13 @@ class Side:
         self._nudge.clear()
         await asyncio.sleep(DEBOUNCE)
 
+    def _budget(self) -> float:
+        waits = self._streams.is_listened_to or time.monotonic() - self._asked < QUIET
+        return BUDGET if waits else QUIET_BUDGET
+
     def _look_first(self) -> list[str]:
         """Look before a request; what it imports is to be looked at soon, too."""
+        self._asked = time.monotonic()
         self._nudge.set()
         return self.watch.look()
 
@@ -493,6 +503,8 @@ class Side:
     async def _settle(self) -> None:
         if self.watch.count() <= FEW:
             self._tell_paths(settled=False)
+        await asyncio.sleep(LEARNS)
+        await hop(self.watch.learn)
         await asyncio.sleep(SETTLED)
         self._tell_paths()
         await self._tell_recipe()

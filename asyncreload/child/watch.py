@@ -171,7 +171,11 @@ class Watch:
         if not self._patterns.ignores(path):
             before = files.get(path)
             files[path] = known if before is None else _both(path, before, known)
-            self._unlearned.append(path)
+            self._looks.doubt(path)  # another thread may have taken it in just before
+            if kind is Heat.HOT:
+                self._unlearned.appendleft(path)  # those are learned first
+            else:
+                self._unlearned.append(path)
             self.on_growth()
         return known
 
@@ -208,7 +212,21 @@ class Watch:
     def catch_up(self) -> None:
         """Take in what came another way than through `before_read`; learn some digests."""
         self.rescan()
-        self._learn()
+        self.learn()
+
+    def learn(self) -> None:
+        """Read the digests that the load did not give, while the signature still vouches."""
+        for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
+            path = self._unlearned.popleft()
+            files = self._hot if path in self._hot else self._cold
+            known = files[path]
+            if known.digest is not None or known.racy:
+                continue
+            learned = digest_of(path, known.signature)
+            # Whoever loads the file meanwhile knows better what was loaded.
+            if learned and files.get(path) is known:
+                files[path] = known._replace(digest=learned)
+                self._news = True
 
     def rescan(self) -> None:
         """Take in modules that came another way than through `before_read`.
@@ -341,20 +359,6 @@ class Watch:
             files[path] = now if before.digest else now._replace(digest=None)
         return differs
 
-    def _learn(self) -> None:
-        """Read the digests that the load did not give, while the signature still vouches."""
-        for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
-            path = self._unlearned.popleft()
-            files = self._hot if path in self._hot else self._cold
-            known = files[path]
-            if known.digest is not None or known.racy:
-                continue
-            learned = digest_of(path, known.signature)
-            # Whoever loads the file meanwhile knows better what was loaded.
-            if learned and files.get(path) is known:
-                files[path] = known._replace(digest=learned)
-                self._news = True
-
     # --- what there is -----------------------------------------------------------------------
 
     def files(self) -> dict[str, list[Any]]:
@@ -400,7 +404,9 @@ def _both(path: str, before: Known, known: Known) -> Known:
         learned = digest_of(path, before.signature)
         return before._replace(digest=learned) if learned else MIXED
     now = known if known.digest else examine(path)
-    return now if now.digest == before.digest else MIXED
+    # What it is now need not be what was found just before.
+    is_same = now.signature == known.signature and now.digest == before.digest
+    return now if is_same else MIXED
 
 
 def _is_blamed(path: str, blamed: Blamed) -> bool:

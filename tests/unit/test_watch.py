@@ -1485,7 +1485,7 @@ def reported_iff_different(
         path = str(made.root / name)
         watch.before_read(path)
         if how == "learned":
-            watch._learn()
+            watch.learn()
         elif data is not None:
             watch.was_read(path, data)
     with asyncio.Runner() as runner:
