@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+from _thread import start_new_thread
 from collections.abc import Sequence
 from contextlib import suppress
 from subprocess import Popen
@@ -24,6 +24,7 @@ class Spawned:
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        self._is_dead = False
         self._process = Popen(command, process_group=0, **options)  # noqa: S603  our own
         self.pid: int = self._process.pid
         self.input: IO[bytes] | None = self._process.stdin
@@ -31,7 +32,7 @@ class Spawned:
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except (AttributeError, OSError):  # not Linux; or an old one, or short of descriptors
-            threading.Thread(target=self._wait, daemon=True).start()
+            start_new_thread(self._wait, ())
         else:
             self._loop.add_reader(self._pidfd, self._on_end)
 
@@ -47,14 +48,16 @@ class Spawned:
 
     def kill(self) -> None:
         """End the process at once; no matter if it has ended."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if not self._is_dead:
+            with suppress(ProcessLookupError):
+                self._process.kill()
 
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._process.wait()
-        self._ended.set()
+        self._is_dead = True
+        # To reap a large process takes the kernel up to 10 ms, which are not the loop's.
+        start_new_thread(self._wait, ())
 
     def _wait(self) -> None:
         self._process.wait()
