@@ -63,7 +63,7 @@ SLOWEST = 5.0  # between two looks, however much they cost
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 GONE = 0.1  # what the kernel gets to be done with a predecessor
 SLOW = 3.0  # until a load is told to be slow
-LEARNS = 0.005  # after a load, until bytes are read that it has not: the first answer goes before
+LEARNS = 0.02  # after a load, until bytes are read that it has not: the first answer goes before
 SETTLED = 0.05  # after a load, until there is time for other things than requests
 
 BUDGET, QUIET_BUDGET = 0.0012, 0.0006
