@@ -304,13 +304,11 @@ class Watch:
             before = time.thread_time()
             suspects += self._looks.look(self._cold)
             suspects += self._moved_places()
-            cost = time.thread_time() - before
-            self._cold_due = now + min(max(cost / COLD_BUDGET, COLD_SOONEST), COLD_LATEST)
+            self._cold_due = now + _pause(before, COLD_BUDGET, COLD_SOONEST, COLD_LATEST)
         if now >= self._sweep_due and self._looks is not self._polling:
             before = time.thread_time()
             suspects += self._polling.look(self._hot)
-            cost = time.thread_time() - before
-            self._sweep_due = now + min(max(cost / SWEEP_BUDGET, SWEEP), RAREST_SWEEP)
+            self._sweep_due = now + _pause(before, SWEEP_BUDGET, SWEEP, RAREST_SWEEP)
         self.cost = time.thread_time() - began
         return suspects
 
@@ -384,6 +382,12 @@ class Watch:
     def count(self) -> int:
         """Return how many files are watched, packages included."""
         return len(self._hot) + len(self._cold)
+
+
+def _pause(began: float, budget: float, soonest: float, latest: float) -> float:
+    """Return the seconds until work is repeated that began then, by the CPU's clock."""
+    cost = time.thread_time() - began
+    return min(max(cost / budget, soonest), latest)
 
 
 def _is_quick(path: str) -> bool:

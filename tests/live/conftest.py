@@ -16,11 +16,6 @@ import pytest
 from tests.live.browsing import Browser, Tab
 from tests.live.driving import COMMAND, Served, lay_out, locks, processes_of, until
 
-# Started by `nohup` or `&`, what the tests start would ignore these as well.
-for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-    if signal.getsignal(ignored) is signal.SIG_IGN:
-        signal.signal(ignored, signal.SIG_DFL)
-
 
 class Serve(Protocol):
     """Starts a command on a project that is laid out first."""

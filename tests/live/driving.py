@@ -282,15 +282,18 @@ class Served:
 
     def open_gate(self, name: str) -> None:
         """Let code pass that waits for the end of a named pipe."""
+        os.close(self.hold_gate(name))
 
-        def entered() -> bool:
+    def hold_gate(self, name: str) -> int:
+        """Wait until code waits there; return a descriptor that holds it until it is closed."""
+
+        def entered() -> int | None:
             try:
-                os.close(os.open(self.directory / name, os.O_WRONLY | os.O_NONBLOCK))
+                return os.open(self.directory / name, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:  # nobody waits there yet
-                return False
-            return True
+                return None
 
-        self.until(entered, f"{name} is entered")
+        return self.until(entered, f"{name} is entered")
 
     # --- processes -------------------------------------------------------------------------
 

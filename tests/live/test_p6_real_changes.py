@@ -352,7 +352,7 @@ def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
             values["app.py"] += 1
             replace(served.directory / "app.py", WINDOWED % values["app.py"])
             waiting = served.connect().send()
-            held = served.until(lambda gate=gate: enter(gate), f"the load is at {window!r}")  # type: ignore[misc]
+            held = served.hold_gate(window)
             gate.unlink()  # what is loaded next passes
             values[name] += 1
             save(served.directory / name, text % values[name])
@@ -362,14 +362,6 @@ def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
             assert asked.receive().body == fresh, (window, name, served.output)
             # It was sent before the save, but no code was there to answer it.
             assert waiting.receive().body == fresh, (window, name, served.output)
-
-
-def enter(gate: Path) -> int | None:
-    """Return a descriptor that holds somebody at a named pipe, if anybody waits there."""
-    try:
-        return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return None
 
 
 # --- many at once ----------------------------------------------------------------------------
