@@ -168,6 +168,7 @@ def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
     role.become_child(serve)
     if target is None:
         side.will_run([*settings.script[settings.script[0] == "-m" :]])
+        side.wait_for_predecessors_end()  # of a script, not all that is run is looked at first
         run_script(settings.script, side.watch)
         return None
     prepare(target)

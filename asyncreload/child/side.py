@@ -99,6 +99,7 @@ class Side:
         self._lock = lock
         self.watch: Watch = Watch()
         self._go: protocol.Go | None = None
+        self._predecessor: int | None = None
         self._recipe: protocol.Recipe | None = None
         self._recorder = Recorder()
         self._final: dict[str, Any] = {}
@@ -177,10 +178,10 @@ class Side:
         self._loop.call_soon_threadsafe(self._begin)
         if not go.crash:
             self._read_environment(go)
-        if go.predecessor is not None:
-            wait_until_gone(go.predecessor, GONE)
+        self._predecessor = go.predecessor
         # Not before: what reads the environment files is imported by us, not by the app.
-        self.watch.before_package = self._recorder.before_import
+        self.watch.before_code = self.wait_for_predecessors_end
+        self.watch.before_package = self._before_package
         self.watch.after_compile = self._compare
 
     def _read_environment(self, go: protocol.Go) -> None:
@@ -189,8 +190,22 @@ class Side:
             if not go.changed or path in go.changed:
                 self._tell(f"there is no {path}: going on without it")
 
+    def wait_for_predecessors_end(self) -> None:
+        """Wait until the predecessor is gone: to be called before the first code is run.
+
+        What is found, read and compiled before that takes no time then.
+        """
+        if self._predecessor is not None:
+            wait_until_gone(self._predecessor, GONE)
+            self._predecessor = None
+
+    def _before_package(self, name: str) -> None:
+        self.wait_for_predecessors_end()
+        self._recorder.before_import(name)
+
     def _compare(self, path: str, code: Code, known: Known) -> None:
         """Start cold if the project does something else now before its imports."""
+        self.wait_for_predecessors_end()
         if not self._recorder.is_as_before(path, code, known) and self._loading:
             self._start_cold(f"{path} has changed above its last import")
 

@@ -94,6 +94,8 @@ class Watch:
         """Called when there is one more file to be watched."""
         self._seen = set(sys.modules)  # what we need ourselves is not the app's
         self._cold_due = self._sweep_due = 0.0
+        self.before_code: Callable[[], None] = _ignore
+        """Called before code is read that is the project's, but not imported from its source."""
         self.before_package: Callable[[str], None] = _ignore
         """Told the name of each package's module that is about to be loaded."""
         self.after_compile: Callable[[str, Code, Known], None] = _ignore
@@ -137,6 +139,7 @@ class Watch:
         """
         watched = heat(path) is Heat.HOT and not self.refuses_project
         if watched:
+            self.before_code()
             self._take_in(path, Heat.HOT)
         return watched
 

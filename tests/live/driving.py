@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -173,6 +173,12 @@ def is_alive(pid: int) -> bool:
 def state_of(pid: int) -> str:
     """Return the letter that /proc has for a process's state: T for stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def cpu(pid: int) -> int:
+    """Return the CPU time of a process, in ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def processes_of(directory: Path) -> dict[int, str]:
@@ -341,3 +347,30 @@ class Served:
         with suppress(ProcessLookupError):
             self.signal_group(signal.SIGKILL)
         self.process.wait()
+
+
+# --- standby ---------------------------------------------------------------------------------
+
+# All the time the same process, without a tick (10 ms) of CPU: then a standby has settled. What
+# requests imported is told at the next look, 0.1 s later at most, and makes a new one.
+_SETTLED = 0.2
+
+
+def standby(served: Served, child: int = 0) -> int:
+    """Wait until a standby has settled; return it."""
+    child = child or int(served.body("/pid"))
+    last: tuple[Any, ...] = ()
+    since = 0.0
+
+    def settled() -> int | None:
+        nonlocal last, since
+        others = [pid for pid in served.children() if pid != child]
+        with suppress(OSError):
+            now = (others, [cpu(pid) for pid in others], [state_of(pid) for pid in others])
+            if now != last or now[2] != ["S"]:
+                last, since = now, time.monotonic()
+            if time.monotonic() - since > _SETTLED:
+                return others[0]
+        return None
+
+    return until(settled, "a standby has settled", report=lambda: f"{last}\n{served.output}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.driving import LOGGED
-from tests.live.test_p7_standby import Packages, standby
+from tests.live.driving import LOGGED, standby
+from tests.live.test_p7_standby import Packages
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve

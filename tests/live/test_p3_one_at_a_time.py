@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import signal
 import sys
 import threading
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import LONG, Answer, is_alive
+from tests.live.driving import LONG, Answer, is_alive, standby
 from tests.live.failing import SOON, TRACEBACK, Benches, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.live.failing import Bench
@@ -119,6 +120,50 @@ def test_p3_never_two_at_a_time_over_many_reloads(tmp_path: Path) -> None:
         assert [one.result() for one in asking] == [[]] * 3, bench.output
         assert_one_after_another(journal(bench), "atexit")
         assert len({pid for _, pid, _ in journal(bench)}) == RELOADS + 1
+
+
+BALLAST = 'ballast = b"x" * 8_000_000'  # takes the kernel some time
+
+
+def write_source(path: Path, source: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".new").write_text(source)
+    path.with_suffix(".new").replace(path)
+
+
+def write_compiled(path: Path, source: str) -> None:
+    write_source(path.with_suffix(".txt"), source)
+    py_compile.compile(str(path.with_suffix(".txt")), str(path), doraise=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "file", "write"),
+    [
+        ("app.py", "app.py", write_source),
+        ("shop.app", "shop/app.py", write_source),
+        ("shop:app", "shop/__init__.py", write_source),
+        ("app", "app.pyc", write_compiled),
+    ],
+    ids=["file", "module", "package", "compiled"],
+)
+def test_p3_not_even_the_number_is_left(
+    tmp_path: Path, target: str, file: str, write: Callable[[Path, str], None]
+) -> None:
+    """The kernel is done with a small old process when the first code of the next one is run."""
+    path = tmp_path / "project" / file
+
+    def save(number: int) -> None:
+        # What has ended and is not reaped counts as alive, too.
+        write(path, app_of(number, BALLAST).replace('"ZX"', '"X"'))
+
+    save(0)
+    with serving(tmp_path, target) as bench:
+        for number in range(1, 6):
+            bench.fresh(str(number - 1))
+            standby(bench)
+            save(number)
+        bench.fresh("5")
+        assert_one_after_another(journal(bench), "atexit")
 
 
 SCRIPT = (

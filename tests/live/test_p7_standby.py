@@ -12,7 +12,6 @@ import random
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,15 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.driving import LONG, is_alive, lay_out, replace, state_of, until
+from tests.live.driving import LONG, is_alive, lay_out, replace, standby, until
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
-# All the time the same process, without a tick (10 ms) of CPU: then a standby has settled. What
-# requests imported is told at the next look, 0.1 s later at most, and makes a new one.
-SETTLED = 0.2
 SAVES = 200 if LONG else 12
 SEED = int(os.environ.get("ASYNCRELOAD_SEED", "1"))
 
@@ -85,32 +81,6 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
     found = Packages(tmp_path / "site-packages")
     monkeypatch.setenv("PYTHONPATH", str(found.directory))
     return found
-
-
-def cpu(pid: int) -> int:
-    """Return the CPU time of a process, in ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def standby(served: Served, child: int = 0) -> int:
-    """Wait until a standby has settled; return it."""
-    child = child or int(served.body("/pid"))
-    last: tuple[Any, ...] = ()
-    since = 0.0
-
-    def settled() -> int | None:
-        nonlocal last, since
-        others = [pid for pid in served.children() if pid != child]
-        with suppress(OSError):
-            now = (others, [cpu(pid) for pid in others], [state_of(pid) for pid in others])
-            if now != last or now[2] != ["S"]:
-                last, since = now, time.monotonic()
-            if time.monotonic() - since > SETTLED:
-                return others[0]
-        return None
-
-    return until(settled, "a standby has settled", report=lambda: f"{last}\n{served.output}")
 
 
 def bump(served: Served, old: int, new: int) -> None:
