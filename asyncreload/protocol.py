@@ -2,7 +2,7 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Recipe) -> Warmed -> (Go) -> Going -> Loaded | Failed -> Changed -> Left
+    Booted -> (Recipe) -> Warmed -> (Seen, Go) -> Going -> Loaded | Failed -> Changed -> Left
 """
 
 from __future__ import annotations
@@ -119,6 +119,12 @@ class Recipe(Message):
         return other is not None and self.replaced(states=other.states) == other
 
 
+class Seen(Message):
+    """Parent: how the project's files were when your predecessor loaded them; it still serves."""
+
+    files: dict[str, Any]
+
+
 class Warmed(Message):
     """Child: the recipe is done; these modules could not be imported."""
 
@@ -219,6 +225,7 @@ _KINDS = {
         Watching,
         Changed,
         Recipe,
+        Seen,
         Warmed,
         Cold,
         Outdated,

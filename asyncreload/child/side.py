@@ -319,6 +319,8 @@ class Side:
             case protocol.Recipe():
                 self._recipe = message
                 self._main.wake()
+            case protocol.Seen():
+                self.watch.trust(message.files)
             case protocol.Reload():
                 self._changed([])
             case protocol.End():

@@ -40,13 +40,13 @@ class Known(NamedTuple):
 
     def tell(self) -> list[Any]:
         """Return this as it travels to another process."""
-        return [self.signature, self.digest.hex() if self.digest else ""]
+        return [self.signature, self.digest.hex() if self.digest else "", self.racy]
 
     @classmethod
     def heard(cls, told: Sequence[Any]) -> Known:
         """Return what another process has told."""
-        signature, digest = told
-        return cls(tuple(signature) if signature else None, digest=bytes.fromhex(digest) or None)
+        signature, digest, racy = told
+        return cls(tuple(signature) if signature else None, racy, bytes.fromhex(digest) or None)
 
 
 MIXED = Known(_NO_STATE, digest=b"mixed")

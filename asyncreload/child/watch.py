@@ -82,6 +82,7 @@ class Watch:
         self._hot = Files()
         self._cold = Files()
         self._changed: dict[str, Known] = {}
+        self._read_before: dict[str, Known] = {}
         self._patterns = Patterns()
         self._trees = Trees(self._patterns, self._has_appeared)
         self._polling = Polling()
@@ -123,7 +124,7 @@ class Watch:
     def _note(self, path: str) -> None:
         if path in self._hot:
             return
-        if len(self._hot) < FEW:
+        if len(self._hot) < FEW and self._by_status(path).digest is None:
             self._hot[path] = examine(path)
         else:
             self._take_in(path, Heat.HOT)  # read when there is time
@@ -168,19 +169,24 @@ class Watch:
 
     def _take_in(self, path: str, kind: Heat) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
-        known = known_by_status(path)
+        known = self._by_status(path)
         if known.racy:
             known = examine(path)  # a save in the same instant differs by its bytes alone
         if not self._patterns.ignores(path):
             before = files.get(path)
             files[path] = known if before is None else _both(path, before, known)
             self._looks.doubt(path)  # another thread may have taken it in just before
-            if kind is Heat.HOT:
-                self._unlearned.appendleft(path)  # those are learned first
-            else:
-                self._unlearned.append(path)
+            if files[path].digest is None:
+                # The project's are learned first.
+                queue = self._unlearned
+                (queue.appendleft if kind is Heat.HOT else queue.append)(path)
             self.on_growth()
         return known
+
+    def _by_status(self, path: str) -> Known:
+        """Return what a stat tells of a file, and the digest if it was read in that state."""
+        known, before = known_by_status(path), self._read_before.get(path)
+        return before if before is not None and before.signature == known.signature else known
 
     def take(self, path: str) -> None:
         """Take the baseline of a plain file that is about to be read; it need not exist."""
@@ -192,6 +198,19 @@ class Watch:
         if known := files.get(path):
             read = digest(data)
             files[path] = known._replace(digest=read) if known.digest in {None, read} else MIXED
+
+    def trust(self, files: Mapping[str, Sequence[Any]]) -> None:
+        """Take the digests of files from a predecessor, for as long as they are as it saw them.
+
+        Else they are not known until they have been read again, and a `touch` is a change.
+        """
+        heard = {path: Known.heard(told) for path, told in files.items()}
+        self._read_before = {
+            path: known
+            for path, known in heard.items()
+            # Later bytes may have the signature of a racy state, too.
+            if known.signature and known.digest and not known.racy
+        }
 
     def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a predecessor has loaded, from the state on that it saw.
@@ -263,7 +282,7 @@ class Watch:
 
         def note(path: str) -> None:
             if path not in self._hot:
-                known = known_by_status(path)
+                known = self._by_status(path)
                 late = is_later(known, since) and not _is_blamed(path, blamed)
                 self._hot[path] = Known(None, digest=ABSENT) if late else known
 

@@ -6,10 +6,11 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Data, Recipe
+from asyncreload.protocol import Data, Recipe, Seen
 from asyncreload.settings import Settings
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -50,6 +51,7 @@ class Standby:
         self._doubts: Data = {}
         self._colds = 0
         self._lacks = False
+        self._files: dict[str, Any] = {}
         self._making: asyncio.Task[Process] | None = None
         self._discarded: set[asyncio.Task[None]] = set()
 
@@ -72,6 +74,12 @@ class Standby:
         if not recipe.is_like(self._recipe):
             self._recipe = recipe
             self.renew()
+
+    def remember(self, files: dict[str, Any]) -> None:
+        """Take note of how the project's files are, and tell the next child."""
+        self._files = files
+        if self._making is not None and (child := _made(self._making)):
+            child.send(Seen(files))
 
     def renew(self) -> None:
         """Replace the standby: what it has loaded is not what a child would load now."""
@@ -131,8 +139,8 @@ class Standby:
     async def _undo(self, making: asyncio.Task[Process]) -> None:
         making.cancel()
         await asyncio.wait({making})
-        if not making.cancelled() and not making.exception():
-            await self._bury(making.result())
+        if child := _made(making):
+            await self._bury(child)
 
     async def _make(self) -> Process:
         code = 0
@@ -143,6 +151,7 @@ class Standby:
             try:
                 if await child.has_booted():
                     if await self._is_warm(child):
+                        child.send(Seen(self._files))
                         return child
                 else:
                     code = await child.wait()
@@ -211,3 +220,10 @@ class Standby:
         """Replay nothing from now on."""
         log.debug("standby: nothing is imported ahead from now on")
         self._recipe, self._replays = None, False
+
+
+def _made(making: asyncio.Task[Process]) -> Process | None:
+    """Return the child that has been made, if it has."""
+    if not making.done() or making.cancelled() or making.exception():
+        return None
+    return making.result()

@@ -43,7 +43,7 @@ AGAIN = 1.0  # until a child that has not answered is asked once more
 STEPS = 10
 """In how many naps a wait is divided that is not to count when the host blocks the loop."""
 
-UNSEEN = (None, "")
+UNSEEN = (None, "", False)
 """How a file was that only we have looked at."""
 
 
@@ -334,6 +334,7 @@ class Supervisor:
             self._feed.stir()
         if watching.settled:
             self._standby.prepare()
+            self._standby.remember(watching.files)
 
     def _on_change(self, life: Life, changed: protocol.Changed) -> None:
         life.changed = changed

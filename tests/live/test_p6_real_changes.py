@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import signal
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import LOGGED, replace, state_of, write
+from tests.live.driving import LOGGED, replace, standby, state_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -362,6 +363,32 @@ def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
             assert asked.receive().body == fresh, (window, name, served.output)
             # It was sent before the save, but no code was there to answer it.
             assert waiting.receive().body == fresh, (window, name, served.output)
+
+
+@pytest.mark.parametrize("options", [(), ("--no-inotify",)], ids=["events", "polled"])
+def test_p6_touch_of_what_a_load_takes_from_its_cache(
+    serve: Serve, options: tuple[str, ...]
+) -> None:
+    """It has not read the sources, but the process before has."""
+    texts = {"app.py": LOGGED + WINDOWED, "early.py": VALUE, "late.py": VALUE}
+    served = serve("app.py", *options, files={name: texts[name] % 1 for name in texts})
+    assert served.body() == "1 1 1"
+    standby(served, served.loads()[0])
+    modules = [served.directory / name for name in ("early.py", "late.py")]
+    for module in modules:
+        cache = py_compile.compile(str(module), doraise=True)
+        later = module.stat().st_mtime + 10  # else the cache might be an older source's
+        os.utime(str(cache), (later, later))
+    os.mkfifo(served.directory / "after")
+    served.replace("app.py", texts["app.py"] % 2)
+    held = served.hold_gate("after")
+    for module in modules:
+        touch(module)
+    waiting = served.connect().send()
+    os.close(held)
+    assert waiting.receive().body == "2 1 1"
+    assert served.body() == "2 1 1"
+    assert len(served.loads()) == 2
 
 
 # --- many at once ----------------------------------------------------------------------------

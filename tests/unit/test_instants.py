@@ -165,15 +165,14 @@ def value_of(path: Path) -> Any:
 class Lab:
     """One file, loaded again and again, under the eyes of a new watch each time."""
 
-    def __init__(
-        self, root: Path, restored: Restored, *, cached: bool, coarse: bool, events: Any
-    ) -> None:
+    def __init__(self, root: Path, restored: Restored, how: SimpleNamespace, events: Any) -> None:
         self.path = root / "victim.py"
         self._restored = restored
         self._cache = Path(cache_from_source(str(self.path)))
-        self._cached, self._coarse, self._events = cached, coarse, events
+        self._how, self._events = how, events
         self._watch: Watch
         self._since = 0
+        self._seen: dict[str, list[Any]] = {}
         self._named: set[str] = set()
         self._runner = asyncio.Runner()
 
@@ -199,15 +198,23 @@ class Lab:
         self._cache.unlink(missing_ok=True)
         signature = glance(str(self.path))
         assert signature is not None
-        if self._cached:
+        if self._how.cached:
             py_compile.compile(str(self.path))
             os.utime(self._cache, ns=(signature[1], signature[1]))
         # So that a file is not late by its writing here.
-        self._since = signature[1] + (0 if self._coarse else RACY + 1)
+        self._since = signature[1] + (0 if self._how.coarse else RACY + 1)
+        self._seen = self._as_seen_by_a_predecessor() if self._how.trusting else {}
+
+    def _as_seen_by_a_predecessor(self) -> dict[str, list[Any]]:
+        predecessor = Watch()
+        predecessor.before_read(str(self.path))
+        predecessor.learn()
+        return predecessor.files()
 
     def _begin(self) -> None:
         self._named.clear()
         self._watch = Watch()
+        self._watch.trust(self._seen)
         if self._events:
             self._watch.use_events(str(self.path.parent))
 
@@ -227,7 +234,8 @@ class Lab:
         """Do something to the file; again, until the clock of the file system has ticked."""
         before = glance(str(self.path))
         act(self.path)
-        while act in {in_place, unseen} and not self._coarse and glance(str(self.path)) == before:
+        has_times = act in {in_place, unseen} and not self._how.coarse
+        while has_times and glance(str(self.path)) == before:
             act(self.path)
 
     def side(self) -> None:
@@ -246,12 +254,20 @@ class Lab:
         return saved is None if loaded is None else {saved} == set(loaded)
 
 
+def kind(**how: bool) -> SimpleNamespace:
+    return SimpleNamespace(
+        **{"cached": False, "coarse": False, "events": False, "trusting": False} | how
+    )
+
+
 KINDS = {
-    "polling": SimpleNamespace(cached=False, coarse=False, events=False),
-    "polling, cached": SimpleNamespace(cached=True, coarse=False, events=False),
-    "coarse clock": SimpleNamespace(cached=False, coarse=True, events=False),
-    "events": SimpleNamespace(cached=False, coarse=False, events=True),
-    "events, cached": SimpleNamespace(cached=True, coarse=False, events=True),
+    "polling": kind(),
+    "polling, cached": kind(cached=True),
+    "coarse clock": kind(coarse=True),
+    "events": kind(events=True),
+    "events, cached": kind(cached=True, events=True),
+    "trusting": kind(trusting=True),
+    "trusting, cached": kind(trusting=True, cached=True),
 }
 CACHING = {imported, by_location, twice}
 WAYS: dict[str, list[Way]] = {
@@ -269,6 +285,8 @@ WAYS: dict[str, list[Way]] = {
     "coarse clock": [imported, run_path, of_many, environment_file],
     "events": [imported, twice, of_a_pattern],
     "events, cached": [imported],
+    "trusting": [imported, run_path, of_a_pattern, environment_file],
+    "trusting, cached": [imported, twice],
 }
 CASES = [
     pytest.param(kind, way, id=f"{kind}-{way.__name__}")
@@ -297,7 +315,7 @@ def world(
             )
             monkeypatch.setattr(polling, "_statx", None)
         events = _shared_events(root, monkeypatch) if how.events else None
-        return Lab(root, restored_loaders, cached=how.cached, coarse=how.coarse, events=events)
+        return Lab(root, restored_loaders, how, events)
 
     return make
 

@@ -14,7 +14,7 @@ from asyncreload.errors import AsyncreloadError
 from asyncreload.parent import standby as module
 from asyncreload.parent.process import Process
 from asyncreload.parent.standby import Standby
-from asyncreload.protocol import Recipe, Warmed
+from asyncreload.protocol import Message, Recipe, Seen, Warmed
 from asyncreload.settings import Settings
 
 pytestmark = pytest.mark.asyncio
@@ -33,6 +33,7 @@ class Child:
         self.buried = False
         self.booted = asyncio.Event()
         self.recipes: list[Recipe] = []
+        self.told: list[Message] = []
         if not plan.get("hangs"):
             self.booted.set()
 
@@ -54,6 +55,9 @@ class Child:
 
     def has_ended(self) -> bool:
         return self.dead
+
+    def send(self, message: Message) -> None:
+        self.told.append(message)
 
     @property
     def modules(self) -> list[tuple[str, ...]]:
@@ -322,6 +326,37 @@ async def test_wrong_again_and_again_is_cold_for_good() -> None:
         assert (await nursery.take()).recipes == []
         nursery.standby.was_right()  # the cold one loaded
     assert replayed <= 3
+
+
+# --- what the last child has seen ------------------------------------------------------------
+
+
+async def test_what_is_known_of_the_files_is_told_to_the_next_child() -> None:
+    nursery = Nursery({"hangs": True})
+    nursery.standby.prepare()
+    await nursery.until(lambda: nursery.children)
+    nursery.standby.remember({"a.py": [None, "1", False]})
+    nursery.standby.remember({"a.py": [None, "2", False]})
+    child = nursery.children[0]
+    assert child.told == []  # it would not hear it
+    child.booted.set()
+    await nursery.rest()
+    assert child.told == [Seen({"a.py": [None, "2", False]})]
+    nursery.standby.remember({"a.py": [None, "3", False]})
+    assert child.told[1:] == [Seen({"a.py": [None, "3", False]})]
+    assert await nursery.take() is child
+    nursery.standby.remember({"a.py": [None, "4", False]})
+    assert len(child.told) == 2  # it knows better by now
+    assert (await nursery.take()).told == [Seen({"a.py": [None, "4", False]})]
+
+
+async def test_what_is_known_is_told_to_nobody_where_no_child_can_be_made() -> None:
+    nursery = Nursery({"boots": False, "code": 7})
+    nursery.standby.prepare()
+    await nursery.rest()
+    nursery.standby.remember({})
+    with pytest.raises(AsyncreloadError):
+        await nursery.take()
 
 
 # --- replays that fail -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import json
 import os
 import py_compile
 import sys
@@ -317,7 +318,7 @@ def test_the_standard_library_is_not_watched() -> None:
 def test_files_are_adopted_in_the_state_that_a_predecessor_saw(project: Project) -> None:
     project.load("app.py")
     project.load("same.py")
-    seen = project.watch.files() | {project.path("missing.py"): [None, ""]}
+    seen = project.watch.files() | {project.path("missing.py"): [None, "", False]}
     project.write("app.py", b"x = 2\n")  # saved after the predecessor's death
     project.watch = Watch()
     project.watch.adopt(seen)
@@ -534,6 +535,54 @@ def test_bytes_that_the_load_did_not_give_are_learned(project: Project) -> None:
     assert project.changed() == []
     other_bytes(path, b"x = 2\n")
     assert project.changed() == ["app.py"]
+
+
+def trusting(project: Project) -> Watch:
+    """Return a watch that has heard what that over the project knows."""
+    watch = Watch()
+    watch.trust(json.loads(json.dumps(project.watch.files())))
+    return watch
+
+
+@pytest.mark.usefixtures("calm", "modules")
+def test_what_a_predecessor_has_read_need_not_be_learned(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [project.load(name) for name in ("app.py", "data.json")]
+    project.watch = trusting(project)
+    for reads in (module, signature):
+        monkeypatch.setattr(reads, "examine", None)
+    project.watch.before_read(paths[0])  # and Python takes the code from its cache
+    project.watch.look_for(Patterns.of(["*.json"], [], str(project.root)))
+    project.watch.catch_up()
+    monkeypatch.undo()
+    for path in paths:
+        os.utime(path, (10**9, 10**9))
+    assert project.changed() == []
+    for path in paths:
+        other_bytes(path, b"x = 2\n")
+    assert project.changed() == ["app.py", "data.json"]
+
+
+@pytest.mark.usefixtures("calm", "modules")
+def test_a_predecessor_is_not_trusted_on_a_file_in_another_state(project: Project) -> None:
+    path = project.load("app.py")
+    project.watch = trusting(project)
+    other_bytes(path, b"x = 2\n")
+    project.watch.before_read(path)
+    assert project.watch._hot[path].digest is None
+    assert project.changed() == []
+
+
+def test_a_predecessor_is_not_trusted_on_a_state_that_proves_nothing(
+    project: Project, coarse: Clock
+) -> None:
+    path = project.load("app.py")
+    coarse.now += RACY
+    project.watch = trusting(project)
+    project.write("app.py", b"x = 2\n")  # in the same tick
+    project.watch.before_read(path)
+    assert project.watch._hot[path].digest is None
 
 
 @pytest.mark.usefixtures("calm", "modules")
@@ -790,7 +839,7 @@ def test_a_module_that_no_loader_announced_and_that_changed_during_the_load_is_a
     project.watch = Watch()
     project.watch.since = time.time_ns()
     path = project.write("fast.so")
-    project.watch.blamed = {path: [None, ""]} if blamed else {}
+    project.watch.blamed = {path: [None, "", False]} if blamed else {}
     modules["fast"] = module_of(path)
     project.watch.rescan()
     assert project.changed() == changed
@@ -902,7 +951,7 @@ def test_a_file_that_the_load_did_read_keeps_its_baseline(project: Project) -> N
 
 def test_a_file_that_is_blamed_for_this_load_is_no_change_again(project: Project) -> None:
     late, blamed = project.write("late.py"), project.write("blamed.py")
-    widen(project, since=os.stat(late).st_ctime_ns - 1, blamed={blamed: [None, ""]})
+    widen(project, since=os.stat(late).st_ctime_ns - 1, blamed={blamed: [None, "", False]})
     assert project.changed() == ["late.py"]
     project.write("blamed.py", b"longer than before")
     assert project.changed() == ["blamed.py", "late.py"]
@@ -1473,6 +1522,17 @@ def disk() -> Iterator[Disk]:
         yield Disk(Path(root).resolve(), Clock())
 
 
+@contextmanager
+def coarse_files(made: Disk) -> Iterator[None]:
+    """Let the watch see the times that the clock of the made-up disk gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signature, "signature_of", made.signature_of)
+        patch.setattr(polling, "_statx", None)
+        for each in (module, signature):
+            patch.setattr(each, "time", made.clock)
+        yield
+
+
 def reported_iff_different(
     made: Disk, baselines: dict[str, bytes | None], steps: list[tuple[str, str, bytes]], how: str
 ) -> None:
@@ -1508,16 +1568,51 @@ def test_changed_is_what_has_other_bytes(
 
 
 @settings(max_examples=150, deadline=None)
+@given(BASELINES, st.lists(OPERATIONS, max_size=8), st.lists(OPERATIONS, max_size=8))
+def test_changed_is_what_has_other_bytes_also_for_one_that_trusts_its_predecessor(
+    baselines: dict[str, bytes | None],
+    before: list[tuple[str, str, bytes]],
+    after: list[tuple[str, str, bytes]],
+) -> None:
+    with (
+        disk() as made,
+        coarse_files(made),
+        asyncio.Runner() as runner,
+    ):
+        first = Watch()
+        for name, data in baselines.items():
+            made.contents[name] = None
+            if data is not None:
+                made.do("write", name, data)
+                made.mtimes[name] = made.times[(made.root / name).stat().st_ino][0]
+            first.before_read(str(made.root / name))
+        for step in [*before, ("wait", "a.py", b"xx")]:
+            made.do(*step)
+            runner.run(first.confirm(first.look()))
+        second = Watch()
+        second.trust(json.loads(json.dumps(first.files())))
+        loaded = dict(made.contents)
+        for name in NAMES:
+            second.before_read(str(made.root / name))  # and Python takes the code from its cache
+        for step in [("wait", "a.py", b""), *after]:
+            made.do(*step)
+            expected = {
+                str(made.root / name) for name in NAMES if made.contents[name] != loaded[name]
+            }
+            found = set(runner.run(second.confirm(second.look())))
+            second.learn()
+            assert found >= expected
+            known = {path for path, state in second._hot.items() if state.digest}
+            assert found & known == expected & known
+
+
+@settings(max_examples=150, deadline=None)
 @given(BASELINES, st.lists(OPERATIONS, max_size=12), st.sampled_from(["read", "learned"]))
 def test_changed_is_what_has_other_bytes_also_where_clocks_are_coarse(
     baselines: dict[str, bytes | None], steps: list[tuple[str, str, bytes]], how: str
 ) -> None:
     """On a file system that ticks every 10 ms: many writes have equal signatures."""
-    with disk() as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(signature, "signature_of", made.signature_of)
-        patch.setattr(polling, "_statx", None)
-        for each in (module, signature):
-            patch.setattr(each, "time", made.clock)
+    with disk() as made, coarse_files(made):
         reported_iff_different(made, baselines, steps, how)
 
 
