@@ -11,7 +11,13 @@ from types import CodeType
 from typing import IO, Any, cast
 
 from asyncreload.child.files import absolute
-from asyncreload.child.signature import Known, read_cache, remove_late_cache
+from asyncreload.child.signature import (
+    Known,
+    is_young,
+    read_cache,
+    remove_cache,
+    remove_late_cache,
+)
 from asyncreload.child.watch import Watch
 
 
@@ -59,7 +65,12 @@ class _Imports:
         known = self._watch.before_read(path, fullname, drop_cache=not is_refused)
         if known is None:
             return self._get_code(loader, fullname)
-        self._taken[path] = known
+        caches = True
+        if known.signature and is_young(known.signature):
+            # The next load could not rely on what is written now.
+            remove_cache(path)
+            caches = False
+        self._taken[path] = known if caches else known._replace(signature=None)
         try:
             code = self._get_code(loader, fullname)
         finally:
@@ -67,7 +78,8 @@ class _Imports:
             cache = self._caches.pop(path, None)
         if path in self._compiled:
             self._compiled.discard(path)
-            remove_late_cache(path, known.signature)
+            if caches:
+                remove_late_cache(path, known.signature)
             cache = None
         if code is not None:
             # Of the two, bytes give the collector of garbage nothing to do.

@@ -86,7 +86,7 @@ class Server:
         self._turns = Turns(threads, self._wake)
         # Nobody is answered before the loop's next turn: the parent is told first that we serve.
         self._accept_if_room()
-        self._loop.add_reader(self._lobby.exit, self._on_lobby)
+        self._loop.add_reader(self._lobby.exit.fileno(), self._on_lobby)
 
     def close(self, *, hand_over: bool) -> None:
         """Take no more requests; leave those that wait to the next child, or close them."""
@@ -94,7 +94,7 @@ class Server:
             return
         self._respond = None
         self._stop_accepting()
-        self._loop.remove_reader(self._lobby.exit)
+        self._loop.remove_reader(self._lobby.exit.fileno())
         if self._checking is not None:
             self._checking.cancel()
         # Those that have asked come first: they are the first to be answered by the next child.
@@ -145,14 +145,15 @@ class Server:
         room = room and self._respond is not None and not self._paused
         if room and not self._accepting:
             self._accepting = True
-            self._loop.add_reader(self._listener, self._on_listener)
+            # By number, here and below: see `Waiting.has_come`.
+            self._loop.add_reader(self._listener.fileno(), self._on_listener)
         elif not room:
             self._stop_accepting()
 
     def _stop_accepting(self) -> None:
         if self._accepting:
             self._accepting = False
-            self._loop.remove_reader(self._listener)
+            self._loop.remove_reader(self._listener.fileno())
 
     def _on_listener(self) -> None:
         for _ in range(min(_MOST_ACCEPTED, self._turns.room - len(self._ready))):

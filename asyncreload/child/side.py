@@ -62,6 +62,7 @@ HOLD_STEP = 0.02
 SLOWEST = 5.0  # between two looks, however much they cost
 INTERRUPT = 0.5  # until the Ctrl-C that reached us has reached the parent, and it has told
 GONE = 0.1  # what the kernel gets to be done with a predecessor
+ALONE = 0.02  # that a load has the GIL for itself
 SLOW = 3.0  # until a load is told to be slow
 LEARNS = 0.02  # after a load, until bytes are read that it has not: the first answer goes before
 SETTLED = 0.05  # after a load, until there is time for other things than requests
@@ -175,7 +176,6 @@ class Side:
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         self.watch.look_for(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
         self._began = time.time_ns()
-        self._loop.call_soon_threadsafe(self._begin)
         if not go.crash:
             self._read_environment(go)
         self._predecessor = go.predecessor
@@ -316,6 +316,7 @@ class Side:
                 self._go = message
                 self._main.wake()
                 self._our_turn.set()
+                self._loop.call_later(ALONE, self._begin)
             case protocol.Recipe():
                 self._recipe = message
                 self._main.wake()
@@ -374,12 +375,15 @@ class Side:
     # --- watch -------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        if not self._began:
+            self._loop.call_later(ALONE, self._begin)
+            return
         self._asked = time.monotonic()
         self._loop.call_later(SLOW, self._tell_if_slow)
         self._spawn(self._poll())
 
     async def _poll(self) -> None:
-        # Not at once: baselines are taken as files are read, and a load wants the GIL for itself.
+        # Not at once: baselines are taken as files are read.
         await asyncio.sleep(self._interval)
         while self._leaving.code is None:
             free = False

@@ -25,6 +25,7 @@ CACHE_RACY = 1_000_000_000
 """Nanoseconds: Python trusts a `.pyc` by its source's size and whole seconds."""
 LARGEST = 64 * 1024 * 1024
 """Bytes: of a larger file, the signature alone tells whether it has changed."""
+_CHUNK = 1024 * 1024
 _CACHE_SUFFIX = os.path.basename(cache_from_source("/_.py"))[1:]
 ABSENT = b"absent"
 """The digest of a file that is not there."""
@@ -77,18 +78,31 @@ def known_by_status(path: str) -> Known:
 def examine(path: str) -> Known:
     """Return all that is to be known of a file now."""
     try:
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        # Not by `open`, which takes twice the time. A named pipe is not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
             # The status first: bytes that come later make the next signature differ.
-            status = os.fstat(file.fileno())
+            status = os.fstat(descriptor)
             signature = signature_of(status)
             if not stat.S_ISREG(status.st_mode):
                 return Known(signature, digest=ABSENT)
             racy = is_racy(signature)
             if status.st_size > LARGEST:
                 return Known(signature)
-            return Known(signature, racy, digest(file.readall()))
+            return Known(signature, racy, digest(_read(descriptor, status.st_size)))
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError):
         return Known(glance(path), digest=ABSENT)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Return all that there is to read, which should be so many bytes."""
+    data = read = os.read(descriptor, size + 1)
+    while len(data) != size and read:
+        read = os.read(descriptor, _CHUNK)
+        data += read
+    return data
 
 
 def digest_of(path: str, signature: Signature | None) -> bytes | None:
@@ -96,10 +110,6 @@ def digest_of(path: str, signature: Signature | None) -> bytes | None:
     now = examine(path)
     # Looked at again: else bytes of a save in between would pass for those of this state.
     return now.digest if now.signature == glance(path) == signature else None
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # else a named pipe would be waited for
 
 
 def digest(data: bytes) -> bytes:
@@ -165,14 +175,24 @@ def _is_cache_racy(cache: os.stat_result, source: Signature) -> bool:
     return cache.st_mtime_ns < max(source[0], source[1]) + CACHE_RACY
 
 
+def is_young(status: Signature) -> bool:
+    """Tell whether a `.pyc` that is written now would be such a one."""
+    return time.time_ns() < max(status[0], status[1]) + CACHE_RACY
+
+
 def remove_late_cache(path: str, status: Signature | None) -> None:
     """Delete the `.pyc` of a source that has been saved since it was read to be compiled.
 
     It holds older code, with times that may fit the new source.
     """
     if glance(path) != status:
-        with suppress(OSError, NotImplementedError):
-            os.unlink(_cache_of(path))
+        remove_cache(path)
+
+
+def remove_cache(path: str) -> None:
+    """Delete the `.pyc` of a source, if there is one, and it can be deleted."""
+    with suppress(OSError, NotImplementedError):
+        os.unlink(_cache_of(path))
 
 
 def _cache_of(path: str) -> str:

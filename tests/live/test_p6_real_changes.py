@@ -379,6 +379,8 @@ def test_p6_touch_of_what_a_load_takes_from_its_cache(
         cache = py_compile.compile(str(module), doraise=True)
         later = module.stat().st_mtime + 10  # else the cache might be an older source's
         os.utime(str(cache), (later, later))
+    newest = max(module.stat().st_ctime for module in modules)
+    served.until(lambda: time.time() > newest + 1.1, "no cache is refused for its source's age")
     os.mkfifo(served.directory / "after")
     served.replace("app.py", texts["app.py"] % 2)
     held = served.hold_gate("after")

@@ -1130,6 +1130,7 @@ def test_a_cache_that_is_written_long_after_a_save_is_not_kept(
         os.utime(cache, ns=(future, future))
 
     monkeypatch.setattr(importlib.machinery.SourceFileLoader, "set_data", later)
+    an_hour_later(monkeypatch)
     assert again("asleep").x == 1
     assert importing.changed() == ["asleep.py"]
     assert again("asleep").x == 2
@@ -1227,6 +1228,12 @@ def test_a_module_loaded_by_location_is_watched(importing: Project) -> None:
     assert sorted(importing.watch.files()) == [path]
 
 
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all that has been saved until now be an hour old."""
+    clock = SimpleNamespace(time_ns=lambda: time.time_ns() + 3600 * SECOND)
+    monkeypatch.setattr(signature, "time", clock)
+
+
 def pack(path: Path, text: str) -> None:
     """Make an archive with a module in it, and put it in the place of the one before."""
     other = path.with_suffix(".new")
@@ -1274,23 +1281,38 @@ def test_what_is_compiled_and_not_loaded_is_not_watched(importing: Project) -> N
 
 
 @pytest.mark.parametrize("same_time", [True, False])
+@pytest.mark.parametrize("later", [True, False])
 def test_two_saves_in_a_second_never_serve_stale_code(
-    importing: Project,
-    same_time: bool,  # noqa: FBT001
+    importing: Project, monkeypatch: pytest.MonkeyPatch, *, same_time: bool, later: bool
 ) -> None:
     """Python itself does: it trusts a cache by the size and whole seconds of its source."""
     path = importing.write("fickle.py", b"x = 1\n")
     os.utime(path, (10**9, 10**9))
+    an_hour_later(monkeypatch)
     assert again("fickle").x == 1
     assert os.path.exists(importlib.util.cache_from_source(path))
+    if not later:
+        monkeypatch.setattr(signature, "time", time)
     importing.write("fickle.py", b"x = 2\n")
     nanoseconds = 10**18 + (0 if same_time else SECOND - 1)
     os.utime(path, ns=(nanoseconds, nanoseconds))
     assert again("fickle").x == 2
 
 
+def test_a_cache_that_the_next_load_could_not_rely_on_is_not_written(importing: Project) -> None:
+    """To write it would take longer than all the rest of a small load."""
+    path = importing.write("fresh_one.py", b"x = 1\n")
+    cache = importlib.util.cache_from_source(path)
+    py_compile.compile(path)
+    assert again("fresh_one").x == 1
+    assert not os.path.exists(cache)  # nor is what another Python might take for current left
+
+
 @pytest.mark.usefixtures("calm")
-def test_a_cache_from_before_is_used_and_its_source_is_watched(importing: Project) -> None:
+def test_a_cache_from_before_is_used_and_its_source_is_watched(
+    importing: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_hour_later(monkeypatch)
     path = importing.write("cached_one.py", b"x = 1\n")
     py_compile.compile(path)
     later = os.stat(path).st_ctime_ns + 60 * SECOND
