@@ -201,7 +201,10 @@ class Suspensions:
         async def run() -> Any:
             return await stepped(work, self._on_suspension)
 
-        return asyncio.Task(run(), loop=loop, **options)
+        task = asyncio.Task(run(), loop=loop, **options)
+        # One that is cancelled before its first step has not come to it.
+        task.add_done_callback(lambda _: work.close())
+        return task
 
     def _on_suspension(self) -> None:
         if self.victim is None or self.victim.done():
