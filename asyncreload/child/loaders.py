@@ -65,12 +65,7 @@ class _Imports:
         known = self._watch.before_read(path, fullname, drop_cache=not is_refused)
         if known is None:
             return self._get_code(loader, fullname)
-        caches = True
-        if known.signature and is_young(known.signature):
-            # The next load could not rely on what is written now.
-            remove_cache(path)
-            caches = False
-        self._taken[path] = known if caches else known._replace(signature=None)
+        self._taken[path] = known
         try:
             code = self._get_code(loader, fullname)
         finally:
@@ -78,8 +73,7 @@ class _Imports:
             cache = self._caches.pop(path, None)
         if path in self._compiled:
             self._compiled.discard(path)
-            if caches:
-                remove_late_cache(path, known.signature)
+            remove_late_cache(path, known.signature)
             cache = None
         if code is not None:
             # Of the two, bytes give the collector of garbage nothing to do.
@@ -89,12 +83,16 @@ class _Imports:
     def path_stats(self, loader: SourceFileLoader, path: str) -> Mapping[str, Any]:
         """Give what the baseline has found, so that nothing is asked for twice.
 
-        Raises OSError for one without a state: Python then leaves caches alone.
+        Raises OSError for one without a state, or so young that the next load could not rely on
+        what is written now: Python then leaves caches alone.
         """
         known = self._taken.get(path)
         if known is None:
             return cast("Mapping[str, Any]", self._path_stats(loader, path))
         if known.signature is None:
+            raise FileNotFoundError(path)
+        if is_young(known.signature):
+            remove_cache(path)
             raise FileNotFoundError(path)
         return {"mtime": known.signature[0] / 1e9, "size": known.signature[2]}
 

@@ -135,7 +135,7 @@ def remove_racy_cache(path: str, status: Signature) -> bool:
     """
     try:
         cache = _cache_of(path)
-        if _is_cache_racy(os.stat(cache), status):
+        if _is_cache_racy(os.stat(cache).st_mtime_ns, status):
             os.unlink(cache)
     except (FileNotFoundError, NotADirectoryError, NotImplementedError):
         return True
@@ -154,7 +154,7 @@ def read_cache(cache: str, status: Signature) -> bytes:
     descriptor = os.open(cache, os.O_RDONLY)
     try:
         found = os.fstat(descriptor)
-        if _is_cache_racy(found, status):
+        if _is_cache_racy(found.st_mtime_ns, status):
             os.unlink(cache)
             raise FileNotFoundError(cache)
         data = os.read(descriptor, found.st_size)
@@ -165,19 +165,21 @@ def read_cache(cache: str, status: Signature) -> bytes:
     return data
 
 
-def _is_cache_racy(cache: os.stat_result, source: Signature) -> bool:
+def is_young(source: Signature) -> bool:
+    """Tell whether Python might take a `.pyc` for current, when it is not, that is written now."""
+    return _is_cache_racy(time.time_ns(), source)
+
+
+def _is_cache_racy(written: int, source: Signature) -> bool:
     """Tell whether Python's own check of a `.pyc` may not tell that its source is newer.
+
+    written: when it was, in ns since the epoch.
 
     That looks at size and whole seconds of the modification time only. What it can miss was written
     within a second of the cache, or has had its modification time set back; the change time of the
     source tells both.
     """
-    return cache.st_mtime_ns < max(source[0], source[1]) + CACHE_RACY
-
-
-def is_young(status: Signature) -> bool:
-    """Tell whether a `.pyc` that is written now would be such a one."""
-    return time.time_ns() < max(status[0], status[1]) + CACHE_RACY
+    return written < max(source[0], source[1]) + CACHE_RACY
 
 
 def remove_late_cache(path: str, status: Signature | None) -> None:

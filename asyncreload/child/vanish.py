@@ -14,16 +14,12 @@ _SMALL = 40_000_000
 
 
 def is_small() -> bool:
-    """Tell whether the kernel is done with this process as soon as it ends; if unknown, it is.
-
-    To be called when all is closed next.
-    """
+    """Tell whether the kernel is done with this process as soon as it ends; if unknown, it is."""
     try:
-        # Closed with all the rest.
-        told = os.read(os.open("/proc/self/statm", os.O_RDONLY), 256)
+        with open("/proc/self/statm", "rb", buffering=0) as file:
+            resident = int(file.read(256).split()[1])
     except OSError:
         return True
-    resident = int(told.split()[1])
     return resident * os.sysconf("SC_PAGESIZE") <= _SMALL
 
 

@@ -122,12 +122,9 @@ class Watch:
         self._trees.found = self._has_appeared
 
     def _note(self, path: str) -> None:
-        if path in self._hot:
-            return
-        if len(self._hot) < FEW and self._by_status(path).digest is None:
-            self._hot[path] = examine(path)
-        else:
-            self._take_in(path, Heat.HOT)  # read when there is time
+        if path not in self._hot:
+            # If there are many, the others are read when there is time.
+            self._take_in(path, Heat.HOT, reads=len(self._hot) < FEW)
 
     def _has_appeared(self, path: str) -> None:
         """Watch a file as one that was not there: that it is now makes it differ."""
@@ -167,19 +164,21 @@ class Watch:
             self.before_package(name)
         return None
 
-    def _take_in(self, path: str, kind: Heat) -> Known:
+    def _take_in(self, path: str, kind: Heat, *, reads: bool = False) -> Known:
         files = self._hot if kind is Heat.HOT else self._cold
         known = self._by_status(path)
-        if known.racy:
-            known = examine(path)  # a save in the same instant differs by its bytes alone
+        # A save in the same instant as a racy state differs by its bytes alone.
+        if known.racy or (reads and known.digest is None):
+            known = examine(path)
         if not self._patterns.ignores(path):
             before = files.get(path)
             files[path] = known if before is None else _both(path, before, known)
             self._looks.doubt(path)  # another thread may have taken it in just before
             if files[path].digest is None:
-                # The project's are learned first.
-                queue = self._unlearned
-                (queue.appendleft if kind is Heat.HOT else queue.append)(path)
+                if kind is Heat.HOT:
+                    self._unlearned.appendleft(path)  # those are learned first
+                else:
+                    self._unlearned.append(path)
             self.on_growth()
         return known
 

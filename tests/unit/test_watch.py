@@ -1503,6 +1503,18 @@ class Disk:
         now = self.clock.now // self.tick * self.tick
         self.times[path.stat().st_ino] = (now if mtime is None else mtime, now)
 
+    def lay_out(self, name: str, data: bytes | None) -> str:
+        """Put a file as it is at first, if it is there then; return its path."""
+        self.contents[name] = None
+        if data is not None:
+            self.do("write", name, data)
+            self.mtimes[name] = self.times[(self.root / name).stat().st_ino][0]
+        return str(self.root / name)
+
+    def differing(self, baselines: dict[str, bytes | None]) -> set[str]:
+        """Return the files that have other bytes now."""
+        return {str(self.root / name) for name in NAMES if self.contents[name] != baselines[name]}
+
     def do(self, kind: str, name: str, data: bytes) -> None:
         path = self.root / name
         there = self.contents[name] is not None
@@ -1560,11 +1572,7 @@ def reported_iff_different(
 ) -> None:
     watch = Watch()
     for name, data in baselines.items():
-        made.contents[name] = None
-        if data is not None:
-            made.do("write", name, data)
-            made.mtimes[name] = made.times[(made.root / name).stat().st_ino][0]
-        path = str(made.root / name)
+        path = made.lay_out(name, data)
         watch.before_read(path)
         if how == "learned":
             watch.learn()
@@ -1573,9 +1581,7 @@ def reported_iff_different(
     with asyncio.Runner() as runner:
         for step in [("wait", "a.py", b""), *steps]:
             made.do(*step)
-            expected = {
-                str(made.root / name) for name in NAMES if made.contents[name] != baselines[name]
-            }
+            expected = made.differing(baselines)
             assert set(runner.run(watch.confirm(watch.look()))) == expected
 
 
@@ -1596,18 +1602,10 @@ def test_changed_is_what_has_other_bytes_also_for_one_that_trusts_its_predecesso
     before: list[tuple[str, str, bytes]],
     after: list[tuple[str, str, bytes]],
 ) -> None:
-    with (
-        disk() as made,
-        coarse_files(made),
-        asyncio.Runner() as runner,
-    ):
+    with disk() as made, coarse_files(made), asyncio.Runner() as runner:
         first = Watch()
         for name, data in baselines.items():
-            made.contents[name] = None
-            if data is not None:
-                made.do("write", name, data)
-                made.mtimes[name] = made.times[(made.root / name).stat().st_ino][0]
-            first.before_read(str(made.root / name))
+            first.before_read(made.lay_out(name, data))
         for step in [*before, ("wait", "a.py", b"xx")]:
             made.do(*step)
             runner.run(first.confirm(first.look()))
@@ -1618,9 +1616,7 @@ def test_changed_is_what_has_other_bytes_also_for_one_that_trusts_its_predecesso
             second.before_read(str(made.root / name))  # and Python takes the code from its cache
         for step in [("wait", "a.py", b""), *after]:
             made.do(*step)
-            expected = {
-                str(made.root / name) for name in NAMES if made.contents[name] != loaded[name]
-            }
+            expected = made.differing(loaded)
             found = set(runner.run(second.confirm(second.look())))
             second.learn()
             assert found >= expected
