@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     )
     from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
     from asyncreload.parent.supervisor import Supervisor, supervise
-    from asyncreload.role import is_child
-    from asyncreload.script import run
+    from asyncreload.process_role import is_child
+    from asyncreload.run_app import run
     from asyncreload.settings import Settings
 
 __all__ = [
@@ -49,8 +49,8 @@ _EVENTS = {"Changed", "Crashed", "Event", "Failed", "Ready", "Starting", "Stoppe
 _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
     "Settings": "asyncreload.settings",
     "Supervisor": "asyncreload.parent.supervisor",
-    "is_child": "asyncreload.role",
-    "run": "asyncreload.script",
+    "is_child": "asyncreload.process_role",
+    "run": "asyncreload.run_app",
     "supervise": "asyncreload.parent.supervisor",
 }
 

@@ -8,13 +8,13 @@ import socket
 from typing import Any
 
 from asyncreload.errors import BindError
-from asyncreload.record import Record
+from asyncreload.frozen_data import FrozenData
 
 _DEFER = 5
 """Seconds that Linux keeps a connection to itself until its first byte comes."""
 
 
-class Address(Record):
+class Address(FrozenData):
     """An address as the system has it."""
 
     family: socket.AddressFamily

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, get_type_hints
 
 from asyncreload.errors import SettingsError
-from asyncreload.record import Record
+from asyncreload.frozen_data import FrozenData
 
 _WORDS = {int: "NUMBER", float: "SECONDS"}
 _KINDS: dict[Any, str] = {
@@ -24,7 +24,7 @@ _KINDS: dict[Any, str] = {
 }
 
 
-class Option(Record):
+class Option(FrozenData):
     """A field, as an option of the command and as a key in pyproject.toml."""
 
     owner: type

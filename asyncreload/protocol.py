@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from asyncreload.record import Record
+from asyncreload.frozen_data import FrozenData
 
 Data = dict[str, int | None]
 """What stands for the data under names such as "module:name"; None for what is not there."""
@@ -18,7 +18,7 @@ Data = dict[str, int | None]
 _NOTHING: dict[str, Any] = {}
 
 
-class Message(Record):
+class Message(FrozenData):
     """The base of all messages."""
 
     def encode(self) -> bytes:
@@ -39,8 +39,6 @@ class Go(Message):
     address: tuple[str, int]
     changed: dict[str, Any] = _NOTHING
     """The files whose change ended the predecessor, as it saw them."""
-    predecessor: int | None = None
-    """The process ID of that, if it is about to be gone: that is waited for."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
@@ -64,7 +62,7 @@ class Loaded(Message):
     files: int
 
 
-class Failed(Message):
+class LoadFailed(Message):
     """Child: the load failed; the report page is being served."""
 
     title: str
@@ -72,6 +70,10 @@ class Failed(Message):
     place: str = ""
     own: str = ""
     """The trace with the user's own calls alone."""
+
+
+class Reporting(Message):
+    """Child: the report of the last child's crash is being served; nothing was loaded."""
 
 
 class Watching(Message):
@@ -82,7 +84,7 @@ class Watching(Message):
     """Whether the first requests have been answered, or none came: there is time for a standby."""
 
 
-class Changed(Message):
+class FilesChanged(Message):
     """Child: these files changed, and that is how they are; leaving with code 3."""
 
     files: dict[str, Any]
@@ -93,7 +95,7 @@ class Changed(Message):
     installed packages', or environment files."""
 
 
-class Recipe(Message):
+class Preload(Message):
     """Child: what was imported from outside the project. Parent: import that, and stand by."""
 
     root: str
@@ -103,7 +105,7 @@ class Recipe(Message):
     """What each module may have looked at while it was imported."""
     data: dict[str, Data] = _NOTHING
     """The data in modules that the project had imported by then, where they were new."""
-    doubts: Data = _NOTHING
+    mismatches: Data = _NOTHING
     """What earlier standbys found in the place of some of these data."""
     changes: dict[str, dict[str, str | None]] = _NOTHING
     """How `os.environ` was changed just before each of these modules was imported."""
@@ -111,21 +113,21 @@ class Recipe(Message):
     """The conditions after the load."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
-    preludes: dict[str, str] = _NOTHING
+    import_prefixes: dict[str, str] = _NOTHING
     """What each of the project's files does before its last import."""
 
-    def is_like(self, other: Recipe | None) -> bool:
+    def is_like(self, other: Preload | None) -> bool:
         """Tell whether the same standby comes of both, however their files have been touched."""
         return other is not None and self.replaced(states=other.states) == other
 
 
-class Seen(Message):
+class KnownFiles(Message):
     """Parent: how the project's files were when your predecessor loaded them; it still serves."""
 
     files: dict[str, Any]
 
 
-class Warmed(Message):
+class Preloaded(Message):
     """Child: the recipe is done; these modules could not be imported."""
 
     failed: tuple[str, ...]
@@ -133,11 +135,11 @@ class Warmed(Message):
     """Whether the rest is what the last child had."""
     stopped: str = ""
     """Before which module it ended, as the app had set something up before that."""
-    doubts: Data = _NOTHING
+    mismatches: Data = _NOTHING
     """Data that are not what they were, perhaps as they are never the same."""
 
 
-class Cold(Message):
+class StartCold(Message):
     """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
 
     reason: str
@@ -151,22 +153,20 @@ class Left(Message):
     """How many responses are still being sent; the process ends after the last one."""
     vanished: bool = False
     """Whether nothing is open or running any more, and only memory remains to be freed."""
-    small: bool = False
-    """Whether that is done in a moment, and worth to be waited for."""
 
 
-class Outdated(Message):
+class PackagesChanged(Message):
     """Child: packages were installed or removed; none that the app has loaded."""
 
 
-class Explained(Message):
+class WatchReasons(Message):
     """Child: why these files of the project are watched, and how many of packages."""
 
     reasons: dict[str, str]
     packages: int
 
 
-class Told(Message):
+class Notice(Message):
     """Child: a line for the terminal.
 
     once: that the same is not to be told again by a successor.
@@ -221,17 +221,18 @@ _KINDS = {
         Go,
         Going,
         Loaded,
-        Failed,
+        LoadFailed,
+        Reporting,
         Watching,
-        Changed,
-        Recipe,
-        Seen,
-        Warmed,
-        Cold,
-        Outdated,
+        FilesChanged,
+        Preload,
+        KnownFiles,
+        Preloaded,
+        StartCold,
+        PackagesChanged,
         Left,
-        Explained,
-        Told,
+        WatchReasons,
+        Notice,
         Reload,
         End,
         Interrupt,

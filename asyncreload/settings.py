@@ -26,7 +26,7 @@ class Settings:
     metavar: what stands for the value in `--help`, where that is not the type's usual word.
     command: the command's default, where that differs.
     path: what the value names, from the current directory or from pyproject.toml's: a "file"; a
-        "pattern", or what may be such a "name" anywhere below (child/patterns.py).
+        "pattern", or what may be such a "name" anywhere below (child/watch/globs.py).
     internal: that it is no option for people.
     """
 

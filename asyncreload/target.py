@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncreload.errors import TargetError
-from asyncreload.record import Record
+from asyncreload.frozen_data import FrozenData
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Target(Record):
+class Target(FrozenData):
     """A parsed target: plain data, so that it can travel from the parent to a child as JSON."""
 
     text: str

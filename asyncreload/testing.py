@@ -242,7 +242,7 @@ class _Captured(Supervisor):
 
     def told(self) -> list[Event]:
         """Return the last events."""
-        return self._feed.recent
+        return self._event_log.recent
 
 
 def _left_out(directory: str, names: list[str]) -> set[str]:

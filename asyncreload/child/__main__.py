@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import socket
@@ -11,19 +10,20 @@ from contextlib import suppress
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from asyncreload import role
-from asyncreload.child.channel import Channel
-from asyncreload.child.load import load, prepare
-from asyncreload.child.loaders import watch_loaders
-from asyncreload.child.main_thread import MainThread
-from asyncreload.child.orphans import adopt_orphans
-from asyncreload.child.pools import shut_pools
-from asyncreload.child.report import Report
-from asyncreload.child.script import root_of, run_script
-from asyncreload.child.server import Lobby
-from asyncreload.child.side import Side
-from asyncreload.pulse import Pulse
+from asyncreload import process_role
+from asyncreload.child.http.acceptor import Lobby
+from asyncreload.child.imports.app_loader import load, prepare
+from asyncreload.child.imports.import_hooks import install_import_hooks
+from asyncreload.child.imports.script_runner import root_of, run_script
+from asyncreload.child.lifecycle.agent import Agent
+from asyncreload.child.lifecycle.main_thread import MainThread
+from asyncreload.child.lifecycle.parent_link import Channel
+from asyncreload.child.lifecycle.pools import shut_pools
+from asyncreload.child.pages.error_report import Report
+from asyncreload.cpython import run_exit_handlers
+from asyncreload.liveness import LivenessCounter
 from asyncreload.settings import Settings
+from asyncreload.system_calls import adopt_orphans
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> None:
     """Live a child's life. The arguments: the parent's number, and the descriptors it left us."""
     pid = os.getpid()
     sys.modules["__main__"] = ModuleType("__main__")  # the app's, and no business of ours
-    side = take_over(arguments)
+    agent = take_over(arguments)
     try:
-        code = live(side)
+        code = live(agent)
     except KeyboardInterrupt:
         code = SIGNALLED + signal.SIGINT
     except SystemExit as exc:
@@ -51,12 +51,12 @@ def main(arguments: list[str]) -> None:
         sys.exit(code)  # a fork of the app that came back out of its import
     while True:
         with suppress(KeyboardInterrupt):  # it may come once more, or late
-            leave(side, code)
+            leave(agent, code)
 
 
-def take_over(arguments: list[str]) -> Side:
+def take_over(arguments: list[str]) -> Agent:
     """Make what the parent left us ours alone: descriptors and environment."""
-    parent, *sockets, pulse = map(int, arguments)
+    parent, *sockets, liveness = map(int, arguments)
     control, listener, entrance, exit_ = (socket.socket(fileno=fd) for fd in sockets)
     main_thread = MainThread()
 
@@ -70,17 +70,19 @@ def take_over(arguments: list[str]) -> Side:
     os.register_at_fork(after_in_child=close_in_fork)
     os.environ.pop("ASYNCRELOAD_CHILD", None)
     lock = os.environ.pop("ASYNCRELOAD_LOCKFILE")
-    os.set_inheritable(pulse, False)
+    os.set_inheritable(liveness, False)
     adopt_orphans()
     lobby = Lobby(entrance, exit_)
-    side = Side(main_thread, Channel(control, parent), listener, lobby, lock, Pulse(pulse))
-    watch_loaders(side.watch)
-    side.start()
-    leave_on_signals(side)
-    return side
+    agent = Agent(
+        main_thread, Channel(control, parent), listener, lobby, lock, LivenessCounter(liveness)
+    )
+    install_import_hooks(agent.watch)
+    agent.start()
+    leave_on_signals(agent)
+    return agent
 
 
-def leave_on_signals(side: Side) -> None:
+def leave_on_signals(agent: Agent) -> None:
     """Let SIGTERM, and the SIGHUP of a closed terminal, run the app's `atexit` handlers, too.
 
     Both reach every process of the group. The app may handle them as it likes; what it forks or
@@ -89,7 +91,7 @@ def leave_on_signals(side: Side) -> None:
     signals = (signal.SIGTERM, signal.SIGHUP)
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        side.end(SIGNALLED + number)
+        agent.end(SIGNALLED + number)
 
     def forget() -> None:
         for number in signals:
@@ -105,34 +107,34 @@ def leave_on_signals(side: Side) -> None:
     os.register_at_fork(after_in_child=forget)
 
 
-def live(side: Side) -> int:
+def live(agent: Agent) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
     pid = os.getpid()
     home = directory()
-    go = side.wait_for_go()
+    go = agent.wait_for_go()
     try:
         os.chdir(home)  # it may be another one by now, of the same name
     except OSError:
         return NO_HOME
     join_parents_group()
     try:
-        app = load_app(side, go)
+        app = load_app(agent, go)
     except BaseException as exc:
-        interrupted = isinstance(exc, KeyboardInterrupt) and side.was_told_to_end()
+        interrupted = isinstance(exc, KeyboardInterrupt) and agent.was_told_to_end()
         if interrupted or os.getpid() != pid:
             raise
-        if side.is_ending():  # whatever the app made of the interrupt
-            return side.wait_for_end()
-        side.show(go, Report.from_exception(exc))
+        if agent.is_ending():  # whatever the app made of the interrupt
+            return agent.wait_for_end()
+        agent.show(go, Report.from_exception(exc))
     else:
         if app is None or os.getpid() != pid:
             return 0
         if isinstance(app, Report):
-            side.show(go, app)
+            agent.show(go, app)
         else:
-            side.serve(app)
-    role.has_loaded()
-    return side.wait_for_end()
+            agent.serve(app)
+    process_role.has_loaded()
+    return agent.wait_for_end()
 
 
 def directory() -> str:
@@ -149,39 +151,38 @@ def join_parents_group() -> None:
         os.setpgid(0, os.getpgid(os.getppid()))
 
 
-def load_app(side: Side, go: Go) -> WSGIApplication | Report | None:
+def load_app(agent: Agent, go: Go) -> WSGIApplication | Report | None:
     """Load what the parent says; None when that was a script, and it has come to its end.
 
     When the last load crashed it is not repeated: what is served instead is a report of it.
     """
     settings = Settings.heard(go.settings)
     target = Target(**go.target) if go.target else None
-    side.begin(go, settings, target.root if target else root_of(settings.script))
+    agent.begin(go, settings, target.root if target else root_of(settings.script))
     if go.crash:
         return Report.crash(*go.crash)
 
     def serve(app: WSGIApplication) -> NoReturn:
-        role.has_loaded()
-        side.serve(app)
-        raise SystemExit(side.wait_for_end())
+        process_role.has_loaded()
+        agent.serve(app)
+        raise SystemExit(agent.wait_for_end())
 
-    role.become_child(serve)
+    process_role.become_child(serve)
     if target is None:
-        side.will_run([*settings.script[settings.script[0] == "-m" :]])
-        side.wait_for_predecessors_end()  # of a script, not all that is run is looked at first
-        run_script(settings.script, side.watch)
+        agent.will_run([*settings.script[settings.script[0] == "-m" :]])
+        run_script(settings.script, agent.watch)
         return None
     prepare(target)
-    side.will_run(list(sys.argv))
+    agent.will_run(list(sys.argv))
     return load(target)
 
 
-def leave(side: Side, code: int) -> NoReturn:
+def leave(agent: Agent, code: int) -> NoReturn:
     """Let the last requests be answered, run the app's `atexit` handlers, and end."""
-    side.drain(code)
+    agent.drain(code)
     shut_pools()
-    atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own end is not waited for
+    run_exit_handlers()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # closed, or replaced by the app
             stream.flush()
-    side.exit()
+    agent.exit()

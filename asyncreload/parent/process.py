@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Self
 
+from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
 from asyncreload.parent.spawn import Spawned
-from asyncreload.protocol import Booted, Message, Recipe, Warmed, decode
-from asyncreload.record import Record
+from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
 
 FAMILY = "ASYNCRELOAD_FAMILY"
 """What marks all that an app starts, so that it is found when the app itself has crashed."""
@@ -21,7 +21,7 @@ _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
 
-class Surroundings(Record):
+class Surroundings(FrozenData):
     """What a child finds around it."""
 
     directory: str
@@ -95,11 +95,11 @@ class Process:
             return isinstance(message, Booted)
         return False
 
-    async def warm(self, recipe: Recipe) -> Warmed | None:
+    async def warm(self, preload: Preload) -> Preloaded | None:
         """Have the recipe replayed; return what came of it, or None when the child died."""
-        self.send(recipe)
+        self.send(preload)
         async for message in self.messages():
-            if isinstance(message, Warmed):
+            if isinstance(message, Preloaded):
                 return message
         return None
 

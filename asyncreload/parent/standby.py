@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncreload.errors import AsyncreloadError
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Data, Recipe, Seen
+from asyncreload.protocol import Data, KnownFiles, Preload
 from asyncreload.settings import Settings
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -46,9 +46,9 @@ class Standby:
         self._replays = settings.standby and settings.preload == "packages"
         self._start = start
         self._bury = bury
-        self._recipe: Recipe | None = None
+        self._preload: Preload | None = None
         self._failed: set[str] = set()
-        self._doubts: Data = {}
+        self._mismatches: Data = {}
         self._colds = 0
         self._lacks = False
         self._files: dict[str, Any] = {}
@@ -66,20 +66,20 @@ class Standby:
             self._making = asyncio.create_task(self._make(), name="asyncreload standby")
         return self._making
 
-    def learn(self, recipe: Recipe) -> None:
+    def learn(self, preload: Preload) -> None:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
         if not self._replays:
             return
-        recipe = self._as_learned(recipe)
-        if not recipe.is_like(self._recipe):
-            self._recipe = recipe
+        preload = self._as_learned(preload)
+        if not preload.is_like(self._preload):
+            self._preload = preload
             self.renew()
 
     def remember(self, files: dict[str, Any]) -> None:
         """Take note of how the project's files are, and tell the next child."""
         self._files = files
         if self._making is not None and (child := _made(self._making)):
-            child.send(Seen(files))
+            child.send(KnownFiles(files))
 
     def renew(self) -> None:
         """Replace the standby: what it has loaded is not what a child would load now."""
@@ -90,7 +90,7 @@ class Standby:
     def forget(self) -> None:
         """Have the next child start cold."""
         log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
-        self._recipe, self._doubts = None, {}
+        self._preload, self._mismatches = None, {}
         self._discard()
 
     def was_wrong(self) -> None:
@@ -102,7 +102,7 @@ class Standby:
 
     def was_right(self) -> None:
         """Note that a child has loaded the app."""
-        self._colds = 0 if self._recipe is not None else self._colds
+        self._colds = 0 if self._preload is not None else self._colds
 
     async def take(self) -> Process:
         """Return the next child; it has booted, and waits.
@@ -151,7 +151,7 @@ class Standby:
             try:
                 if await child.has_booted():
                     if await self._is_warm(child):
-                        child.send(Seen(self._files))
+                        child.send(KnownFiles(self._files))
                         return child
                 else:
                     code = await child.wait()
@@ -186,40 +186,40 @@ class Standby:
 
     async def _is_warm(self, child: Process) -> bool:
         """Have a child replay the recipe; tell whether it is as good as new after that."""
-        if self._recipe is None or not self._recipe.modules:
+        if self._preload is None or not self._preload.modules:
             log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
             return True
         try:
             async with asyncio.timeout(WARM):
-                warmed = await child.warm(self._recipe)
+                warmed = await child.warm(self._preload)
         except TimeoutError:
             warmed = None
-        if warmed is None or not (warmed.fits or warmed.failed or warmed.doubts):
+        if warmed is None or not (warmed.fits or warmed.failed or warmed.mismatches):
             log.debug("standby: process %d did not survive its imports, or differs", child.pid)
             self._give_up()  # it died of it, or would not end, or is not what it should be
             return False
         if warmed.failed:
             log.debug("standby: left out from now on: %s", ", ".join(warmed.failed))
-        elif warmed.doubts:
-            log.debug("standby: %d data differ; comparing once more", len(warmed.doubts))
+        elif warmed.mismatches:
+            log.debug("standby: %d data differ; comparing once more", len(warmed.mismatches))
         elif warmed.stopped:
             log.debug("standby: process %d leaves off before %s", child.pid, warmed.stopped)
         else:
-            known = len(self._recipe.modules)
+            known = len(self._preload.modules)
             log.debug("standby: process %d has imported %d modules", child.pid, known)
         self._failed |= {*warmed.failed}
-        self._doubts = self._doubts | warmed.doubts
-        self._recipe = self._as_learned(self._recipe)
-        return not (warmed.failed or warmed.doubts)
+        self._mismatches = self._mismatches | warmed.mismatches
+        self._preload = self._as_learned(self._preload)
+        return not (warmed.failed or warmed.mismatches)
 
-    def _as_learned(self, recipe: Recipe) -> Recipe:
-        kept = tuple(name for name in recipe.modules if name not in self._failed)
-        return recipe.replaced(modules=kept, doubts=self._doubts)
+    def _as_learned(self, preload: Preload) -> Preload:
+        kept = tuple(name for name in preload.modules if name not in self._failed)
+        return preload.replaced(modules=kept, mismatches=self._mismatches)
 
     def _give_up(self) -> None:
         """Replay nothing from now on."""
         log.debug("standby: nothing is imported ahead from now on")
-        self._recipe, self._replays = None, False
+        self._preload, self._replays = None, False
 
 
 def _made(making: asyncio.Task[Process]) -> Process | None:

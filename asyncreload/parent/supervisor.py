@@ -15,18 +15,19 @@ from typing import Any, Self
 
 import aiofiles.os
 
-from asyncreload import lockfile, protocol, role
+from asyncreload import lockfile, process_role, protocol
 from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.listening import Address, bind, resolve, url_of
-from asyncreload.parent.family import LEAVE, Family, cancel, kill_with_descendants
-from asyncreload.parent.feed import Feed
-from asyncreload.parent.life import Life
+from asyncreload.liveness import LivenessCounter
+from asyncreload.parent.child_run import ChildRun
+from asyncreload.parent.children import LEAVE, Children, cancel, kill_with_descendants
+from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.process import Process, Surroundings
+from asyncreload.parent.restart_policy import RELOAD, RestartPolicy
 from asyncreload.parent.standby import Standby
-from asyncreload.parent.succession import RELOAD, Succession
 from asyncreload.parent.watchdog import Watchdog
-from asyncreload.pulse import Pulse
+from asyncreload.phase import Phase
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 from asyncreload.terminal import Terminal
@@ -70,11 +71,11 @@ class Supervisor:
     def __init__(self, target: str, **options: Any) -> None:
         self.settings: Settings = Settings(target=target, **options)
         self._surroundings = Surroundings(os.getcwd())
-        self._feed = Feed()
-        self._family = Family(self.settings.grace)
-        self._standby = Standby(self.settings, self._start, self._family.bury)
+        self._event_log = EventLog()
+        self._children = Children(self.settings.grace)
+        self._standby = Standby(self.settings, self._start, self._children.bury)
         self._inheritance: list[int] = []
-        self._life: Life | None = None
+        self._run_of_child: ChildRun | None = None
         self._looks = count(1)
         self._at_prompt: asyncio.Future[bool] | None = None
         self._chores: set[asyncio.Task[None]] = set()
@@ -86,7 +87,7 @@ class Supervisor:
     # --- the public face ---------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if role.is_loading():
+        if process_role.is_loading():
             raise NestedError(
                 "supervise() was called by an app while it is being loaded: call it in a program "
                 "of its own, or in a subprocess of the app"
@@ -102,7 +103,7 @@ class Supervisor:
             self._listener.close()
             raise
         self._url = url_of(self._listener)
-        self._feed.tell(Starting(self.settings.target, self._url))
+        self._event_log.tell(Starting(self.settings.target, self._url))
         self._task = asyncio.create_task(self._run(), name="asyncreload")
         self._task.add_done_callback(self._on_end)
         return self
@@ -122,7 +123,7 @@ class Supervisor:
             except asyncio.CancelledError as again:
                 # Somebody is in a hurry: without the children there is nothing to wait for.
                 cancelled = again
-                self._family.kill()
+                self._children.kill()
         self._on_end(task)
         failure = None if task.cancelled() else task.exception()
         if cancelled is not None:
@@ -139,7 +140,7 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """The process ID of the child that answers, or is about to; None if there is none."""
-        return self._life.child.pid if self._life else None
+        return self._run_of_child.child.pid if self._run_of_child else None
 
     def events(self) -> AsyncIterator[Event]:
         """Return an iterator over what happens from now on, until the end.
@@ -148,7 +149,7 @@ class Supervisor:
         happened begins with that. Whoever is slow, or stops reading, holds nobody up: the last 256
         events are kept for all readers together, and one that is further behind misses some.
         """
-        return self._feed.read()
+        return self._event_log.read()
 
     async def wait(self) -> int:
         """Wait until the app is done; return its exit code, or 0 when the context is left first.
@@ -173,9 +174,9 @@ class Supervisor:
 
         Raises `AsyncreloadError` when the supervisor ends first.
         """
-        old = self._life
+        old = self._run_of_child
         # A life that only reports a crash loads nothing, although it begins later.
-        while (life := self._life) is old or life is None or life.go.crash:
+        while (life := self._run_of_child) is old or life is None or life.go.crash:
             if life is not None:
                 life.dog.is_impatient = True
                 life.child.send(protocol.Reload())
@@ -184,10 +185,10 @@ class Supervisor:
 
     async def is_debugging(self) -> bool:
         """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app."""
-        if self._life is None:
+        if self._run_of_child is None:
             return False
         self._at_prompt = asyncio.get_running_loop().create_future()
-        self._life.child.send(protocol.Interrupt())
+        self._run_of_child.child.send(protocol.Interrupt())
         await asyncio.wait({self._at_prompt}, timeout=PROMPT)
         return self._at_prompt.done() and self._at_prompt.result()
 
@@ -204,12 +205,12 @@ class Supervisor:
         """Return how the load of the files ended as they are now, once requests are answered."""
         self._opened()
         while True:
-            life = self._life
+            life = self._run_of_child
             if life is None or life.outcome is None:
                 await self._step()
                 continue
             look = next(self._looks)
-            while life is self._life and life.fresh < look:
+            while life is self._run_of_child and life.fresh < look:
                 life.child.send(protocol.Look(look))
                 await self._step(AGAIN)
             if life.outcome is not None and life.fresh >= look:
@@ -218,19 +219,19 @@ class Supervisor:
     async def _step(self, most: float | None = None) -> None:
         """Wait until something happens; or for so many seconds."""
         task = self._opened()
-        if self._feed.has_ended:
+        if self._event_log.has_ended:
             if not task.cancelled():
                 task.result()
             raise AsyncreloadError("the app came to its end before it was ready")
-        await self._feed.step(most)
+        await self._event_log.step(most)
 
     # --- the story ---------------------------------------------------------------------------
 
     async def _run(self) -> int:
         entrance, exit_ = socket.socketpair()
-        with self._listener, entrance, exit_, closing(Pulse.create()) as self._pulse:
+        with self._listener, entrance, exit_, closing(LivenessCounter.create()) as self._liveness:
             sockets = (self._listener, entrance, exit_)
-            self._inheritance = [*(one.fileno() for one in sockets), self._pulse.descriptor]
+            self._inheritance = [*(one.fileno() for one in sockets), self._liveness.descriptor]
             heart = asyncio.create_task(self._beat())
             story = asyncio.create_task(self._serve())
             try:
@@ -244,28 +245,28 @@ class Supervisor:
 
     async def _serve(self) -> int:
         host, port = self._listener.getsockname()[:2]
-        self._succession = Succession(
-            self.settings, self._target, (host, port), self._lock, self._feed
+        self._restart_policy = RestartPolicy(
+            self.settings, self._target, (host, port), self._lock, self._event_log
         )
-        following: protocol.Go | int = self._succession.first()
+        following: protocol.Go | int = self._restart_policy.first()
         while isinstance(following, protocol.Go):
             life = self._let_go(await self._standby.take(), following)
             await self._accompany(life)
             code = await self._end_of(life)
             life.outcome = None
-            following = await self._succession.after(life, code)
+            following = await self._restart_policy.after(life, code)
         return following
 
-    def _let_go(self, child: Process, go: protocol.Go) -> Life:
+    def _let_go(self, child: Process, go: protocol.Go) -> ChildRun:
         root = self._target.root if self._target else self._surroundings.directory
-        dog = Watchdog(child, self._pulse, self._lock, root, self.settings.interval)
+        dog = Watchdog(child, self._liveness, self._lock, root, self.settings.interval)
         now = asyncio.get_running_loop().time()
-        self._life = Life(child, go, dog, Terminal(), now, time.time_ns())
+        self._run_of_child = ChildRun(child, go, dog, Terminal(), now, time.time_ns())
         child.send(go)
-        self._feed.stir()
-        return self._life
+        self._event_log.stir()
+        return self._run_of_child
 
-    async def _accompany(self, life: Life) -> None:
+    async def _accompany(self, life: ChildRun) -> None:
         """Follow the life of a child until it has left, or died."""
         guard = self._do(self._guard(life))
         try:
@@ -276,43 +277,47 @@ class Supervisor:
         finally:
             guard.cancel()
 
-    def _hear(self, life: Life, message: protocol.Message) -> None:
+    def _hear(self, life: ChildRun, message: protocol.Message) -> None:
         match message:
             case protocol.Going():
-                life.phase = "while loading"
+                life.phase = Phase.LOADING
             case protocol.Loaded():
-                life.phase = "while serving"
+                life.phase = Phase.SERVING
                 self._standby.was_right()
                 self._on_ready(life, message)
-            case protocol.Failed():
-                life.phase = "while reporting"
-                self._succession.answered()
+            case protocol.LoadFailed():
+                life.phase = Phase.REPORTING
+                self._restart_policy.answered()
                 life.outcome = Failed(message.title, message.trace, message.place, message.own)
-                self._feed.tell(life.outcome)
+                self._event_log.tell(life.outcome)
+            case protocol.Reporting():
+                life.phase = Phase.REPORTING
+                life.outcome = self._restart_policy.crash
+                self._event_log.stir()
             case protocol.Watching():
                 self._on_settled(life, message)
-            case protocol.Changed():
+            case protocol.FilesChanged():
                 self._on_change(life, message)
             case protocol.Left():
                 life.left = message
                 self._answer_prompt(at_prompt=False)
-            case protocol.Recipe() | protocol.Outdated() | protocol.Cold():
+            case protocol.Preload() | protocol.PackagesChanged() | protocol.StartCold():
                 self._on_packages(life, message)
-            case protocol.Told() | protocol.Explained():
+            case protocol.Notice() | protocol.WatchReasons():
                 self._pass_on(message)
             case _:
                 self._on_answer(life, message)
 
-    def _on_ready(self, life: Life, loaded: protocol.Loaded) -> None:
+    def _on_ready(self, life: ChildRun, loaded: protocol.Loaded) -> None:
         now = asyncio.get_running_loop().time()
-        since = self._succession.last_change if life.go.changed else life.began
-        paths = self._succession.answered()
+        since = self._restart_policy.last_change if life.go.changed else life.began
+        paths = self._restart_policy.answered()
         life.outcome = Ready(life.child.pid, now - since, paths, loaded.files)
-        self._feed.tell(life.outcome)
+        self._event_log.tell(life.outcome)
 
-    def _pass_on(self, message: protocol.Told | protocol.Explained) -> None:
+    def _pass_on(self, message: protocol.Notice | protocol.WatchReasons) -> None:
         """Log what a child has to say; of the reasons, those that are new."""
-        if isinstance(message, protocol.Told):
+        if isinstance(message, protocol.Notice):
             if message.text not in self._told:
                 log.warning("%s", message.text)
             if message.once:
@@ -324,45 +329,41 @@ class Supervisor:
                 log.debug("watching %s: %s", path, reason)
                 self._reasons[path] = reason
 
-    def _on_settled(self, life: Life, watching: protocol.Watching) -> None:
+    def _on_settled(self, life: ChildRun, watching: protocol.Watching) -> None:
         life.files = watching.files
-        self._succession.remember(watching.files)
+        self._restart_policy.remember(watching.files)
         life.dog.watched = tuple(watching.files)
-        if life.phase == "while loading":  # what it serves is the report of a crash
-            life.phase = "while reporting"
-            life.outcome = self._succession.crash
-            self._feed.stir()
         if watching.settled:
             self._standby.prepare()
             self._standby.remember(watching.files)
 
-    def _on_change(self, life: Life, changed: protocol.Changed) -> None:
+    def _on_change(self, life: ChildRun, changed: protocol.FilesChanged) -> None:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
         self._standby.hurry()  # it boots while the old one leaves
-        self._feed.tell(Changed(tuple(changed.files)))
+        self._event_log.tell(Changed(tuple(changed.files)))
         self._do(self._urge(life))
 
-    def _on_packages(self, life: Life, message: protocol.Message) -> None:
+    def _on_packages(self, life: ChildRun, message: protocol.Message) -> None:
         match message:
-            case protocol.Recipe():
+            case protocol.Preload():
                 self._standby.learn(message)
-            case protocol.Outdated():
+            case protocol.PackagesChanged():
                 self._standby.renew()
-            case protocol.Cold():
+            case protocol.StartCold():
                 log.debug("starting cold: %s", message.reason)
                 self._standby.was_wrong()
                 self._standby.hurry()
                 life.cold = True
 
-    def _on_answer(self, life: Life, message: protocol.Message) -> None:
+    def _on_answer(self, life: ChildRun, message: protocol.Message) -> None:
         match message:
             case protocol.Pong():
                 life.dog.hears()
             case protocol.Fresh():
                 life.fresh = max(life.fresh, message.number)
-                self._feed.stir()
+                self._event_log.stir()
             case protocol.Debugging():
                 self._answer_prompt(at_prompt=True)
 
@@ -386,20 +387,20 @@ class Supervisor:
                     log.warning("cannot touch the lockfile: %s; going on", exc)
                 told = True
 
-    async def _guard(self, life: Life) -> None:
+    async def _guard(self, life: ChildRun) -> None:
         """End a child that is silent while files change."""
         paths = await life.dog.watch()
         files = dict.fromkeys(paths, UNSEEN)
-        life.changed = protocol.Changed(files, loading="loading" in life.phase)
+        life.changed = protocol.FilesChanged(files, loading=life.phase is Phase.LOADING)
         life.silenced = True
-        self._feed.tell(Changed(paths))
+        self._event_log.tell(Changed(paths))
         await kill_with_descendants(life.child)
 
-    async def _urge(self, life: Life) -> None:
+    async def _urge(self, life: ChildRun) -> None:
         """Kill a child that has seen a change, but does not come to its end."""
         for _ in range(STEPS):  # when the host blocks the loop, what the child says waits as well
             await asyncio.sleep(LEAVE / STEPS)
-        if life is self._life and life.left is None and not life.child.has_ended():
+        if life is self._run_of_child and life.left is None and not life.child.has_ended():
             life.silenced = True
             life.child.kill()
 
@@ -412,44 +413,44 @@ class Supervisor:
     # --- the ends ----------------------------------------------------------------------------
 
     async def _start(self) -> Process:
-        return await self._family.start(self._inheritance, self._lock, self._surroundings)
+        return await self._children.start(self._inheritance, self._lock, self._surroundings)
 
-    async def _end_of(self, life: Life) -> int:
+    async def _end_of(self, life: ChildRun) -> int:
         """Return the exit code of a child; one that still sends a response goes on alone."""
         if life.left and life.left.lingering:
-            self._family.let_linger(life.child)
+            self._children.let_linger(life.child)
             return RELOAD
         if life.left and life.left.vanished:
-            self._family.reap_later(life.child)
+            self._children.reap_later(life.child)
             return RELOAD
         code = await life.child.wait()
         if life.left is None:
             life.terminal.restore()
-            await self._family.kill_orphans(self._lock)
-        await self._family.bury(life.child)
+            await self._children.kill_orphans(self._lock)
+        await self._children.bury(life.child)
         return code
 
     async def _finish(self, *tasks: asyncio.Task[Any]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
             await cancel(*tasks, *self._chores)
-            await self._family.stop_waiting()
+            await self._children.stop_waiting()
             await self._standby.end()
-            if self._life is not None:
-                await self._family.part_with(self._life.child)
+            if self._run_of_child is not None:
+                await self._children.part_with(self._run_of_child.child)
         finally:
             lockfile.remove(self._lock)
-            await self._family.end(self._lock)
+            await self._children.end(self._lock)
 
     def _on_end(self, task: asyncio.Task[int]) -> None:
-        if self._feed.has_ended:
+        if self._event_log.has_ended:
             return
         # A task that was cancelled before its first step has not come to its own `finally`.
         self._listener.close()
         lockfile.remove(self._lock)
-        self._life = None
+        self._run_of_child = None
         failed = not task.cancelled() and task.exception()
-        self._feed.tell(Stopped(1 if failed else 0 if task.cancelled() else task.result()))
+        self._event_log.tell(Stopped(1 if failed else 0 if task.cancelled() else task.result()))
 
 
 @aiofiles.os.wrap

@@ -15,11 +15,11 @@ from subprocess import PIPE
 
 import aiofiles.os
 
+from asyncreload.liveness import LivenessCounter
 from asyncreload.parent.process import Process
 from asyncreload.parent.spawn import Spawned
 from asyncreload.protocol import Ping
-from asyncreload.pulse import Pulse
-from asyncreload.walk import python_files
+from asyncreload.python_files import python_files
 
 ROUND = 1.5
 """Seconds in which a child that is well has beaten at least once."""
@@ -34,10 +34,12 @@ _SLACK = 2_000_000_000
 class Watchdog:
     """Set on one child."""
 
-    def __init__(self, child: Process, pulse: Pulse, lock: str, root: str, interval: float) -> None:
+    def __init__(
+        self, child: Process, liveness: LivenessCounter, lock: str, root: str, interval: float
+    ) -> None:
         self._child = child
         self._lock = lock
-        self._pulse = pulse
+        self._liveness = liveness
         self._root = root
         self._interval = interval
         self._began = time.time_ns()
@@ -53,9 +55,9 @@ class Watchdog:
     async def watch(self) -> tuple[str, ...]:
         """Return when files have changed, or we are impatient, and the child is silent."""
         while True:
-            count, since = self._pulse.count(), time.time_ns()
+            count, since = self._liveness.count(), time.time_ns()
             await asyncio.sleep(ROUND)
-            if self._pulse.count() != count or await self._answers(PATIENCE):
+            if self._liveness.count() != count or await self._answers(PATIENCE):
                 continue
             async with self._executor():
                 paths = await self._watch_silent(max(self._began, since - _SLACK))

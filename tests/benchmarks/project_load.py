@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from wsgiref.util import setup_testing_defaults
 
-from asyncreload.child.load import load, prepare
+from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.target import Target
 
 

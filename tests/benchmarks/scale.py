@@ -24,9 +24,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
-from asyncreload.child.inotify import Events  # noqa: E402
-from asyncreload.child.polling import Files, Polling, differing  # noqa: E402
-from asyncreload.child.signature import known_by_status  # noqa: E402
+from asyncreload.child.watch.file_state import stat_state  # noqa: E402
+from asyncreload.child.watch.inotify import Events  # noqa: E402
+from asyncreload.child.watch.polling import Files, Polling, differing  # noqa: E402
 from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
 from tests.benchmarks.idle import FILES, lay_out  # noqa: E402
@@ -39,10 +39,10 @@ SHARES = (0.8, 0.85, 0.9, 0.95, 1.0)
 LOAD = """
 import sys, time
 sys.path.insert(0, {root!r})
-from asyncreload.child.load import load
-from asyncreload.child.loaders import watch_loaders
-from asyncreload.child.preload import Recorder
-from asyncreload.child.watch import Watch
+from asyncreload.child.imports.app_loader import load
+from asyncreload.child.imports.import_hooks import watch_loaders
+from asyncreload.child.preload.replay import Recorder
+from asyncreload.child.watch.watch import Watch
 if {watched}:
     watch, recorder = Watch(), Recorder()
     watch.before_package, watch.after_compile = recorder.before_import, recorder.note
@@ -85,7 +85,7 @@ def busy_threads(count: int) -> Iterator[None]:
 def looks(root: Path) -> dict[str, tuple[float, float]]:
     """Time the ways to look, in seconds: alone, and beside two busy threads."""
     paths = [str(path) for path in root.rglob("*.py")]
-    files = Files({path: known_by_status(path) for path in paths})
+    files = Files({path: stat_state(path) for path in paths})
     polling, events = Polling(), Events([str(root)])
     while not events.tend(files):
         pass

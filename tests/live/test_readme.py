@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from asyncreload import BindError, Settings, config, events, run
-from asyncreload.child import patterns
+from asyncreload.child.watch import globs as patterns
 from asyncreload.cli import _parse
 from asyncreload.listening import listen
 from asyncreload.options import Option, options_of

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncreload.child.loaders import watch_loaders
+from asyncreload.child.imports.import_hooks import install_import_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from asyncreload.child.watch import Watch
+    from asyncreload.child.watch.watch import Watch
 
 _WRAPPED: list[tuple[Any, str]] = [
     (io, "open_code"),
@@ -52,9 +52,9 @@ def restored_loaders() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def loaders() -> Iterator[Callable[[Watch], None]]:
-    """`watch_loaders`, undone after the test."""
+    """`install_import_hooks`, undone after the test."""
     with _restored_loaders():
-        yield watch_loaders
+        yield install_import_hooks
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""How the app's code is found and loaded, and what observes that."""

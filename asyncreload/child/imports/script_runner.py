@@ -1,0 +1,47 @@
+"""Run a script in the child as Python runs it: as `__main__`, with its own arguments and path."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
+
+from asyncreload.child.watch.file_kinds import absolute
+from asyncreload.child.watch.watch import Watch
+
+
+def root_of(script: tuple[str, ...]) -> str:
+    """Return the directory that the script's imports start from."""
+    if script[0] == "-m":
+        return os.getcwd()
+    path = os.path.realpath(script[0])
+    return path if os.path.isdir(path) else os.path.dirname(path)
+
+
+def run_script(script: tuple[str, ...], watch: Watch) -> None:
+    """Run `path argument ...` or `-m module argument ...`. What it raises is passed on."""
+    root = root_of(script)
+    if not sys.flags.safe_path and sys.path[:1] != [root]:
+        sys.path.insert(0, root)
+    if script[0] == "-m":
+        sys.argv = list(script[1:])
+        runpy.run_module(script[1], run_name="__main__", alter_sys=True)
+        return
+    sys.argv = list(script)
+    path = absolute(script[0])
+    if os.path.isdir(path):
+        runpy.run_path(path, run_name="__main__")
+        return
+    known = watch.before_read(path)
+    with open(path, "rb") as file:
+        source = file.read()
+    watch.was_read(path, source)
+    main = ModuleType("__main__")
+    vars(main).update(__file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
+    sys.modules["__main__"] = main
+    code = compile(source, path, "exec", dont_inherit=True)
+    if known is not None:
+        watch.after_compile(path, code, known)
+    exec(code, vars(main))  # noqa: S102  as asked

@@ -1,0 +1,36 @@
+"""Whether a debugger waits at its prompt in this process.
+
+Nothing is installed for it: the stacks are looked at when it matters, which is when a file has
+changed or Ctrl-C was pressed.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from asyncreload.cpython import current_frames
+
+_PROMPTS = frozenset({"interaction", "_cmdloop", "cmdloop"})
+
+
+def is_at_prompt() -> bool:
+    """Tell whether pdb, or a debugger that is built on it, waits for a command in any thread."""
+    pdb = sys.modules.get("pdb")
+    if pdb is None:
+        return False
+    stacks = current_frames().values()
+    return any(_is_prompt(frame, pdb.Pdb) for frame in stacks)
+
+
+def _is_prompt(frame: FrameType | None, kind: type) -> bool:
+    while frame is not None:
+        code = frame.f_code
+        if (
+            code.co_name in _PROMPTS
+            and code.co_argcount
+            and isinstance(frame.f_locals.get(code.co_varnames[0]), kind)
+        ):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,88 @@
+"""The main thread as the side thread sees it: it waits, is woken, and is interrupted."""
+
+from __future__ import annotations
+
+import _thread
+import linecache
+import os
+import signal
+import threading
+from contextlib import suppress
+from types import FrameType
+
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.cpython import current_frames
+
+_WAKE = b"w"
+
+
+class MainThread:
+    """Made in the main thread, which is the only one to call `wait`.
+
+    `interrupt_main` raises a KeyboardInterrupt at the next bytecode, so it does not reach a thread
+    that sleeps in a system call. While the main thread waits here, it does so for a pipe that is
+    written to; while it sleeps in the app's code, a real signal wakes it.
+    """
+
+    def __init__(self) -> None:
+        self._ident = threading.get_ident()
+        self._out, self._in = os.pipe()
+        self._waits = False
+
+    def wait(self) -> None:
+        """Wait for `wake` or `interrupt`."""
+        self._waits = True
+        try:
+            os.read(self._out, 1)
+        finally:
+            self._waits = False
+
+    def sleeps_here(self) -> bool:
+        """Tell whether the main thread waits for us, and runs none of the app's code."""
+        return self._waits
+
+    def wake(self) -> None:
+        """End the present or the next `wait`."""
+        os.write(self._in, _WAKE)
+
+    def interrupt(self) -> FrameType | None:
+        """Raise KeyboardInterrupt in the main thread, wherever it is; return where it was.
+
+        An app that handles SIGINT itself is not disturbed when its main thread only waits here.
+        """
+        # Before anything is disturbed: a main thread that waits goes on to `atexit` at once.
+        frame = None if self._waits else self._frame()
+        if frame is not None or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            _thread.interrupt_main()
+        self.wake()
+        return frame
+
+    def has_moved(self, frame: FrameType, instruction: int) -> bool:
+        """Tell whether the main thread got on since it was at that instruction of that frame."""
+        now = self._frame()
+        return self._waits or now is not frame or now.f_lasti != instruction
+
+    def signal(self) -> None:
+        """Wake the main thread from a system call, for the interrupt that waits for it."""
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.pthread_kill(self._ident, signal.SIGINT)
+
+    def place(self) -> str:
+        """Return file, line and text of the innermost line of the project that is running."""
+        frame = self._frame()
+        while frame is not None:
+            path = frame.f_code.co_filename
+            if not path.startswith("<") and kind_of(os.path.abspath(path)) is FileKind.PROJECT:
+                text = linecache.getline(path, frame.f_lineno).strip()
+                return f"{path}:{frame.f_lineno}: {text}"
+            frame = frame.f_back
+        return ""
+
+    def close(self) -> None:
+        """Let go of the pipe, in a process that the app forked."""
+        for descriptor in (self._out, self._in):
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def _frame(self) -> FrameType | None:
+        return current_frames().get(self._ident)

@@ -1,0 +1,56 @@
+"""The WSGI application that answers while there is no app to answer: with the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from asyncreload.child.pages.error_page import POLICY, html
+from asyncreload.child.pages.error_report import stranger
+from asyncreload.child.pages.navigation import is_navigation
+from asyncreload.child.pages.trust import may_see_report
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from asyncreload.child.pages.error_report import Report
+
+EVENTS = "/.asyncreload/events"
+_LIVE_EVENTS = ".asyncreload/events"  # there, from any page's directory
+_LIVE_POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"
+_REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
+
+
+def reporting_app(report: Report, state: str, *, live: bool = False) -> WSGIApplication:
+    """Return an app that answers every request with the report, but strangers with its outline.
+
+    state: what the event stream of this child tells, so that the page knows when it is outdated.
+    live: whether strangers' pages load themselves again as well.
+    """
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        kind = "text/plain"
+        policy = POLICY
+        if not may_see_report(environ):
+            text = stranger(report)
+            if live and is_navigation(environ):  # a page, to which the script can be added
+                kind = "text/html"
+                text = f"<!doctype html><title>{text}</title><p>{text}"
+                policy = _LIVE_POLICY
+        elif "text/html" in environ.get("HTTP_ACCEPT", ""):
+            kind = "text/html"
+            text = html(report, events=_LIVE_EVENTS if live else EVENTS, state=state)
+        else:
+            text = report.text()
+        body = text.encode("utf-8", "backslashreplace")
+        headers = [
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", policy),
+        ]
+        start_response(_REASONS[report.status], headers)
+        return [body]
+
+    return app

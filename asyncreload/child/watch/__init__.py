@@ -1,0 +1,1 @@
+"""Which files matter, how they were when they were loaded, and what differs now."""

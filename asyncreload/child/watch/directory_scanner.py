@@ -1,0 +1,98 @@
+"""The directories in which files of the patterns may appear.
+
+A directory's own signature changes when an entry comes, goes, or takes the place of another; so
+only those that have changed are listed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from asyncreload.child.watch.file_kinds import is_below
+from asyncreload.child.watch.file_state import stat_state
+from asyncreload.child.watch.globs import Patterns, is_marked
+from asyncreload.child.watch.polling import Files
+
+MOST = 200_000
+"""How many files and directories are gone through: a pattern may take in a whole disk."""
+
+
+class DirectoryScanner:
+    """Walks what the patterns ask for, and walks on where something has changed.
+
+    found: told each file that a pattern wants.
+    """
+
+    def __init__(self, patterns: Patterns, found: Callable[[str], None]) -> None:
+        self._patterns = patterns
+        self.found: Callable[[str], None] = found
+        self._left = MOST
+        self.directories: Files = Files()
+
+    def plant(self) -> None:
+        """Walk everything for the first time."""
+        for root in self._patterns.roots:
+            self._start(root)
+
+    def walk_on(self, directory: str) -> None:
+        """List a directory again; walk those that are new in it."""
+        self._walk(directory)
+        for root in self._patterns.roots:
+            if root not in self.directories and is_below(root, directory):
+                self._start(root)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there was nothing that was left out because there was too much."""
+        return self._left > 0
+
+    def _start(self, root: str) -> None:
+        """Walk a root. While it is not there, the directory is looked at in which it may appear."""
+        if os.path.isdir(root):
+            self._walk(root)
+            return
+        if self._patterns.wants(root):
+            self.found(root)  # also if there is no such file yet
+        above = os.path.dirname(root)
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        self.directories.setdefault(above, stat_state(above))
+
+    def _walk(self, directory: str) -> None:
+        waiting = self._list(directory)
+        while waiting and self.is_whole:
+            waiting += self._list(waiting.pop())
+
+    def _list(self, directory: str) -> list[str]:
+        """Tell the files of a directory; return those in it that are to be walked."""
+        known = directory in self.directories
+        # Before the listing: what comes later makes the next signature differ.
+        self.directories[directory] = stat_state(directory)
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:
+            if os.path.isfile(directory) and self._patterns.wants(directory):
+                self.found(directory)  # in the place of the directory that was there
+            return []
+        if is_marked(entry.name for entry in entries) and directory not in self._patterns.roots:
+            return []
+        if not known:  # else an app that writes there all the time would use it up
+            self._left -= len(entries)
+        below = []
+        for entry in entries:
+            if _is(entry.is_dir):
+                # A link to a directory is not gone into: it may lead back to where it is.
+                is_known = entry.is_symlink() or entry.path in self.directories
+                if not is_known and self._patterns.enters(entry.path):
+                    below.append(entry.path)
+            elif _is(entry.is_file) and self._patterns.wants(entry.path):
+                self.found(entry.path)
+        return below
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:
+        return False

@@ -1,0 +1,154 @@
+"""What a pattern of `watch` or `ignore` means. Pure: nothing is looked at on the disk.
+
+| pattern | in `watch` | in `ignore` |
+| --- | --- | --- |
+| `x.yaml`, `data` | that file; all in that directory | all of that name, and all below them |
+| `./data`, `conf/data`, `/srv/data` | the same | that one, and all below it |
+| `*.yaml` | such files in any directory | the same |
+| `conf/*.yaml` | such files in `conf` | the same |
+| `pages/**/*.html` | such files in `pages`, however deep | the same |
+
+Relative to the directory that is given; case counts everywhere. `**` stands for any number of
+directories, none included. In `watch`, only a part that begins with a dot names hidden files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import translate
+
+from asyncreload.child.watch.file_kinds import is_below
+from asyncreload.frozen_data import FrozenData
+from asyncreload.python_files import SKIPPED
+
+_MAGIC = frozenset("*?[")
+_ANY_DEPTH = "**"
+_LEFTOVERS = (
+    r".*~|\#.*\#|\.\#.*|\..*\.sw.|4913|.*\.tmp|.*___jb_(tmp|old)___|\.goutputstream-.*|.*\.py[co]"
+)
+"""What editors and Python leave beside a file for a moment."""
+_MARKS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG", "conda-meta"})
+"""What a directory holds that is a virtual environment, or a cache."""
+
+
+def is_walked(name: str) -> bool:
+    """Tell whether a directory of that name is gone into."""
+    return not name.startswith(".") and name not in SKIPPED
+
+
+def is_marked(names: Iterable[str]) -> bool:
+    """Tell whether these are the entries of a virtual environment, or of a cache."""
+    return not _MARKS.isdisjoint(names)
+
+
+class Pattern(FrozenData):
+    """One pattern, cut into parts: `**` is None, the others say whether a name fits."""
+
+    root: str
+    """The directory that its parts begin from; for a plain path, that path."""
+    parts: tuple[Callable[[str], object] | None, ...]
+
+    def takes(self, path: str) -> bool:
+        """Tell whether this is a file of the pattern's, by itself or by a directory above it."""
+        return len(self.parts) in self._places(path)
+
+    def leads_to(self, directory: str) -> bool:
+        """Tell whether there can be files of the pattern's in a directory, or below it."""
+        return bool(self._places(directory))
+
+    def _places(self, path: str) -> set[int]:
+        """Return how many parts may stand for the path; all of them when it is taken."""
+        if not is_below(path, self.root):
+            return set()
+        places = self._beyond({0})
+        for name in filter(None, path[len(self.root) :].split(os.sep)):
+            if len(self.parts) in places:
+                break  # a directory is taken, and with it what is in it
+            places = self._beyond({at for place in places for at in self._step(place, name)})
+        return places
+
+    def _beyond(self, places: set[int]) -> set[int]:
+        """Add the places that are reached by a `**` that stands for nothing."""
+        reached = set(places)
+        for place in sorted(places):
+            while place < len(self.parts) and self.parts[place] is None:
+                place += 1  # noqa: PLW2901  it is walked on from here
+                reached.add(place)
+        return reached
+
+    def _step(self, place: int, name: str) -> set[int]:
+        part = self.parts[place]
+        if part is None:
+            return {place}
+        return {place + 1} if part(name) else set()
+
+
+class Patterns(FrozenData):
+    """What is watched beside the modules, and what is not watched at all."""
+
+    watch: tuple[Pattern, ...] = ()
+    ignore: tuple[Pattern, ...] = ()
+
+    @classmethod
+    def of(cls, watch: Sequence[str], ignore: Sequence[str], base: str) -> Patterns:
+        """Read patterns; they are relative to the directory `base`."""
+        return cls(
+            tuple(_pattern(text, base, anywhere=False) for text in watch),
+            tuple(_pattern(text, base, anywhere=True) for text in ignore),
+        )
+
+    @property
+    def roots(self) -> list[str]:
+        """Where files of the patterns are to be looked for."""
+        return sorted({pattern.root for pattern in self.watch})
+
+    def wants(self, path: str) -> bool:
+        """Tell whether a file is watched because of a pattern."""
+        if re.fullmatch(_LEFTOVERS, os.path.basename(path)) or self.ignores(path):
+            return False
+        return any(_is_shown(path, one) and one.takes(path) for one in self.watch)
+
+    def enters(self, directory: str) -> bool:
+        """Tell whether a directory is looked into for such files."""
+        if self.ignores(directory):
+            return False
+        return any(_is_shown(directory, one) and one.leads_to(directory) for one in self.watch)
+
+    def ignores(self, path: str) -> bool:
+        """Tell whether nothing is to be made of changes there."""
+        return any(one.takes(path) for one in self.ignore)
+
+
+def _pattern(text: str, base: str, *, anywhere: bool) -> Pattern:
+    expanded = os.path.expanduser(text)
+    plain = _MAGIC.isdisjoint(expanded)
+    path = os.path.normpath(os.path.join(base, expanded))
+    if os.sep not in expanded.rstrip(os.sep) and (anywhere or not plain):
+        names = [_ANY_DEPTH, expanded.rstrip(os.sep)]
+        return Pattern(base, tuple(_part(name, hidden=anywhere) for name in names))
+    if plain:
+        return Pattern(path, ())
+    names = path.split(os.sep)
+    first = next(place for place, name in enumerate(names) if not _MAGIC.isdisjoint(name))
+    root = os.sep.join(names[:first]) or os.sep
+    return Pattern(root, tuple(_part(name, hidden=anywhere) for name in names[first:]))
+
+
+def _part(text: str, *, hidden: bool) -> Callable[[str], object] | None:
+    if text == _ANY_DEPTH:
+        return None
+    shown = "" if hidden or text.startswith(".") else r"(?!\.)"
+    return re.compile(shown + translate(text)).match
+
+
+def _is_shown(path: str, pattern: Pattern) -> bool:
+    """Tell whether a path is hidden nowhere below the pattern's root but where the pattern says."""
+    names = [name for name in path[len(pattern.root) :].split(os.sep) if name]
+    named = [part for part in pattern.parts if part is not None]
+    return all(
+        is_walked(name) or any(part(name) for part in named)
+        for name in names
+        if name.startswith(".") or name in SKIPPED
+    )

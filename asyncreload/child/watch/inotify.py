@@ -1,0 +1,252 @@
+"""Looks at what the kernel has noted: no file is asked for that nothing was heard of.
+
+The kernel queues an event before the call returns that made it. So to drain the queue before a
+request is taken sees every save that came before, as polling does, at a price that does not grow
+with the number of files. An event only leads to a closer look; the files' states decide, as ever.
+
+What can change without an event is looked at each time: links, files with several names, files of
+another machine; and, as directories above the project are not watched, whether the project's own
+is still the one that was there.
+
+Needs the package `asyncinotify`, of the extra `inotify`. Raises ImportError without it.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable
+
+from asyncreload.child.watch.file_kinds import is_below
+from asyncreload.child.watch.filesystems import is_local
+from asyncreload.child.watch.polling import Files, LimitError, differing
+
+# asyncinotify has `ldconfig` started to find the C library, though Python has it loaded.
+_find_library = ctypes.util.find_library
+ctypes.util.find_library = lambda name: None  # noqa: ARG005
+try:
+    from asyncinotify import Event, Inotify, Mask
+finally:
+    ctypes.util.find_library = _find_library
+
+_ASKED = (
+    Mask.MODIFY
+    | Mask.ATTRIB
+    | Mask.CREATE
+    | Mask.DELETE
+    | Mask.MOVED_FROM
+    | Mask.MOVED_TO
+    | Mask.DELETE_SELF
+    | Mask.MOVE_SELF
+    | Mask.ONLYDIR
+)
+_ENTRIES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
+_UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
+"""What is heard when the watched directories are not the ones any more that they were."""
+_LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+AT_A_TIME = 500
+"""How many files `tend` begins to watch: some milliseconds' work."""
+
+Identity = tuple[int, int] | None
+
+
+class Events:
+    """Asks for the files of which something was heard.
+
+    roots: directories of projects and packages; all below them is watched down from there.
+    Raises `LimitError`, here and in `tend`, when the kernel's limits are reached.
+    """
+
+    def __init__(self, roots: Iterable[str]) -> None:
+        self._roots = sorted(roots, key=len, reverse=True)
+        try:
+            self._queue = Inotify(cache_size=64)
+        except OSError as exc:
+            raise LimitError(_remedy(exc, "max_user_instances")) from exc
+        self.descriptor: int = self._queue.fd
+        """Readable when there is something to look at."""
+        # Not closed at exit: for that the kernel waits some 10 ms until nobody can still use it.
+        self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
+        self._doubted: deque[str] = deque()
+        os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
+        self._forget()
+
+    def close(self) -> None:
+        """Let go of the queue."""
+        self._queue.close()
+
+    def look(self, files: Files) -> list[str]:
+        """Return the files that may differ: a look at those that were heard of, or are new."""
+        if not files:
+            return []  # what is heard meanwhile is kept for those that there are
+        self._listen()
+        asked = self._asked_of(files)
+        # Only what was watched before the look: a change is either heard of, or seen.
+        watched = self._covered.intersection(asked)
+        suspects = differing(files, asked)
+        asked.difference_update(watched.difference(suspects))
+        return suspects
+
+    def doubt(self, path: str) -> None:
+        """Have a file looked at, as something else is known of it now."""
+        self._doubted.append(path)
+
+    def tend(self, files: Files) -> bool:
+        """Watch some more of the files; tell whether nothing has to be asked for any more."""
+        self._listen()
+        waiting = [path for path in self._asked_of(files) if path not in self._covered]
+        free = [path for path in waiting if path not in self._bound]
+        for path in free[:AT_A_TIME]:
+            (self._covered if self._can_cover(path) else self._bound).add(path)
+        self.look(files)
+        return not self._asked_of(files)
+
+    def _asked_of(self, files: Files) -> set[str]:
+        """Return the files to be asked for: those that were heard of, and those that are new."""
+        asked = self._asked.setdefault(files, set())
+        begun = self._begun.setdefault(files, set())
+        if len(files) != len(begun):
+            new = set(files.copy()) - begun
+            begun |= new
+            asked |= new
+        return asked
+
+    # --- what was heard ----------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Drain the queue; note what was heard of."""
+        upset = any(_identity(path) != known for path, known in self._anchors.items())
+        while True:
+            try:
+                event = self._queue.sync_get()
+            except BlockingIOError:
+                break
+            if event is not None:
+                upset = self._hear(event) or upset
+        if upset:
+            self._forget()
+        while self._doubted:
+            self._heard.add(self._doubted.popleft())
+        for files, asked in self._asked.items():
+            asked.update(path for path in self._heard if path in files)
+        self._heard.clear()
+
+    def _hear(self, event: Event) -> bool:
+        """Note an event; tell whether what is watched is not what it was."""
+        if event.mask & Mask.Q_OVERFLOW or event.watch is None:
+            return bool(event.mask & Mask.Q_OVERFLOW)
+        directories = self._watched.get(event.watch.wd, ())
+        if event.mask & _UPSET:
+            return bool(directories)
+        name = str(event.name) if event.name else ""
+        paths = [os.path.join(directory, name) if name else directory for directory in directories]
+        if not event.mask & _ENTRIES:
+            self._heard.update(self._covered.intersection(paths))
+            # What may be reached of a directory depends on its permissions.
+            return not self._chained.isdisjoint(paths)
+        self._heard.update(self._covered.intersection({*paths, *directories}))
+        # What stands under a name now may be of another kind.
+        self._covered.difference_update(paths)
+        self._bound.difference_update(paths)
+        return not self._chained.isdisjoint(paths)
+
+    def _forget(self) -> None:
+        """Begin afresh: nothing is watched, so everything is to be looked at."""
+        for watch in self._queue.watches:
+            try:
+                self._queue.rm_watch(watch)
+            except OSError:
+                continue  # it has gone by itself
+        self._watched: dict[int, set[str]] = {}
+        self._chained: set[str] = set()
+        self._anchors: dict[str, Identity] = {}
+        self._covered: set[str] = set()
+        self._bound: set[str] = set()
+        self._heard: set[str] = set()
+        self._asked: dict[Files, set[str]] = {}
+        self._begun: dict[Files, set[str]] = {}
+
+    # --- what is watched ---------------------------------------------------------------------
+
+    def _can_cover(self, path: str) -> bool:
+        """Have changes of a path heard of; tell whether all of them are."""
+        status = _status(path)
+        inside = path if status and stat.S_ISDIR(status.st_mode) else os.path.dirname(path)
+        # What it is, it is asked again: from now on it is heard when it becomes another.
+        return self._chain(inside) and _is_plain(_status(path))
+
+    def _chain(self, directory: str) -> bool:
+        """Watch a directory, and those above it in the same project."""
+        if directory in self._chained:
+            return True
+        if not os.path.isabs(directory) or not is_local(directory):
+            return False
+        anchor = self._anchor(directory)
+        self._anchors.setdefault(anchor, _identity(anchor))
+        for link in _down(anchor, directory):
+            if link in self._chained:
+                continue
+            if os.path.islink(link):
+                self._anchors[link] = _identity(link)
+            if not self._watch(link):
+                return False
+        return True
+
+    def _watch(self, directory: str) -> bool:
+        try:
+            watch = self._queue.add_watch(directory, _ASKED)
+        except OSError as exc:
+            if exc.errno in _LIMITS:
+                raise LimitError(_remedy(exc, "max_user_watches")) from exc
+            return False
+        self._watched.setdefault(watch.wd, set()).add(directory)
+        self._chained.add(directory)
+        return True
+
+    def _anchor(self, directory: str) -> str:
+        """Return the topmost directory that is watched for the sake of this one."""
+        for known in (*self._roots, *self._anchors):
+            if is_below(directory, known):
+                return known
+        while os.path.exists(os.path.join(os.path.dirname(directory), "__init__.py")):
+            directory = os.path.dirname(directory)
+        return directory
+
+
+def _down(top: str, bottom: str) -> Iterable[str]:
+    """Iterate over the directories from one down to another below it."""
+    yield top
+    path = top
+    for name in filter(None, bottom[len(top) :].split(os.sep)):
+        path = os.path.join(path, name)
+        yield path
+
+
+def _identity(path: str) -> Identity:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_plain(status: os.stat_result | None) -> bool:
+    """Tell whether every change is one in its own directory."""
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return True
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
+def _remedy(exc: OSError, limit: str) -> str:
+    return f"{os.strerror(exc.errno or 0)}: raise /proc/sys/fs/inotify/{limit}"

@@ -1,0 +1,229 @@
+"""Looks that ask the system for the state of each file.
+
+On Linux by one call for all of them, which does not come back to Python in between: `os.stat`
+gives the GIL away each time, and beside busy threads waits 5 ms to get it back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from itertools import starmap
+from typing import Any, Protocol
+
+from asyncreload.child.watch.file_kinds import is_below
+from asyncreload.child.watch.file_state import FileState, Signature, signature_at
+from asyncreload.child.watch.filesystems import is_local
+
+
+class Files(dict[str, FileState]):
+    """What is known of files; counts how often that has changed. Itself a key of tables."""
+
+    version: int = 0
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __setitem__(self, path: str, known: FileState) -> None:
+        super().__setitem__(path, known)
+        self.version += 1
+
+
+class LimitError(Exception):
+    """The kernel watches no more for this user; the text says what limits it."""
+
+
+class Looks(Protocol):
+    """A way to see which files may have changed."""
+
+    def look(self, files: Files) -> list[str]:
+        """Return the files that may not be as they are known. Called by one thread at a time."""
+
+    def doubt(self, path: str) -> None:
+        """Have a file looked at, as something else is known of it now. Called by any thread."""
+
+    def tend(self, files: Files) -> bool:
+        """Make the next looks cheaper; tell whether there is nothing to be looked at by itself."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+
+
+def differing(files: Mapping[str, FileState], paths: Iterable[str]) -> list[str]:
+    """Return those of the paths whose state differs, or proves nothing."""
+    return [
+        path for path in paths if files[path].racy or signature_at(path) != files[path].signature
+    ]
+
+
+class Polling:
+    """Asks for every file at each look."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[Files, _Round] = {}
+
+    def look(self, files: Files) -> list[str]:
+        """Return the files that differ; one system call a file, nothing is read."""
+        last = self._rounds.get(files)
+        if last is None or last.count != len(files) or last.has_moved():
+            # The old one goes first: the number of its descriptor may be the new one's.
+            self._rounds.pop(files, None)
+            del last
+            last = self._rounds[files] = _Round(list(files))
+        return last.look(files)
+
+    def doubt(self, path: str) -> None:
+        """Do nothing: every file is looked at."""
+
+    def tend(self, files: Files) -> bool:
+        """Tell that there is always something to be looked at."""
+        return not files
+
+    def close(self) -> None:
+        """Do nothing: nothing is held open."""
+
+
+# --- many at once ------------------------------------------------------------------------------
+
+# From linux/stat.h: `struct statx`, and what is asked for.
+_SIZE = 256
+_ASKED = 0x40 | 0x80 | 0x100 | 0x200  # the times of modification and change, inode, size
+_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_IDENTITY = struct.Struct("=32xQ96xQ")
+_INODE_AND_SIZE = struct.Struct("=32xQQ")
+_TIMES = struct.Struct("=96xqI4xqI4x")
+
+
+def _bulk_call() -> Callable[..., Any] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    # `PyDLL` keeps the GIL. A look at files of this machine takes microseconds.
+    call = getattr(ctypes.PyDLL(None), "statx", None)
+    if call is not None:
+        call.restype = ctypes.c_int
+    return call
+
+
+_statx = _bulk_call()
+
+
+class _Round:
+    """One round through a given list of files.
+
+    They are asked for from the directory on that they have in common: to come down to it is a
+    third of the work. That it is still the one that has its name is asked for each time.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self.count = len(paths)
+        quick = [path for path in paths if _statx and is_local(os.path.dirname(path))]
+        self._paths = quick
+        self._slow = sorted({*paths} - {*quick})
+        self._top = _Top(_in_common(quick))
+        self._buffer = ctypes.create_string_buffer(_SIZE * len(quick))
+        self._arguments = [
+            _arguments(*self._top.below(path), self._buffer, place * _SIZE)
+            for place, path in enumerate(quick)
+        ]
+        self._approved: tuple[int, list[int], bytes] | None = None
+
+    def has_moved(self) -> bool:
+        """Tell whether another directory has come to the place of the one in common."""
+        return self._top.has_moved()
+
+    def look(self, files: Files) -> list[str]:
+        suspects = differing(files, self._slow)
+        version = files.version  # before: another thread may be importing
+        assert _statx or not self._arguments  # noqa: S101
+        failed = list(starmap(_statx, self._arguments)) if _statx else []
+        seen = self._buffer.raw
+        # As a whole, at the price of comparing some kilobytes.
+        if self._approved == (version, failed, seen):
+            return suspects
+        found = self._compare(files, failed, seen)
+        self._approved = None if found else (version, failed, seen)
+        return suspects + found
+
+    def _compare(self, files: Files, failed: list[int], seen: bytes) -> list[str]:
+        found = []
+        for place, path in enumerate(self._paths):
+            known = files[path]
+            now = None if failed[place] else _signature(seen, place * _SIZE)
+            if known.racy or now != known.signature:
+                found.append(path)
+        return found
+
+
+class _Top:
+    """A directory that is held open, so that files can be asked for from there on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        if not path or _statx is None:
+            return
+        self._statx = _statx
+        try:
+            self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        except (OSError, ValueError):
+            return  # names are asked for from the root on
+        self._buffer = ctypes.create_string_buffer(2 * _SIZE)
+        self._arguments = [
+            _arguments(_AT_FDCWD, path, self._buffer, 0),
+            _arguments(self._descriptor, "", self._buffer, _SIZE, _AT_EMPTY_PATH),
+        ]
+        self._identity = self._identities()[1]
+
+    def __del__(self) -> None:
+        # An app may have closed what it has not opened, and have got the number for its own.
+        if self._descriptor is not None and self._identities()[1] == self._identity:
+            os.close(self._descriptor)
+
+    def below(self, path: str) -> tuple[int, str]:
+        """Return from where to ask for a path, and by which name."""
+        if self._descriptor is None or not (os.path.isabs(path) and is_below(path, self._path)):
+            return _AT_FDCWD, path
+        return self._descriptor, path[len(self._path.rstrip(os.sep)) + 1 :] or "."
+
+    def has_moved(self) -> bool:
+        """Tell whether its name leads elsewhere now, or the descriptor does."""
+        if self._descriptor is None:
+            return False
+        return any(found != self._identity for found in self._identities())
+
+    def _identities(self) -> list[tuple[int, ...] | None]:
+        """Return which directory there is by its name, and which one by the descriptor."""
+        failed = list(starmap(self._statx, self._arguments))
+        return [
+            None if failed[place] else _IDENTITY.unpack_from(self._buffer, place * _SIZE)
+            for place in (0, 1)
+        ]
+
+
+def _in_common(paths: list[str]) -> str:
+    """Return the directory that all of the paths are in, or nothing."""
+    whole = [os.path.dirname(path) for path in paths if os.path.isabs(path)]
+    return os.path.commonpath(whole) if whole else ""
+
+
+def _arguments(
+    where: int, path: str, buffer: ctypes.Array[ctypes.c_char], at: int, flags: int = 0
+) -> tuple[Any, ...]:
+    """Return what `statx` is called with; converted here, as far as that is possible."""
+    # What can be no path is asked for as the empty one, which does not exist either.
+    name = b"" if "\0" in path else os.fsencode(path)
+    convert: Any = ctypes.c_int.from_param
+    encoded: Any = ctypes.c_char_p.from_param(name)
+    return (convert(where), encoded, flags, _ASKED, ctypes.byref(buffer, at))
+
+
+def _signature(status: bytes, at: int) -> Signature:
+    inode, size = _INODE_AND_SIZE.unpack_from(status, at)
+    changed, changed_ns, modified, modified_ns = _TIMES.unpack_from(status, at)
+    return (modified * 10**9 + modified_ns, changed * 10**9 + changed_ns, size, inode)

@@ -1,0 +1,771 @@
+from __future__ import annotations
+
+import gc
+import io
+import re
+import socket
+import sys
+import threading
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+from wsgiref.validate import validator
+
+import pytest
+
+from asyncreload.child.http.wsgi import MalformedBodyError, Site, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    Connect = Callable[[], tuple[socket.socket, socket.socket]]
+
+SITE = Site("localhost", 8000, threads=4)
+QUIET = Site("localhost", 8000, threads=1, access_log=False)
+CLIENT = ("127.0.0.1", 54321)
+DEADLINE = 5.0
+NEVER_AWAY = nullcontext()
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def unix_pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        return ours, listener.accept()[0]
+
+
+@contextmanager
+def pair(connect: Connect = unix_pair) -> Iterator[tuple[socket.socket, socket.socket]]:
+    browser, server = connect()
+    with browser, server:
+        browser.settimeout(DEADLINE)
+        server.settimeout(DEADLINE)
+        yield browser, server
+
+
+def receive(browser: socket.socket) -> bytes:
+    return b"".join(iter(lambda: browser.recv(65536), b""))
+
+
+@contextmanager
+def answering(
+    app: WSGIApplication,
+    *,
+    client: tuple[Any, ...] | str = CLIENT,
+    site: Site = SITE,
+    connect: Connect = unix_pair,
+) -> Iterator[tuple[socket.socket, list[bool]]]:
+    """A browser's socket, and the return value once the block is left."""
+    unread: list[bool] = []
+    with pair(connect) as (browser, server):
+
+        def run() -> None:
+            unread.append(answer(server, client, NEVER_AWAY, app=app, site=site))
+            with suppress(OSError):  # the browser is gone
+                server.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield browser, unread
+        finally:
+            thread.join(2 * DEADLINE)
+    assert not thread.is_alive()
+    assert len(unread) == 1, "answer() raised"
+
+
+def exchange(app: WSGIApplication, request: bytes, **options: Any) -> tuple[bytes, bool]:
+    with answering(app, **options) as (browser, unread):
+        browser.sendall(request)
+        reply = receive(browser)
+    return reply, unread[0]
+
+
+def body_of(reply: bytes) -> bytes:
+    return reply.partition(b"\r\n\r\n")[2]
+
+
+def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def never(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    pytest.fail("the app was called")
+
+
+class Keeper:
+    """An app that keeps its environ, and what `look` makes of it."""
+
+    def __init__(self, look: Callable[[WSGIEnvironment], Any] = lambda _: None) -> None:
+        self.look = look
+        self.environ: WSGIEnvironment = {}
+        self.seen: Any = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.environ = environ
+        self.seen = self.look(environ)
+        return hello(environ, start_response)
+
+
+class Blocks:
+    """An iterable that remembers whether it was closed."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self.blocks = iter(blocks)
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.blocks
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return self
+
+
+def read_all(environ: WSGIEnvironment) -> bytes:
+    data: bytes = environ["wsgi.input"].read(-1)
+    return data
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    return b"\r\n".join((b"POST /up HTTP/1.1", b"Host: x", *headers, b"", body))
+
+
+def chunked(body: bytes) -> bytes:
+    return post(body, b"Transfer-Encoding: chunked")
+
+
+class TestAnswer:
+    def test_a_plain_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reply, unread = exchange(hello, GET)
+        head, _, body = reply.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.0 200 OK\r\nDate: ")
+        assert b"\r\nServer: WSGIServer" in head
+        assert b"\r\nContent-Length: 5" in head
+        assert body == b"hello"
+        assert unread is False
+        line = r"\d\d:\d\d:\d\d GET / 200 [\d.]+ ms\n"
+        assert re.fullmatch(line, capsys.readouterr().err)
+
+    @pytest.mark.parametrize(
+        ("request_line", "told"),
+        [
+            (b"GET /a?b=c%20d HTTP/1.1", r"GET /a\?b=c%20d 200"),
+            (b"GET /\x1b[2J\x9b1m HTTP/1.1", r"GET /\\x1b\[2J\\x9b1m 200"),
+            (b"GET", "GET 400"),
+            (b"GET / HTTP/9.9", "GET / HTTP/9.9 505"),
+            (b"\x1b[31mred", r"\\x1b\[31mred 400"),
+        ],
+    )
+    def test_the_access_log_tells_what_was_asked_and_steers_no_terminal(
+        self, request_line: bytes, told: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        exchange(hello, request_line + b"\r\n\r\n")
+        line = rf"\d\d:\d\d:\d\d {told} [\d.]+ ms\n"
+        assert re.fullmatch(line, capsys.readouterr().err)
+
+    def test_a_client_is_answered_when_nobody_reads_the_log(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Broken(io.StringIO):
+            def write(self, _text: str) -> int:
+                raise BrokenPipeError
+
+        def fails(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            raise ValueError
+
+        monkeypatch.setattr(sys, "stderr", Broken())
+        assert body_of(exchange(hello, GET)[0]) == b"hello"
+        assert exchange(fails, GET)[0].startswith(b"HTTP/1.0 500 ")
+
+    def test_no_access_log(self, capsys: pytest.CaptureFixture[str]) -> None:
+        exchange(hello, GET, site=QUIET)
+        exchange(never, b"GARBAGE\r\n\r\n", site=QUIET)
+        assert capsys.readouterr().err == ""
+
+    def test_over_tcp_and_only_our_side_is_ended(self) -> None:
+        with pair(tcp_pair) as (browser, server):
+            browser.sendall(GET)
+            assert answer(server, CLIENT, NEVER_AWAY, app=validator(hello), site=SITE) is False
+            assert receive(browser).endswith(b"hello")  # the end is told by then
+            browser.sendall(b"more")
+            assert server.recv(4) == b"more"  # what else comes is the caller's to read
+
+    def test_nothing_keeps_the_descriptor(self) -> None:
+        keeper = Keeper()  # the environ, with wsgi.input in it, lives on
+        with pair() as (browser, server):
+            browser.sendall(GET)
+            answer(server, CLIENT, NEVER_AWAY, app=keeper, site=SITE)
+            server.close()
+            assert receive(browser).endswith(b"hello")  # so the end came
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                server.getpeername()
+
+    def test_no_reference_cycle(self) -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            with pair() as (browser, server):
+                browser.sendall(post(b"abc", b"Content-Length: 3"))
+                answer(server, CLIENT, NEVER_AWAY, app=hello, site=QUIET)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = [type(item).__name__ for item in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not {"_Request", "_Handler", "_Body", "_Peer", "BufferedReader"} & set(left)
+
+    def test_headers_and_first_block_leave_together(self) -> None:
+        sent: list[bytes] = []
+
+        class Recording(socket.socket):
+            def send(self, data: Any, flags: int = 0, /) -> int:
+                sent.append(bytes(data))
+                return super().send(data, flags)
+
+        browser, server = unix_pair()
+        with browser, Recording(fileno=server.detach()) as recording:
+            browser.sendall(GET)
+            answer(recording, CLIENT, NEVER_AWAY, app=Blocks([b"one", b"two"]), site=SITE)
+        assert [part[-3:] for part in sent] == [b"one", b"two"]
+
+    def test_each_block_is_sent_at_once(self) -> None:
+        received = threading.Event()
+
+        def blocks() -> Iterator[bytes]:
+            yield b"first"
+            assert received.wait(DEADLINE)
+            yield b"second"
+
+        app = Blocks(blocks())
+        with answering(validator(app)) as (browser, _):
+            browser.sendall(GET)
+            head = b""
+            while not head.endswith(b"first"):
+                head += browser.recv(1000)
+            received.set()
+            assert receive(browser) == b"second"
+        assert b"Content-Length" not in head
+        assert app.closed == 1
+
+    def test_large_answer(self) -> None:
+        app = Blocks(b"%d" % digit * 1_000_000 for digit in range(5))
+        reply, _ = exchange(app, GET)
+        assert body_of(reply) == b"".join(b"%d" % digit * 1_000_000 for digit in range(5))
+
+    def test_write_callable(self) -> None:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            write = start_response("200 OK", [("Content-Type", "text/plain")])
+            write(b"one ")
+            write(b"two ")
+            return [b"three"]
+
+        reply, _ = exchange(validator(app), GET)
+        assert body_of(reply) == b"one two three"
+
+    def test_file_wrapper(self) -> None:
+        data = bytes(range(256)) * 500
+        file = io.BytesIO(data)
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            start_response("200 OK", [])
+            wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, 1000)
+            return wrapped
+
+        reply, _ = exchange(app, GET)
+        assert body_of(reply) == data
+        assert file.closed
+
+    def test_head_has_headers_only(self) -> None:
+        reply, _ = exchange(hello, b"HEAD / HTTP/1.1\r\n\r\n")
+        assert b"Content-Length: 5\r\n" in reply
+        assert body_of(reply) == b""
+        reply, _ = exchange(Blocks([b"one", b"two"]), b"HEAD / HTTP/1.1\r\n\r\n")
+        assert body_of(reply) == b""
+
+    def test_empty_answer_is_sent_before_close(self) -> None:
+        closing = threading.Event()
+
+        class Slow(Blocks):
+            def close(self) -> None:
+                assert closing.wait(DEADLINE)
+                super().close()
+
+        app = Slow([])
+        with answering(app) as (browser, _):
+            browser.sendall(GET)
+            assert browser.recv(1000).endswith(b"Content-Length: 0\r\n\r\n")
+            closing.set()
+        assert app.closed == 1
+
+    def test_http_09_has_no_headers(self) -> None:
+        with answering(hello) as (browser, _):
+            browser.sendall(b"GET /\r\n\r\n")
+            assert receive(browser) == b"hello"
+
+
+class TestEnviron:
+    def test_as_wsgiref_gives_it(self) -> None:
+        keeper = Keeper(dict)
+        request = b"GET /a%20b/%C3%A9?q=%20 HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
+        exchange(validator(keeper), request)
+        environ = keeper.seen
+        expected = {
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "8000",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "REQUEST_METHOD": "GET",
+            "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_HOST": "",
+            "CONTENT_LENGTH": "",
+            "CONTENT_TYPE": "text/plain",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/a b/Ã©",
+            "QUERY_STRING": "q=%20",
+            "HTTP_HOST": "x",
+            "HTTP_X_A": "1,2",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+        }
+        assert {name: environ[name] for name in expected} == expected
+
+    def test_one_thread(self) -> None:
+        keeper = Keeper(dict)
+        exchange(keeper, GET, site=QUIET)
+        assert keeper.seen["wsgi.multithread"] is False
+
+    @pytest.mark.parametrize(
+        ("client", "address"), [(("::1", 5, 0, 0), "::1"), ("", ""), (("1.2.3.4", 5), "1.2.3.4")]
+    )
+    def test_clients(self, client: tuple[Any, ...] | str, address: str) -> None:
+        keeper = Keeper(dict)
+        exchange(validator(keeper), GET, client=client)
+        assert keeper.seen["REMOTE_ADDR"] == address
+
+
+class TestBody:
+    def test_ends_where_the_request_does(self) -> None:
+        keeper = Keeper(lambda environ: [environ["wsgi.input"].read(size) for size in (2, 9, 9)])
+        reply, unread = exchange(validator(keeper), post(b"hello", b"Content-Length: 5"))
+        assert keeper.seen == [b"he", b"llo", b""]
+        assert keeper.environ["CONTENT_LENGTH"] == "5"
+        assert body_of(reply) == b"hello"
+        assert unread is False
+
+    def test_lines(self) -> None:
+        def look(environ: WSGIEnvironment) -> list[Any]:
+            body = environ["wsgi.input"]
+            return [body.readline(), body.readline(2), next(iter(body)), body.readlines()]
+
+        keeper = Keeper(look)
+        exchange(keeper, post(b"one\ntwo\nthree\nfour", b"Content-Length: 18"))
+        assert keeper.seen == [b"one\n", b"tw", b"o\n", [b"three\n", b"four"]]
+
+    def test_no_length_is_no_body(self) -> None:
+        keeper = Keeper(lambda environ: environ["wsgi.input"].read())
+        _, unread = exchange(keeper, GET)
+        assert keeper.seen == b""
+        assert unread is False
+
+    def test_large(self) -> None:
+        data = bytes(range(256)) * 20_000
+        keeper = Keeper(read_all)
+        _, unread = exchange(
+            validator(keeper), post(data, b"Content-Length: %d" % len(data)), connect=tcp_pair
+        )
+        assert keeper.seen == data
+        assert unread is False
+
+    def test_streamed(self) -> None:
+        parts: list[bytes] = []
+        came = threading.Event()
+
+        def look(environ: WSGIEnvironment) -> None:
+            parts.append(environ["wsgi.input"].read(3))
+            came.set()
+            parts.append(environ["wsgi.input"].read(3))
+
+        with answering(Keeper(look)) as (browser, unread):
+            browser.sendall(post(b"one", b"Content-Length: 6"))
+            assert came.wait(DEADLINE)
+            browser.sendall(b"two")
+            receive(browser)
+        assert parts == [b"one", b"two"]
+        assert unread == [False]
+
+    def test_unread(self) -> None:
+        body = b"x" * 100_000
+        reply, unread = exchange(hello, post(body, b"Content-Length: 1000000"), connect=tcp_pair)
+        assert body_of(reply) == b"hello"
+        assert unread is True
+
+    def test_kept_after_the_request(self) -> None:
+        keeper = Keeper()
+        exchange(keeper, post(b"abc", b"Content-Length: 3"))
+        with pytest.raises(ValueError, match="closed"):
+            keeper.environ["wsgi.input"].read(1)
+
+
+class TestChunked:
+    def test_is_decoded(self) -> None:
+        keeper = Keeper(read_all)
+        chunks = b'5;name="v"\r\nhello\r\nA \r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
+        _, unread = exchange(validator(keeper), chunked(chunks))
+        assert keeper.seen == b"hello0123456789"
+        assert keeper.environ["wsgi.input_terminated"] is True
+        assert keeper.environ["CONTENT_LENGTH"] == ""
+        assert unread is False
+
+    def test_is_decoded_on_the_fly(self) -> None:
+        came = threading.Event()
+
+        def look(environ: WSGIEnvironment) -> list[bytes]:
+            first = environ["wsgi.input"].readline()
+            came.set()
+            return [first, environ["wsgi.input"].read()]
+
+        keeper = Keeper(look)
+        with answering(keeper) as (browser, _):
+            browser.sendall(chunked(b"4\r\none\n\r\n"))
+            assert came.wait(DEADLINE)
+            browser.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
+            receive(browser)
+        assert keeper.seen == [b"one\n", b"two"]
+
+    def test_large(self) -> None:
+        data = bytes(range(256)) * 5_000
+        pieces = [data[start : start + 10_001] for start in range(0, len(data), 10_001)]
+        body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+        keeper = Keeper(read_all)
+        exchange(keeper, chunked(body + b"0\r\n\r\n"))
+        assert keeper.seen == data
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"zz\r\nhello\r\n0\r\n\r\n",
+            b"-5\r\nhello\r\n0\r\n\r\n",
+            b"\r\n",
+            b"3\r\nhello\r\n0\r\n\r\n",
+            b"1" * 70_000,
+            b"1" * 16 + b"\r\n",
+            b"0\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        ],
+    )
+    def test_malformed(self, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+        def look(environ: WSGIEnvironment) -> list[str]:
+            flaws = []
+            for _ in range(2):  # it does not recover
+                with pytest.raises(MalformedBodyError) as caught:
+                    environ["wsgi.input"].read()
+                flaws.append(str(caught.value))
+            return flaws
+
+        keeper = Keeper(look)
+        reply, unread = exchange(keeper, chunked(body))
+        assert len(set(keeper.seen)) == 1
+        assert body_of(reply) == b"hello"
+        assert unread is True
+        assert "Traceback" not in capsys.readouterr().err
+
+    def test_malformed_and_not_caught(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reply, unread = exchange(Keeper(read_all), chunked(b"zz\r\n"))
+        assert reply.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        assert body_of(reply) == b"malformed chunked request body: a chunk has no valid size"
+        assert unread is True
+        assert "Traceback" not in capsys.readouterr().err
+
+
+class TestExpect:
+    CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+    EXPECT = b"Expect: 100-Continue"
+
+    def test_is_met_when_the_app_reads(self) -> None:
+        keeper = Keeper(read_all)
+        with answering(validator(keeper)) as (browser, unread):
+            browser.sendall(post(b"", b"Content-Length: 4", self.EXPECT))
+            assert browser.recv(1000) == self.CONTINUE
+            browser.sendall(b"body")
+            assert receive(browser).startswith(b"HTTP/1.0 200 OK\r\n")
+        assert keeper.seen == b"body"
+        assert unread == [False]
+
+    def test_chunked(self) -> None:
+        keeper = Keeper(read_all)
+        with answering(keeper) as (browser, _):
+            browser.sendall(post(b"", b"Transfer-Encoding: chunked", self.EXPECT))
+            assert browser.recv(1000) == self.CONTINUE
+            browser.sendall(b"4\r\nbody\r\n0\r\n\r\n")
+            receive(browser)
+        assert keeper.seen == b"body"
+
+    def test_never_when_it_does_not(self) -> None:
+        reply, unread = exchange(hello, post(b"", b"Content-Length: 4", self.EXPECT))
+        assert reply.startswith(b"HTTP/1.0 200 OK\r\n")
+        assert unread is True
+
+    def test_not_after_the_answer_began(self) -> None:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            start_response("200 OK", [])
+            yield b"got:"
+            yield environ["wsgi.input"].read()
+
+        reply, _ = exchange(app, post(b"body", b"Content-Length: 4", self.EXPECT))
+        assert body_of(reply) == b"got:body"
+
+    def test_not_for_http_10(self) -> None:
+        request = b"POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody"
+        reply, _ = exchange(Keeper(read_all), request)
+        assert reply.startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ((b"Content-Length: 1", b"Transfer-Encoding: chunked"), 400),
+            ((b"Content-Length: -1",), 400),
+            ((b"Content-Length: +1",), 400),
+            ((b"Content-Length: 1_0",), 400),
+            ((b"Content-Length: \xb2",), 400),
+            ((b"Content-Length: one",), 400),
+            ((b"Content-Length:",), 400),
+            ((b"Content-Length: " + b"9" * 5000,), 400),
+            ((b"Content-Length: 1", b"Content-Length: 2"), 400),
+            ((b"Content-Length: 1, 1",), 400),
+            ((b"Transfer-Encoding: gzip, chunked",), 501),
+            ((b"Transfer-Encoding: gzip",), 501),
+            ((b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 501),
+            ((b"Content-Type: multipart/mixed; boundary*=x\x00'y'z",), 400),
+        ],
+    )
+    def test_framing(
+        self, headers: tuple[bytes, ...], status: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reply, unread = exchange(never, post(b"", *headers))
+        assert reply.startswith(b"HTTP/1.0 %d " % status)
+        assert unread is True
+        assert "Traceback" not in capsys.readouterr().err
+
+    def test_the_same_length_twice_is_no_contradiction(self) -> None:
+        keeper = Keeper(read_all)
+        exchange(validator(keeper), post(b"ab", b"Content-Length: 2", b"Content-Length: 2"))
+        assert keeper.seen == b"ab"
+
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (b"GET / HTTP/1.1.1\r\n\r\n", 400),
+            (b"GET / HTTP/x\r\n\r\n", 400),
+            (b"GET / a b HTTP/1.1\r\n\r\n", 400),
+            (b"GARBAGE\r\n\r\n", 400),
+            (b"\x16\x03\x01\x02\x00\x01\xfc\x85\xa0\n\r\n", 400),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+            (b"\r\n", None),
+            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+            (b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
+        ],
+    )
+    def test_malformed_head(
+        self, request_: bytes, status: int | None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Older Pythons answer without a head where they know no version to answer in."""
+        with answering(never) as (browser, unread):
+            browser.sendall(request_)
+            browser.shutdown(socket.SHUT_WR)
+            reply = receive(browser)
+        if status is None:
+            assert reply == b""
+        else:
+            assert reply.startswith((b"HTTP/1.0 %d " % status, b"<!DOCTYPE"))
+            assert b"Error code: %d<" % status in reply
+        assert unread == [True]
+        assert "Traceback" not in capsys.readouterr().err
+
+    def test_nothing_sent(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with answering(never) as (browser, unread):
+            browser.shutdown(socket.SHUT_WR)
+            assert receive(browser) == b""
+        assert unread == [False]
+        assert capsys.readouterr().err == ""
+
+
+class TestClientGone:
+    def test_while_it_is_answered(self, capsys: pytest.CaptureFixture[str]) -> None:
+        started, gone = threading.Event(), threading.Event()
+
+        def blocks() -> Iterator[bytes]:
+            started.set()
+            assert gone.wait(DEADLINE)
+            while True:
+                yield b"x" * 100_000
+
+        app = Blocks(blocks())
+        with answering(validator(app)) as (browser, _):
+            browser.sendall(GET)
+            assert started.wait(DEADLINE)
+            browser.close()
+            gone.set()
+        assert app.closed == 1
+        assert capsys.readouterr().err == ""
+
+    def test_reset(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pair(tcp_pair) as (browser, server):
+            linger = b"\1\0\0\0\0\0\0\0"
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            browser.sendall(b"POST / HTTP/1.1\r\n")
+            browser.close()
+            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
+        assert capsys.readouterr().err == ""
+
+    def test_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with answering(Keeper(read_all)) as (browser, unread):
+            browser.sendall(post(b"par", b"Content-Length: 6"))
+            browser.close()
+        assert unread == [True]
+        assert capsys.readouterr().err == ""
+
+    def test_in_a_chunk(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for body in (b"", b"6", b"6\r\npar", b"3\r\npar", b"0\r\nTrailer"):
+            with answering(Keeper(read_all)) as (browser, unread):
+                browser.sendall(chunked(body))
+                browser.close()
+            assert unread == [True]
+        assert capsys.readouterr().err == ""
+
+    def test_wrapped_by_a_framework(self, capsys: pytest.CaptureFixture[str]) -> None:
+        class UnreadablePostError(OSError):  # Django's
+            pass
+
+        def look(environ: WSGIEnvironment) -> None:
+            try:
+                read_all(environ)
+            except OSError as error:
+                raise UnreadablePostError(*error.args) from error
+
+        with answering(Keeper(look)) as (browser, _):
+            browser.sendall(post(b"", b"Content-Length: 6"))
+            browser.close()
+        assert capsys.readouterr().err == ""
+
+    @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHo"])
+    def test_timeout_in_the_head(self, sent: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+        with pair() as (browser, server):
+            browser.sendall(sent)
+            server.settimeout(0.01)
+            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
+        assert capsys.readouterr().err == ""
+
+    def test_timeout_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pair() as (browser, server):
+            browser.sendall(post(b"par", b"Content-Length: 6"))
+            server.settimeout(0.01)
+            assert answer(server, CLIENT, NEVER_AWAY, app=Keeper(read_all), site=SITE) is True
+        assert capsys.readouterr().err == ""
+
+    def test_given_up_in_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = Blocks(iter([b"x" * 10_000_000]))
+
+        @contextmanager
+        def given_up() -> Iterator[None]:
+            server.shutdown(socket.SHUT_RDWR)  # as is done to who waits for longest
+            yield
+
+        with pair() as (browser, server):
+            browser.sendall(GET)
+            assert answer(server, CLIENT, given_up(), app=app, site=SITE) is False
+        assert app.closed == 1
+        assert capsys.readouterr().err == ""
+
+
+class TestAppFails:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RuntimeError("oops"),
+            SystemExit(3),
+            KeyboardInterrupt(),
+            BaseException("base"),
+            ConnectionResetError("the app's database"),
+            TimeoutError("the app's database"),
+            ValueError("oops"),
+        ],
+    )
+    def test_traceback_and_500(
+        self, error: BaseException, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            raise error
+
+        reply, unread = exchange(app, GET)
+        assert reply.startswith(b"HTTP/1.0 500 Internal Server Error\r\n")
+        assert unread is False
+        told = capsys.readouterr().err
+        assert told.startswith("Traceback (most recent call last):\n")
+        assert "in app\n    raise error" in told
+        assert type(error).__name__ in told
+        assert " GET / 500 " in told
+
+    def test_before_the_first_block(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = Blocks(b"%d" % (1 // 0) for _ in range(1))
+        reply, _ = exchange(app, GET)
+        assert reply.startswith(b"HTTP/1.0 500 ")
+        assert app.closed == 1
+        assert "ZeroDivisionError" in capsys.readouterr().err
+
+    def test_after_the_headers(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def blocks() -> Iterator[bytes]:
+            yield b"partial"
+            raise SystemExit
+
+        app = Blocks(blocks())
+        reply, _ = exchange(app, GET)
+        assert body_of(reply) == b"partial"
+        assert app.closed == 1
+        assert "SystemExit" in capsys.readouterr().err
+
+    def test_in_close(self, capsys: pytest.CaptureFixture[str]) -> None:
+        class Unclosable(Blocks):
+            def close(self) -> None:
+                raise SystemExit("unclosable")
+
+        reply, _ = exchange(Unclosable([b"whole"]), GET)
+        assert body_of(reply) == b"whole"
+        assert "SystemExit: unclosable" in capsys.readouterr().err
+
+    def test_headers_that_cannot_be_sent(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            start_response("200 OK", [("Location", "/中")])
+            return [b"hello"]
+
+        for method in (b"GET", b"HEAD"):
+            reply, _ = exchange(app, method + b" / HTTP/1.1\r\n\r\n")
+            assert reply.startswith(b"HTTP/1.0 500 ")
+            assert b"200 OK" not in reply
+        assert "UnicodeEncodeError" in capsys.readouterr().err
+
+    def test_no_start_response(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reply, _ = exchange(lambda _environ, _start_response: [], GET)
+        assert reply.startswith(b"HTTP/1.0 500 ")
+        assert "Traceback" in capsys.readouterr().err
+
+    def test_wsgi_errors_is_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
+        keeper = Keeper(lambda environ: environ["wsgi.errors"].write("told\n"))
+        exchange(validator(keeper), GET)
+        assert capsys.readouterr().err.startswith("told\n")

@@ -1,0 +1,409 @@
+"""What a report says, and that no exception, however hostile, keeps it from saying so."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncreload.child.pages import error_report as module
+from asyncreload.child.pages.error_report import Frame, Report, stranger
+from asyncreload.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def raised(call: Callable[[], object]) -> BaseException:
+    """What `call` raises, without the frame of this function."""
+    try:
+        call()
+    except BaseException as exc:  # noqa: BLE001 - whatever it is, it is what the test is about
+        tb = exc.__traceback__
+        return exc.with_traceback(tb.tb_next if tb else None)
+    pytest.fail("nothing was raised")
+
+
+def load(path: Path, source: str) -> BaseException:
+    """What a file of this `source` raises when it is loaded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source, encoding="utf-8")
+    return run(source, str(path))
+
+
+def run(source: str, name: str = "<string>") -> BaseException:
+    """What `source` raises when it runs as a file of that name, without a frame of this file."""
+    code = compile(source, name.replace("\0", ""), "exec")
+    exc = raised(lambda: exec(code.replace(co_filename=name), {"__name__": "app"}))
+    tb = exc.__traceback__
+    return exc.with_traceback(tb.tb_next if tb else None)
+
+
+def functions(report: Report) -> list[str]:
+    return [frame.function for frame in report.frames]
+
+
+def test_a_failed_load_names_the_error_the_place_and_the_lines_around_it(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    source = "\n".join([*(f"a{n} = {n}" for n in range(1, 10)), "x", "a11 = 11", "a12 = 12"])
+
+    report = Report.from_exception(load(app, source))
+
+    assert report.status == 500
+    assert report.title == "NameError: name 'x' is not defined"
+    assert report.hint == ""
+    assert report.place == f"{app}:10"
+    assert report.mending == (str(app),)
+    lines = [*((n, f"a{n} = {n}") for n in range(6, 10)), (10, "x")]
+    source_lines = (*lines, (11, "a11 = 11"), (12, "a12 = 12"))
+    assert report.frames == (Frame(str(app), 10, "<module>", source_lines, yours=True),)
+    assert report.text() == (
+        "NameError: name 'x' is not defined\n"
+        f"{app}:10\n\n"
+        "Traceback (most recent call last):\n"
+        f'  File "{app}", line 10, in <module>\n'
+        "    x\n"
+        "NameError: name 'x' is not defined\n\n"
+        "asyncreload: waiting for a change.\n"
+    )
+
+
+def test_source_that_was_saved_again_is_read_again(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    Report.from_exception(load(app, "x"))
+
+    report = Report.from_exception(load(app, "y  # another length"))
+
+    assert report.frames[0].source == ((1, "y  # another length"),)
+
+
+def test_a_syntax_error_is_placed_at_its_line_and_column(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("ok = 1\nlabel = (1 +\n")
+    app = tmp_path / "app.py"
+    source = "import pathlib\n\ndef load(file):\n    compile(file.read_text(), file, 'exec')\n"
+
+    report = Report.from_exception(load(app, f"{source}load(pathlib.Path({str(broken)!r}))"))
+
+    assert report.title == "SyntaxError: '(' was never closed"
+    assert report.place == f"{broken}:2"
+    last = report.frames[-1]
+    assert (last.file, last.line, last.column, last.function) == (str(broken), 2, 9, "")
+    assert last.source == ((1, "ok = 1"), (2, "label = (1 +"))
+    assert last.yours
+    assert set(report.mending) == {str(app), str(broken)}
+
+
+def test_a_syntax_error_in_a_string_is_placed_at_who_ran_it(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+
+    report = Report.from_exception(load(app, "a = 1\neval('1 +')\n"))
+
+    assert report.place == f"{app}:2"
+    assert report.frames[-1].source == ((1, "1 +"),)
+
+
+def test_a_syntax_error_without_a_place_has_no_frame() -> None:
+    report = Report.from_exception(SyntaxError("said by a parser of XML"))
+
+    assert (report.title, report.frames) == ("SyntaxError: said by a parser of XML", ())
+
+
+def test_the_place_is_the_innermost_frame_of_the_users(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages" / "lib.py"
+    library.parent.mkdir()
+    library.write_text("def call(f):\n    return f['key']\n")
+    app = tmp_path / "app.py"
+    source = (
+        "import sys, importlib.util as util\n"
+        f"spec = util.spec_from_file_location('lib', {str(library)!r})\n"
+        "lib = util.module_from_spec(spec); spec.loader.exec_module(lib)\n"
+        "lib.call({})\n"
+    )
+
+    report = Report.from_exception(load(app, source))
+
+    assert report.place == f"{app}:4"
+    assert [(frame.function, frame.yours) for frame in report.frames] == [
+        ("<module>", True),
+        ("call", False),
+    ]
+
+
+def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path: Path) -> None:
+    library = tmp_path / "site-packages" / "lib.py"
+    library.parent.mkdir()
+    library.write_text(
+        "def outer(f):\n    middle(f)\ndef middle(f):\n    f(inner)\n"
+        "def inner():\n    within()\ndef within():\n    return {}['key']\n"
+    )
+    app = tmp_path / "app.py"
+    source = (
+        "import importlib.util as util\n"
+        f"spec = util.spec_from_file_location('lib', {str(library)!r})\n"
+        "lib = util.module_from_spec(spec); spec.loader.exec_module(lib)\n"
+        "def back(f):\n    f()\n"
+        "lib.outer(back)\n"
+    )
+
+    report = Report.from_exception(load(app, source))
+
+    told = re.findall(r"in (\w+|<module>)$|(\.\.\. .* \.\.\.)$", report.own, re.MULTILINE)
+    assert ["".join(each) for each in told] == [
+        "<module>",
+        "... 2 calls in libraries ...",
+        "back",
+        "... 1 call in libraries ...",
+        "within",
+    ]
+    assert report.own.endswith("\nKeyError: 'key'\n")
+    assert len(re.findall("File ", report.trace)) == 6
+    assert "libraries" not in report.trace
+
+
+@pytest.mark.parametrize(
+    ("file", "yours"),
+    [
+        ("/srv/app/views.py", True),
+        ("views.py", True),
+        ("/srv/app/.venv/lib/python3.11/site-packages/flask/app.py", False),
+        ("/usr/lib/python3/dist-packages/flask/app.py", False),
+        (os.__file__, False),
+        (module.__file__, False),
+        ("<string>", False),
+        ("<frozen os>", False),
+    ],
+)
+def test_yours_is_what_is_neither_installed_nor_pythons_nor_ours(file: str, *, yours: bool) -> None:
+    assert module._yours(file) is yours
+
+
+def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outer_mod.py").write_text("import importlib\nimportlib.import_module('inner_mod')")
+    (tmp_path / "inner_mod.py").write_text("try:\n    1 / 0\nexcept Exception as e:\n    e.x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    ours = str(module._PACKAGE / "child" / "target.py")
+    source = "import importlib\nimportlib.import_module('outer_mod')"
+
+    report = Report.from_exception(run(source, ours))
+
+    assert functions(report) == ["<module>", "<module>"]
+    assert re.findall(r'File "(.*)"', report.trace) == [
+        str(tmp_path / "inner_mod.py"),  # the ZeroDivisionError
+        str(tmp_path / "outer_mod.py"),
+        str(tmp_path / "inner_mod.py"),
+    ]
+    assert "During handling of the above exception" in report.trace
+
+
+def test_no_stack_is_shown_where_all_of_it_is_trimmed() -> None:
+    exc = raised(lambda: importlib.import_module("there_is_no_such_module"))
+    tb = exc.__traceback__
+    report = Report.from_exception(exc.with_traceback(tb.tb_next if tb else None))
+
+    assert report.frames == ()
+    assert report.place == ""
+    assert report.trace == "ModuleNotFoundError: No module named 'there_is_no_such_module'\n"
+    hint = f"if it is a package from elsewhere, is it installed for {sys.executable}?"
+    assert report.hint == hint
+
+
+def test_a_wrapper_without_a_frame_of_the_users_gives_way_to_what_it_wraps(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    wrapper = RuntimeError("cannot configure")
+    wrapper.__cause__ = load(app, "x")
+
+    report = Report.from_exception(wrapper)
+
+    assert report.title == "RuntimeError: cannot configure"
+    assert report.place == f"{app}:1"
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"), [("3", "3"), ("'bye'", "'bye'"), ("", ""), ("None", ""), ("0", "0")]
+)
+def test_an_exit_while_loading_is_told_as_such(tmp_path: Path, code: str, shown: str) -> None:
+    report = Report.from_exception(load(tmp_path / "app.py", f"import sys; sys.exit({code})"))
+
+    assert report.hint == f"the app called sys.exit({shown}) while it was being loaded"
+
+
+def test_an_error_of_the_target_is_only_its_message() -> None:
+    def refuse() -> None:
+        raise TargetError("app.py has no WSGI callable: name one, as in app.py:name")
+
+    report = Report.from_exception(raised(refuse))
+
+    title = "app.py has no WSGI callable: name one, as in app.py:name"
+    assert report == Report(500, title)
+    assert report.text() == f"{title}\n\nasyncreload: waiting for a change.\n"
+
+
+def test_an_error_of_the_target_with_a_cause_is_reported_as_the_cause(tmp_path: Path) -> None:
+    cause = load(tmp_path / "app.py", "x")
+    wrapper = TargetError("app.py cannot be loaded")
+    wrapper.__cause__ = cause
+
+    assert Report.from_exception(wrapper) == Report.from_exception(cause)
+
+
+def test_what_mends_includes_the_files_of_the_whole_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = load(tmp_path / "first.py", "open('settings.toml')")
+    second = load(tmp_path / "second.py", "import os; os.rename('/nowhere/a', '/nowhere/b')")
+    second.__context__ = first
+    third = ImportError("cannot import name 'x'", path=str(tmp_path / "third.py"))
+    group = BaseExceptionGroup("several", [second, third, OSError(5, "I/O", 7)])
+
+    mending = Report.from_exception(group).mending
+
+    names = ("settings.toml", "first.py", "second.py", "third.py")
+    assert set(mending) == {str(tmp_path / n) for n in names} | {"/nowhere/a", "/nowhere/b"}
+
+
+def test_what_mends_holds_nothing_that_cannot_be_looked_at() -> None:
+    for name in ("<string>", "a\0b", "\ud800", "", 3, None):
+        assert Report.from_exception(OSError(2, "gone", name)).mending == ()
+    assert Report.from_exception(OSError(2, "gone", b"/\xff")).mending == ("/\udcff",)
+
+
+def test_notes_and_groups_stay_in_the_trace(tmp_path: Path) -> None:
+    inner = load(tmp_path / "app.py", "x")
+    inner.add_note("look at the docs")
+
+    trace = Report.from_exception(BaseExceptionGroup("two things", [inner])).trace
+
+    assert "BaseExceptionGroup" not in trace  # a group of Exceptions is an ExceptionGroup
+    assert "ExceptionGroup: two things (1 sub-exception)" in trace
+    assert "NameError: name 'x' is not defined" in trace
+    assert "look at the docs" in trace
+
+
+def test_a_chain_that_bites_its_tail_ends() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__context__, second.__context__ = second, first
+
+    assert Report.from_exception(first).title == "ValueError: first"
+
+
+def test_an_endless_recursion_is_cut_in_the_middle(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    source = (
+        "def ping(n):\n    pong(n)\ndef pong(n):\n    if n == 0: x\n    ping(n - 1)\nping(300)\n"
+    )
+
+    report = Report.from_exception(load(app, source))
+
+    assert len(report.frames) == module.FIRST + module.LAST
+    total = 1 + 301 * 2  # the module, and a ping and a pong for each n
+    assert [f.skipped for f in report.frames if f.skipped] == [total - len(report.frames)]
+    assert report.frames[module.FIRST].skipped == total - len(report.frames)
+    assert report.place == f"{app}:4"
+    assert report.trace.count("  File ") == len(report.frames)
+    assert f"  ... {total - len(report.frames)} more calls ...\n" in report.trace
+
+
+def test_a_recursion_error_is_reported(tmp_path: Path) -> None:
+    report = Report.from_exception(load(tmp_path / "app.py", "def f():\n    f()\nf()\n"))
+
+    assert report.title.startswith("RecursionError: maximum recursion depth exceeded")
+    assert len(report.trace) < 3000
+
+
+class Mute(Exception):  # noqa: N818 - a name for the test
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Evasive(Exception):  # noqa: N818 - as above
+    @property
+    def __cause__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("not your business")
+
+
+def test_an_exception_that_cannot_be_printed_is_reported() -> None:
+    assert Report.from_exception(Mute()).title.endswith("Mute: <exception str() failed>")
+
+
+def test_an_exception_that_cannot_be_looked_at_is_reported() -> None:
+    report = Report.from_exception(Evasive())
+
+    hint = "the exception cannot be shown, looking at it raised RuntimeError"
+    assert report == Report(500, "Evasive", hint)
+
+
+@pytest.mark.parametrize("name", ["\ud800.py", "/\udcff.py", "a\0b.py", "x" * 5000, "\x1b[2J.py"])
+def test_a_hostile_file_name_is_shown_in_harmless_characters(name: str) -> None:
+    report = Report.from_exception(run("raise ValueError('\\ud800 \\x1b[31m')", name))
+
+    assert report.title == r"ValueError: \ud800 \x1b[31m"
+    assert report.place.endswith(":1")
+    assert functions(report) == ["<module>"]
+    assert "Traceback" in report.trace
+    for text in (report.text(), report.place, report.frames[0].file):
+        text.encode()
+        assert not re.search(r"[\x00\x1b]", text)
+
+
+def test_a_message_of_many_lines_becomes_one_and_a_long_one_short() -> None:
+    assert Report.from_exception(ValueError("a\n\n b\tc")).title == "ValueError: a b c"
+    title = Report.from_exception(ValueError("y" * 10**6)).title
+    assert len(title) < 520
+
+
+@pytest.mark.parametrize("content", [None, b"# caf\xe9\n"])
+def test_source_that_is_missing_or_not_utf8_is_left_out(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    app = tmp_path / "app.py"
+    if content is not None:
+        app.write_bytes(content)
+
+    report = Report.from_exception(run("x", str(app)))
+
+    assert report.frames == (Frame(str(app), 1, "<module>", (), yours=True),)
+
+
+def test_a_loader_that_fails_to_give_the_source_costs_only_the_source() -> None:
+    class Loader:
+        def get_source(self, name: str) -> str:
+            raise RuntimeError(name)
+
+    loader: Any = Loader()
+    scope = {"__name__": "app", "__loader__": loader, "__spec__": ModuleSpec("app", loader)}
+    exc = raised(lambda: exec(compile("x", "/archive.zip/hostile.py", "exec"), scope))
+
+    report = Report.from_exception(exc)
+
+    assert report.title == "NameError: name 'x' is not defined"
+    assert report.place == "/archive.zip/hostile.py:1"
+
+
+def test_a_crash_says_how_when_and_what_helps() -> None:
+    report = Report.crash("killed by SIGSEGV", "while serving")
+
+    hint = "the next save starts the app again"
+    assert report == Report(503, "killed by SIGSEGV while serving", hint)
+    assert report.text() == (
+        "killed by SIGSEGV while serving\n"
+        "the next save starts the app again\n\n"
+        "asyncreload: waiting for a change.\n"
+    )
+
+
+def test_a_stranger_learns_no_detail(tmp_path: Path) -> None:
+    failed = Report.from_exception(load(tmp_path / "app.py", "x"))
+
+    assert stranger(failed) == "The application failed to load."
+    assert stranger(Report.crash("exit code 7", "while loading")) == "The application crashed."

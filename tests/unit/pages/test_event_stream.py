@@ -1,0 +1,409 @@
+"""The event streams, on socket pairs: taken over without a thread, and only from the own page."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from asyncreload.child.pages import event_stream as browser
+from asyncreload.child.pages.browser_scripts import LIVE
+from asyncreload.child.pages.event_stream import EventStreams
+from asyncreload.child.pages.report_app import EVENTS
+
+STATE = "0123abcd"
+HERE = ("127.0.0.1", 54321)
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\n"
+
+pytestmark = pytest.mark.asyncio
+
+
+class Pair:
+    """A connection: the server's end of it, and the browser's."""
+
+    def __init__(self) -> None:
+        self.server, self.client = socket.socketpair()
+        self.client.settimeout(5)
+
+    def ask(self, *headers: str, line: str = f"GET {EVENTS} HTTP/1.1") -> bytes:
+        """Send a request, and return what was sent."""
+        sent = "".join(f"{part}\r\n" for part in (line, *headers, "")).encode()
+        self.client.sendall(sent)
+        return sent
+
+    def receive(self) -> bytes:
+        """Return what has come; nothing after the end."""
+        return self.client.recv(65536)
+
+    def has_ended(self) -> bool:
+        """Tell whether the server ended the connection; not ended and silent is no."""
+        return not self.is_silent() and self.client.recv(65536) == b""
+
+    def is_silent(self) -> bool:
+        """Tell whether nothing came, not even the end."""
+        return not select.select([self.client], [], [], 0)[0]
+
+    def close(self) -> None:
+        self.server.close()
+        self.client.close()
+
+
+class Pairs:
+    """Makes pairs, and closes them all."""
+
+    def __init__(self) -> None:
+        self._made: list[Pair] = []
+
+    def __call__(self) -> Pair:
+        self._made.append(Pair())
+        return self._made[-1]
+
+    def close(self) -> None:
+        for pair in self._made:
+            pair.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[Pairs]:
+    pairs = Pairs()
+    yield pairs
+    pairs.close()
+
+
+def opened(streams: EventStreams, pair: Pair, *headers: str) -> bytes:
+    """Ask for the stream, and return the answer."""
+    pair.ask("Host: localhost:8000", *headers)
+    assert streams.takes(pair.server, HERE)
+    return pair.receive()
+
+
+async def reaction() -> None:
+    """Let the loop look at the sockets, and call back whom they concern."""
+    done = asyncio.Event()
+    left, right = socket.socketpair()
+    with left, right:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(left, done.set)  # ready no sooner than what happened before
+        right.send(b"x")
+        await asyncio.wait_for(done.wait(), 5)
+        loop.remove_reader(left)
+
+
+async def test_the_stream_tells_the_state_and_stays_open(pairs: Pairs) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+
+    head, _, events = opened(streams, pair).decode().partition("\r\n\r\n")
+
+    status, *headers = head.split("\r\n")
+    assert status == "HTTP/1.1 200 OK"
+    assert "Content-Type: text/event-stream" in headers
+    assert "Cache-Control: no-store, no-transform" in headers
+    assert "Cross-Origin-Resource-Policy: same-origin" in headers
+    assert "X-Accel-Buffering: no" in headers
+    assert not [line for line in headers if line.startswith("Access-Control")]
+    assert events == f"retry: 50\nevent: state\ndata: {STATE}\n\n"
+    await reaction()
+    assert not pair.has_ended()
+    streams.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET / HTTP/1.1",
+        f"GET {EVENTS}/more HTTP/1.1",
+        f"GET {EVENTS}?state=1 HTTP/1.1",
+        f"GET /app{EVENTS} HTTP/1.1",
+        f"POST {EVENTS} HTTP/1.1",
+        f"HEAD {EVENTS} HTTP/1.1",
+        f"get {EVENTS} HTTP/1.1",
+    ],
+)
+async def test_other_requests_are_left_alone_unread(pairs: Pairs, line: str) -> None:
+    pair = pairs()
+    sent = pair.ask("Host: localhost", line=line)
+
+    assert not EventStreams(STATE).takes(pair.server, HERE)
+
+    assert pair.server.recv(65536) == sent
+    assert not pair.has_ended()
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", f"GET {EVENTS}".encode()])
+async def test_a_request_that_is_not_all_there_is_left_alone(pairs: Pairs, sent: bytes) -> None:
+    pair = pairs()
+    pair.client.sendall(sent)
+
+    assert not EventStreams(STATE).takes(pair.server, HERE)
+
+    if sent:
+        assert pair.server.recv(65536) == sent
+
+
+async def test_a_client_that_has_gone_is_left_alone(pairs: Pairs) -> None:
+    pair = pairs()
+    pair.client.close()
+
+    assert not EventStreams(STATE).takes(pair.server, HERE)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["Host:"],
+        ["Host: evil.com"],
+        ["Host: localhost.evil.com:8000"],
+        ["Host: evil.com", "Origin: http://evil.com"],
+        ["Host: localhost:8000", "Origin: http://evil.com"],
+        ["Host: localhost:8000", "Origin: http://localhost:9000"],
+        ["Host: localhost:8000", "Origin: http://localhost:8000.evil.com"],
+        ["Host: localhost:8000", "Origin: null"],
+        ["Host: localhost:8000", "Origin: http://[evil"],
+        ["Host: localhost:8000", "Origin: localhost:8000"],
+        ["Host: localhost:8000", "Origin:"],
+        ["host:evil.com", "Origin: http://localhost"],
+        ["Host: localhost", "Host: evil.com"],
+        ["Host: evil.com", "Host: localhost"],
+        ["Host: localhost", " Host: evil.com"],
+        ["Host : localhost"],
+        ["Host: localhost@evil.com"],
+        ["Host: localhost:80@evil.com"],
+        ["Host: [::1].evil.com"],
+        ["X: a\x85Host: localhost"],
+    ],
+    ids=" ".join,
+)
+async def test_foreign_pages_are_refused(pairs: Pairs, headers: list[str]) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    pair.ask(*headers)
+
+    assert streams.takes(pair.server, HERE)
+
+    answer = pair.receive()
+    assert answer.startswith(FORBIDDEN)
+    assert STATE.encode() not in answer
+    assert pair.has_ended()
+
+
+@pytest.mark.parametrize("client", [("192.168.1.5", 1), ("2001:db8::1", 1, 0, 0), "", ("",)])
+async def test_other_machines_are_refused(pairs: Pairs, client: object) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    pair.ask("Host: localhost")
+
+    assert streams.takes(pair.server, client)
+
+    assert pair.receive().startswith(FORBIDDEN)
+    assert pair.has_ended()
+
+
+@pytest.mark.parametrize("client", [HERE, ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0)])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: localhost"],
+        ["host:127.0.0.1:8000"],
+        ["HOST: [::1]:8000", "origin: http://[::1]:8000"],
+        ["Origin: https://shop.localhost:8000", "Host: shop.localhost:8000"],
+    ],
+    ids=" ".join,
+)
+async def test_the_own_page_is_served(pairs: Pairs, client: object, headers: list[str]) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    pair.ask(*headers)
+
+    assert streams.takes(pair.server, client)
+
+    assert pair.receive().startswith(b"HTTP/1.1 200 OK\r\n")
+    streams.close()
+
+
+async def test_close_ends_all_streams(pairs: Pairs) -> None:
+    streams, several = EventStreams(STATE), [pairs() for _ in range(3)]
+    for pair in several:
+        opened(streams, pair)
+
+    streams.close()
+
+    assert all(pair.has_ended() for pair in several)
+    assert all(pair.server.fileno() == -1 for pair in several)
+    streams.close()  # nothing is left to do
+
+
+async def test_close_ends_a_stream_of_which_a_fork_has_a_copy(pairs: Pairs) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    opened(streams, pair)
+
+    with pair.server.dup():
+        streams.close()
+        assert pair.has_ended()
+
+
+async def test_a_client_that_leaves_is_forgotten(pairs: Pairs) -> None:
+    streams, gone, here = EventStreams(STATE), pairs(), pairs()
+    opened(streams, gone)
+    opened(streams, here)
+
+    gone.client.close()
+    await reaction()
+
+    assert gone.server.fileno() == -1
+    assert not here.has_ended()
+    assert len(streams._open) == 1
+    streams.close()
+
+
+async def test_what_a_client_still_sends_is_of_no_account(pairs: Pairs) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    opened(streams, pair)
+
+    pair.client.sendall(b"x" * 1000)
+    await reaction()
+
+    assert not pair.has_ended()
+    streams.close()
+
+
+async def test_more_than_the_limit_are_refused(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "_MOST_STREAMS", 2)
+    streams, first, second, third, fourth = EventStreams(STATE), pairs(), pairs(), pairs(), pairs()
+    opened(streams, first)
+    opened(streams, second)
+
+    assert opened(streams, third).startswith(FORBIDDEN)
+    assert third.has_ended()
+    first.client.close()
+    await reaction()
+    assert opened(streams, fourth).startswith(b"HTTP/1.1 200 OK\r\n")
+    streams.close()
+
+
+async def test_the_limit_leaves_descriptors_for_the_app() -> None:
+    assert browser._MOST_STREAMS <= 256
+
+
+# --- live pages ------------------------------------------------------------------------------
+
+
+def live_streams() -> EventStreams:
+    streams = EventStreams(STATE)
+    streams.live = True
+    return streams
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["Host: shop.example"],
+        ["Host: 192.168.1.5:8000", "Origin: http://192.168.1.5:8000"],
+        ["Host: app.internal", "Origin: https://shop.example", "Sec-Fetch-Site: same-origin"],
+        ["Host: app.internal", "Sec-Fetch-Site: none"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "path", [EVENTS, f"/shop{EVENTS}", f"/a/%20b{EVENTS}", f"http://x{EVENTS}"]
+)
+async def test_a_live_page_is_served_wherever_it_is_shown(
+    pairs: Pairs, path: str, headers: list[str]
+) -> None:
+    streams, pair = live_streams(), pairs()
+    pair.ask(*headers, line=f"GET {path} HTTP/1.1")
+
+    assert streams.takes(pair.server, ("192.168.1.7", 1))
+
+    assert pair.receive().startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+    streams.close()
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: localhost", "Sec-Fetch-Site: cross-site"],
+        ["Host: localhost", "Sec-Fetch-Site: same-site", "Origin: http://localhost"],
+        ["Host: localhost", "Origin: http://evil.example"],
+        ["Host: localhost", "Origin: null"],
+        ["Host:", "Origin: null"],
+        ["Host: localhost", "Origin: ftp://localhost"],
+        ["Host: localhost", "Origin: http://user@localhost"],
+        ["Host: localhost", "Origin: http://localhost", "Origin: http://evil.example"],
+        ["Host: localhost", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"],
+        ["Host: localhost", "Sec-Fetch-Site: Same-Origin"],
+    ],
+    ids=" ".join,
+)
+async def test_a_page_of_another_site_learns_nothing(
+    pairs: Pairs, headers: list[str], *, live: bool
+) -> None:
+    streams, pair = EventStreams(STATE), pairs()
+    streams.live = live
+    pair.ask(*headers)
+
+    assert streams.takes(pair.server, HERE)
+
+    answer = pair.receive()
+    assert answer.startswith(FORBIDDEN)
+    assert STATE.encode() not in answer
+    assert pair.has_ended()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET / HTTP/1.1",
+        "GET /.asyncreload/events/ HTTP/1.1",
+        "GET /.asyncreload/other HTTP/1.1",
+        "GET /asyncreload/events HTTP/1.1",
+        "GET /?/.asyncreload/events&a HTTP/1.1",
+        "GET .asyncreload/events HTTP/1.1",
+        "GET / HTTP/1.1\r\nX: GET /.asyncreload/events ",
+        "POST /.asyncreload/live.js HTTP/1.1",
+    ],
+)
+async def test_other_requests_to_a_live_app_are_left_alone(pairs: Pairs, line: str) -> None:
+    pair = pairs()
+    sent = pair.ask("Host: localhost", line=line)
+
+    assert not live_streams().takes(pair.server, HERE)
+
+    assert pair.server.recv(65536) == sent
+
+
+async def test_the_script_is_served_to_live_pages_only(pairs: Pairs) -> None:
+    streams, pair = live_streams(), pairs()
+    pair.ask("Host: app.internal", line="GET /shop/.asyncreload/live.js HTTP/1.1")
+    assert not EventStreams(STATE).takes(pair.server, HERE)
+    assert streams.takes(pair.server, ("192.168.1.7", 1))
+
+    head, _, body = pair.receive().decode().partition("\r\n\r\n")
+
+    assert "\r\nContent-Type: text/javascript; charset=utf-8\r\n" in head
+    assert f"\r\nContent-Length: {len(body)}\r\n" in head
+    assert "\r\nCross-Origin-Resource-Policy: same-origin\r\n" in head
+    assert body == LIVE
+    assert pair.has_ended()
+    pair.client.close()
+    await reaction()
+    assert pair.server.fileno() == -1
+    assert not streams._open
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+async def test_a_request_is_judged_by_its_head_whatever_ends_its_lines(
+    pairs: Pairs, end: str
+) -> None:
+    streams, foreign, own = EventStreams(STATE), pairs(), pairs()
+    for pair, first, second in (foreign, "evil.com", "localhost"), (own, "localhost", "evil.com"):
+        lines = (f"GET {EVENTS} HTTP/1.1", f"Host: {first}", "", f"Host: {second}", "")
+        pair.client.sendall(end.join(lines).encode())
+        assert streams.takes(pair.server, HERE)
+    assert foreign.receive().startswith(FORBIDDEN)
+    assert own.receive().startswith(b"HTTP/1.1 200 OK\r\n")
+    streams.close()

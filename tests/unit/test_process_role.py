@@ -1,0 +1,55 @@
+"""A process is a child from `become_child` on, and its forks are not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from asyncreload import process_role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from wsgiref.types import WSGIApplication
+
+
+@pytest.fixture
+def in_fork(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What would run in a fork; nothing stays registered after the test."""
+    registered: list[Callable[[], None]] = []
+
+    def register(*, after_in_child: Callable[[], None]) -> None:
+        registered.append(after_in_child)
+
+    monkeypatch.setattr(os, "register_at_fork", register)
+    monkeypatch.setattr(process_role, "_role", process_role._Role())
+    return registered
+
+
+def serve(_app: WSGIApplication) -> NoReturn:
+    raise AssertionError
+
+
+def state() -> tuple[Any, ...]:
+    return process_role.is_child(), process_role.is_loading(), process_role.server_of_child()
+
+
+@pytest.mark.usefixtures("in_fork")
+def test_a_process_is_no_child_at_first() -> None:
+    assert state() == (False, False, None)
+
+
+@pytest.mark.usefixtures("in_fork")
+def test_a_child_loads_and_then_has_loaded() -> None:
+    process_role.become_child(serve)
+    assert state() == (True, True, serve)
+    process_role.has_loaded()
+    assert state() == (True, False, serve)
+
+
+def test_a_fork_of_a_child_is_none(in_fork: list[Callable[[], None]]) -> None:
+    process_role.become_child(serve)
+    (forked,) = in_fork
+    forked()
+    assert state() == (False, False, None)

@@ -1,0 +1,403 @@
+"""Scripts run in the child as Python runs them; `run` becomes the supervisor, or serves."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import multiprocessing
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+import asyncreload
+from asyncreload import cli, process_role
+from asyncreload.child.http import plain_server as plain
+from asyncreload.child.imports.script_runner import root_of, run_script
+from asyncreload.child.watch.file_state import digest
+from asyncreload.child.watch.watch import Watch
+from asyncreload.errors import BindError, NestedError, SettingsError
+from asyncreload.interpreter import BOOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from asyncreload.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def own_interpreter(tmp_path: Path, imports: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script may change what an interpreter has only once; all is put back."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(tmp_path)
+
+
+TELL = """\
+import sys
+seen = {
+    "argv": sys.argv[:],
+    "path": sys.path[0],
+    "name": __name__,
+    "main": sys.modules["__main__"].__dict__ is globals(),
+    "file": __file__,
+    "spec": __spec__ and __spec__.name,
+    "package": __package__,
+    "loader": type(__loader__).__name__,
+    "doc": __doc__,
+}
+sys._seen = seen
+"""
+
+
+@pytest.fixture
+def seen() -> Iterator[Callable[[], dict[str, Any]]]:
+    def get() -> dict[str, Any]:
+        return sys._seen  # type: ignore[attr-defined,no-any-return]
+
+    yield get
+    if hasattr(sys, "_seen"):
+        del sys._seen
+
+
+# In the child: run_script
+
+
+def test_a_script_is_main_with_its_arguments_and_its_path(
+    tmp_path: Path, seen: Callable[[], dict[str, Any]]
+) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "app.py").write_text(f'"""Docs."""\n{TELL}')
+    run_script(("dir/app.py", "-v", "a b"), Watch())
+    assert seen() == {
+        "argv": ["dir/app.py", "-v", "a b"],
+        "path": os.path.realpath(tmp_path / "dir"),
+        "name": "__main__",
+        "main": True,
+        "file": str(Path.cwd() / "dir" / "app.py"),
+        "spec": None,
+        "package": None,
+        "loader": "SourceFileLoader",
+        "doc": "Docs.",
+    }
+
+
+def test_a_script_imports_what_is_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside_it.py").write_text("value = 42")
+    (tmp_path / "app.py").write_text("import beside_it; assert beside_it.value == 42")
+    run_script(("app.py",), Watch())
+    assert "beside_it" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [("./app.py", "app.py"), ("app.py", "app.py"), ("dir/../app.py", "dir/../app.py")],
+)
+def test_the_file_is_named_as_python_names_it(
+    tmp_path: Path, seen: Callable[[], dict[str, Any]], given: str, file: str
+) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "app.py").write_text(TELL)
+    run_script((given,), Watch())
+    assert seen()["argv"] == [given]
+    assert seen()["file"] == f"{os.getcwd()}/{file}"
+
+
+def test_our_future_imports_are_not_the_scripts(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def f(x: int): pass\nassert f.__annotations__['x'] is int")
+    run_script(("app.py",), Watch())
+
+
+def test_a_declared_encoding_is_heeded(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_bytes(b"# coding: latin-1\nassert ord('\xe4') == 0xe4\n")
+    run_script(("app.py",), Watch())
+
+
+def test_the_bytes_that_ran_are_the_baseline(tmp_path: Path) -> None:
+    script = tmp_path / "app.py"
+    source = b"x = 1\r\n"
+    script.write_bytes(source)
+    watch = Watch()
+    run_script(("app.py",), watch)
+    assert sorted(watch.files()) == [os.path.abspath("app.py")]
+    assert watch._hot[os.path.abspath("app.py")].digest == digest(source)
+
+
+def test_a_script_that_saves_itself_while_it_runs_differs(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("with open(__file__, 'a') as me: me.write('#')")
+    watch = Watch()
+    run_script(("app.py",), watch)
+    assert watch.look() == [os.path.abspath("app.py")]
+
+
+@pytest.mark.parametrize("code", [0, 3, "text", None])
+def test_the_exit_of_a_script_is_passed_on(tmp_path: Path, code: object) -> None:
+    (tmp_path / "app.py").write_text(f"import sys; sys.exit({code!r})")
+    with pytest.raises(SystemExit) as caught:
+        run_script(("app.py",), Watch())
+    assert caught.value.code == code
+
+
+def test_an_exception_of_a_script_is_passed_on_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("\n1 / 0")
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_script(("app.py",), Watch())
+    last = caught.traceback[-1]
+    assert (str(last.path), last.lineno + 1) == (os.path.abspath("app.py"), 2)
+
+
+def test_a_broken_script_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def f(:")
+    watch = Watch()
+    with pytest.raises(SyntaxError):
+        run_script(("app.py",), watch)
+    assert sorted(watch.files()) == [os.path.abspath("app.py")]
+
+
+def test_a_missing_script_is_watched_for(tmp_path: Path) -> None:
+    watch = Watch()
+    with pytest.raises(FileNotFoundError):
+        run_script(("app.py",), watch)
+    (tmp_path / "app.py").write_text("")
+    assert watch.look() == [os.path.abspath("app.py")]
+
+
+def test_a_module_is_run_as_with_m(tmp_path: Path, seen: Callable[[], dict[str, Any]]) -> None:
+    (tmp_path / "tool_of_ours.py").write_text(TELL)
+    run_script(("-m", "tool_of_ours", "-v"), Watch())
+    file = str(Path.cwd() / "tool_of_ours.py")
+    assert seen() == {
+        "argv": [file, "-v"],
+        "path": os.getcwd(),
+        "name": "__main__",
+        "main": True,
+        "file": file,
+        "spec": "tool_of_ours",
+        "package": "",
+        "loader": "SourceFileLoader",
+        "doc": None,
+    }
+
+
+def test_a_package_is_run_by_its_main(tmp_path: Path, seen: Callable[[], dict[str, Any]]) -> None:
+    package = tmp_path / "shop_of_ours"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("")
+    (package / "__main__.py").write_text(f"from . import part\n{TELL}")
+    run_script(("-m", "shop_of_ours", "x"), Watch())
+    told = seen()
+    file = str(Path.cwd() / "shop_of_ours" / "__main__.py")
+    assert told["argv"] == [file, "x"]
+    assert told["file"] == file
+    assert told["spec"] == "shop_of_ours.__main__"
+    assert told["package"] == "shop_of_ours"
+    assert told["main"]
+
+
+def test_a_module_that_runs_is_watched_with_what_it_imports(
+    tmp_path: Path, loaders: Callable[[Watch], None]
+) -> None:
+    (tmp_path / "part_of_ours.py").write_text("")
+    (tmp_path / "tool_of_ours.py").write_text("import part_of_ours")
+    watch = Watch()
+    loaders(watch)
+    run_script(("-m", "tool_of_ours"), watch)
+    assert sorted(watch.files()) == [
+        os.path.abspath(f"{name}_of_ours.py") for name in ("part", "tool")
+    ]
+
+
+def test_a_directory_is_run_by_its_main(
+    tmp_path: Path, seen: Callable[[], dict[str, Any]], loaders: Callable[[Watch], None]
+) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "__main__.py").write_text(TELL)
+    watch = Watch()
+    loaders(watch)
+    run_script(("dir", "x"), watch)
+    assert seen()["name"] == "__main__"
+    assert seen()["argv"][1:] == ["x"]
+    assert seen()["path"] == os.path.abspath("dir")
+    assert sorted(watch.files()) == [os.path.abspath("dir/__main__.py")]
+
+
+def test_the_exit_of_a_module_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "tool_of_ours.py").write_text("raise SystemExit(7)")
+    with pytest.raises(SystemExit) as caught:
+        run_script(("-m", "tool_of_ours"), Watch())
+    assert caught.value.code == 7
+
+
+def test_the_root_is_where_the_scripts_imports_start(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "app.py").write_text("")
+    (tmp_path / "link.py").symlink_to(real / "app.py")
+    assert root_of(("real/app.py",)) == os.path.realpath(real)
+    assert root_of(("link.py",)) == os.path.realpath(real)
+    assert root_of(("real",)) == os.path.realpath(real)
+    assert root_of(("-m", "real.app")) == os.getcwd()
+    assert root_of(("missing.py",)) == os.path.realpath(tmp_path)
+
+
+# In the script: run
+
+
+class ReplacedError(BaseException):
+    """Raised where the process would have been replaced by another."""
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `run` does to the process, in order."""
+    done: list[Any] = []
+
+    def execv(path: str, command: list[str]) -> NoReturn:
+        done.append((path, command))
+        raise ReplacedError
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("atexit"))
+    monkeypatch.setattr(process_role, "_role", process_role._Role())
+    return done
+
+
+def app(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+    raise AssertionError
+
+
+def started_as(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", line.split())
+
+
+def test_the_process_becomes_the_supervisor_of_the_same_script(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_as("python -X dev -OO dir/app.py -v x", monkeypatch)
+    with pytest.raises(ReplacedError):
+        asyncreload.run(app, "::1", 9000, interval=0.5)
+    first, (path, command) = steps
+    assert first == "atexit"
+    assert path == sys.executable
+    assert command[:-1] == [
+        sys.executable,
+        *("-X", "dev", "-OO"),
+        BOOT,
+        "asyncreload.cli",
+        "--settings",
+    ]
+    assert json.loads(command[-1]) == {
+        "host": "::1",
+        "port": 9000,
+        "interval": 0.5,
+        "live": False,
+        "script": ["dir/app.py", "-v", "x"],
+    }
+
+
+def test_the_supervisor_understands_what_it_is_given(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_as("python -m shop.web --debug", monkeypatch)
+    with pytest.raises(ReplacedError):
+        asyncreload.run(app)
+    _, (_, command) = steps
+    assert cli._asked(command[-2:]) == {
+        "host": "127.0.0.1",
+        "port": 8000,
+        "interval": 0.1,
+        "live": False,
+        "script": ("-m", "shop.web", "--debug"),
+        "target": "-m shop.web --debug",
+        "access_log": True,
+    }
+
+
+@pytest.mark.parametrize("line", ["python -c code", "python -Ic code", "python -", "python"])
+def test_what_cannot_be_run_again_is_refused_with_the_remedy(
+    line: str, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_as(line, monkeypatch)
+    with pytest.raises(SettingsError) as caught:
+        asyncreload.run(app)
+    assert str(caught.value) == (
+        "run(reload=True) needs a script that can be run again: save the code in a file"
+    )
+    assert steps == []
+
+
+@pytest.mark.parametrize("reload", [True, False])
+def test_a_bad_option_is_refused_before_anything_is_done(
+    reload: bool,  # noqa: FBT001
+    steps: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started_as("python app.py", monkeypatch)
+    with pytest.raises(SettingsError) as caught:
+        asyncreload.run(app, port=70000, reload=reload)
+    assert str(caught.value) == "port must be a whole number from 0 to 65535, not 70000"
+    assert steps == []
+
+
+def test_a_worker_that_imports_the_script_is_refused_with_the_remedy(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_as("python app.py", monkeypatch)
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
+    with pytest.raises(NestedError) as caught:
+        asyncreload.run(app)
+    assert str(caught.value) == (
+        "run(reload=True) was called in a multiprocessing worker that imports the script: "
+        'put the call under `if __name__ == "__main__":`'
+    )
+    assert steps == []
+
+
+def test_in_a_child_the_app_is_served_and_nothing_else_is_done(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+
+    def serve(given: Any) -> NoReturn:
+        served.append(given)
+        raise SystemExit(3)
+
+    monkeypatch.setattr(process_role, "_role", process_role._Role(serve, loading=True))
+    with pytest.raises(SystemExit):
+        asyncreload.run(app, port=70000)
+    assert served == [app]
+    assert steps == []
+
+
+def test_without_reload_it_serves_right_here_until_ctrl_c(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+
+    async def serve(given: Any, listener: socket.socket, settings: Settings) -> None:
+        served.append((given, listener.getsockname(), settings.interval))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plain, "serve_plainly", serve)
+    asyncreload.run(app, port=0, reload=False, interval=0.5)
+    ((given, (host, port), interval),) = served
+    assert given is app
+    assert (host, interval) == ("127.0.0.1", 0.5)
+    assert steps == []
+    with socket.create_server((host, port)):
+        pass  # it is free again
+
+
+def test_without_reload_a_busy_port_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BindError) as caught:
+            asyncreload.run(app, port=port, reload=False)
+    assert str(caught.value) == (
+        f"port {port} on 127.0.0.1 is in use: stop what listens there, choose another port, "
+        "or 0 for a free one"
+    )
