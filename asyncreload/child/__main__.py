@@ -11,7 +11,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import process_role
-from asyncreload.child.http.acceptor import Lobby
+from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.import_hooks import install_import_hooks
 from asyncreload.child.imports.script_runner import root_of, run_script

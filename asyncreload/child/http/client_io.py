@@ -1,4 +1,4 @@
-"""Receive from a client and send to it, however slow it is; while that means to wait, be away."""
+"""Receives from a client and sends to it. What has to wait for the client says so meanwhile."""
 
 from __future__ import annotations
 
@@ -11,30 +11,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-Away = AbstractContextManager[object]
-"""Entered for each time of waiting."""
+WhileWaiting = AbstractContextManager[object]
+"""A context that is entered each time that a client has to be waited for."""
 
 
-def reader(connection: socket.socket, away: Away) -> io.BufferedReader:
-    """Return what a client sends as a file to read."""
-    return io.BufferedReader(_Incoming(connection, away))
+def open_reader(connection: socket.socket, while_waiting: WhileWaiting) -> io.BufferedReader:
+    """Return what a client sends as a file to read. Closing it leaves the connection open.
+
+    Reading raises OSError when the connection breaks.
+    """
+    return io.BufferedReader(_ClientStream(connection, while_waiting))
 
 
-def send(connection: socket.socket, data: bytes, away: Away) -> None:
-    """Send all of it to a client."""
+def send(connection: socket.socket, data: bytes, while_waiting: WhileWaiting) -> None:
+    """Send all of it to a client. Raises OSError when the connection breaks."""
     left = memoryview(data)
     while True:
         with suppress(BlockingIOError):
             left = left[connection.send(left, socket.MSG_DONTWAIT) :]
         if not left:
             return
-        _wait(connection, POLLOUT, away)
+        _wait(connection, POLLOUT, while_waiting)
 
 
-class _Incoming(io.RawIOBase):
-    def __init__(self, connection: socket.socket, away: Away) -> None:
+class _ClientStream(io.RawIOBase):
+    """What a client sends, without a buffer."""
+
+    def __init__(self, connection: socket.socket, while_waiting: WhileWaiting) -> None:
         self._connection = connection
-        self._away = away
+        self._while_waiting = while_waiting
 
     def readable(self) -> bool:
         return True
@@ -44,11 +49,11 @@ class _Incoming(io.RawIOBase):
             try:
                 return self._connection.recv_into(buffer, 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                _wait(self._connection, POLLIN, self._away)
+                _wait(self._connection, POLLIN, self._while_waiting)
 
 
-def _wait(connection: socket.socket, event: int, away: Away) -> None:
+def _wait(connection: socket.socket, event: int, while_waiting: WhileWaiting) -> None:
     poller = poll()
     poller.register(connection, event)
-    with away:
+    with while_waiting:
         poller.poll()

@@ -1,7 +1,8 @@
-"""Which answers become live pages, and how: by one script tag behind their last byte.
+"""Which answers become live pages, and how: a script tag is sent behind their last byte.
 
-Behind it, so that nothing is held back of an answer that is streamed, and the page's own bytes
-stay as they are. Every other answer is none of our business.
+A live page reloads itself when the app has been reloaded. The tag comes last so that an answer that
+is streamed is not held back, and the page's own bytes stay as they are. Every answer that is not
+a whole HTML page is sent unchanged.
 """
 
 from __future__ import annotations
@@ -14,54 +15,56 @@ if TYPE_CHECKING:
     from wsgiref.headers import Headers
 
 SCRIPT = ".asyncreload/live.js"
-"""Relative to the page: so it is found behind a proxy that serves the app below a path."""
+"""The address of the script, relative to the page: a proxy may serve the app below a path."""
 
 _VALIDATORS = ("ETag", "Last-Modified")
-_POLICIES = ("Content-Security-Policy", "Content-Security-Policy-Report-Only")
-_NOT_WHOLE = frozenset({"204", "205", "206"})
+_POLICY_HEADERS = ("Content-Security-Policy", "Content-Security-Policy-Report-Only")
+_NOT_WHOLE_PAGES = frozenset({"204", "205", "206"})  # no content, or a range of it
 _LENGTH = re.compile("[1-9][0-9]{,17}")
-_WIDE = re.compile("charset[ \t]*=[ \t]*[\"']?(utf-?16|utf-?32|ucs|iso-10646|(cs)?unicode)")
-_WIDE_MARKS = (b"\xfe\xff", b"\xff\xfe")
+_WIDE_CHARSET = re.compile("charset[ \t]*=[ \t]*[\"']?(utf-?16|utf-?32|ucs|iso-10646|(cs)?unicode)")
+_WIDE_BYTE_ORDER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 _NONCE = re.compile("'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
-_ANY_ORIGIN = frozenset({"'self'", "*", "http:"})
+_OWN_ORIGIN = frozenset({"'self'", "*", "http:"})  # each includes it
 
 ERROR_PAGE = (
     b"<!doctype html><html lang=en><title>500 Internal Server Error</title>"
     b"<link rel=icon href=data:,>"
     b"<p>A server error occurred. The traceback is in the terminal."
 )
-"""What a live page turns into when the app raises: unlike plain text it can be mended."""
+"""The answer to a navigation when the app raises: HTML, so that the script can be appended."""
 
 
-def tag(state: str, status: str, headers: Headers, first: bytes) -> bytes:
-    """Return what to send behind the answer to a navigation; nothing if it is to be left alone.
+def script_tag(state: str, status: str, headers: Headers, first_bytes: bytes) -> bytes:
+    """Return the tag to send behind the answer to a navigation; b"" if it is no page for a script.
 
-    state: names the process that answers.
-    first: the first bytes of the body.
+    state: names the process that answers, see `EventStreams`.
+    first_bytes: how the body begins, two bytes at least.
     """
-    whole = _is_whole_page(status, headers) and not first.startswith(_WIDE_MARKS)
-    if not whole or not _is_plain(headers):
+    whole = _is_whole_page(status, headers) and not first_bytes.startswith(_WIDE_BYTE_ORDER_MARKS)
+    if not whole or not _may_be_changed(headers):
         return b""
-    policies = [policy for name in _POLICIES for policy in headers.get_all(name)]
-    nonce = _permission(",".join(policies).split(","))
+    policies = [policy for name in _POLICY_HEADERS for policy in headers.get_all(name)]
+    nonce = _permitted_nonce(",".join(policies).split(","))
     if nonce is None:
         return b""
     attribute = f' nonce="{nonce}"' if nonce else ""
     return f'<script async src="{SCRIPT}" data-state="{state}"{attribute}></script>'.encode()
 
 
-def adapt(headers: Headers, added: int) -> None:
-    """Make the headers true of a page with `added` bytes more."""
+def adapt_headers(headers: Headers, added: int) -> None:
+    """Make the headers of a page for which there is a tag right for one `added` bytes longer."""
     if (length := headers["Content-Length"]) is not None:
         headers["Content-Length"] = str(int(length) + added)
-    for name in _VALIDATORS:  # they are of the page without; what is cached by them had no script
+    # They stand for the page without a script: a browser would show that again from its cache.
+    for name in _VALIDATORS:
         del headers[name]
     headers.add_header("Vary", "Sec-Fetch-Dest")
 
 
 def _is_whole_page(status: str, headers: Headers) -> bool:
+    """Tell whether a browser will show the answer as an HTML page."""
     # A redirection is not shown.
-    if status[0] not in "245" or status[:3] in _NOT_WHOLE:
+    if status[0] not in "245" or status[:3] in _NOT_WHOLE_PAGES:
         return False
     lengths = headers.get_all("Content-Length")
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
@@ -72,22 +75,23 @@ def _is_whole_page(status: str, headers: Headers) -> bool:
 
 
 def _is_html(content_type: str) -> bool:
-    """Tell whether it is HTML, in an encoding of which ASCII is a part."""
+    """Tell whether it is HTML in an encoding that includes ASCII, in which the tag is written."""
     kind, _, parameters = content_type.lower().partition(";")
-    return kind.strip() == "text/html" and not _WIDE.search(parameters)
+    return kind.strip() == "text/html" and not _WIDE_CHARSET.search(parameters)
 
 
-def _is_plain(headers: Headers) -> bool:
-    """Tell whether the page is sent as it is, and may be changed on its way."""
+def _may_be_changed(headers: Headers) -> bool:
+    """Tell whether the page is sent without compression, and no header forbids to change it."""
     encodings = {encoding.strip().lower() for encoding in headers.get_all("Content-Encoding")}
     caching = ",".join(headers.get_all("Cache-Control")).lower()
     return encodings <= {"", "identity"} and "no-transform" not in caching
 
 
-def _permission(policies: Iterable[str]) -> str | None:
-    """Return the nonce by which all policies permit our script, or ""; None if one forbids it.
+def _permitted_nonce(policies: Iterable[str]) -> str | None:
+    """Return the nonce by which the policies permit our script, "" if they do without one.
 
-    A policy is the app's: it is not widened. Where it forbids, a tag would only be reported.
+    Return None if one of them forbids the script or its connection to the event stream. Policies
+    are the app's, and stay as they are; a tag that they forbid would only be reported as an error.
     """
     nonce = ""
     for policy in policies:
@@ -119,11 +123,11 @@ def _nonce(sources: list[str] | None) -> str:
 
 
 def _permits(sources: list[str] | None) -> bool:
-    """Tell whether sources include the page's own origin; a directive that is missing does."""
+    """Tell whether sources include the page's own origin. All origins are, without a directive."""
     if sources is None:
         return True
     lowered = {source.lower() for source in sources}
-    return "'strict-dynamic'" not in lowered and not lowered.isdisjoint(_ANY_ORIGIN)
+    return "'strict-dynamic'" not in lowered and not lowered.isdisjoint(_OWN_ORIGIN)
 
 
 def _has_origin(allowed: list[str]) -> bool:

@@ -1,14 +1,14 @@
-"""Serve without reloading, in the process that asks for it."""
+"""Serves without reloading, in the process that asks for it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from functools import partial
 from typing import TYPE_CHECKING
 
-from asyncreload.child.http.acceptor import Acceptor, Lobby
-from asyncreload.child.http.wsgi import Site, answer
+from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.http.gate import OpenGate
+from asyncreload.child.http.lobby import Lobby
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -20,15 +20,10 @@ async def serve_plainly(app: WSGIApplication, listener: socket.socket, settings:
     """Answer requests until cancelled."""
     entrance, exit_ = socket.socketpair()
     with entrance, exit_:
-        server = Acceptor(listener, Lobby(entrance, exit_), list, _nothing_changed, lambda _: None)
+        front_end = FrontEnd(listener, Lobby(entrance, exit_), OpenGate())
         host, port = listener.getsockname()[:2]
-        site = Site(host, port, settings.threads, settings.access_log)
-        server.open(partial(answer, app=app, site=site), settings.threads)
+        front_end.serve(app, settings, (host, port))
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            server.close(hand_over=False)
-
-
-async def _nothing_changed(_suspects: list[str]) -> list[str]:
-    return []
+            front_end.close(hand_over=False)

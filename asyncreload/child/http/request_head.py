@@ -1,132 +1,141 @@
-"""Where connections wait, without a thread, until the whole head of their request has come.
+"""Where connections wait, without a thread, until the whole head of their request has arrived.
 
-The head is looked at in the kernel and left there: so a connection can go to the next child at any
-time, and whoever answers it reads the head first. Low-water marks keep the loop from being woken by
-bytes that it has seen.
+The head of a request is its request line and its headers, up to the empty line. Here it is peeked
+at and left in the kernel: so a connection can go to the next child at any time, and whoever answers
+it reads the head first. Low-water marks keep bytes that were seen already from waking the loop
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
-Client = Any
+from asyncreload.child.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
 
-_NOW = socket.MSG_PEEK | socket.MSG_DONTWAIT
-_USUAL = 8192  # bytes that a head seldom exceeds
-_LONGEST = 65536  # bytes; http.server's own limit for each of its lines
-_PATIENCE = 20.0  # seconds from the first byte until the head must be complete
-_MOST = 512  # connections; the next child has to take them over in milliseconds
+_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+_USUAL_HEAD = 8192  # bytes that a head seldom exceeds
+_MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
+_HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
+_MAX_PENDING = 512  # connections; the next child has to take them over in milliseconds
 
 
 class _Head:
-    """What is known of a request of which not everything is there."""
+    """What is known of a head that is not complete."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ClientAddress) -> None:
         self.client = client
-        self.seen = 0
+        self.seen = 0  # bytes that have arrived
         self.deadline: asyncio.TimerHandle | None = None
 
 
 class PendingHeads:
-    """The connections that wait. Lives in the loop's thread.
+    """The connections whose request head is not complete. Used in the loop's thread only.
 
-    on_complete: called with a connection whose head has come, and its client.
-    on_flawed: called with a connection that is to be refused, and the reason.
+    on_complete: called with a connection whose head has become complete, and its client.
+    on_refused: called with a connection that is to get an error, and the status of that.
+    timeout: seconds from the first byte of a head until it must be complete.
+    limit: how many connections may wait. One more, and the one that has waited longest is closed.
+        If it is not given, half of the process's descriptors: the others are for the requests that
+        are answered, and for the app.
     """
 
     def __init__(
         self,
-        on_complete: Callable[[socket.socket, Client], None],
-        on_flawed: Callable[[socket.socket, HTTPStatus], None],
+        on_complete: Callable[[socket.socket, ClientAddress], None],
+        on_refused: Callable[[socket.socket, HTTPStatus], None],
+        *,
+        timeout: float = _HEAD_TIMEOUT,
+        limit: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_complete = on_complete
-        self._on_flawed = on_flawed
-        self._heads: dict[socket.socket, _Head] = {}
-        self._buffer = bytearray(_LONGEST)
-        # The other half of the descriptors is for those who are answered, and for the app.
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        half = limit // 2 if limit != resource.RLIM_INFINITY else _MOST
-        self._most = max(1, min(_MOST, half))
+        self._on_refused = on_refused
+        self._timeout = timeout
+        self._limit = limit or share_of_descriptors(2, _MAX_PENDING)
+        self._heads: dict[socket.socket, _Head] = {}  # who has waited longest comes first
+        self._buffer = bytearray(_MAX_HEAD)
 
     def __len__(self) -> int:
         return len(self._heads)
 
-    def has_come(self, connection: socket.socket, client: Client) -> bool:
-        """Tell whether the whole head is there. If not, wait for it from now on."""
-        size, complete = self._peek(connection)
-        if complete:
-            return True
-        if len(self._heads) >= self._most:
+    def hold_if_incomplete(self, connection: socket.socket, client: ClientAddress) -> bool:
+        """Wait for the rest of a head from now on; if it is complete, return False."""
+        size, is_complete = self._peek(connection)
+        if is_complete:
+            return False
+        if len(self._heads) >= self._limit:
             oldest = next(iter(self._heads))
-            self._forget(oldest)
+            self._release(oldest)
             oldest.close()
         head = self._heads[connection] = _Head(client)
-        # By number: the selector describes what it does not know yet, a socket by system calls.
+        # By number: for a socket that it does not know, a selector formats an error message, and
+        # the text of a socket takes two system calls.
         self._loop.add_reader(connection.fileno(), self._on_bytes, connection)
-        self._judge(connection, head, size)
-        return False
+        self._wait_or_refuse(connection, head, size)
+        return True
 
-    def leave(self) -> list[socket.socket]:
-        """Wait for nobody any more; return who has waited."""
-        left = list(self._heads)
-        for connection in left:
-            self._forget(connection)
-        return left
+    def release_all(self) -> list[socket.socket]:
+        """Stop waiting; return the connections that have waited."""
+        released = list(self._heads)
+        for connection in released:
+            self._release(connection)
+        return released
 
     def _peek(self, connection: socket.socket) -> tuple[int | None, bool]:
-        """Return how many bytes there are, None for none yet, and whether the head is complete."""
+        """Return how many bytes there are, None for none yet, and whether the head is complete.
+
+        No bytes, 0, mean that no more will arrive.
+        """
         buffer = self._buffer
         try:
-            size = connection.recv_into(buffer, _USUAL, _NOW)
-            if size == _USUAL and not _ends(buffer, size):
-                size = connection.recv_into(buffer, _LONGEST, _NOW)
+            size = connection.recv_into(buffer, _USUAL_HEAD, _PEEK)
+            if size == _USUAL_HEAD and not _has_empty_line(buffer, size):
+                size = connection.recv_into(buffer, _MAX_HEAD, _PEEK)
         except BlockingIOError:
             return None, False
         except OSError:
             return 0, False
-        return size, _ends(buffer, size)
+        return size, _has_empty_line(buffer, size)
 
     def _on_bytes(self, connection: socket.socket) -> None:
-        size, complete = self._peek(connection)
-        if not complete:
-            self._judge(connection, self._heads[connection], size)
+        size, is_complete = self._peek(connection)
+        if not is_complete:
+            self._wait_or_refuse(connection, self._heads[connection], size)
             return
-        head = self._forget(connection)
+        head = self._release(connection)
         if head.seen:
-            wake_at(connection, 1)
+            set_low_water_mark(connection, 1)
         self._on_complete(connection, head.client)
 
-    def _judge(self, connection: socket.socket, head: _Head, size: int | None) -> None:
-        """Wait for more, unless the client has gone, or its request is none."""
+    def _wait_or_refuse(self, connection: socket.socket, head: _Head, size: int | None) -> None:
+        """Go on waiting, unless the client is gone or this will not become a request."""
         if size is None:
             return
         if not size:
-            self._forget(connection)
+            self._release(connection)
             connection.close()
-        elif size >= _LONGEST:
+        elif size >= _MAX_HEAD:
             self._refuse(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif size == head.seen:  # woken, though nothing was added: nothing will be
+        elif size == head.seen:  # readable, and yet nothing was added: no more will arrive
             self._refuse(connection, HTTPStatus.BAD_REQUEST)
         else:
             if not head.seen:
                 status = HTTPStatus.REQUEST_TIMEOUT
-                head.deadline = self._loop.call_later(_PATIENCE, self._refuse, connection, status)
+                head.deadline = self._loop.call_later(
+                    self._timeout, self._refuse, connection, status
+                )
             head.seen = size
-            wake_at(connection, size + 1)
+            set_low_water_mark(connection, size + 1)
 
     def _refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
-        self._forget(connection)
-        wake_at(connection, 1)
-        self._on_flawed(connection, status)
+        self._release(connection)
+        set_low_water_mark(connection, 1)
+        self._on_refused(connection, status)
 
-    def _forget(self, connection: socket.socket) -> _Head:
+    def _release(self, connection: socket.socket) -> _Head:
         self._loop.remove_reader(connection.fileno())
         head = self._heads.pop(connection)
         if head.deadline is not None:
@@ -134,12 +143,6 @@ class PendingHeads:
         return head
 
 
-def wake_at(connection: socket.socket, size: int) -> None:
-    """Have the connection readable only when so many bytes are there, or nothing more will come."""
-    with suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
-
-
-def _ends(buffer: bytearray, size: int) -> bool:
-    """Tell whether there is the empty line that ends a head; it may be of other line ends, too."""
+def _has_empty_line(buffer: bytearray, size: int) -> bool:
+    """Tell whether the first `size` bytes hold the line that ends a head, CR LF or LF alone."""
     return buffer.find(b"\n\r\n", 0, size) >= 0 or buffer.find(b"\n\n", 0, size) >= 0

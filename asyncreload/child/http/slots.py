@@ -1,106 +1,130 @@
-"""Which requests are being answered, and which of them wait for their client meanwhile.
+"""Limits concurrent requests; a request that blocks on its client gives its slot back meanwhile.
 
-The latter take no room from others. When such a client has moved, its request goes on at once,
-though more may then be at work than there is room for: the others may be waiting for a lock that
-the app took for this one.
+When the client has moved, the request goes on at once, even if that makes more requests than there
+are slots: the others may be waiting for a lock that the app took for this one.
 """
 
 from __future__ import annotations
 
 import math
-import resource
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
-_MOST = 256  # that wait for their client; each has a thread
+from asyncreload.child.sockets import share_of_descriptors
+
+_MAX_BLOCKED = 256  # requests; each of them has a thread
 
 
 class Slot:
-    """A request that is answered; as a context, it waits for its client."""
+    """A request that is being answered. Entered as a context while it blocks on its client.
+
+    The context is entered in the worker thread that answers the request, or in another thread in
+    which the app reads the body. `blocked_since` changes under the lock of `Slots` only.
+    """
 
     def __init__(self, connection: socket.socket, slots: Slots) -> None:
         self._slots = slots
         self.connection = connection
-        self.waited_since: float = math.inf
-        """When it had to wait for the first time."""
+        self.blocked_since: float = math.inf
+        """When it blocked for the first time, by the clock of `Slots`."""
 
     def __enter__(self) -> None:
-        self.waited_since = min(self.waited_since, time.monotonic())
-        self._slots.leave(self)
+        self._slots.release(self)
 
     def __exit__(self, *_: object) -> None:
-        self._slots.come_back(self)
+        self._slots.reclaim(self)
 
 
 class Slots:
-    """The requests that are answered, at most `limit` at a time. Begun and ended in one thread.
+    """The requests that are being answered, at most `limit` at a time.
 
-    on_room: called in any thread when there is room that another's waiting has made.
+    `start`, `finish` and `len` are used in the loop's thread; the other methods in any. A lock
+    guards what they share. `len` reads one attribute that only the loop's thread changes.
+
+    on_free: called when a request that blocks has made a slot free, in its thread, without the
+        lock.
+    max_blocked: how many requests may block. One more, and the connection of the one that has
+        blocked longest is shut down. If it is not given, a quarter of the process's descriptors.
+    clock: tells the time in seconds.
     """
 
-    def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        on_free: Callable[[], None],
+        *,
+        max_blocked: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limit = limit
-        self._on_room = on_room
+        self._on_free = on_free
+        self._max_blocked = max_blocked or share_of_descriptors(4, _MAX_BLOCKED)
+        self._clock = clock
         self._lock = Lock()
         self._slots: set[Slot] = set()
-        self._away: dict[Slot, None] = {}  # who has waited longest comes first
-        # A quarter of the descriptors, as there are other uses for them.
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        quarter = descriptors // 4 if descriptors != resource.RLIM_INFINITY else _MOST
-        self._most = max(1, min(_MOST, quarter))
+        self._blocked: dict[Slot, None] = {}  # the one that has blocked longest comes first
 
     def __len__(self) -> int:
         return len(self._slots)
 
     @property
-    def room(self) -> int:
-        """How many more may be answered now; less than none when some have come back."""
-        # An app that is not thread-safe is not called while an earlier call has not returned.
-        away = len(self._away) if self._limit > 1 else 0
-        return self._limit - len(self._slots) + away
+    def free(self) -> int:
+        """How many more requests may be answered now.
 
-    def begin(self, connection: socket.socket) -> Slot:
-        """Begin to answer a request."""
-        turn = Slot(connection, self)
-        self._slots.add(turn)
-        return turn
-
-    def end(self, turn: Slot) -> None:
-        """Note that a request is answered, though a thread of the app may still read its body."""
-        with self._lock:
-            self._slots.discard(turn)
-            self._away.pop(turn, None)
-
-    def at_work(self, patience: float) -> bool:
-        """Tell whether any request is answered that does not wait for a slow client.
-
-        patience: seconds since it was first waited for, after which a client is slow.
+        Negative when requests went on after others had taken their slots.
         """
-        since = time.monotonic() - patience
         with self._lock:
-            slow = sum(turn.waited_since <= since for turn in self._away)
-        return slow < len(self._slots)
+            return self._count_free()
 
-    def leave(self, turn: Slot) -> None:
-        """Have a request wait for its client."""
+    def start(self, connection: socket.socket) -> Slot:
+        """Occupy a slot for the request on a connection; the caller has seen that one is free."""
+        slot = Slot(connection, self)
         with self._lock:
-            self._away[turn] = None
-            if len(self._away) > self._most:
-                self._give_up(next(iter(self._away)))
-            makes_room = self.room == 1
-        if makes_room:
-            self._on_room()
+            self._slots.add(slot)
+        return slot
 
-    def come_back(self, turn: Slot) -> None:
-        """Go on with a request: its client has moved."""
+    def finish(self, slot: Slot) -> None:
+        """Free the slot of an answered request, on which a thread of the app may still block."""
         with self._lock:
-            self._away.pop(turn, None)
+            self._slots.discard(slot)
+            self._blocked.pop(slot, None)
 
-    def _give_up(self, turn: Slot) -> None:
-        """End a connection, and so the waiting. By the lock, its thread does not close it now."""
-        del self._away[turn]
+    def has_active(self, slow_after: float) -> bool:
+        """Tell whether any request is being answered that does not block on a slow client.
+
+        slow_after: seconds since a request blocked for the first time; then its client is slow.
+        """
+        since = self._clock() - slow_after
+        with self._lock:
+            slow = sum(slot.blocked_since <= since for slot in self._blocked)
+            return slow < len(self._slots)
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back while its request blocks on the client."""
+        with self._lock:
+            slot.blocked_since = min(slot.blocked_since, self._clock())
+            self._blocked[slot] = None
+            if len(self._blocked) > self._max_blocked:
+                self._give_up(next(iter(self._blocked)))
+            has_made_free = self._count_free() == 1
+        if has_made_free:
+            self._on_free()
+
+    def reclaim(self, slot: Slot) -> None:
+        """Occupy a slot again, even if none is free: the client has moved."""
+        with self._lock:
+            self._blocked.pop(slot, None)
+
+    def _count_free(self) -> int:
+        # With one slot, the app need not be thread-safe: it is called only after it has returned.
+        blocked = len(self._blocked) if self._limit > 1 else 0
+        return self._limit - len(self._slots) + blocked
+
+    def _give_up(self, slot: Slot) -> None:
+        """End a connection, and so the blocking. Under the lock: its thread cannot close it now."""
+        del self._blocked[slot]
         with suppress(OSError):
-            turn.connection.shutdown(socket.SHUT_RDWR)
+            slot.connection.shutdown(socket.SHUT_RDWR)

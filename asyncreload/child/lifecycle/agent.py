@@ -17,17 +17,13 @@ from _thread import start_new_thread
 from binascii import crc32
 from collections.abc import Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import lockfile, protocol
-from asyncreload.child.http.acceptor import Acceptor, Lobby
-from asyncreload.child.http.wsgi import Site, answer
+from asyncreload.child.http.front_end import FrontEnd
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.lifecycle.shutdown import ATEXIT, INTERRUPTED, ORPHANED, RELOAD, Shutdown
-from asyncreload.child.pages.event_stream import EventStreams
-from asyncreload.child.pages.report_app import reporting_app
 from asyncreload.child.preload.fingerprint import snapshot
 from asyncreload.child.preload.replay import Recorder, fits, is_shadowed, replay
 from asyncreload.child.watch.debounce import quiet
@@ -45,6 +41,7 @@ if TYPE_CHECKING:
     import socket
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import Channel
     from asyncreload.child.pages.error_report import Report
@@ -74,7 +71,6 @@ DEBOUNCE = 0.01
 """Seconds from the first that is heard of a save until its end can be expected."""
 FEW = 500
 """Files of which the parent can be told before the first request without delaying it."""
-REPORT_THREADS = 8
 
 
 class Agent:
@@ -116,7 +112,7 @@ class Agent:
         self._holding = False
         self._our_turn: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
-        self._server: Acceptor
+        self._front_end: FrontEnd
         self._shutdown: Shutdown
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -260,18 +256,10 @@ class Agent:
     async def _run(self, up: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
-        self._state = f"{crc32(self._lock.encode()):08x}{os.urandom(8).hex()}"
-        self._streams = EventStreams(self._state)
+        state = f"{crc32(self._lock.encode()):08x}{os.urandom(8).hex()}"
         self._nudge = asyncio.Event()
-        self._server = Acceptor(
-            self._listener,
-            self._lobby,
-            self._look_first,
-            self.watch.confirm,
-            self._changed,
-            self._streams,
-        )
-        self._shutdown = Shutdown(self._main, self._channel, self._server)
+        self._front_end = FrontEnd(self._listener, self._lobby, self, state)
+        self._shutdown = Shutdown(self._main, self._channel, self._front_end)
         self._channel.listen(self._loop, self._on_message, self._orphaned)
         self._our_turn = asyncio.Event()
         if not (hears_end := self._hear_parents_end()):
@@ -374,7 +362,7 @@ class Agent:
                     await self._check(suspects)
                 elif self._holding:
                     self._holding = False
-                    self._server.resume()  # the change was taken back
+                    self._front_end.resume()  # the change was taken back
                 if self.watch.is_behind():
                     await hop(self.watch.catch_up)
                 if self.watch.has_learned():
@@ -425,14 +413,21 @@ class Agent:
         await asyncio.sleep(DEBOUNCE)
 
     def _budget(self) -> float:
-        waits = self._streams.is_listened_to or time.monotonic() - self._asked < QUIET
+        waits = self._front_end.has_listeners or time.monotonic() - self._asked < QUIET
         return BUDGET if waits else QUIET_BUDGET
 
-    def _look_first(self) -> list[str]:
-        """Look before a request; what it imports is to be looked at soon, too."""
+    def check(self) -> list[str]:
+        """See `Gate`. What the request imports is to be looked at soon, too."""
         self._asked = time.monotonic()
         self._nudge.set()
         return self.watch.look()
+
+    async def stale(self, suspects: list[str]) -> bool:
+        """See `Gate`. Begin a reload if files have changed."""
+        changed = await self.watch.confirm(suspects)
+        if changed:
+            self._changed(changed)
+        return bool(changed)
 
     async def _look(self, number: int) -> None:
         """Look at the files, and tell the parent if nothing has changed."""
@@ -484,7 +479,7 @@ class Agent:
         if self._shutdown.code is not None:
             return
         self._loading = False
-        self._open(app, self._settings.threads)
+        self._front_end.serve(app, self._settings, self._address)
         seconds = (time.time_ns() - self._began) / 1e9
         self._channel.send(protocol.Loaded(seconds, self.watch.count()))
         self._spawn(self._settle())
@@ -501,8 +496,7 @@ class Agent:
         else:
             told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
             self._channel.send(told)
-        app = reporting_app(report, self._state, live=self._settings.live)
-        self._open(app, REPORT_THREADS)
+        self._front_end.show(report, self._settings, self._address)
         self._tell_paths()
 
     async def _settle(self) -> None:
@@ -522,12 +516,6 @@ class Agent:
             if suspects := self.watch.look():
                 await self._check(suspects)
         return self._shutdown.code is None
-
-    def _open(self, app: WSGIApplication, threads: int) -> None:
-        self._streams.live = self._settings.live
-        state = self._state if self._settings.live else ""
-        site = Site(*self._address, threads, self._settings.access_log, state)
-        self._server.open(partial(answer, app=app, site=site), threads)
 
     def _tell_paths(self, *, settled: bool = True) -> None:
         if self._shutdown.code is None:

@@ -17,7 +17,7 @@ from asyncreload.child.lifecycle.vanish import vanish
 from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
-    from asyncreload.child.http.acceptor import Acceptor
+    from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import Channel
 
@@ -34,17 +34,17 @@ WAKE = 0.1  # until a main thread that sleeps in the app's code is woken by a re
 class Shutdown:
     """The end of this process. Made in the loop's thread, which also calls `begin`."""
 
-    def __init__(self, main: MainThread, channel: Channel, server: Acceptor) -> None:
+    def __init__(self, main: MainThread, channel: Channel, front_end: FrontEnd) -> None:
         self._main = main
         self._channel = channel
-        self._server = server
+        self._front_end = front_end
         self._terminal = Terminal()
         self._main_left = asyncio.Event()
         self._lingers = False
         self._hurries = False
         self._task: asyncio.Task[None] | None = None
         self.queue: int | None = None
-        """The descriptor of the inotify queue, if there is one: see `Lobby.leave`."""
+        """The descriptor of the inotify queue, if there is one: see `Lobby.delegate_close`."""
         self.code: int | None = None
         """The exit code, once it is decided to leave."""
         self.drained: threading.Event = threading.Event()
@@ -80,9 +80,9 @@ class Shutdown:
             os._exit(code)  # whatever happens: a child that was told to leave does so
 
     async def _leave_politely(self, code: int, grace: float) -> None:
-        self._server.close(hand_over=code == RELOAD)
+        self._front_end.close(hand_over=code == RELOAD)
         # In a reload the last bytes are delivered while the next child loads.
-        await (self._server.answered if code == RELOAD else self._server.quiet)(DRAIN)
+        await (self._front_end.answered if code == RELOAD else self._front_end.quiet)(DRAIN)
         self.drained.set()
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
@@ -91,14 +91,14 @@ class Shutdown:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._main_left.wait(), patience)
         self._main_left.set()
-        if code == RELOAD and self._server.busy and not self._hurries:
+        if code == RELOAD and self._front_end.busy and not self._hurries:
             self._lingers = True
-            self._channel.send(protocol.Left(code, self._server.busy))
-            await self._server.quiet(grace)
+            self._channel.send(protocol.Left(code, self._front_end.busy))
+            await self._front_end.quiet(grace)
         self._end_family()
         if code == RELOAD:
             if self.queue is not None:
-                self._server.leave(self.queue)
+                self._front_end.delegate_close(self.queue)
             farewell = protocol.Left(code, vanished=True).encode()
             vanish(code, self._channel.fileno(), farewell)
         self._channel.send(protocol.Left(code))

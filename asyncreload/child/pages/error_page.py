@@ -10,7 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from asyncreload.child.pages.browser_scripts import LISTEN
-from asyncreload.child.pages.error_report import stranger
+from asyncreload.child.pages.error_report import public_text
 from asyncreload.style import plain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def html(report: Report, *, events: str, state: str) -> str:
         state=_text(state),
         title=_text(report.title),
         status=report.status,
-        verdict=_text(stranger(report)),
+        verdict=_text(public_text(report)),
         heading=_heading(kind, message),
         hint=_optional("hint", report.hint),
         place=_place(report.place),

@@ -82,7 +82,7 @@ class Report(FrozenData):
         return "\n\n".join(filter(None, (head, self.trace.rstrip("\n"), end))) + "\n"
 
 
-def stranger(report: Report) -> str:
+def public_text(report: Report) -> str:
     """What somebody may know who is not the developer: no names, no paths, no code."""
     if report.status == CRASHED:
         return "The application crashed."
@@ -153,7 +153,7 @@ def _children(root: Raised) -> Iterator[Raised]:
     family, seen = [root], {id(root)}
     for one in family:
         yield one
-        members = getattr(one, "exceptions", None)  # also what a stranger's class calls so
+        members = getattr(one, "exceptions", None)  # also what a public_text's class calls so
         group: Sequence[Any] = members if isinstance(members, list | tuple) else ()
         for relative in (one.__cause__, one.__context__, *group):
             if isinstance(relative, kind) and id(relative) not in seen:

@@ -1,8 +1,11 @@
-"""The event stream by which an open page learns that there is something new.
+"""The event stream (server-sent events) by which an open page learns that the app has changed.
 
-It is served from the loop, on the app's own port, and dies with the process that serves it. The
-browser connects again, into the accept queue, and so hears from the next child as soon as that
-one answers: nothing is polled. The script that live pages listen with is served here as well.
+It is served in the loop, without a thread, on the app's own port. It tells a single event, the
+state: a text that names the process. Then it stays open until the process ends. The browser
+connects again, is queued by the kernel, and gets the state of the next child as soon as that one
+answers: another state, so the page reloads itself. Nothing is polled.
+
+Live pages, those of the app with a script that listens, get that script from here as well.
 """
 
 from __future__ import annotations
@@ -11,25 +14,24 @@ import asyncio
 import re
 import socket
 from contextlib import suppress
-from typing import Any
 
 from asyncreload.child.pages.browser_scripts import LIVE
 from asyncreload.child.pages.report_app import EVENTS
 from asyncreload.child.pages.trust import is_loopback, is_loopback_host
-from asyncreload.child.receive import receive_now
+from asyncreload.child.sockets import ClientAddress, receive_now
 
 _REQUEST = re.compile(f"GET {re.escape(EVENTS)} ".encode())
 _LIVE_REQUEST = re.compile(rb"GET [^ \r\n]*/\.asyncreload/(?:events|(live\.js)) ")
-_SHORT_LINE = len(f"GET {EVENTS} ")
-_LONGEST_LINE = 4096
-_LONGEST_HEAD = 65536
-_MOST_STREAMS = 256
-_RETRY = 50
-"""Milliseconds until the browser connects again."""
+# How many bytes of a request are peeked at to find these.
+_REQUEST_SIZE = len(f"GET {EVENTS} ")
+_LIVE_REQUEST_SIZE = 4096
+_MAX_HEAD = 65536  # bytes
+_MAX_STREAMS = 256  # at once; each takes a descriptor, and the app needs some as well
+_RETRY = 50  # milliseconds until the browser connects again
 
-# A proxy must not collect what is said to the page, and the browser must not hand it to another
-# site's: not even when it ends.
-_COMMON = (
+# A proxy must not hold the event back, and a browser must not tell a page of another site even
+# that the stream has ended.
+_COMMON_HEADERS = (
     "Cache-Control: no-store, no-transform\r\n"
     "X-Accel-Buffering: no\r\n"
     "X-Content-Type-Options: nosniff\r\n"
@@ -37,67 +39,76 @@ _COMMON = (
     "Connection: close\r\n"
     "\r\n"
 )
-_STREAM = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{_COMMON}"
+_STREAM = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{_COMMON_HEADERS}"
 _SCRIPT = (
     "HTTP/1.1 200 OK\r\n"
     "Content-Type: text/javascript; charset=utf-8\r\n"
     f"Content-Length: {len(LIVE.encode())}\r\n"
-    f"{_COMMON}{LIVE}"
+    f"{_COMMON_HEADERS}{LIVE}"
 ).encode()
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class EventStreams:
-    """The open event streams. Each tells the state of this child, and then waits for its end."""
+    """The open event streams of this process. Used in the loop's thread only.
 
-    def __init__(self, state: str) -> None:
+    state: names this process.
+    live: whether the app's own pages listen, whatever host and path the browser knows them by. Else
+        only report pages do, on this machine.
+    limit: how many streams may be open; one more is refused.
+    """
+
+    def __init__(self, state: str, *, live: bool = False, limit: int = _MAX_STREAMS) -> None:
         self._loop = asyncio.get_running_loop()
         self._event = f"retry: {_RETRY}\nevent: state\ndata: {state}\n\n"
+        self._live = live
+        self._limit = limit
+        self._pattern = _LIVE_REQUEST if live else _REQUEST
+        self._size = _LIVE_REQUEST_SIZE if live else _REQUEST_SIZE
         self._open: set[socket.socket] = set()
-        self.live = False
-        """Whether the app's own pages listen, at whatever address and below whatever path."""
 
-    def takes(self, connection: socket.socket, client: Any) -> bool:
-        """Take a connection over if it asks for the stream, or for the script of live pages.
+    def take_over(self, connection: socket.socket, client: ClientAddress) -> bool:
+        """Take over a connection if it asks for the stream, or for the script of live pages.
 
-        The whole head of the request has come.
+        Return whether it does. If not, nothing was read from it. The whole head of its request must
+        have arrived.
         """
-        pattern, size = (_LIVE_REQUEST, _LONGEST_LINE) if self.live else (_REQUEST, _SHORT_LINE)
-        found = pattern.match(receive_now(connection, size, socket.MSG_PEEK) or b"")
+        request = receive_now(connection, self._size, socket.MSG_PEEK)
+        found = self._pattern.match(request or b"")
         if not found:
             return False
-        headers = _headers(receive_now(connection, _LONGEST_HEAD) or b"")
-        if len(self._open) >= _MOST_STREAMS:
+        headers = _parse_headers(receive_now(connection, _MAX_HEAD) or b"")
+        if len(self._open) >= self._limit:
             self._refuse(connection)
         elif found.lastindex:
             self._send(connection, _SCRIPT)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
-            self._keep(connection)
-        elif _is_same_origin(headers) and (self.live or _is_here(headers, client)):
+            self._keep_open(connection)
+        elif _is_same_origin(headers) and (self._live or _is_from_here(headers, client)):
             self._send(connection, (_STREAM + self._event).encode())
-            self._keep(connection)
+            self._keep_open(connection)
         else:
             self._refuse(connection)
         return True
 
     @property
-    def is_listened_to(self) -> bool:
-        """Whether any page waits to be told of a change."""
+    def has_listeners(self) -> bool:
+        """Whether any page listens."""
         return bool(self._open)
 
     def close(self) -> None:
-        """End the streams: the browsers connect again, and meet the next child."""
+        """End the streams: the browsers connect again, and get an answer from the next child."""
         while self._open:
             self._end(next(iter(self._open)))
 
-    def _keep(self, connection: socket.socket) -> None:
+    def _keep_open(self, connection: socket.socket) -> None:
         self._open.add(connection)
-        self._loop.add_reader(connection, self._heard, connection)
+        self._loop.add_reader(connection, self._on_bytes, connection)
 
-    def _heard(self, connection: socket.socket) -> None:
-        """Notice the end; a client has nothing else to tell."""
-        if receive_now(connection, _LONGEST_HEAD) == b"":
+    def _on_bytes(self, connection: socket.socket) -> None:
+        """Close the connection if its client has; what a client sends has no meaning."""
+        if receive_now(connection, _MAX_HEAD) == b"":
             self._end(connection)
 
     def _refuse(self, connection: socket.socket) -> None:
@@ -116,8 +127,8 @@ class EventStreams:
         connection.close()
 
 
-def _headers(head: bytes) -> dict[str, str]:
-    """Return the headers by their names in lower case; of what is told twice, both."""
+def _parse_headers(head: bytes) -> dict[str, str]:
+    """Return the headers by their names in lower case; values of the same name with a comma."""
     found: dict[str, str] = {}
     for line in head.decode("latin-1").split("\n")[1:]:
         name, _, value = line.strip(" \t\r").partition(":")
@@ -129,16 +140,16 @@ def _headers(head: bytes) -> dict[str, str]:
 
 
 def _is_same_origin(headers: dict[str, str]) -> bool:
-    """Tell whether no page of another site asks."""
+    """Tell whether the request does not come from a page of another site."""
     if site := headers.get("sec-fetch-site"):
-        return site in {"same-origin", "none"}  # it holds, too, where a proxy changes the host
+        return site in {"same-origin", "none"}  # it holds also where a proxy changes the host
     if (origin := headers.get("origin")) is None:
         return True
     host = headers.get("host", "")
     return origin in {f"http://{host}", f"https://{host}"}
 
 
-def _is_here(headers: dict[str, str], client: Any) -> bool:
-    """Tell whether it is this machine that asks, and for itself."""
+def _is_from_here(headers: dict[str, str], client: ClientAddress) -> bool:
+    """Tell whether this machine asks, and names itself as the host: see trust.py."""
     address = client[0] if isinstance(client, tuple) else ""
     return is_loopback(address) and is_loopback_host(headers.get("host", ""))

@@ -1,4 +1,4 @@
-"""The WSGI application that answers while there is no app to answer: with the report."""
+"""The WSGI app that stands in for one that failed to load or crashed: it answers with a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from asyncreload.child.pages.error_page import POLICY, html
-from asyncreload.child.pages.error_report import stranger
+from asyncreload.child.pages.error_report import public_text
 from asyncreload.child.pages.navigation import is_navigation
 from asyncreload.child.pages.trust import may_see_report
 
@@ -16,24 +16,28 @@ if TYPE_CHECKING:
     from asyncreload.child.pages.error_report import Report
 
 EVENTS = "/.asyncreload/events"
-_LIVE_EVENTS = ".asyncreload/events"  # there, from any page's directory
+"""The path of the event stream."""
+_LIVE_EVENTS = ".asyncreload/events"  # relative to the page: a proxy may serve the app below a path
 _LIVE_POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"
 _REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
 
 
-def reporting_app(report: Report, state: str, *, live: bool = False) -> WSGIApplication:
-    """Return an app that answers every request with the report, but strangers with its outline.
+def make_report_app(report: Report, state: str, *, live: bool = False) -> WSGIApplication:
+    """Return an app that answers every request with the report.
 
-    state: what the event stream of this child tells, so that the page knows when it is outdated.
-    live: whether strangers' pages load themselves again as well.
+    A client on another machine learns only that the app failed: see trust.py. The app may be called
+    in several threads at once: it changes nothing.
+
+    state: what the event stream of this process tells, so that the page knows when it is outdated.
+    live: whether pages on other machines reload themselves as well.
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         kind = "text/plain"
         policy = POLICY
         if not may_see_report(environ):
-            text = stranger(report)
-            if live and is_navigation(environ):  # a page, to which the script can be added
+            text = public_text(report)
+            if live and is_navigation(environ):  # HTML, so that the script can be appended
                 kind = "text/html"
                 text = f"<!doctype html><title>{text}</title><p>{text}"
                 policy = _LIVE_POLICY

@@ -1,4 +1,4 @@
-"""Bytes to a client and from it: all of them, and away only while there is nothing to do."""
+"""Bytes to a client and from it: all of them; and each time of waiting for it is told."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from asyncreload.child.http.client_io import reader, send
-from asyncreload.child.receive import receive_now
+from asyncreload.child.http.client_io import open_reader, send
+from asyncreload.child.sockets import receive_now
 
 DEADLINE = 10.0
 LARGE = bytes(range(256)) * 40_000
 """More than fits on its way."""
 
 
-class Away:
+class Waits:
     """Counts how often the client was waited for; then has it move."""
 
     def __init__(self, move: Callable[[], object] = lambda: None) -> None:
@@ -42,46 +42,46 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_what_has_come_is_not_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
-    away = Away()
+    waits = Waits()
     client.sendall(b"a line\nmore")
     client.shutdown(socket.SHUT_WR)
-    with reader(server, away) as source:
+    with open_reader(server, waits) as source:
         assert source.readline() == b"a line\n"
         assert source.read() == b"more"
-    assert away.times == 0
+    assert waits.times == 0
 
 
 def test_what_has_not_come_is_waited_for_each_time(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     server, client = pair
-    away = Away(lambda: client.sendall(b"some"))
-    with reader(server, away) as source:
+    waits = Waits(lambda: client.sendall(b"some"))
+    with open_reader(server, waits) as source:
         assert source.read(8) == b"somesome"
-        assert not away.now
-    assert away.times == 2
+        assert not waits.now
+    assert waits.times == 2
 
 
 def test_an_end_is_worth_waiting_for(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
-    with reader(server, Away(client.close)) as source:
+    with open_reader(server, Waits(client.close)) as source:
         assert source.read(8) == b""
 
 
 def test_the_connection_outlives_its_reader(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
-    reader(server, Away()).close()
+    open_reader(server, Waits()).close()
     server.sendall(b"x")
     assert client.recv(1) == b"x"
 
 
 def test_what_fits_is_sent_without_waiting(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
-    away = Away()
-    send(server, b"short", away)
-    send(server, b"", away)
+    waits = Waits()
+    send(server, b"short", waits)
+    send(server, b"", waits)
     assert client.recv(100) == b"short"
-    assert away.times == 0
+    assert waits.times == 0
 
 
 def test_all_is_sent_in_order_and_each_wait_is_told(
@@ -95,12 +95,12 @@ def test_all_is_sent_in_order_and_each_wait_is_told(
         while data := receive_now(client, 65536):
             received.extend(data)
 
-    away = Away(take)
-    send(server, LARGE, away)
+    waits = Waits(take)
+    send(server, LARGE, waits)
     take()
     assert received == LARGE
-    assert away.times > 1
-    assert not away.now
+    assert waits.times > 1
+    assert not waits.now
 
 
 @pytest.mark.parametrize("size", [1, len(LARGE)])
@@ -110,7 +110,7 @@ def test_to_a_client_that_has_gone_is_an_error(
     server, client = pair
     client.close()
     with pytest.raises(BrokenPipeError):
-        send(server, LARGE[:size], Away())
+        send(server, LARGE[:size], Waits())
 
 
 def test_a_client_that_goes_while_it_is_waited_for_is_an_error(
@@ -118,4 +118,4 @@ def test_a_client_that_goes_while_it_is_waited_for_is_an_error(
 ) -> None:
     server, client = pair
     with pytest.raises(BrokenPipeError):
-        send(server, LARGE, Away(client.close))
+        send(server, LARGE, Waits(client.close))

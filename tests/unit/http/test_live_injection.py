@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreload.child.http.live_injection import ERROR_PAGE, adapt, tag
+from asyncreload.child.http.live_injection import ERROR_PAGE, adapt_headers, script_tag
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.error_page import POLICY
 from asyncreload.child.pages.navigation import is_navigation
@@ -40,7 +40,7 @@ def asked(*headers: str, method: str = "GET") -> bytes:
 
 def exchange(app: WSGIApplication, request: bytes, *, live: bool = True) -> tuple[bytes, bytes]:
     """Return the head, without what tells the time, and the body of an answer."""
-    site = Site("localhost", 8000, 4, access_log=False, live=STATE if live else "")
+    site = Site("localhost", 8000, 4, access_log=False, live_state=STATE if live else "")
     browser, server = socket.socketpair()
     with browser, server:
         browser.settimeout(5)
@@ -63,7 +63,7 @@ def app_of(
 
 
 def tag_for(*headers: tuple[str, str], status: str = "200 OK", first: bytes = b"<!") -> bytes:
-    return tag(STATE, status, Headers([HTML, *headers]), first)
+    return script_tag(STATE, status, Headers([HTML, *headers]), first)
 
 
 # --- whose request it is ---------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_a_page_gets_the_script(headers: tuple[tuple[str, str], ...], status: st
     ["text/html", "Text/HTML", " text/html ;charset=latin-1", 'text/html; Charset="UTF-8"'],
 )
 def test_a_page_is_known_by_its_type(kind: str) -> None:
-    assert tag(STATE, "200 OK", Headers([("Content-Type", kind)]), b"") == TAG
+    assert script_tag(STATE, "200 OK", Headers([("Content-Type", kind)]), b"") == TAG
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_a_page_is_known_by_its_type(kind: str) -> None:
     ],
 )
 def test_other_types_and_wide_encodings_are_left_alone(kind: str) -> None:
-    assert tag(STATE, "200 OK", Headers([("Content-Type", kind)]), b"") == b""
-    assert tag(STATE, "200 OK", Headers([]), b"") == b""
+    assert script_tag(STATE, "200 OK", Headers([("Content-Type", kind)]), b"") == b""
+    assert script_tag(STATE, "200 OK", Headers([]), b"") == b""
 
 
 @pytest.mark.parametrize("mark", [b"\xfe\xff", b"\xff\xfe"])
@@ -253,7 +253,7 @@ def test_whatever_a_policy_says_the_tag_is_one(policy: str) -> None:
 def test_the_headers_are_true_of_the_page_with_the_script() -> None:
     headers = Headers([HTML, ("ETag", '"1"'), ("Content-Length", "5"), ("Vary", "Cookie")])
     headers.add_header("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT")
-    adapt(headers, 10)
+    adapt_headers(headers, 10)
     assert sorted(headers.items()) == [
         ("Content-Length", "15"),
         HTML,
@@ -282,7 +282,7 @@ def test_a_page_that_is_streamed_is_not_held_back() -> None:
 
     with browser, server:
         browser.sendall(asked(*NAVIGATION))
-        site = Site("localhost", 8000, 4, access_log=False, live=STATE)
+        site = Site("localhost", 8000, 4, access_log=False, live_state=STATE)
         answer(server, ("127.0.0.1", 1), nullcontext(), app=app_of(HTML, body=blocks()), site=site)
         rest = browser.recv(65536)
     assert seen[0].endswith(b"\r\n\r\nfirst")

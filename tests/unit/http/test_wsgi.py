@@ -1,3 +1,5 @@
+"""One request is answered, whatever the client does and whatever the app raises."""
+
 from __future__ import annotations
 
 import gc
@@ -6,141 +8,39 @@ import re
 import socket
 import sys
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
 import pytest
 
-from asyncreload.child.http.wsgi import MalformedBodyError, Site, answer
+from asyncreload.child.http.wsgi import answer
+from tests.unit.http.exchange import (
+    CLIENT,
+    DEADLINE,
+    GET,
+    NEVER_WAITS,
+    SITE,
+    UNLOGGED,
+    Blocks,
+    Keeper,
+    answering,
+    body_of,
+    chunked,
+    exchange,
+    hello,
+    never,
+    pair,
+    post,
+    read_all,
+    receive,
+    tcp_pair,
+    unix_pair,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    Connect = Callable[[], tuple[socket.socket, socket.socket]]
-
-SITE = Site("localhost", 8000, threads=4)
-QUIET = Site("localhost", 8000, threads=1, access_log=False)
-CLIENT = ("127.0.0.1", 54321)
-DEADLINE = 5.0
-NEVER_AWAY = nullcontext()
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-def unix_pair() -> tuple[socket.socket, socket.socket]:
-    return socket.socketpair()
-
-
-def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ours = socket.create_connection(listener.getsockname())
-        return ours, listener.accept()[0]
-
-
-@contextmanager
-def pair(connect: Connect = unix_pair) -> Iterator[tuple[socket.socket, socket.socket]]:
-    browser, server = connect()
-    with browser, server:
-        browser.settimeout(DEADLINE)
-        server.settimeout(DEADLINE)
-        yield browser, server
-
-
-def receive(browser: socket.socket) -> bytes:
-    return b"".join(iter(lambda: browser.recv(65536), b""))
-
-
-@contextmanager
-def answering(
-    app: WSGIApplication,
-    *,
-    client: tuple[Any, ...] | str = CLIENT,
-    site: Site = SITE,
-    connect: Connect = unix_pair,
-) -> Iterator[tuple[socket.socket, list[bool]]]:
-    """A browser's socket, and the return value once the block is left."""
-    unread: list[bool] = []
-    with pair(connect) as (browser, server):
-
-        def run() -> None:
-            unread.append(answer(server, client, NEVER_AWAY, app=app, site=site))
-            with suppress(OSError):  # the browser is gone
-                server.shutdown(socket.SHUT_WR)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield browser, unread
-        finally:
-            thread.join(2 * DEADLINE)
-    assert not thread.is_alive()
-    assert len(unread) == 1, "answer() raised"
-
-
-def exchange(app: WSGIApplication, request: bytes, **options: Any) -> tuple[bytes, bool]:
-    with answering(app, **options) as (browser, unread):
-        browser.sendall(request)
-        reply = receive(browser)
-    return reply, unread[0]
-
-
-def body_of(reply: bytes) -> bytes:
-    return reply.partition(b"\r\n\r\n")[2]
-
-
-def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"hello"]
-
-
-def never(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    pytest.fail("the app was called")
-
-
-class Keeper:
-    """An app that keeps its environ, and what `look` makes of it."""
-
-    def __init__(self, look: Callable[[WSGIEnvironment], Any] = lambda _: None) -> None:
-        self.look = look
-        self.environ: WSGIEnvironment = {}
-        self.seen: Any = None
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        self.environ = environ
-        self.seen = self.look(environ)
-        return hello(environ, start_response)
-
-
-class Blocks:
-    """An iterable that remembers whether it was closed."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self.blocks = iter(blocks)
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self.blocks
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return self
-
-
-def read_all(environ: WSGIEnvironment) -> bytes:
-    data: bytes = environ["wsgi.input"].read(-1)
-    return data
-
-
-def post(body: bytes, *headers: bytes) -> bytes:
-    return b"\r\n".join((b"POST /up HTTP/1.1", b"Host: x", *headers, b"", body))
-
-
-def chunked(body: bytes) -> bytes:
-    return post(body, b"Transfer-Encoding: chunked")
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 class TestAnswer:
@@ -187,14 +87,14 @@ class TestAnswer:
         assert exchange(fails, GET)[0].startswith(b"HTTP/1.0 500 ")
 
     def test_no_access_log(self, capsys: pytest.CaptureFixture[str]) -> None:
-        exchange(hello, GET, site=QUIET)
-        exchange(never, b"GARBAGE\r\n\r\n", site=QUIET)
+        exchange(hello, GET, site=UNLOGGED)
+        exchange(never, b"GARBAGE\r\n\r\n", site=UNLOGGED)
         assert capsys.readouterr().err == ""
 
     def test_over_tcp_and_only_our_side_is_ended(self) -> None:
         with pair(tcp_pair) as (browser, server):
             browser.sendall(GET)
-            assert answer(server, CLIENT, NEVER_AWAY, app=validator(hello), site=SITE) is False
+            assert answer(server, CLIENT, NEVER_WAITS, app=validator(hello), site=SITE) is False
             assert receive(browser).endswith(b"hello")  # the end is told by then
             browser.sendall(b"more")
             assert server.recv(4) == b"more"  # what else comes is the caller's to read
@@ -203,7 +103,7 @@ class TestAnswer:
         keeper = Keeper()  # the environ, with wsgi.input in it, lives on
         with pair() as (browser, server):
             browser.sendall(GET)
-            answer(server, CLIENT, NEVER_AWAY, app=keeper, site=SITE)
+            answer(server, CLIENT, NEVER_WAITS, app=keeper, site=SITE)
             server.close()
             assert receive(browser).endswith(b"hello")  # so the end came
             with pytest.raises(OSError, match="Bad file descriptor"):
@@ -215,7 +115,7 @@ class TestAnswer:
         try:
             with pair() as (browser, server):
                 browser.sendall(post(b"abc", b"Content-Length: 3"))
-                answer(server, CLIENT, NEVER_AWAY, app=hello, site=QUIET)
+                answer(server, CLIENT, NEVER_WAITS, app=hello, site=UNLOGGED)
             gc.set_debug(gc.DEBUG_SAVEALL)
             gc.collect()
             left = [type(item).__name__ for item in gc.garbage]
@@ -223,7 +123,13 @@ class TestAnswer:
             gc.set_debug(0)
             gc.garbage.clear()
             gc.enable()
-        assert not {"_Request", "_Handler", "_Body", "_Peer", "BufferedReader"} & set(left)
+        assert not {
+            "_Request",
+            "AppHandler",
+            "RequestBody",
+            "ResponseWriter",
+            "BufferedReader",
+        } & set(left)
 
     def test_headers_and_first_block_leave_together(self) -> None:
         sent: list[bytes] = []
@@ -236,7 +142,7 @@ class TestAnswer:
         browser, server = unix_pair()
         with browser, Recording(fileno=server.detach()) as recording:
             browser.sendall(GET)
-            answer(recording, CLIENT, NEVER_AWAY, app=Blocks([b"one", b"two"]), site=SITE)
+            answer(recording, CLIENT, NEVER_WAITS, app=Blocks([b"one", b"two"]), site=SITE)
         assert [part[-3:] for part in sent] == [b"one", b"two"]
 
     def test_each_block_is_sent_at_once(self) -> None:
@@ -346,7 +252,7 @@ class TestEnviron:
 
     def test_one_thread(self) -> None:
         keeper = Keeper(dict)
-        exchange(keeper, GET, site=QUIET)
+        exchange(keeper, GET, site=UNLOGGED)
         assert keeper.seen["wsgi.multithread"] is False
 
     @pytest.mark.parametrize(
@@ -356,182 +262,6 @@ class TestEnviron:
         keeper = Keeper(dict)
         exchange(validator(keeper), GET, client=client)
         assert keeper.seen["REMOTE_ADDR"] == address
-
-
-class TestBody:
-    def test_ends_where_the_request_does(self) -> None:
-        keeper = Keeper(lambda environ: [environ["wsgi.input"].read(size) for size in (2, 9, 9)])
-        reply, unread = exchange(validator(keeper), post(b"hello", b"Content-Length: 5"))
-        assert keeper.seen == [b"he", b"llo", b""]
-        assert keeper.environ["CONTENT_LENGTH"] == "5"
-        assert body_of(reply) == b"hello"
-        assert unread is False
-
-    def test_lines(self) -> None:
-        def look(environ: WSGIEnvironment) -> list[Any]:
-            body = environ["wsgi.input"]
-            return [body.readline(), body.readline(2), next(iter(body)), body.readlines()]
-
-        keeper = Keeper(look)
-        exchange(keeper, post(b"one\ntwo\nthree\nfour", b"Content-Length: 18"))
-        assert keeper.seen == [b"one\n", b"tw", b"o\n", [b"three\n", b"four"]]
-
-    def test_no_length_is_no_body(self) -> None:
-        keeper = Keeper(lambda environ: environ["wsgi.input"].read())
-        _, unread = exchange(keeper, GET)
-        assert keeper.seen == b""
-        assert unread is False
-
-    def test_large(self) -> None:
-        data = bytes(range(256)) * 20_000
-        keeper = Keeper(read_all)
-        _, unread = exchange(
-            validator(keeper), post(data, b"Content-Length: %d" % len(data)), connect=tcp_pair
-        )
-        assert keeper.seen == data
-        assert unread is False
-
-    def test_streamed(self) -> None:
-        parts: list[bytes] = []
-        came = threading.Event()
-
-        def look(environ: WSGIEnvironment) -> None:
-            parts.append(environ["wsgi.input"].read(3))
-            came.set()
-            parts.append(environ["wsgi.input"].read(3))
-
-        with answering(Keeper(look)) as (browser, unread):
-            browser.sendall(post(b"one", b"Content-Length: 6"))
-            assert came.wait(DEADLINE)
-            browser.sendall(b"two")
-            receive(browser)
-        assert parts == [b"one", b"two"]
-        assert unread == [False]
-
-    def test_unread(self) -> None:
-        body = b"x" * 100_000
-        reply, unread = exchange(hello, post(body, b"Content-Length: 1000000"), connect=tcp_pair)
-        assert body_of(reply) == b"hello"
-        assert unread is True
-
-    def test_kept_after_the_request(self) -> None:
-        keeper = Keeper()
-        exchange(keeper, post(b"abc", b"Content-Length: 3"))
-        with pytest.raises(ValueError, match="closed"):
-            keeper.environ["wsgi.input"].read(1)
-
-
-class TestChunked:
-    def test_is_decoded(self) -> None:
-        keeper = Keeper(read_all)
-        chunks = b'5;name="v"\r\nhello\r\nA \r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n'
-        _, unread = exchange(validator(keeper), chunked(chunks))
-        assert keeper.seen == b"hello0123456789"
-        assert keeper.environ["wsgi.input_terminated"] is True
-        assert keeper.environ["CONTENT_LENGTH"] == ""
-        assert unread is False
-
-    def test_is_decoded_on_the_fly(self) -> None:
-        came = threading.Event()
-
-        def look(environ: WSGIEnvironment) -> list[bytes]:
-            first = environ["wsgi.input"].readline()
-            came.set()
-            return [first, environ["wsgi.input"].read()]
-
-        keeper = Keeper(look)
-        with answering(keeper) as (browser, _):
-            browser.sendall(chunked(b"4\r\none\n\r\n"))
-            assert came.wait(DEADLINE)
-            browser.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
-            receive(browser)
-        assert keeper.seen == [b"one\n", b"two"]
-
-    def test_large(self) -> None:
-        data = bytes(range(256)) * 5_000
-        pieces = [data[start : start + 10_001] for start in range(0, len(data), 10_001)]
-        body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-        keeper = Keeper(read_all)
-        exchange(keeper, chunked(body + b"0\r\n\r\n"))
-        assert keeper.seen == data
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"zz\r\nhello\r\n0\r\n\r\n",
-            b"-5\r\nhello\r\n0\r\n\r\n",
-            b"\r\n",
-            b"3\r\nhello\r\n0\r\n\r\n",
-            b"1" * 70_000,
-            b"1" * 16 + b"\r\n",
-            b"0\r\n" + b"a: b\r\n" * 200 + b"\r\n",
-        ],
-    )
-    def test_malformed(self, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-        def look(environ: WSGIEnvironment) -> list[str]:
-            flaws = []
-            for _ in range(2):  # it does not recover
-                with pytest.raises(MalformedBodyError) as caught:
-                    environ["wsgi.input"].read()
-                flaws.append(str(caught.value))
-            return flaws
-
-        keeper = Keeper(look)
-        reply, unread = exchange(keeper, chunked(body))
-        assert len(set(keeper.seen)) == 1
-        assert body_of(reply) == b"hello"
-        assert unread is True
-        assert "Traceback" not in capsys.readouterr().err
-
-    def test_malformed_and_not_caught(self, capsys: pytest.CaptureFixture[str]) -> None:
-        reply, unread = exchange(Keeper(read_all), chunked(b"zz\r\n"))
-        assert reply.startswith(b"HTTP/1.0 400 Bad Request\r\n")
-        assert body_of(reply) == b"malformed chunked request body: a chunk has no valid size"
-        assert unread is True
-        assert "Traceback" not in capsys.readouterr().err
-
-
-class TestExpect:
-    CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-    EXPECT = b"Expect: 100-Continue"
-
-    def test_is_met_when_the_app_reads(self) -> None:
-        keeper = Keeper(read_all)
-        with answering(validator(keeper)) as (browser, unread):
-            browser.sendall(post(b"", b"Content-Length: 4", self.EXPECT))
-            assert browser.recv(1000) == self.CONTINUE
-            browser.sendall(b"body")
-            assert receive(browser).startswith(b"HTTP/1.0 200 OK\r\n")
-        assert keeper.seen == b"body"
-        assert unread == [False]
-
-    def test_chunked(self) -> None:
-        keeper = Keeper(read_all)
-        with answering(keeper) as (browser, _):
-            browser.sendall(post(b"", b"Transfer-Encoding: chunked", self.EXPECT))
-            assert browser.recv(1000) == self.CONTINUE
-            browser.sendall(b"4\r\nbody\r\n0\r\n\r\n")
-            receive(browser)
-        assert keeper.seen == b"body"
-
-    def test_never_when_it_does_not(self) -> None:
-        reply, unread = exchange(hello, post(b"", b"Content-Length: 4", self.EXPECT))
-        assert reply.startswith(b"HTTP/1.0 200 OK\r\n")
-        assert unread is True
-
-    def test_not_after_the_answer_began(self) -> None:
-        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            start_response("200 OK", [])
-            yield b"got:"
-            yield environ["wsgi.input"].read()
-
-        reply, _ = exchange(app, post(b"body", b"Content-Length: 4", self.EXPECT))
-        assert body_of(reply) == b"got:body"
-
-    def test_not_for_http_10(self) -> None:
-        request = b"POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody"
-        reply, _ = exchange(Keeper(read_all), request)
-        assert reply.startswith(b"HTTP/1.0 200 OK\r\n")
 
 
 class TestRefused:
@@ -631,7 +361,7 @@ class TestClientGone:
             browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             browser.sendall(b"POST / HTTP/1.1\r\n")
             browser.close()
-            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
+            assert answer(server, CLIENT, NEVER_WAITS, app=never, site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -669,14 +399,14 @@ class TestClientGone:
         with pair() as (browser, server):
             browser.sendall(sent)
             server.settimeout(0.01)
-            assert answer(server, CLIENT, NEVER_AWAY, app=never, site=SITE) is True
+            assert answer(server, CLIENT, NEVER_WAITS, app=never, site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_timeout_in_the_body(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pair() as (browser, server):
             browser.sendall(post(b"par", b"Content-Length: 6"))
             server.settimeout(0.01)
-            assert answer(server, CLIENT, NEVER_AWAY, app=Keeper(read_all), site=SITE) is True
+            assert answer(server, CLIENT, NEVER_WAITS, app=Keeper(read_all), site=SITE) is True
         assert capsys.readouterr().err == ""
 
     def test_given_up_in_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncreload.child.pages import error_report as module
-from asyncreload.child.pages.error_report import Frame, Report, stranger
+from asyncreload.child.pages.error_report import Frame, Report, public_text
 from asyncreload.errors import TargetError
 
 if TYPE_CHECKING:
@@ -405,5 +405,5 @@ def test_a_crash_says_how_when_and_what_helps() -> None:
 def test_a_stranger_learns_no_detail(tmp_path: Path) -> None:
     failed = Report.from_exception(load(tmp_path / "app.py", "x"))
 
-    assert stranger(failed) == "The application failed to load."
-    assert stranger(Report.crash("exit code 7", "while loading")) == "The application crashed."
+    assert public_text(failed) == "The application failed to load."
+    assert public_text(Report.crash("exit code 7", "while loading")) == "The application crashed."

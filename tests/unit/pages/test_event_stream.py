@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncreload.child.pages import event_stream as browser
+from asyncreload.child.pages import event_stream
 from asyncreload.child.pages.browser_scripts import LIVE
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import EVENTS
+from asyncreload.child.sockets import ClientAddress
 
 STATE = "0123abcd"
 HERE = ("127.0.0.1", 54321)
@@ -76,7 +77,7 @@ def pairs() -> Iterator[Pairs]:
 def opened(streams: EventStreams, pair: Pair, *headers: str) -> bytes:
     """Ask for the stream, and return the answer."""
     pair.ask("Host: localhost:8000", *headers)
-    assert streams.takes(pair.server, HERE)
+    assert streams.take_over(pair.server, HERE)
     return pair.receive()
 
 
@@ -126,7 +127,7 @@ async def test_other_requests_are_left_alone_unread(pairs: Pairs, line: str) -> 
     pair = pairs()
     sent = pair.ask("Host: localhost", line=line)
 
-    assert not EventStreams(STATE).takes(pair.server, HERE)
+    assert not EventStreams(STATE).take_over(pair.server, HERE)
 
     assert pair.server.recv(65536) == sent
     assert not pair.has_ended()
@@ -137,7 +138,7 @@ async def test_a_request_that_is_not_all_there_is_left_alone(pairs: Pairs, sent:
     pair = pairs()
     pair.client.sendall(sent)
 
-    assert not EventStreams(STATE).takes(pair.server, HERE)
+    assert not EventStreams(STATE).take_over(pair.server, HERE)
 
     if sent:
         assert pair.server.recv(65536) == sent
@@ -147,7 +148,7 @@ async def test_a_client_that_has_gone_is_left_alone(pairs: Pairs) -> None:
     pair = pairs()
     pair.client.close()
 
-    assert not EventStreams(STATE).takes(pair.server, HERE)
+    assert not EventStreams(STATE).take_over(pair.server, HERE)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ async def test_foreign_pages_are_refused(pairs: Pairs, headers: list[str]) -> No
     streams, pair = EventStreams(STATE), pairs()
     pair.ask(*headers)
 
-    assert streams.takes(pair.server, HERE)
+    assert streams.take_over(pair.server, HERE)
 
     answer = pair.receive()
     assert answer.startswith(FORBIDDEN)
@@ -190,11 +191,11 @@ async def test_foreign_pages_are_refused(pairs: Pairs, headers: list[str]) -> No
 
 
 @pytest.mark.parametrize("client", [("192.168.1.5", 1), ("2001:db8::1", 1, 0, 0), "", ("",)])
-async def test_other_machines_are_refused(pairs: Pairs, client: object) -> None:
+async def test_other_machines_are_refused(pairs: Pairs, client: ClientAddress) -> None:
     streams, pair = EventStreams(STATE), pairs()
     pair.ask("Host: localhost")
 
-    assert streams.takes(pair.server, client)
+    assert streams.take_over(pair.server, client)
 
     assert pair.receive().startswith(FORBIDDEN)
     assert pair.has_ended()
@@ -211,11 +212,13 @@ async def test_other_machines_are_refused(pairs: Pairs, client: object) -> None:
     ],
     ids=" ".join,
 )
-async def test_the_own_page_is_served(pairs: Pairs, client: object, headers: list[str]) -> None:
+async def test_the_own_page_is_served(
+    pairs: Pairs, client: ClientAddress, headers: list[str]
+) -> None:
     streams, pair = EventStreams(STATE), pairs()
     pair.ask(*headers)
 
-    assert streams.takes(pair.server, client)
+    assert streams.take_over(pair.server, client)
 
     assert pair.receive().startswith(b"HTTP/1.1 200 OK\r\n")
     streams.close()
@@ -267,11 +270,9 @@ async def test_what_a_client_still_sends_is_of_no_account(pairs: Pairs) -> None:
     streams.close()
 
 
-async def test_more_than_the_limit_are_refused(
-    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(browser, "_MOST_STREAMS", 2)
-    streams, first, second, third, fourth = EventStreams(STATE), pairs(), pairs(), pairs(), pairs()
+async def test_more_than_the_limit_are_refused(pairs: Pairs) -> None:
+    streams = EventStreams(STATE, limit=2)
+    first, second, third, fourth = pairs(), pairs(), pairs(), pairs()
     opened(streams, first)
     opened(streams, second)
 
@@ -284,16 +285,14 @@ async def test_more_than_the_limit_are_refused(
 
 
 async def test_the_limit_leaves_descriptors_for_the_app() -> None:
-    assert browser._MOST_STREAMS <= 256
+    assert event_stream._MAX_STREAMS <= 256
 
 
 # --- live pages ------------------------------------------------------------------------------
 
 
 def live_streams() -> EventStreams:
-    streams = EventStreams(STATE)
-    streams.live = True
-    return streams
+    return EventStreams(STATE, live=True)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +315,7 @@ async def test_a_live_page_is_served_wherever_it_is_shown(
     streams, pair = live_streams(), pairs()
     pair.ask(*headers, line=f"GET {path} HTTP/1.1")
 
-    assert streams.takes(pair.server, ("192.168.1.7", 1))
+    assert streams.take_over(pair.server, ("192.168.1.7", 1))
 
     assert pair.receive().startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
     streams.close()
@@ -342,11 +341,10 @@ async def test_a_live_page_is_served_wherever_it_is_shown(
 async def test_a_page_of_another_site_learns_nothing(
     pairs: Pairs, headers: list[str], *, live: bool
 ) -> None:
-    streams, pair = EventStreams(STATE), pairs()
-    streams.live = live
+    streams, pair = EventStreams(STATE, live=live), pairs()
     pair.ask(*headers)
 
-    assert streams.takes(pair.server, HERE)
+    assert streams.take_over(pair.server, HERE)
 
     answer = pair.receive()
     assert answer.startswith(FORBIDDEN)
@@ -371,7 +369,7 @@ async def test_other_requests_to_a_live_app_are_left_alone(pairs: Pairs, line: s
     pair = pairs()
     sent = pair.ask("Host: localhost", line=line)
 
-    assert not live_streams().takes(pair.server, HERE)
+    assert not live_streams().take_over(pair.server, HERE)
 
     assert pair.server.recv(65536) == sent
 
@@ -379,8 +377,8 @@ async def test_other_requests_to_a_live_app_are_left_alone(pairs: Pairs, line: s
 async def test_the_script_is_served_to_live_pages_only(pairs: Pairs) -> None:
     streams, pair = live_streams(), pairs()
     pair.ask("Host: app.internal", line="GET /shop/.asyncreload/live.js HTTP/1.1")
-    assert not EventStreams(STATE).takes(pair.server, HERE)
-    assert streams.takes(pair.server, ("192.168.1.7", 1))
+    assert not EventStreams(STATE).take_over(pair.server, HERE)
+    assert streams.take_over(pair.server, ("192.168.1.7", 1))
 
     head, _, body = pair.receive().decode().partition("\r\n\r\n")
 
@@ -403,7 +401,7 @@ async def test_a_request_is_judged_by_its_head_whatever_ends_its_lines(
     for pair, first, second in (foreign, "evil.com", "localhost"), (own, "localhost", "evil.com"):
         lines = (f"GET {EVENTS} HTTP/1.1", f"Host: {first}", "", f"Host: {second}", "")
         pair.client.sendall(end.join(lines).encode())
-        assert streams.takes(pair.server, HERE)
+        assert streams.take_over(pair.server, HERE)
     assert foreign.receive().startswith(FORBIDDEN)
     assert own.receive().startswith(b"HTTP/1.1 200 OK\r\n")
     streams.close()

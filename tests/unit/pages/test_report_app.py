@@ -10,11 +10,11 @@ from wsgiref.validate import validator
 
 import pytest
 
-from asyncreload.child.http.live_injection import tag
+from asyncreload.child.http.live_injection import script_tag
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import (
     EVENTS,
-    reporting_app,
+    make_report_app,
 )
 from asyncreload.child.pages.trust import is_loopback, is_loopback_host, may_see_report
 
@@ -31,11 +31,11 @@ HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 def ask(report: Report = FAILED, /, **changes: str) -> tuple[str, dict[str, str], str]:
-    return answer_of(reporting_app(report, "state-1"), changes)
+    return answer_of(make_report_app(report, "state-1"), changes)
 
 
 def ask_live(**changes: str) -> tuple[str, dict[str, str], str]:
-    return answer_of(reporting_app(FAILED, "state-1", live=True), changes)
+    return answer_of(make_report_app(FAILED, "state-1", live=True), changes)
 
 
 def answer_of(app: WSGIApplication, changes: dict[str, str]) -> tuple[str, dict[str, str], str]:
@@ -130,7 +130,7 @@ def test_a_live_page_of_a_stranger_can_take_the_script_and_says_no_more() -> Non
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert re.split("<[^>]*>", text)[-2:] == ["", "The application failed to load."]
     assert len(text) < 120
-    assert tag("state-1", "500 X", Headers([*headers.items()]), b"<!")
+    assert script_tag("state-1", "500 X", Headers([*headers.items()]), b"<!")
     _, headers, text = ask_live(HTTP_ACCEPT=HTML, HTTP_HOST="shop.example")
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
     assert text == "The application failed to load."
@@ -139,7 +139,7 @@ def test_a_live_page_of_a_stranger_can_take_the_script_and_says_no_more() -> Non
 def test_a_live_report_listens_below_the_path_that_it_has() -> None:
     _, headers, text = ask_live(HTTP_ACCEPT=HTML, **NAVIGATION)
     assert f'data-events="{EVENTS[1:]}"' in text
-    assert not tag("state-1", "500 X", Headers([*headers.items()]), b"<!")  # it has its own
+    assert not script_tag("state-1", "500 X", Headers([*headers.items()]), b"<!")  # it has its own
     assert f'data-events="{EVENTS}"' in ask(HTTP_ACCEPT=HTML, **NAVIGATION)[2]
 
 

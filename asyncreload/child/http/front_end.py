@@ -1,0 +1,117 @@
+"""The front end: serves the app, or a report of why there is none, until it is closed."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+from asyncreload.child.http.acceptor import Acceptor
+from asyncreload.child.http.responder import Responder
+from asyncreload.child.http.wsgi import Site, answer
+from asyncreload.child.pages.event_stream import EventStreams
+from asyncreload.child.pages.report_app import make_report_app
+from asyncreload.child.worker_threads import Threads
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from asyncreload.child.http.gate import Gate
+    from asyncreload.child.http.lobby import Lobby
+    from asyncreload.child.pages.error_report import Report
+    from asyncreload.settings import Settings
+
+Address = tuple[str, int]
+"""The host and port that the app is told as the server's."""
+
+_REPORT_THREADS = 8
+
+
+class FrontEnd:
+    """All that clients of this process meet. Methods are called in the loop's thread.
+
+    Once it is known what to answer, call `serve` or `show`, one of them and once; at the end,
+    `close`. The other methods may be called at any time. `Acceptor` tells the way of a request.
+
+    listener: the listening socket.
+    lobby: hands connections over from the last process and to the next.
+    gate: tells whether the code that is loaded may answer.
+    state: names this process in the event stream, which pages listen to. Empty for a server that
+        does not reload: it has no event stream.
+    """
+
+    def __init__(self, listener: socket.socket, lobby: Lobby, gate: Gate, state: str = "") -> None:
+        self._listener = listener
+        self._lobby = lobby
+        self._gate = gate
+        self._state = state
+        self._threads = Threads()  # now, so that the first thread has started when it is needed
+        self._acceptor: Acceptor | None = None
+        self._responder: Responder | None = None
+        self._streams: EventStreams | None = None
+
+    def serve(self, app: WSGIApplication, settings: Settings, address: Address) -> None:
+        """Answer requests with the app, from the loop's next iteration on."""
+        self._open(app, settings.threads, settings, address)
+
+    def show(self, report: Report, settings: Settings, address: Address) -> None:
+        """Answer every request with the report, from the loop's next iteration on."""
+        app = make_report_app(report, self._state, live=settings.live)
+        self._open(app, _REPORT_THREADS, settings, address)
+
+    def resume(self) -> None:
+        """Check the files again, for requests that wait because the gate said they had changed."""
+        if self._acceptor is not None:
+            self._acceptor.resume()
+
+    def close(self, *, hand_over: bool) -> None:
+        """Take no more requests, and end the event streams; requests go on that are being answered.
+
+        hand_over: whether connections that wait are left to the next process, or closed.
+        """
+        if self._acceptor is not None:
+            self._acceptor.close(hand_over=hand_over)
+        if self._streams is not None:
+            self._streams.close()
+
+    async def answered(self, seconds: float) -> None:
+        """Wait until no code of the app answers any more, but not longer than `seconds`.
+
+        A request whose client has kept it waiting for that long already is not waited for.
+        """
+        if self._responder is not None:
+            await self._responder.answered(seconds)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until all is answered and delivered, but not longer than `seconds`."""
+        if self._responder is not None:
+            await self._responder.quiet(seconds)
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being answered, or have their last bytes delivered."""
+        return 0 if self._responder is None else self._responder.busy
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether any page listens to the event stream."""
+        return self._streams is not None and self._streams.has_listeners
+
+    def delegate_close(self, descriptor: int) -> None:
+        """Have the next process close a descriptor: see `Lobby.delegate_close`."""
+        self._lobby.delegate_close(descriptor)
+
+    def _open(
+        self, app: WSGIApplication, threads: int, settings: Settings, address: Address
+    ) -> None:
+        live = settings.live and bool(self._state)
+        site = Site(*address, threads, settings.access_log, self._state if live else "")
+        if self._state:
+            self._streams = EventStreams(self._state, live=live)
+        self._responder = Responder(
+            partial(answer, app=app, site=site), threads, self._threads, self.resume
+        )
+        self._acceptor = Acceptor(
+            self._listener, self._lobby, self._gate, self._responder, self._streams
+        )
+        self._acceptor.start()

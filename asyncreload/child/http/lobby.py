@@ -1,0 +1,63 @@
+"""Where connections wait while one child ends and the next one loads."""
+
+from __future__ import annotations
+
+import os
+import socket
+from _thread import start_new_thread
+from contextlib import suppress
+
+from asyncreload.child.sockets import from_descriptor
+
+_MAX_DESCRIPTORS = 32  # in a message; few, so that the taker answers requests in between
+_CONNECTIONS, _TO_CLOSE = b"c", b"x"  # what the descriptors of a message are
+
+
+class Lobby:
+    """Hands connections to the next child, through a socket pair that every child inherits.
+
+    What one child puts in, the next one takes out, also when the first has been killed meanwhile.
+    All methods return at once. Nothing is kept here but the two sockets, and a message is sent and
+    received by one system call each: so methods may be called in any thread.
+    """
+
+    def __init__(self, entrance: socket.socket, exit_: socket.socket) -> None:
+        self.entrance = entrance
+        self.exit = exit_
+        """Readable when there is something to take."""
+        entrance.setblocking(False)
+        exit_.setblocking(False)
+
+    def put(self, connections: list[socket.socket]) -> None:
+        """Leave connections to the next child; the caller still has to close its own ends.
+
+        Those for which the socket pair has no room are dropped, and so closed by the caller.
+        """
+        for start in range(0, len(connections), _MAX_DESCRIPTORS):
+            batch = connections[start : start + _MAX_DESCRIPTORS]
+            self._send(_CONNECTIONS, [connection.fileno() for connection in batch])
+
+    def delegate_close(self, descriptor: int) -> None:
+        """Have the next child close a descriptor of this process.
+
+        Closing an inotify queue takes the kernel some 10 ms, as does the end of the process that is
+        the last one to hold it. Nobody has to wait for that in the next child, which does it in a
+        thread.
+        """
+        self._send(_TO_CLOSE, [descriptor])
+
+    def take(self) -> list[socket.socket]:
+        """Return some of the connections that wait, at most 32; none when there are none."""
+        try:
+            kind, descriptors, _, _ = socket.recv_fds(self.exit, 1, _MAX_DESCRIPTORS)
+        except OSError:
+            return []
+        if kind == _TO_CLOSE:
+            for descriptor in descriptors:
+                start_new_thread(os.close, (descriptor,))
+            return []
+        return [from_descriptor(descriptor) for descriptor in descriptors]
+
+    def _send(self, kind: bytes, descriptors: list[int]) -> None:
+        with suppress(OSError):  # it is full, or nobody has the other end any more
+            socket.send_fds(self.entrance, [kind], descriptors)

@@ -1,0 +1,138 @@
+"""The request body: how long it is, and reading it to its end and no further.
+
+wsgiref leaves to a front server what a development server does not have: the end of `wsgi.input`,
+chunked requests and `Expect: 100-continue`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NoReturn
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from _typeshed import WriteableBuffer
+
+    from asyncreload.child.http.response_writer import ResponseWriter
+
+MAX_LINE: Final = 65536  # bytes; http.server has this limit for the request line and each header
+_MAX_TRAILERS: Final = 100  # http.client has this limit for headers
+_LENGTH: Final = re.compile("[0-9]{1,18}")  # int() would take "+1", "1_0" and other scripts' digits
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
+
+
+class FramingError(ValueError):
+    """The headers of a request do not tell where its body ends; it is refused."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class MalformedBodyError(ValueError):
+    """A chunked request body breaks the rules. If the app does not catch it, the answer is 400."""
+
+
+def body_length(headers: Message) -> int | None:
+    """Return how many bytes the body has, None if it is chunked.
+
+    Raises FramingError for headers that are invalid or contradict each other: servers that
+    understand them differently could be made to disagree about where the next request begins.
+    """
+    lengths = {length.strip() for length in headers.get_all("Content-Length", [])}
+    encodings = headers.get_all("Transfer-Encoding")
+    if encodings and lengths:
+        raise FramingError(HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding")
+    if encodings and [name.strip().lower() for name in encodings] != ["chunked"]:
+        raise FramingError(HTTPStatus.NOT_IMPLEMENTED, "Unknown Transfer-Encoding")
+    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+        raise FramingError(HTTPStatus.BAD_REQUEST, "Invalid Content-Length")
+    if encodings:
+        return None
+    return int(lengths.pop()) if lengths else 0
+
+
+class RequestBody(io.RawIOBase):
+    """The request body as a file: it ends where the request does, not where the connection does.
+
+    Like other files without a buffer it is not safe to be read by several threads at once; the
+    `io.BufferedReader` that the app gets around it has a lock.
+
+    reader: reads from the connection; the head of the request has been read.
+    writer: sends `100 Continue`, and notes errors of the connection.
+    length: the number of bytes, None if the body is chunked.
+    """
+
+    def __init__(
+        self, reader: io.BufferedReader, writer: ResponseWriter, length: int | None
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._is_chunked = length is None
+        self._left = length or 0  # bytes of the body, or of the chunk
+        self._is_first_chunk = True
+        self._error = ""  # why the body is malformed
+        self.has_ended = length == 0
+        """Whether all of it was read."""
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read what has arrived, or wait for it; return the number of bytes, 0 at the end.
+
+        Raises MalformedBodyError, again each time, and OSError when the client goes away.
+        """
+        if self._error:
+            raise MalformedBodyError(self._error)
+        if self.has_ended:
+            return 0
+        self._writer.send_continue()
+        with self._writer:
+            if self._is_chunked and not self._left:
+                self._begin_chunk()
+                if self.has_ended:
+                    return 0
+            size = self._reader.readinto1(memoryview(buffer)[: self._left])
+            if not size:
+                self._fail_cut_off()
+        self._left -= size
+        self.has_ended = not self._left and not self._is_chunked
+        return size
+
+    def _begin_chunk(self) -> None:
+        if not self._is_first_chunk and self._read_line() not in (b"\r\n", b"\n"):
+            self._fail_malformed("a chunk is longer than its size says")
+        self._is_first_chunk = False
+        found = _CHUNK_SIZE.fullmatch(self._read_line())
+        if not found:
+            self._fail_malformed("a chunk has no valid size")
+        self._left = int(found[1], 16)
+        if not self._left:
+            self._skip_trailers()
+            self.has_ended = True
+
+    def _skip_trailers(self) -> None:
+        for _ in range(_MAX_TRAILERS + 1):
+            if self._read_line() in (b"\r\n", b"\n"):
+                return
+        self._fail_malformed("there are too many trailers")
+
+    def _read_line(self) -> bytes:
+        line = self._reader.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            self._fail_malformed("a line is too long")
+        if not line.endswith(b"\n"):
+            self._fail_cut_off()
+        return line
+
+    def _fail_cut_off(self) -> NoReturn:
+        raise ConnectionResetError("the client closed the connection inside the request body")
+
+    def _fail_malformed(self, reason: str) -> NoReturn:
+        self._error = f"malformed chunked request body: {reason}"
+        raise MalformedBodyError(self._error)

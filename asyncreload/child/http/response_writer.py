@@ -1,0 +1,88 @@
+"""The response as a file to write to."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from asyncreload.child.http.client_io import WhileWaiting, send
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class ResponseWriter:
+    """Collects what is written to a client, and sends it in one system call when it is flushed.
+
+    It is also the context in which work on the connection is done: it notes in `client_is_gone`
+    that such work raised OSError. So a client that went away can be told from an app whose own
+    connections break, such as those to its database.
+
+    It is used by one thread at a time: the one that answers the request, or one in which the app
+    reads the body while that one waits for it. No lock guards it: an app that writes and reads in
+    two threads at once has to see to their order itself, as with any file.
+    """
+
+    def __init__(self, connection: socket.socket, while_waiting: WhileWaiting) -> None:
+        self._connection = connection
+        self._while_waiting = while_waiting
+        self._unsent: list[bytes] = []
+        self.client_is_gone = False
+        self.has_sent = False
+        """Whether some of the response was sent, and cannot be taken back."""
+        self.drops_body = False
+        """Whether what is written is dropped: it is the body of an answer to HEAD."""
+        self.expects_continue = False
+        """Whether the client waits for `100 Continue` before it sends the request body."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            self.client_is_gone = True
+
+    def write(self, data: bytes) -> int:
+        """Keep data until it is flushed; return its size in bytes."""
+        if data and not self.drops_body:
+            self._unsent.append(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Send what was written. Raises OSError when the connection breaks."""
+        if self._unsent:
+            data = b"".join(self._unsent)  # a single block is not copied
+            self._unsent.clear()
+            self.has_sent = True
+            with self:
+                send(self._connection, data, self._while_waiting)
+
+    def finish(self) -> None:
+        """Send what was written, and tell the client that the response is complete.
+
+        Raises OSError when the connection breaks.
+        """
+        self.flush()
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def discard(self) -> None:
+        """Forget what was written and not sent."""
+        self._unsent.clear()
+        self.drops_body = False
+
+    def send_continue(self) -> None:
+        """Send `100 Continue` if the client waits for it, unless the response has begun.
+
+        Raises OSError when the connection breaks.
+        """
+        if self.expects_continue and not self.has_sent:
+            self.expects_continue = False
+            with self:
+                send(self._connection, b"HTTP/1.1 100 Continue\r\n\r\n", self._while_waiting)

@@ -1,0 +1,57 @@
+"""What is done to sockets in more than one place."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from contextlib import suppress
+from typing import Any
+
+from asyncreload import cpython
+
+ClientAddress = tuple[Any, ...] | str
+"""What `accept` tells of a client: (host, port) and more of TCP, text of a Unix socket."""
+
+# Taken while `socket` is Python's own: an app may replace the class later, as gevent does.
+_Socket = socket.socket
+
+
+def accept(listener: socket.socket) -> tuple[socket.socket, ClientAddress]:
+    """Accept a connection; return it and the client's address. Raises OSError as `accept` does."""
+    descriptor, client = cpython.accept(listener)
+    return _Socket(listener.family, listener.type, listener.proto, descriptor), client
+
+
+def from_descriptor(descriptor: int) -> socket.socket:
+    """Return a socket that owns a descriptor, which programs that the app starts do not inherit.
+
+    Raises OSError when it is not the descriptor of a socket.
+    """
+    connection = _Socket(fileno=descriptor)
+    connection.set_inheritable(False)
+    return connection
+
+
+def receive_now(connection: socket.socket, size: int, flags: int = 0) -> bytes | None:
+    """Return at most `size` bytes that have arrived; never wait.
+
+    None means that none have arrived yet, b"" that none will any more.
+    """
+    try:
+        return connection.recv(size, flags | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def set_low_water_mark(connection: socket.socket, size: int) -> None:
+    """Make the connection readable only when `size` bytes are there, or no more can arrive."""
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+
+def share_of_descriptors(divisor: int, most: int) -> int:
+    """Return this part of the descriptors that the process may have, from 1 to `most`."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if limit == resource.RLIM_INFINITY else max(1, min(most, limit // divisor))

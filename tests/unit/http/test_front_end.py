@@ -1,0 +1,304 @@
+"""The front end, in a loop on a listening socket: no process, and no thread but its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.pages.error_report import Report
+from asyncreload.settings import Settings
+from tests.unit.http.network import (
+    DEADLINE,
+    Network,
+    has_nothing_to_read,
+    iterate,
+    network,
+    take_all,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+pytestmark = pytest.mark.asyncio
+
+STATE = "0123456789abcdef"
+ADDRESS = ("localhost", 8000)
+SETTINGS = Settings(target="", threads=2)
+GET = "GET / HTTP/1.1\r\nHost: localhost"
+EVENTS = "GET /.asyncreload/events HTTP/1.1\r\nHost: localhost"
+NAVIGATION = f"{GET}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document"
+
+
+class Gate:
+    """Suspects a file, or not; and finds that it has changed, or not."""
+
+    def __init__(self) -> None:
+        self.suspects: list[str] = []
+        self.is_stale = False
+        self.asked = 0
+
+    def check(self) -> list[str]:
+        return self.suspects
+
+    async def stale(self, suspects: list[str]) -> bool:
+        assert suspects == self.suspects
+        self.asked += 1
+        return self.is_stale
+
+
+class App:
+    """Answers with a page that names the server, once it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.begun = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.begun += 1
+        assert self.may_answer.wait(DEADLINE)
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [f"by {environ['SERVER_NAME']}:{environ['SERVER_PORT']}".encode()]
+
+
+def make(net: Network, gate: Gate | None = None, state: str = STATE) -> FrontEnd:
+    return FrontEnd(net.listener, net.lobby, gate or Gate(), state)
+
+
+def body_of(reply: str) -> str:
+    return reply.partition("\r\n\r\n")[2]
+
+
+# Before there is anything to answer with
+
+
+async def test_before_it_serves_connections_wait_in_the_kernel() -> None:
+    async with network() as net:
+        front_end = make(net)
+        client = net.connect(GET)
+        front_end.resume()
+        await iterate()
+        assert has_nothing_to_read(client)
+        assert (front_end.busy, front_end.has_listeners) == (0, False)
+        await front_end.answered(DEADLINE)
+        await front_end.quiet(DEADLINE)
+        front_end.close(hand_over=True)
+        assert net.lobby.take() == []
+
+
+# Serving the app
+
+
+async def test_the_app_answers() -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(App(), SETTINGS, ADDRESS)
+        reply = await net.answer(net.connect(NAVIGATION))
+        assert reply.startswith("HTTP/1.0 200 OK\r\n")
+        assert body_of(reply) == "by localhost:8000"
+        front_end.close(hand_over=False)
+
+
+async def test_nothing_is_answered_before_the_loops_next_iteration() -> None:
+    """A request may crash the process; before that, the parent hears that it has loaded."""
+    async with network() as net:
+        front_end, app = make(net), App()
+        client = net.connect(GET)
+        front_end.serve(app, SETTINGS, ADDRESS)
+        assert (front_end.busy, app.begun) == (0, 0)
+        await net.answer(client)
+        front_end.close(hand_over=False)
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+async def test_requests_are_logged_if_the_settings_say_so(
+    capsys: pytest.CaptureFixture[str], *, is_logged: bool
+) -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(App(), Settings(target="", access_log=is_logged), ADDRESS)
+        await net.answer(net.connect(GET))
+        await front_end.quiet(DEADLINE)
+        front_end.close(hand_over=False)
+    assert (" GET / 200 " in capsys.readouterr().err) is is_logged
+
+
+async def test_live_pages_get_the_script() -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(App(), Settings(target="", live=True), ADDRESS)
+        assert f'data-state="{STATE}"' in body_of(await net.answer(net.connect(NAVIGATION)))
+        front_end.close(hand_over=False)
+
+
+async def test_as_many_requests_are_answered_at_a_time_as_the_settings_say() -> None:
+    async with network() as net:
+        front_end, app = make(net), App()
+        app.may_answer.clear()
+        front_end.serve(app, SETTINGS, ADDRESS)
+        clients = [net.connect(GET) for _ in range(3)]
+        await until(lambda: app.begun == 2)
+        await iterate()
+        assert (front_end.busy, app.begun) == (2, 2)
+        app.may_answer.set()
+        for client in clients:
+            assert body_of(await net.answer(client))
+        await front_end.quiet(DEADLINE)
+        assert front_end.busy == 0
+        front_end.close(hand_over=False)
+
+
+# Showing a report
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_report_is_shown_instead(*, live: bool) -> None:
+    async with network() as net:
+        front_end = make(net)
+        settings = Settings(target="", live=live)
+        front_end.show(Report(500, "NameError: no"), settings, ADDRESS)
+        reply = await net.answer(net.connect(GET))
+        assert reply.startswith("HTTP/1.0 500 ")
+        assert body_of(reply).startswith("NameError: no\n")
+        page = body_of(await net.answer(net.connect(f"{NAVIGATION}\r\nAccept: text/html")))
+        assert f'data-state="{STATE}"' in page
+        front_end.close(hand_over=False)
+
+
+# The event stream
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_the_event_stream_tells_the_state_until_the_end(*, live: bool) -> None:
+    async with network() as net:
+        front_end, app = make(net), App()
+        front_end.serve(app, Settings(target="", live=live), ADDRESS)
+        client = net.connect(EVENTS)
+        await until(lambda: front_end.has_listeners)
+        assert front_end.busy == 0
+        front_end.close(hand_over=True)
+        assert body_of(await net.answer(client)).endswith(f"data: {STATE}\n\n")
+        assert not front_end.has_listeners
+        assert app.begun == 0
+
+
+async def test_without_a_state_there_is_no_event_stream() -> None:
+    async with network() as net:
+        front_end, app = make(net, state=""), App()
+        front_end.serve(app, Settings(target="", live=True), ADDRESS)
+        for request in (EVENTS, NAVIGATION):
+            assert body_of(await net.answer(net.connect(request))) == "by localhost:8000"
+        assert not front_end.has_listeners
+        front_end.close(hand_over=False)
+
+
+# Files that change
+
+
+async def test_stale_code_does_not_answer_and_the_request_is_handed_over() -> None:
+    async with network() as net:
+        gate, app = Gate(), App()
+        gate.suspects, gate.is_stale = ["app.py"], True
+        front_end = make(net, gate)
+        front_end.serve(app, SETTINGS, ADDRESS)
+        client = net.connect(GET)
+        await until(lambda: gate.asked)
+        await iterate()
+        assert (app.begun, front_end.busy) == (0, 0)
+        front_end.close(hand_over=True)
+        following = make(net)
+        following.serve(App(), SETTINGS, ADDRESS)
+        assert body_of(await net.answer(client)) == "by localhost:8000"
+        following.close(hand_over=False)
+
+
+async def test_a_request_that_waits_is_answered_when_the_change_is_taken_back() -> None:
+    async with network() as net:
+        gate = Gate()
+        gate.suspects, gate.is_stale = ["app.py"], True
+        front_end = make(net, gate)
+        front_end.serve(App(), SETTINGS, ADDRESS)
+        client = net.connect(GET)
+        await until(lambda: gate.asked)
+        await iterate()
+        gate.suspects = []
+        front_end.resume()
+        assert body_of(await net.answer(client)) == "by localhost:8000"
+        front_end.close(hand_over=False)
+
+
+# The end
+
+
+@pytest.mark.parametrize("hand_over", [True, False])
+async def test_at_the_end_connections_are_handed_over_or_closed(*, hand_over: bool) -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(App(), SETTINGS, ADDRESS)
+        client = net.connect()
+        await iterate()
+        front_end.close(hand_over=hand_over)
+        left = take_all(net.lobby)
+        assert len(left) == hand_over
+        for connection in left:
+            connection.close()
+        assert await net.answer(client) == ""
+        queued = net.connect(GET)
+        await iterate()
+        assert has_nothing_to_read(queued)
+
+
+async def test_a_request_that_is_being_answered_outlives_the_close() -> None:
+    async with network() as net:
+        front_end, app = make(net), App()
+        app.may_answer.clear()
+        front_end.serve(app, SETTINGS, ADDRESS)
+        client = net.connect(GET)
+        await until(lambda: app.begun)
+        front_end.close(hand_over=True)
+        for wait in (front_end.answered, front_end.quiet):
+            await wait(0)
+            waiting = asyncio.create_task(wait(DEADLINE))
+            await iterate()
+            assert not waiting.done()
+            waiting.cancel()
+        assert front_end.busy == 1
+        app.may_answer.set()
+        assert body_of(await net.answer(client)) == "by localhost:8000"
+        await front_end.answered(DEADLINE)
+        await front_end.quiet(DEADLINE)
+        assert front_end.busy == 0
+
+
+async def test_last_bytes_are_waited_for_by_quiet_alone() -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(App(), SETTINGS, ADDRESS)
+        client = net.connect("POST / HTTP/1.1\r\nContent-Length: 9")  # and no body
+        await until(lambda: not has_nothing_to_read(client))
+        await front_end.answered(DEADLINE)
+        assert front_end.busy == 1
+        quiet = asyncio.create_task(front_end.quiet(DEADLINE))
+        client.close()
+        await quiet
+        assert front_end.busy == 0
+        front_end.close(hand_over=False)
+
+
+async def test_a_descriptor_is_left_to_the_next_child_to_close() -> None:
+    async with network() as net:
+        ours, theirs = socket.socketpair()
+        with ours:
+            make(net).delegate_close(theirs.fileno())
+            theirs.close()
+            ours.setblocking(False)
+            net.lobby.take()
+            data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1), DEADLINE)
+            assert data == b""

@@ -1,0 +1,91 @@
+"""The response as a file: what is written leaves when it is flushed, in one piece."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+
+from asyncreload.child.http.response_writer import ResponseWriter
+from asyncreload.child.sockets import receive_now
+
+Opened = tuple[ResponseWriter, socket.socket]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """A writer, and the client's end of its connection."""
+    server, client = socket.socketpair()
+    with server, client:
+        yield ResponseWriter(server, nullcontext()), client
+
+
+def test_what_is_written_is_sent_when_it_is_flushed(opened: Opened) -> None:
+    writer, client = opened
+    assert (writer.write(b"head"), writer.write(b""), writer.write(b"body")) == (4, 0, 4)
+    assert receive_now(client, 100) is None
+    assert not writer.has_sent
+    writer.flush()
+    assert receive_now(client, 100) == b"headbody"
+    assert writer.has_sent
+
+
+def test_what_is_discarded_is_not_sent(opened: Opened) -> None:
+    writer, client = opened
+    writer.write(b"half")
+    writer.drops_body = True
+    writer.discard()
+    writer.write(b"error")
+    writer.flush()
+    assert receive_now(client, 100) == b"error"
+
+
+def test_a_body_is_dropped_but_counted(opened: Opened) -> None:
+    writer, client = opened
+    writer.write(b"head")
+    writer.drops_body = True
+    assert writer.write(b"body") == 4
+    writer.flush()
+    assert receive_now(client, 100) == b"head"
+
+
+def test_the_end_is_told_once_all_is_sent(opened: Opened) -> None:
+    writer, client = opened
+    writer.write(b"all")
+    writer.finish()
+    assert receive_now(client, 100) == b"all"
+    assert receive_now(client, 100) == b""
+
+
+def test_continue_is_sent_once_and_only_if_it_is_expected(opened: Opened) -> None:
+    writer, client = opened
+    writer.send_continue()
+    assert receive_now(client, 100) is None
+    writer.expects_continue = True
+    writer.send_continue()
+    writer.send_continue()
+    assert receive_now(client, 100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert not writer.has_sent
+
+
+def test_continue_is_not_sent_once_the_response_has_begun(opened: Opened) -> None:
+    writer, client = opened
+    writer.expects_continue = True
+    writer.write(b"response")
+    writer.flush()
+    writer.send_continue()
+    assert receive_now(client, 100) == b"response"
+
+
+def test_a_client_that_is_gone_is_noted_and_an_error_of_the_app_is_not(opened: Opened) -> None:
+    writer, client = opened
+    with pytest.raises(ValueError, match="app"), writer:
+        raise ValueError("the app's")
+    assert not writer.client_is_gone
+    client.close()
+    writer.write(b"response")
+    with pytest.raises(BrokenPipeError):
+        writer.flush()
+    assert writer.client_is_gone
