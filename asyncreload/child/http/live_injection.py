@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from wsgiref.headers import Headers
 
-SCRIPT = ".asyncreload/live.js"
+SCRIPT_URL = ".asyncreload/live.js"
 """The address of the script, relative to the page: a proxy may serve the app below a path."""
 
 _VALIDATORS = ("ETag", "Last-Modified")
@@ -48,7 +48,7 @@ def script_tag(state: str, status: str, headers: Headers, first_bytes: bytes) ->
     if nonce is None:
         return b""
     attribute = f' nonce="{nonce}"' if nonce else ""
-    return f'<script async src="{SCRIPT}" data-state="{state}"{attribute}></script>'.encode()
+    return f'<script async src="{SCRIPT_URL}" data-state="{state}"{attribute}></script>'.encode()
 
 
 def adapt_headers(headers: Headers, added: int) -> None:

@@ -1,1 +1,1 @@
-"""What a browser is shown by us: error reports, and the event stream that renews them."""
+"""What asyncreload itself shows in a browser: error reports, and the event stream for reloads."""

@@ -1,12 +1,12 @@
-"""The script by which an open page learns that it is outdated, and loads itself again."""
+"""The JavaScript by which an open page learns that the app was reloaded, and reloads itself."""
 
 from __future__ import annotations
 
-LISTEN = """
+LISTEN_FUNCTION = """
   const listen = (events, state, hear) => {
     let source, timer, channel, leave, told = "", failures = 0, pause = 1000;
     const close = () => {
-      told = "";  // by the time that it opens again it may be old
+      told = "";  // it may be old when the page opens again
       clearTimeout(timer);
       if (leave) leave();
       if (channel) channel.close();
@@ -22,7 +22,7 @@ LISTEN = """
       });
       source.addEventListener("error", (event) => {
         told = "";
-        // While nobody listens the browser would ask twenty times a second.
+        // While no server listens, the browser would ask twenty times a second.
         failures += 1;
         const refused = event.target.readyState === EventSource.CLOSED;
         if (failures < 5 && !refused) return;
@@ -31,8 +31,9 @@ LISTEN = """
         if (refused) pause = Math.min(2 * pause, 10000);  // by another server, or a proxy
       });
     };
-    // A browser has six connections for a site: its windows share one. Whose turn it is listens,
-    // and tells the others; they ask (with "") what was told before they came.
+    // A browser has six connections to a site, so its pages share one event stream. The page that
+    // holds a lock listens, and tells the others on a channel. A page that opens sends "" to ask
+    // for the last state. When the page closes, the next one gets the lock.
     const open = () => {
       close();
       if (document.hidden) return;
@@ -49,27 +50,31 @@ LISTEN = """
       channel.postMessage("");
     };
     open();
-    // Out of the back/forward cache, where a page with an open stream would have no place.
+    // The stream is closed when the page is left: with an open one, a browser does not keep a page
+    // in its back/forward cache. Out of that it is opened again.
     addEventListener("pageshow", (event) => { if (event.persisted) open(); });
     addEventListener("pagehide", close);
     document.addEventListener("visibilitychange", open);
   };
 """
-"""Calls `hear(told, close)` for each state that is told, as long as the page can be seen.
+"""A function `listen(events, state, hear)`, for the scripts of both live and report pages.
 
-Pages whose states begin alike are of one supervisor.
+It calls `hear(told, close)` for each state that the event stream at the address `events` tells,
+while the page is visible. `state` is the page's own; pages of one supervisor have states that begin
+with the same eight characters, and share a stream.
 """
 
-LIVE = (
+LIVE_SCRIPT = (
     "(() => {"
-    + LISTEN
+    + LISTEN_FUNCTION
     + """
   const script = document.currentScript;
   const { state } = script.dataset;
-  script.remove();  // the page's styles and scripts find what the app wrote, no more
-  if (self !== top) return;  // the page around it loads it again, too
+  script.remove();  // for the app's own styles and scripts, it was never there
+  if (self !== top) return;  // in a frame: the page around it reloads both
 
-  // What the page noted that was left for this one. Without storage it is done without.
+  // What the last page at this address noted before it reloaded itself: its state, and how far it
+  // was scrolled. In a browser without storage, nothing.
   const KEY = "asyncreload";
   let left = {};
   try {
@@ -78,19 +83,19 @@ LIVE = (
     sessionStorage.removeItem(KEY);
   } catch {}
 
-  // The browser itself goes back to where the user was; but not by way of an error page, after
-  // which it may go to where that was, when all is loaded.
+  // After a reload, the browser scrolls to where the page was. But if an error page came between,
+  // which is short, it scrolls to where that was: then this has to be done here.
   const scroll = () => {
     if (!scrollX && !scrollY) scrollTo({ left: left.x, top: left.y, behavior: "instant" });
   };
   if (left.x || left.y) addEventListener("load", () => setTimeout(scroll));
 
   listen(new URL("events", script.src), state, (told, close) => {
-    // The latter: it came out of some cache, and would do so for ever.
+    // If the last page was told this state, then this one is from a cache: do not try for ever.
     if (told === state || told === left.state) return;
     close();
     try {
-      // A page that is too short to be scrolled there is an error's: the next may be long again.
+      // A page too short to be scrolled there is an error page: keep the position for the next.
       const end = document.scrollingElement.scrollHeight - innerHeight;
       const { x, y } = left.y > end ? left : { x: scrollX, y: scrollY };
       const noted = { page: location.href, state: told, x, y };
@@ -101,4 +106,4 @@ LIVE = (
 })();
 """
 )
-"""The file that live pages load; their tag says of which state they are."""
+"""The script of live pages. The attribute `data-state` of its tag tells the state of the page."""

@@ -1,4 +1,7 @@
-"""A report as a page for the browser: complete without script, gone once the app answers again."""
+"""The HTML page of a report.
+
+It is readable without its script. With it, the page reloads itself once the app has been reloaded.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,23 @@ from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING
 
-from asyncreload.child.pages.browser_scripts import LISTEN
+from asyncreload.child.pages.browser_scripts import LISTEN_FUNCTION
 from asyncreload.child.pages.error_report import public_text
 from asyncreload.style import plain
 
 if TYPE_CHECKING:
     from asyncreload.child.pages.error_report import Frame, Report
 
-UNFOLDED = 4  # of the user's frames, counted from the innermost
-LONG = 160  # characters of a message that is no headline any more
+UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others are folded
+HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters
 
 
-def html(report: Report, *, events: str, state: str) -> str:
-    """The whole page. It loads itself again when `events` tells another state than `state`."""
+def render(report: Report, *, events: str, state: str) -> str:
+    """Return the page.
+
+    events: the address of the event stream.
+    state: the state of this process; the page reloads itself when the stream tells another one.
+    """
     kind, _, message = report.title.partition(": ")
     return _PAGE.substitute(
         events=_text(events),
@@ -38,13 +45,13 @@ def html(report: Report, *, events: str, state: str) -> str:
 
 
 def _text(text: str) -> str:
-    """`text` as it may stand in an element or in a quoted attribute."""
+    """Return text escaped, as it may stand in an element or in a quoted attribute."""
     return escape(plain(text), quote=True)
 
 
 def _heading(kind: str, message: str) -> str:
-    """The error's name above its message; a title that is a sentence stays in one piece."""
-    tag = '<h1 class="long">' if len(message) > LONG else "<h1>"
+    """Return the error's name above its message; a title that is a sentence stays in one piece."""
+    tag = '<h1 class="long">' if len(message) > HEADLINE_LENGTH else "<h1>"
     if not message or " " in kind:
         return f"{tag}{_text(': '.join(filter(None, (kind, message))))}</h1>"
     name = _text(kind).replace(".", ".<wbr>")
@@ -63,7 +70,7 @@ def _place(place: str) -> str:
 
 
 def _location(file: str, line: int | str) -> str:
-    """`file:line`, its last part set off from the directories, and a button that copies it."""
+    """Return `file:line`, the file's name in bold, and a button that copies it."""
     cut = max(file.rfind("/"), file.rfind("\\")) + 1
     return (
         f'<code class="location">{_path(file[:cut])}<b>{_path(file[cut:])}:{_text(str(line))}</b>'
@@ -72,24 +79,24 @@ def _location(file: str, line: int | str) -> str:
 
 
 def _path(file: str) -> str:
-    """A path that is broken after its separators where it does not fit into one line."""
+    """Return a path that may be wrapped after its separators."""
     return _text(file).replace("/", "/<wbr>").replace("\\", "\\<wbr>")
 
 
 def _stack(frames: tuple[Frame, ...]) -> str:
-    """The frames, innermost first: the user's with their source, runs of others folded."""
+    """Return the frames, innermost first: the project's with source, those of libraries folded."""
     if not frames:
         return ""
     shown, parts = 0, []
-    for yours, run in groupby(
-        reversed(frames), key=lambda frame: frame.yours or not frame.function
+    for in_project, run in groupby(
+        reversed(frames), key=lambda frame: frame.in_project or not frame.function
     ):
         calls = list(run)
-        if not yours:
+        if not in_project:
             parts.append(_folded(calls))
             continue
         for frame in calls:
-            parts.append(_call(frame, unfolded=shown < UNFOLDED))
+            parts.append(_call(frame, unfolded=shown < UNFOLDED_FRAMES))
             shown += 1
     return f"<section><h2>Most recent call first</h2>\n{''.join(parts)}</section>"
 
@@ -120,7 +127,7 @@ def _line(frame: Frame, number: int, text: str, width: int) -> str:
     hit = number == frame.line
     caret = ""
     if hit and frame.column:
-        # The text before the caret, unseen, aligns it whatever tabs and wide letters there are.
+        # The text before the caret is there, but hidden: so it is aligned behind tabs as well.
         before = text[: frame.column - 1]
         caret = f'<span class="caret"><i>{number:>{width}}</i><b><u>{_text(before)}</u>^</b></span>'
     tag = "mark" if hit else "span"
@@ -128,7 +135,7 @@ def _line(frame: Frame, number: int, text: str, width: int) -> str:
 
 
 def _trace(report: Report) -> str:
-    """The plain text, to be copied whole; open where no call of the user's says more."""
+    """Return the traceback as plain text; unfolded if no frame has source to show instead."""
     if not report.trace:
         return ""
     opened = "" if any(frame.source for frame in report.frames) else " open"
@@ -210,22 +217,22 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
 
 _SCRIPT = (
     "\n(() => {"
-    + LISTEN
+    + LISTEN_FUNCTION
     + """
   const { events, state } = document.documentElement.dataset;
   listen(events, state, (told, close) => {
     if (told === state) return;
     close();
-    // Not reload(): that would ask to send a form again. To replace an address by itself with
-    // its fragment would only scroll, so that one is left first.
+    // Not reload(): after a POST, that would ask whether to send the form again. An address with a
+    // fragment (#) is changed first: to replace it by itself would only scroll.
     const here = location.href;
     if (here.includes("#")) history.replaceState(null, "", "?reload");
     location.replace(here);
   });
   document.getElementById("live").hidden = false;
 
-  // Where the page before was scrolled to is not where this one begins to be read. The browser may
-  // have gone there already, or be about to; the next page is none of our business.
+  // Begin at the top: the browser may scroll, now or soon, to where the page before was read. The
+  // setting is put back for the next page.
   history.scrollRestoration = "manual";
   addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
   addEventListener("pagehide", () => { history.scrollRestoration = "auto"; });
@@ -268,7 +275,7 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-"""The Content-Security-Policy of the page: were a text not escaped, it would still run nothing."""
+"""The Content-Security-Policy of the page: no script but this one runs, whatever a report says."""
 
 _PAGE = Template(f"""\
 <!doctype html>

@@ -1,4 +1,4 @@
-"""What went wrong, as data and as plain text: a load that failed or a process that crashed."""
+"""A report of a load that failed or a process that crashed, as data and as plain text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from asyncreload.style import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-FAILED, CRASHED = 500, 503  # the HTTP statuses of a report
-AROUND = 4  # source lines shown before and after the line that counts
-FIRST, LAST = 20, 30  # frames kept of an endless recursion
-LONGEST_TITLE, LONGEST_LINE, LONGEST_TRACE = 500, 500, 200_000
+FAILED, CRASHED = 500, 503  # the status of a report: the HTTP status it is answered with
+CONTEXT_LINES = 4  # shown before and after the source line of a frame
+FIRST_FRAMES, LAST_FRAMES = 20, 30  # kept of a longer stack, such as an endless recursion
+MAX_TITLE, MAX_LINE, MAX_TRACE = 500, 500, 200_000  # characters; the middle of more is left out
 
 _STDLIB = Path(os.__file__).parent
 _PACKAGE = Path(__file__).absolute().parents[2]
@@ -32,128 +32,148 @@ Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
 
 
 class Frame(FrozenData):
-    """One call of a traceback, or the line of a `SyntaxError`."""
+    """A frame of a traceback, or the line of a `SyntaxError`, which has no function."""
 
     file: str
     line: int
     function: str
     source: tuple[tuple[int, str], ...] = ()
-    yours: bool = False
-    column: int = 0  # of a SyntaxError, counted from 1; 0: unknown
-    skipped: int = 0  # frames left out just before this one
+    """The lines around `line`, each with its number."""
+    in_project: bool = False
+    """Whether the file is neither an installed package's nor the standard library's."""
+    column: int = 0
+    """Of a SyntaxError, counted from 1; 0 if it is not known."""
+    skipped: int = 0
+    """How many frames were left out just before this one."""
 
 
 class Report(FrozenData):
-    """Why there is no app to answer. All but `mending` is safe to print and to encode."""
+    """Why there is no app to answer. All texts but `mending` are safe to print and to encode."""
 
     status: int
+    """500 for a load that failed, 503 for a crash."""
     title: str
+    """The error and its message, in one line."""
     hint: str = ""
+    """What may be done about it."""
     place: str = ""
+    """`file:line`, where to look first."""
     frames: tuple[Frame, ...] = ()
+    """Of the exception, or of one that it was raised from, the outermost first."""
     trace: str = ""
+    """The whole traceback as Python prints it, without the frames of asyncreload."""
     own: str = ""
-    """The trace with the user's own calls alone, and the last one."""
+    """The traceback without the frames of libraries, but for the last frame, which raised."""
     mending: tuple[str, ...] = ()
+    """The absolute paths of files that a change may mend: a save of one is worth another load."""
 
     @classmethod
     def from_exception(cls, exc: BaseException) -> Report:
-        """The report of a load that raised `exc`, without the frames that are not the app's."""
+        """Return the report of a load that raised `exc`. Raises nothing, whatever `exc` is."""
         while isinstance(exc, TargetError) and exc.__cause__ is not None:
             exc = exc.__cause__
         try:
             if isinstance(exc, TargetError | EnvironmentFileError):
                 return cls(FAILED, _one_line(str(exc)))
             return _load_report(exc)
-        except Exception as failure:  # noqa: BLE001 - the app's exception may refuse to be looked at
+        except Exception as failure:  # noqa: BLE001 - attributes of the app's exception may raise
             hint = f"the exception cannot be shown, looking at it raised {type(failure).__name__}"
             return cls(FAILED, _one_line(type(exc).__name__), hint)
 
     @classmethod
     def crash(cls, how: str, when: str) -> Report:
-        """The report of a process that ended, as in "killed by SIGSEGV", "while serving"."""
+        """Return the report of a process that ended, as in "killed by SIGSEGV", "while serving"."""
         hint = "the next save starts the app again"
         return cls(CRASHED, _one_line(f"{how} {when}"), hint)
 
     def text(self) -> str:
-        """The whole report for a terminal or for curl."""
+        """Return the whole report as plain text, for a terminal or for curl."""
         head = "\n".join(filter(None, (self.title, self.place, self.hint)))
         end = "asyncreload: waiting for a change."
         return "\n\n".join(filter(None, (head, self.trace.rstrip("\n"), end))) + "\n"
 
 
 def public_text(report: Report) -> str:
-    """What somebody may know who is not the developer: no names, no paths, no code."""
+    """Return what everybody may know: that the app failed, but no names, paths or code."""
     if report.status == CRASHED:
         return "The application crashed."
     return "The application failed to load."
 
 
 def _load_report(exc: BaseException) -> Report:
-    told = traceback.TracebackException.from_exception(exc, lookup_lines=False)
-    for one in _children(told):
-        kept = [_tame(frame) for frame in one.stack if not _machinery(frame.filename)]
+    summary = traceback.TracebackException.from_exception(exc, lookup_lines=False)
+    for one in _related(summary):
+        kept = [
+            _with_safe_source(frame) for frame in one.stack if not _is_machinery(frame.filename)
+        ]
         one.stack = _Stack(kept) if kept else None  # type: ignore[assignment]  # None: no header
-    # A wrapper that was raised in a library has no frame of the user's, but what it wraps may.
-    frames = next(filter(_innermost, map(_frames, _children(told))), None) or _frames(told)
-    trace = _trace(told)
-    for one in _children(told):
+    # An exception raised in a library may have no frame of the project, but its cause may.
+    frames = next(filter(_innermost, map(_frames, _related(summary))), None) or _frames(summary)
+    trace = _trace(summary)
+    for one in _related(summary):
         one.stack = one.stack and _OwnStack(one.stack)  # None stays None
     return Report(
         status=FAILED,
-        title=_one_line(next(line for line in told.format_exception_only() if line[:2] != "  ")),
+        title=_one_line(next(line for line in summary.format_exception_only() if line[:2] != "  ")),
         hint=plain(_hint(exc)),
         place=_place(frames),
         frames=frames,
         trace=trace,
-        own=_trace(told),
+        own=_trace(summary),
         mending=_mending(exc),
     )
 
 
-def _trace(told: traceback.TracebackException) -> str:
-    return _shorten(plain("".join(told.format())), LONGEST_TRACE)
+def _trace(summary: traceback.TracebackException) -> str:
+    return _shorten(plain("".join(summary.format())), MAX_TRACE)
 
 
 class _Stack(traceback.StackSummary):
-    """A stack that is told without the middle of an endless recursion."""
+    """A stack that is printed without the middle of an endless recursion."""
 
     def format(self, **_options: Any) -> list[str]:
-        kept, skipped = _ends(self)
+        kept, skipped = _first_and_last(self)
         if not skipped:
             return super().format()
-        first, last = (self.from_list(part).format() for part in (kept[:FIRST], kept[FIRST:]))
+        first, last = (
+            self.from_list(part).format() for part in (kept[:FIRST_FRAMES], kept[FIRST_FRAMES:])
+        )
         return [*first, f"  ... {skipped} more calls ...\n", *last]
 
 
 class _OwnStack(_Stack):
-    """A stack that is told without the calls in libraries, but for the last one, that raised."""
+    """A stack that is printed without frames of libraries, but for the last one, which raised."""
 
     def format(self, **_options: Any) -> list[str]:
-        told: list[str] = []
-        for shown, group in groupby(self, lambda call: call is self[-1] or _yours(call.filename)):
+        lines: list[str] = []
+        for shown, group in groupby(
+            self, lambda call: call is self[-1] or _is_project_file(call.filename)
+        ):
             calls = _Stack(group)
-            told += calls.format() if shown else [f"  ... {_number(calls)} in libraries ...\n"]
-        return told
+            lines += calls.format() if shown else [f"  ... {_number(calls)} in libraries ...\n"]
+        return lines
 
 
 def _number(calls: list[traceback.FrameSummary]) -> str:
     return "1 call" if len(calls) == 1 else f"{len(calls)} calls"
 
 
-def _ends(stack: list[traceback.FrameSummary]) -> tuple[list[traceback.FrameSummary], int]:
-    """The frames of `stack` that are worth showing, and how many are left out of their middle."""
-    skipped = max(0, len(stack) - FIRST - LAST)
-    return (stack[:FIRST] + stack[-LAST:], skipped) if skipped else (list(stack), 0)
+def _first_and_last(
+    stack: list[traceback.FrameSummary],
+) -> tuple[list[traceback.FrameSummary], int]:
+    """Return the first and the last frames of a stack, and how many are left out between them."""
+    skipped = max(0, len(stack) - FIRST_FRAMES - LAST_FRAMES)
+    return (stack[:FIRST_FRAMES] + stack[-LAST_FRAMES:], skipped) if skipped else (list(stack), 0)
 
 
-def _children(root: Raised) -> Iterator[Raised]:
-    """`root` and all that it was raised from, raised after or groups, each once."""
+def _related(root: Raised) -> Iterator[Raised]:
+    """Iterate over an exception and those that are its cause, its context or in its group."""
     kind = BaseException if isinstance(root, BaseException) else traceback.TracebackException
     family, seen = [root], {id(root)}
     for one in family:
         yield one
-        members = getattr(one, "exceptions", None)  # also what a public_text's class calls so
+        # Of a group; but the app's own exceptions may use that name for anything.
+        members = getattr(one, "exceptions", None)
         group: Sequence[Any] = members if isinstance(members, list | tuple) else ()
         for relative in (one.__cause__, one.__context__, *group):
             if isinstance(relative, kind) and id(relative) not in seen:
@@ -161,35 +181,36 @@ def _children(root: Raised) -> Iterator[Raised]:
                 family.append(relative)
 
 
-def _machinery(file: str) -> bool:
-    """Whether frames of `file` are ours or the import system's, and tell the user nothing."""
+def _is_machinery(file: str) -> bool:
+    """Tell whether a file is asyncreload's or the import system's: users need no such frames."""
     return file.startswith(_MACHINERY) or file in _MACHINERY_FILES
 
 
-def _yours(file: str) -> bool:
-    if file.startswith("<") or _machinery(file):
+def _is_project_file(file: str) -> bool:
+    """Tell whether a file is neither an installed package's nor the standard library's."""
+    if file.startswith("<") or _is_machinery(file):
         return False
     path = Path(os.path.abspath(file))
     return not path.is_relative_to(_STDLIB) and _INSTALLED.isdisjoint(path.parts)
 
 
-def _tame(frame: traceback.FrameSummary) -> traceback.FrameSummary:
-    """`frame`, without its source line where looking that up fails, as for a file named NUL."""
+def _with_safe_source(frame: traceback.FrameSummary) -> traceback.FrameSummary:
+    """Return a frame, without its source line if reading that fails, as for a file named NUL."""
     try:
         _ = frame.line
-    except Exception:  # noqa: BLE001 - the loader of a module is asked, and may raise anything
+    except Exception:  # noqa: BLE001 - the module's loader is called, and may raise anything
         return traceback.FrameSummary(frame.filename, frame.lineno, frame.name, line="")
     return frame
 
 
-def _frames(told: traceback.TracebackException) -> tuple[Frame, ...]:
-    kept, skipped = _ends(told.stack or [])
+def _frames(summary: traceback.TracebackException) -> tuple[Frame, ...]:
+    kept, skipped = _first_and_last(summary.stack or [])
     frames = []
     for index, call in enumerate(kept):
-        gap = skipped if index == FIRST else 0
+        gap = skipped if index == FIRST_FRAMES else 0
         frames.append(_frame(call.filename, call.lineno or 0, call.name, skipped=gap))
-    if getattr(told, "lineno", None) and told.filename:  # only a SyntaxError has these
-        frames.append(_syntax_frame(told))
+    if getattr(summary, "lineno", None) and summary.filename:  # only a SyntaxError has these
+        frames.append(_syntax_frame(summary))
     return tuple(frames)
 
 
@@ -199,39 +220,39 @@ def _frame(file: str, line: int, function: str, *, skipped: int = 0) -> Frame:
         line=line,
         function=plain(function),
         source=_around(file, line),
-        yours=_yours(file),
+        in_project=_is_project_file(file),
         skipped=skipped,
     )
 
 
-def _syntax_frame(told: traceback.TracebackException) -> Frame:
-    """The line that Python could not read: nothing calls it, but it is where to look."""
-    frame = _frame(str(told.filename), int(told.lineno or 0), "")
-    text = ((frame.line, _source_line(told.text)),) if told.text else ()
-    return frame.replaced(source=frame.source or text, column=told.offset or 0)
+def _syntax_frame(summary: traceback.TracebackException) -> Frame:
+    """Return a frame for the line that Python could not parse: there is none in the traceback."""
+    frame = _frame(str(summary.filename), int(summary.lineno or 0), "")
+    text = ((frame.line, _source_line(summary.text)),) if summary.text else ()
+    return frame.replaced(source=frame.source or text, column=summary.offset or 0)
 
 
 def _around(file: str, line: int) -> tuple[tuple[int, str], ...]:
-    """The numbered source lines around `line`; none where `file` is no readable source."""
+    """Return the source lines around a line, with their numbers; none if they cannot be read."""
     try:
         linecache.checkcache(file)
         lines = linecache.getlines(file)
-    except Exception:  # noqa: BLE001 - as in `_tame`
+    except Exception:  # noqa: BLE001 - as in `_with_safe_source`
         return ()
-    start = max(0, line - 1 - AROUND)
-    shown = lines[start : line + AROUND] if line else []
+    start = max(0, line - 1 - CONTEXT_LINES)
+    shown = lines[start : line + CONTEXT_LINES] if line else []
     return tuple((start + 1 + index, _source_line(text)) for index, text in enumerate(shown))
 
 
 def _source_line(text: str) -> str:
-    return _shorten(plain(text.rstrip("\r\n\f")), LONGEST_LINE)
+    return _shorten(plain(text.rstrip("\r\n\f")), MAX_LINE)
 
 
 def _innermost(frames: tuple[Frame, ...]) -> Frame | None:
-    """The frame that a user should look at first: unreadable code, else the deepest of theirs."""
+    """Return the frame to look at first: of a SyntaxError, else the innermost of the project."""
     unread = [frame for frame in frames if not frame.function and not frame.file.startswith("<")]
-    yours = [frame for frame in frames if frame.yours]
-    return next(reversed(unread or yours), None)
+    in_project = [frame for frame in frames if frame.in_project]
+    return next(reversed(unread or in_project), None)
 
 
 def _place(frames: tuple[Frame, ...]) -> str:
@@ -250,9 +271,9 @@ def _hint(exc: BaseException) -> str:
 
 
 def _mending(exc: BaseException) -> tuple[str, ...]:
-    """The absolute paths of which a change may mend `exc`."""
+    """Return the absolute paths of files that a change may mend."""
     names: list[object] = []
-    for one in _children(exc):
+    for one in _related(exc):
         names += [frame.f_code.co_filename for frame, _ in traceback.walk_tb(one.__traceback__)]
         if isinstance(one, OSError):
             names += [one.filename, one.filename2]
@@ -264,7 +285,7 @@ def _mending(exc: BaseException) -> tuple[str, ...]:
 
 
 def _path(name: object) -> tuple[str, ...]:
-    """The absolute path that `name` stands for, if it is one that could be looked at."""
+    """Return the absolute path that a name stands for, () if it is no name of a file."""
     if not isinstance(name, str | bytes | os.PathLike) or not name:
         return ()
     try:
@@ -272,16 +293,16 @@ def _path(name: object) -> tuple[str, ...]:
         os.fsencode(file)
     except ValueError:  # a lone surrogate: no file system holds it
         return ()
-    if file.startswith("<") or "\0" in file or _machinery(file):
+    if file.startswith("<") or "\0" in file or _is_machinery(file):
         return ()
     return (os.path.abspath(file),)
 
 
 def _one_line(text: str) -> str:
-    return _shorten(plain(" ".join(text.split())), LONGEST_TITLE)
+    return _shorten(plain(" ".join(text.split())), MAX_TITLE)
 
 
 def _shorten(text: str, most: int) -> str:
-    """`text`, without its middle where it is longer than anybody reads."""
+    """Return text without its middle if it has more than `most` characters."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} [...] {text[-half:]}"

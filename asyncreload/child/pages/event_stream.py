@@ -15,7 +15,7 @@ import re
 import socket
 from contextlib import suppress
 
-from asyncreload.child.pages.browser_scripts import LIVE
+from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.report_app import EVENTS
 from asyncreload.child.pages.trust import is_loopback, is_loopback_host
 from asyncreload.child.sockets import ClientAddress, receive_now
@@ -39,12 +39,12 @@ _COMMON_HEADERS = (
     "Connection: close\r\n"
     "\r\n"
 )
-_STREAM = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{_COMMON_HEADERS}"
-_SCRIPT = (
+_STREAM_HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{_COMMON_HEADERS}"
+_SCRIPT_RESPONSE = (
     "HTTP/1.1 200 OK\r\n"
     "Content-Type: text/javascript; charset=utf-8\r\n"
-    f"Content-Length: {len(LIVE.encode())}\r\n"
-    f"{_COMMON_HEADERS}{LIVE}"
+    f"Content-Length: {len(LIVE_SCRIPT.encode())}\r\n"
+    f"{_COMMON_HEADERS}{LIVE_SCRIPT}"
 ).encode()
 _FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -81,12 +81,12 @@ class EventStreams:
         if len(self._open) >= self._limit:
             self._refuse(connection)
         elif found.lastindex:
-            self._send(connection, _SCRIPT)
+            self._send(connection, _SCRIPT_RESPONSE)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
             self._keep_open(connection)
         elif _is_same_origin(headers) and (self._live or _is_from_here(headers, client)):
-            self._send(connection, (_STREAM + self._event).encode())
+            self._send(connection, (_STREAM_HEAD + self._event).encode())
             self._keep_open(connection)
         else:
             self._refuse(connection)

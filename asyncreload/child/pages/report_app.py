@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from asyncreload.child.pages.error_page import POLICY, html
+from asyncreload.child.pages.error_page import POLICY, render
 from asyncreload.child.pages.error_report import public_text
 from asyncreload.child.pages.navigation import is_navigation
 from asyncreload.child.pages.trust import may_see_report
@@ -43,7 +43,7 @@ def make_report_app(report: Report, state: str, *, live: bool = False) -> WSGIAp
                 policy = _LIVE_POLICY
         elif "text/html" in environ.get("HTTP_ACCEPT", ""):
             kind = "text/html"
-            text = html(report, events=_LIVE_EVENTS if live else EVENTS, state=state)
+            text = render(report, events=_LIVE_EVENTS if live else EVENTS, state=state)
         else:
             text = report.text()
         body = text.encode("utf-8", "backslashreplace")

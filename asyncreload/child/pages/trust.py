@@ -1,4 +1,4 @@
-"""Which clients may see a report, with its names, paths and code: those on this machine."""
+"""Which clients may see names, paths and code in a report: those on this machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+?)\.?)(?::[0-9]*)?")
 
 
 def may_see_report(environ: WSGIEnvironment) -> bool:
-    """Tell whether a request comes from this machine, and was meant for it by its `Host`.
+    """Tell whether a request comes from this machine, and names it in its `Host` header.
 
-    The latter keeps out the pages of other sites whose name was made to resolve to this machine
-    (DNS rebinding). A request that names its host in the place of a path is meant for a proxy.
+    The header keeps out pages of other sites whose name was made to resolve to this machine (DNS
+    rebinding). A request with a whole URL in the place of its path is meant for a proxy, and gets
+    False.
+
+    environ: the WSGI environ of the request.
     """
     return (
         is_loopback(environ.get("REMOTE_ADDR", ""))
@@ -26,7 +29,7 @@ def may_see_report(environ: WSGIEnvironment) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an IP address is a loopback one, also as IPv4 mapped into IPv6."""
+    """Tell whether a text is a loopback IP address, also one of IPv4 mapped into IPv6."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -36,8 +39,8 @@ def is_loopback(address: str) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a `Host` header, with or without a port, names the loopback."""
-    # As strict as browsers are: two hosts, or a name before an @, are nobody's.
+    """Tell whether a `Host` header, with or without a port, names this machine by its loopback."""
+    # As strict as browsers are: neither two hosts nor a name before an @ are a valid header.
     found = _HOST.fullmatch(host)
     if not found:
         return False

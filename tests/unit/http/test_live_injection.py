@@ -375,7 +375,7 @@ def test_an_answer_is_the_same_to_the_byte_or_a_page_with_the_script(
     body: list[bytes],
     request: bytes,
     streams: bool,  # noqa: FBT001  hypothesis gives them by position
-    tells: bool,  # noqa: FBT001
+    tells: bool,  # noqa: FBT001  the same
 ) -> None:
     if tells:
         headers = [*headers, ("Content-Length", str(sum(map(len, body))))]

@@ -37,6 +37,7 @@ from tests.unit.http.exchange import (
     tcp_pair,
     unix_pair,
 )
+from tests.unit.http.network import reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -357,8 +358,7 @@ class TestClientGone:
 
     def test_reset(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pair(tcp_pair) as (browser, server):
-            linger = b"\1\0\0\0\0\0\0\0"
-            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_on_close(browser)
             browser.sendall(b"POST / HTTP/1.1\r\n")
             browser.close()
             assert answer(server, CLIENT, NEVER_WAITS, app=never, site=SITE) is True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncreload.child.pages.error_page import UNFOLDED, html
+from asyncreload.child.pages.error_page import UNFOLDED_FRAMES, render
 from asyncreload.child.pages.error_report import Frame, Report
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Page(HTMLParser):
 
 
 def page(report: Report, *, events: str = "/events", state: str = "7") -> Page:
-    return Page(html(report, events=events, state=state))
+    return Page(render(report, events=events, state=state))
 
 
-def frame(line: int = 2, *, file: str = "/srv/app.py", yours: bool = True) -> Frame:
+def frame(line: int = 2, *, file: str = "/srv/app.py", in_project: bool = True) -> Frame:
     source = ((1, "import lib"), (2, "lib.call(x)"), (3, "done = True"))
-    return Frame(file, line, "build", source, yours=yours)
+    return Frame(file, line, "build", source, in_project=in_project)
 
 
 def failed(*frames: Frame) -> Report:
@@ -79,7 +79,7 @@ def test_the_page_tells_all_of_the_report_without_script() -> None:
 
 
 def test_the_error_comes_before_the_frames_and_the_trace_last() -> None:
-    body = html(failed(frame()), events="", state="").split("<body>")[1]
+    body = render(failed(frame()), events="", state="").split("<body>")[1]
 
     parts = ["<h1>", "import lib", "Traceback as plain text", "waiting for a change"]
     places = [body.index(part) for part in parts]
@@ -87,23 +87,25 @@ def test_the_error_comes_before_the_frames_and_the_trace_last() -> None:
 
 
 def test_only_the_line_of_the_error_is_marked() -> None:
-    marks = re.findall(r"<mark>(.*?)</mark>", html(failed(frame()), events="", state=""), re.DOTALL)
+    marks = re.findall(
+        r"<mark>(.*?)</mark>", render(failed(frame()), events="", state=""), re.DOTALL
+    )
 
     assert [re.sub("<.*?>", " ", mark).split() for mark in marks] == [["2", "lib.call(x)"]]
 
 
 def test_the_caret_stands_under_the_column_of_a_syntax_error() -> None:
-    unread = Frame("/srv/app.py", 1, "", ((1, "\tx = <"),), yours=True, column=6)
+    unread = Frame("/srv/app.py", 1, "", ((1, "\tx = <"),), in_project=True, column=6)
 
-    text = html(failed(unread), events="", state="")
+    text = render(failed(unread), events="", state="")
 
     assert "<u>\tx = </u>^" in text
-    assert "^" not in html(failed(frame()), events="", state="").split("<body>")[1]
+    assert "^" not in render(failed(frame()), events="", state="").split("<body>")[1]
 
 
 def test_frames_are_told_innermost_first_and_runs_of_library_calls_are_folded() -> None:
     inner, outer = frame(file="/srv/inner.py"), frame(file="/srv/outer.py")
-    first, second = (frame(file=f"/lib/{n}.py", yours=False) for n in ("first", "second"))
+    first, second = (frame(file=f"/lib/{n}.py", in_project=False) for n in ("first", "second"))
 
     shown = page(failed(outer, first, second, inner))
 
@@ -116,13 +118,13 @@ def test_frames_are_told_innermost_first_and_runs_of_library_calls_are_folded() 
 
 def test_a_deep_stack_is_unfolded_only_at_its_innermost_calls() -> None:
     deep = [frame() for _ in range(20)]
-    deep[5] = Frame("/srv/app.py", 2, "build", deep[5].source, yours=True, skipped=940)
+    deep[5] = Frame("/srv/app.py", 2, "build", deep[5].source, in_project=True, skipped=940)
 
     shown = page(failed(*deep))
 
     assert [("open" in has) for has in shown.all("details", **{"class": "call"})] == [
-        *[True] * UNFOLDED,
-        *[False] * (20 - UNFOLDED),
+        *[True] * UNFOLDED_FRAMES,
+        *[False] * (20 - UNFOLDED_FRAMES),
     ]
     assert "940 more calls" in shown.text
 
@@ -150,7 +152,7 @@ def test_a_place_can_be_copied_as_file_and_line() -> None:
 
 def hostile() -> Report:
     frames = (
-        Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),), yours=True, column=9),
+        Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),), in_project=True, column=9),
         Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),)),
         Frame(HOSTILE, 1, HOSTILE),
     )
@@ -167,14 +169,14 @@ def test_nothing_in_a_report_becomes_markup() -> None:
 
 
 def test_the_page_always_encodes() -> None:
-    text = html(hostile(), events=HOSTILE, state=HOSTILE)
+    text = render(hostile(), events=HOSTILE, state=HOSTILE)
 
     assert rb"\ud800 \x00" in text.encode("utf-8")
     assert "\x00" not in text
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
-    text = html(failed(frame()), events="/events", state="7")
+    text = render(failed(frame()), events="/events", state="7")
 
     assert not re.search(r"https?:|//\w+\.|@import|url\(|\bsrc=", text)
     assert [has["href"] for has in Page(text).all("link")] == ["data:,"]
@@ -191,13 +193,13 @@ def test_the_page_carries_its_state_and_where_to_hear_of_the_next() -> None:
     ["new EventSource(events)", '"visibilitychange"', "location.replace(", "EventSource.CLOSED"],
 )
 def test_the_script_keeps_to_the_contract(needed: str) -> None:
-    script = html(failed(), events="", state="").split("<script>")[1]
+    script = render(failed(), events="", state="").split("<script>")[1]
 
     assert needed in script
 
 
 def test_the_page_knows_light_and_dark() -> None:
-    text = html(failed(), events="", state="")
+    text = render(failed(), events="", state="")
 
     assert "prefers-color-scheme: dark" in text
     assert "color-scheme: light dark" in text

@@ -63,7 +63,7 @@ def test_a_failed_load_names_the_error_the_place_and_the_lines_around_it(tmp_pat
     assert report.mending == (str(app),)
     lines = [*((n, f"a{n} = {n}") for n in range(6, 10)), (10, "x")]
     source_lines = (*lines, (11, "a11 = 11"), (12, "a12 = 12"))
-    assert report.frames == (Frame(str(app), 10, "<module>", source_lines, yours=True),)
+    assert report.frames == (Frame(str(app), 10, "<module>", source_lines, in_project=True),)
     assert report.text() == (
         "NameError: name 'x' is not defined\n"
         f"{app}:10\n\n"
@@ -97,7 +97,7 @@ def test_a_syntax_error_is_placed_at_its_line_and_column(tmp_path: Path) -> None
     last = report.frames[-1]
     assert (last.file, last.line, last.column, last.function) == (str(broken), 2, 9, "")
     assert last.source == ((1, "ok = 1"), (2, "label = (1 +"))
-    assert last.yours
+    assert last.in_project
     assert set(report.mending) == {str(app), str(broken)}
 
 
@@ -131,7 +131,7 @@ def test_the_place_is_the_innermost_frame_of_the_users(tmp_path: Path) -> None:
     report = Report.from_exception(load(app, source))
 
     assert report.place == f"{app}:4"
-    assert [(frame.function, frame.yours) for frame in report.frames] == [
+    assert [(frame.function, frame.in_project) for frame in report.frames] == [
         ("<module>", True),
         ("call", False),
     ]
@@ -169,7 +169,7 @@ def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("file", "yours"),
+    ("file", "in_project"),
     [
         ("/srv/app/views.py", True),
         ("views.py", True),
@@ -181,8 +181,10 @@ def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path:
         ("<frozen os>", False),
     ],
 )
-def test_yours_is_what_is_neither_installed_nor_pythons_nor_ours(file: str, *, yours: bool) -> None:
-    assert module._yours(file) is yours
+def test_a_project_file_is_neither_installed_nor_pythons_nor_ours(
+    file: str, *, in_project: bool
+) -> None:
+    assert module._is_project_file(file) is in_project
 
 
 def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
@@ -305,10 +307,10 @@ def test_an_endless_recursion_is_cut_in_the_middle(tmp_path: Path) -> None:
 
     report = Report.from_exception(load(app, source))
 
-    assert len(report.frames) == module.FIRST + module.LAST
+    assert len(report.frames) == module.FIRST_FRAMES + module.LAST_FRAMES
     total = 1 + 301 * 2  # the module, and a ping and a pong for each n
     assert [f.skipped for f in report.frames if f.skipped] == [total - len(report.frames)]
-    assert report.frames[module.FIRST].skipped == total - len(report.frames)
+    assert report.frames[module.FIRST_FRAMES].skipped == total - len(report.frames)
     assert report.place == f"{app}:4"
     assert report.trace.count("  File ") == len(report.frames)
     assert f"  ... {total - len(report.frames)} more calls ...\n" in report.trace
@@ -372,7 +374,7 @@ def test_source_that_is_missing_or_not_utf8_is_left_out(
 
     report = Report.from_exception(run("x", str(app)))
 
-    assert report.frames == (Frame(str(app), 1, "<module>", (), yours=True),)
+    assert report.frames == (Frame(str(app), 1, "<module>", (), in_project=True),)
 
 
 def test_a_loader_that_fails_to_give_the_source_costs_only_the_source() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from asyncreload.child.pages import event_stream
-from asyncreload.child.pages.browser_scripts import LIVE
+from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import EVENTS
 from asyncreload.child.sockets import ClientAddress
@@ -385,7 +385,7 @@ async def test_the_script_is_served_to_live_pages_only(pairs: Pairs) -> None:
     assert "\r\nContent-Type: text/javascript; charset=utf-8\r\n" in head
     assert f"\r\nContent-Length: {len(body)}\r\n" in head
     assert "\r\nCross-Origin-Resource-Policy: same-origin\r\n" in head
-    assert body == LIVE
+    assert body == LIVE_SCRIPT
     assert pair.has_ended()
     pair.client.close()
     await reaction()

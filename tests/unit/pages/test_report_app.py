@@ -211,7 +211,7 @@ def test_text_that_is_no_utf8_is_told_all_the_same() -> None:
         ("\u0131ocalhost", False),
     ],
 )
-def test_hosts_that_name_this_machine(host: str, expected: bool) -> None:  # noqa: FBT001
+def test_hosts_that_name_this_machine(host: str, expected: bool) -> None:  # noqa: FBT001  a parameter of the table above
     assert is_loopback_host(host) is expected
     assert may_see_report({"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": host}) is expected
 
@@ -233,7 +233,7 @@ def test_hosts_that_name_this_machine(host: str, expected: bool) -> None:  # noq
         ("2130706433", False),
     ],
 )
-def test_addresses_of_this_machine(address: str, expected: bool) -> None:  # noqa: FBT001
+def test_addresses_of_this_machine(address: str, expected: bool) -> None:  # noqa: FBT001  a parameter of the table above
     assert is_loopback(address) is expected
     assert may_see_report({"REMOTE_ADDR": address, "HTTP_HOST": "localhost"}) is expected
 
