@@ -18,7 +18,7 @@ WhileWaiting = AbstractContextManager[object]
 def open_reader(connection: socket.socket, while_waiting: WhileWaiting) -> io.BufferedReader:
     """Return what a client sends as a file to read. Closing it leaves the connection open.
 
-    Reading raises OSError when the connection breaks.
+    Reading raises OSError when the connection breaks. Threads may share the file: it has a lock.
     """
     return io.BufferedReader(_ClientStream(connection, while_waiting))
 

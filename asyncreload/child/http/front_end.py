@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncreload.settings import Settings
 
 Address = tuple[str, int]
-"""The host and port that the app is told as the server's."""
+"""The host and port of the server, as the app gets them in its environ."""
 
 _REPORT_THREADS = 8
 

@@ -59,5 +59,5 @@ class Lobby:
         return [from_descriptor(descriptor) for descriptor in descriptors]
 
     def _send(self, kind: bytes, descriptors: list[int]) -> None:
-        with suppress(OSError):  # it is full, or nobody has the other end any more
+        with suppress(OSError):  # it is full, or no process has the other end any more
             socket.send_fds(self.entrance, [kind], descriptors)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 LISTEN_FUNCTION = """
-  const listen = (events, state, hear) => {
-    let source, timer, channel, leave, told = "", failures = 0, pause = 1000;
+  const listen = (events, ownState, onState) => {
+    let source, timer, channel, releaseLock, latest = "", failures = 0, pause = 1000;
     const close = () => {
-      told = "";  // it may be old when the page opens again
+      latest = "";  // it may be old when the page opens again
       clearTimeout(timer);
-      if (leave) leave();
+      if (releaseLock) releaseLock();
       if (channel) channel.close();
       if (source) source.close();
     };
-    const tell = (news) => { told = news; channel.postMessage(told); hear(told, close); };
+    const publish = (state) => {
+      latest = state;
+      channel.postMessage(state);
+      onState(state, close);
+    };
     const connect = () => {
       source = new EventSource(events);
       source.addEventListener("state", (event) => {
         failures = 0;
         pause = 1000;
-        tell(event.data);
+        publish(event.data);
       });
       source.addEventListener("error", (event) => {
-        told = "";
+        latest = "";
         // While no server listens, the browser would ask twenty times a second.
         failures += 1;
         const refused = event.target.readyState === EventSource.CLOSED;
@@ -37,16 +41,18 @@ LISTEN_FUNCTION = """
     const open = () => {
       close();
       if (document.hidden) return;
-      const name = "asyncreload " + state.slice(0, 8);
+      const name = "asyncreload " + ownState.slice(0, 8);
       channel = new BroadcastChannel(name);
       channel.onmessage = ({ data }) => {
-        if (data) hear(data, close); else if (told) channel.postMessage(told);
+        if (data) onState(data, close); else if (latest) channel.postMessage(latest);
       };
       if (!navigator.locks) return connect();  // neither localhost nor https
-      const waiting = new AbortController();
-      const turn = new Promise((done) => { leave = () => { waiting.abort(); done(); }; });
-      const begin = () => { if (!waiting.signal.aborted) connect(); return turn; };
-      navigator.locks.request(name, { signal: waiting.signal }, begin).catch(() => {});
+      const request = new AbortController();
+      const released = new Promise((release) => {
+        releaseLock = () => { request.abort(); release(); };
+      });
+      const onLocked = () => { if (!request.signal.aborted) connect(); return released; };
+      navigator.locks.request(name, { signal: request.signal }, onLocked).catch(() => {});
       channel.postMessage("");
     };
     open();
@@ -57,11 +63,11 @@ LISTEN_FUNCTION = """
     document.addEventListener("visibilitychange", open);
   };
 """
-"""A function `listen(events, state, hear)`, for the scripts of both live and report pages.
+"""A function `listen(events, ownState, onState)`, for the scripts of both live and report pages.
 
-It calls `hear(told, close)` for each state that the event stream at the address `events` tells,
-while the page is visible. `state` is the page's own; pages of one supervisor have states that begin
-with the same eight characters, and share a stream.
+It calls `onState(state, close)` for each state that the event stream at the address `events` tells,
+while the page is visible; `close()` ends that. `ownState` is the page's own. The states of one
+supervisor begin with the same eight characters, and its pages share a stream.
 """
 
 LIVE_SCRIPT = (
@@ -69,36 +75,36 @@ LIVE_SCRIPT = (
     + LISTEN_FUNCTION
     + """
   const script = document.currentScript;
-  const { state } = script.dataset;
+  const ownState = script.dataset.state;
   script.remove();  // for the app's own styles and scripts, it was never there
   if (self !== top) return;  // in a frame: the page around it reloads both
 
   // What the last page at this address noted before it reloaded itself: its state, and how far it
   // was scrolled. In a browser without storage, nothing.
   const KEY = "asyncreload";
-  let left = {};
+  let last = {};
   try {
     const noted = JSON.parse(sessionStorage.getItem(KEY));
-    if (noted && noted.page === location.href) left = noted;
+    if (noted && noted.page === location.href) last = noted;
     sessionStorage.removeItem(KEY);
   } catch {}
 
   // After a reload, the browser scrolls to where the page was. But if an error page came between,
   // which is short, it scrolls to where that was: then this has to be done here.
   const scroll = () => {
-    if (!scrollX && !scrollY) scrollTo({ left: left.x, top: left.y, behavior: "instant" });
+    if (!scrollX && !scrollY) scrollTo({ left: last.x, top: last.y, behavior: "instant" });
   };
-  if (left.x || left.y) addEventListener("load", () => setTimeout(scroll));
+  if (last.x || last.y) addEventListener("load", () => setTimeout(scroll));
 
-  listen(new URL("events", script.src), state, (told, close) => {
+  listen(new URL("events", script.src), ownState, (state, close) => {
     // If the last page was told this state, then this one is from a cache: do not try for ever.
-    if (told === state || told === left.state) return;
+    if (state === ownState || state === last.state) return;
     close();
     try {
       // A page too short to be scrolled there is an error page: keep the position for the next.
       const end = document.scrollingElement.scrollHeight - innerHeight;
-      const { x, y } = left.y > end ? left : { x: scrollX, y: scrollY };
-      const noted = { page: location.href, state: told, x, y };
+      const { x, y } = last.y > end ? last : { x: scrollX, y: scrollY };
+      const noted = { page: location.href, state, x, y };
       sessionStorage.setItem(KEY, JSON.stringify(noted));
     } catch {}
     location.reload();

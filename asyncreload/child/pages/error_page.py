@@ -219,9 +219,9 @@ _SCRIPT = (
     "\n(() => {"
     + LISTEN_FUNCTION
     + """
-  const { events, state } = document.documentElement.dataset;
-  listen(events, state, (told, close) => {
-    if (told === state) return;
+  const { events, state: ownState } = document.documentElement.dataset;
+  listen(events, ownState, (state, close) => {
+    if (state === ownState) return;
     close();
     // Not reload(): after a POST, that would ask whether to send the form again. An address with a
     // fragment (#) is changed first: to replace it by itself would only scroll.

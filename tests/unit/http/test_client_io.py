@@ -40,7 +40,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield server, client
 
 
-def test_what_has_come_is_not_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_what_has_arrived_is_not_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
     waits = Waits()
     client.sendall(b"a line\nmore")
@@ -51,7 +51,7 @@ def test_what_has_come_is_not_waited_for(pair: tuple[socket.socket, socket.socke
     assert waits.times == 0
 
 
-def test_what_has_not_come_is_waited_for_each_time(
+def test_what_has_not_arrived_is_waited_for_each_time(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     server, client = pair
@@ -62,7 +62,7 @@ def test_what_has_not_come_is_waited_for_each_time(
     assert waits.times == 2
 
 
-def test_an_end_is_worth_waiting_for(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_the_end_of_the_connection_is_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
     server, client = pair
     with open_reader(server, Waits(client.close)) as source:
         assert source.read(8) == b""

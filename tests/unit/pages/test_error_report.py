@@ -274,7 +274,7 @@ def test_what_mends_includes_the_files_of_the_whole_chain(
     assert set(mending) == {str(tmp_path / n) for n in names} | {"/nowhere/a", "/nowhere/b"}
 
 
-def test_what_mends_holds_nothing_that_cannot_be_looked_at() -> None:
+def test_mending_holds_only_paths_that_can_be_checked() -> None:
     for name in ("<string>", "a\0b", "\ud800", "", 3, None):
         assert Report.from_exception(OSError(2, "gone", name)).mending == ()
     assert Report.from_exception(OSError(2, "gone", b"/\xff")).mending == ("/\udcff",)
@@ -338,7 +338,7 @@ def test_an_exception_that_cannot_be_printed_is_reported() -> None:
     assert Report.from_exception(Mute()).title.endswith("Mute: <exception str() failed>")
 
 
-def test_an_exception_that_cannot_be_looked_at_is_reported() -> None:
+def test_an_exception_whose_attributes_raise_is_reported() -> None:
     report = Report.from_exception(Evasive())
 
     hint = "the exception cannot be shown, looking at it raised RuntimeError"

@@ -259,7 +259,7 @@ async def test_a_client_that_leaves_is_forgotten(pairs: Pairs) -> None:
     streams.close()
 
 
-async def test_what_a_client_still_sends_is_of_no_account(pairs: Pairs) -> None:
+async def test_what_a_client_still_sends_is_ignored(pairs: Pairs) -> None:
     streams, pair = EventStreams(STATE), pairs()
     opened(streams, pair)
 
