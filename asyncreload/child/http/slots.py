@@ -103,8 +103,13 @@ class Slots:
             return slow < len(self._slots)
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back while its request blocks on the client."""
+        """Give a slot back while its request blocks on the client.
+
+        Does nothing once the request is finished: then a thread of the app reads its body late.
+        """
         with self._lock:
+            if slot not in self._slots:
+                return
             slot.blocked_since = min(slot.blocked_since, self._clock())
             self._blocked[slot] = None
             if len(self._blocked) > self._max_blocked:

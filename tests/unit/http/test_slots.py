@@ -80,6 +80,17 @@ def test_it_can_finish_while_another_thread_of_the_app_blocks(places: type[Place
     assert not place.slots.has_active(0)
 
 
+def test_one_that_blocks_after_it_has_finished_gives_no_second_slot_back(
+    places: type[Place],
+) -> None:
+    place = places(2)
+    slot, _ = place.start(), place.start()
+    place.slots.finish(slot)
+    with slot:
+        assert (place.slots.free, place.wakes) == (1, 0)
+        assert place.slots.has_active(0)
+
+
 def test_it_goes_on_at_once_though_others_have_taken_the_slot(places: type[Place]) -> None:
     place = places(2)
     for slot in (place.start(), place.start()):
