@@ -5,12 +5,22 @@ Neither the project nor the current directory is on the path meanwhile, so the s
 one that started it, wherever that was found.
 """
 
-import gc
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # this directory, whose settings.py is nobody's `import settings`
 
+import os
+
+if __name__ == "__main__" and sys.argv[1:2] == ["asyncreload.child.__main__"]:
+    # First of all: a child has a process group of its own, so that Ctrl-C in the terminal spares
+    # it. Not every event loop of a parent can do that when it starts a process.
+    try:  # noqa: SIM105  `contextlib` may not be loaded yet
+        os.setpgid(0, 0)
+    except OSError:
+        pass
+
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module

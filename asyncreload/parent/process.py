@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.subprocess
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Self
 
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
-from asyncreload.parent.spawn import Spawned
+from asyncreload.parent.subprocesses import kill, start_process
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
 
 FAMILY = "ASYNCRELOAD_FAMILY"
@@ -35,7 +36,7 @@ class Process:
 
     def __init__(
         self,
-        process: Spawned,
+        process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -57,22 +58,14 @@ class Process:
                 ours.close()
                 raise
             descriptors = [theirs.fileno(), *inheritance]
-            output = surroundings.output
-            arguments = map(str, (os.getpid(), *descriptors))
-            python, *command = boot_command("asyncreload.child.__main__", *arguments)
-            unbuffered = [] if output is None else ["-u"]
-            environment = os.environ | {
-                "ASYNCRELOAD_CHILD": "true",
-                "ASYNCRELOAD_LOCKFILE": lock,
-                FAMILY: lock,
-            }
             try:
-                process = Spawned(
-                    [python, *unbuffered, *command],
-                    stdout=output,
-                    stderr=output,
+                process = await start_process(
+                    _command(descriptors, is_captured=surroundings.output is not None),
+                    stdout=surroundings.output,
+                    stderr=surroundings.output,
                     pass_fds=descriptors,
-                    env=environment,
+                    env=os.environ
+                    | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock, FAMILY: lock},
                     cwd=surroundings.directory,
                 )
             except BaseException:
@@ -123,7 +116,7 @@ class Process:
 
     def kill(self) -> None:
         """End the child at once."""
-        self._process.kill()
+        kill(self._process)
 
     async def close(self) -> None:
         """Kill what is left, reap it, and let go of the control channel."""
@@ -134,6 +127,13 @@ class Process:
         finally:
             with suppress(OSError):
                 await self._writer.wait_closed()
+
+
+def _command(descriptors: Sequence[int], *, is_captured: bool) -> list[str]:
+    """Return the command of a child. One whose output goes to a file writes it without delay."""
+    arguments = map(str, (os.getpid(), *descriptors))
+    python, *command = boot_command("asyncreload.child.__main__", *arguments)
+    return [python, *(["-u"] if is_captured else []), *command]
 
 
 def describe(code: int) -> str:

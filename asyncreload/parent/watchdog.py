@@ -17,7 +17,7 @@ import aiofiles.os
 
 from asyncreload.liveness import LivenessCounter
 from asyncreload.parent.process import Process
-from asyncreload.parent.spawn import Spawned
+from asyncreload.parent.subprocesses import kill, start_process
 from asyncreload.protocol import Ping
 from asyncreload.python_files import python_files
 
@@ -25,8 +25,8 @@ ROUND = 1.5
 """Seconds in which a child that is well has beaten at least once."""
 PATIENCE = 1.0
 """Seconds without an answer after which a child is held for silent."""
-_EXECUTOR = 'read _; kill -9 "$1"; rm -f "$2"'
-"""What the shell runs: its input ends when we do."""
+_EXECUTOR = 'trap "" INT; read _; kill -9 "$1"; rm -f "$2"'
+"""What the shell runs: its input ends when we do. Ctrl-C in the terminal is not meant for it."""
 _SLACK = 2_000_000_000
 """Nanoseconds before the last sign of life in which a change may not have been seen any more."""
 
@@ -78,16 +78,16 @@ class Watchdog:
         """Have the child killed, and the lockfile removed, should we die meanwhile."""
         arguments = ("sh", str(self._child.pid), self._lock)
         try:
-            shell = Spawned(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
+            shell = await start_process(["/bin/sh", "-c", _EXECUTOR, *arguments], stdin=PIPE)
         except OSError:  # out of descriptors, say: then the child is watched over all the same
             yield
             return
         try:
             yield
         finally:
-            shell.kill()
-            if shell.input is not None:
-                shell.input.close()
+            kill(shell)
+            if shell.stdin is not None:
+                shell.stdin.close()
             await shell.wait()
 
     async def _answers(self, seconds: float) -> bool:
