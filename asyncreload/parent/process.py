@@ -13,6 +13,7 @@ from typing import Self
 
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
+from asyncreload.parent.process_state import is_stopped
 from asyncreload.parent.subprocesses import kill, start_process
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
 
@@ -82,14 +83,18 @@ class Process:
         """Tell whether the child is known to be dead."""
         return self._process.returncode is not None or self._reader.at_eof()
 
+    def is_stopped(self) -> bool:
+        """Tell whether somebody has stopped the child by a signal, and not continued it."""
+        return is_stopped(self.pid)
+
     async def has_booted(self) -> bool:
         """Wait for the first message; tell whether it came."""
         async for message in self.messages():
             return isinstance(message, Booted)
         return False
 
-    async def warm(self, preload: Preload) -> Preloaded | None:
-        """Have the recipe replayed; return what came of it, or None when the child died."""
+    async def preload(self, preload: Preload) -> Preloaded | None:
+        """Have packages imported; return what came of it, or None when the child died."""
         self.send(preload)
         async for message in self.messages():
             if isinstance(message, Preloaded):

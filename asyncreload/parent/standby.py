@@ -1,229 +1,193 @@
-"""The next child: booted already, warm, and waiting for its `go`."""
+"""The next child: a process that has booted, has imported the packages, and waits for `Go`."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asyncreload.errors import AsyncreloadError
+from asyncreload.parent.preload_plan import PreloadPlan
+from asyncreload.parent.preparation import Preparation, Stage
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Data, KnownFiles, Preload
+from asyncreload.protocol import KnownFiles, Preload
 from asyncreload.settings import Settings
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
-_LACKING = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
-    | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
-)
-_MOST_TRIES = 5
-_MOST_COLD = 2
-"""After so many replays in a row that did not fit, an app is not replayed any more."""
+# All in seconds.
+SLOW = 3.0  # until a person is told what a reload waits for
+LOOK_EVERY = 0.25  # between two looks at a process that is waited for
 
-# In seconds.
-WARM = 60.0  # what a replay may take before it is given up
-PATIENCE = 5.0  # how long a reload waits for what is left of a replay
-PAUSE = 0.1  # until another try, when the system lacks the means for a process
+LONGEST_REPLAY = (1.5, 1.0)
+"""A replay is waited for so many times as long as the last load from nothing took, plus seconds."""
+
+_WAITS_FOR = {
+    Stage.BOOTING: "still starting the next process after {:g} s: "
+    "Python itself takes long to start here",
+    Stage.PRELOADING: "still importing packages in the next process after {:g} s: "
+    "the reload waits for what is left of that",
+}
 
 
 class Standby:
-    """Makes children, at best before they are needed. There is no other way to a child.
+    """Prepares processes, at best before they are needed. There is no other way to a child.
+
+    A reload waits for a process that boots as long as that lives, and for one that imports
+    packages as long as that is likely to be sooner than a start from nothing. Being late never
+    counts as being wrong.
 
     start: starts a process.
-    bury: kills and reaps one.
+    reap: kills one and waits for its end.
+    look_every: seconds.
     """
 
     def __init__(
         self,
         settings: Settings,
         start: Callable[[], Awaitable[Process]],
-        bury: Callable[[Process], Awaitable[None]],
+        reap: Callable[[Process], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+        look_every: float = LOOK_EVERY,
     ) -> None:
-        self._ahead = settings.standby
-        self._replays = settings.standby and settings.preload == "packages"
+        self._is_kept_ready = settings.standby
+        self._plan = PreloadPlan(replays=settings.standby and settings.preload == "packages")
         self._start = start
-        self._bury = bury
-        self._preload: Preload | None = None
-        self._failed: set[str] = set()
-        self._mismatches: Data = {}
-        self._colds = 0
-        self._lacks = False
-        self._files: dict[str, Any] = {}
-        self._making: asyncio.Task[Process] | None = None
+        self._reap = reap
+        self._clock = clock
+        self._look_every = look_every
+        self._next: Preparation | None = None
+        self._from_nothing: Preparation | None = None
+        self._taken_has_preloaded = False
+        self._cold_load_took = 0.0
         self._discarded: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """Begin to make the next child if that has not begun, and is wanted."""
-        if self._ahead:
-            self.hurry()
+        """Begin to prepare the next child if that has not begun, and one is kept ready."""
+        if self._is_kept_ready:
+            self.start_next()
 
-    def hurry(self) -> asyncio.Task[Process]:
-        """Begin to make the next child if that has not begun: it will be needed at once."""
-        if self._making is None:
-            self._making = asyncio.create_task(self._make(), name="asyncreload standby")
-        return self._making
+    def start_next(self) -> Preparation:
+        """Begin to prepare the next child if that has not begun: it will be needed at once."""
+        if self._next is None:
+            self._next = self._new_preparation(preloads=True)
+        return self._next
 
     def learn(self, preload: Preload) -> None:
         """Take note of what the present child has imported; a standby that lacks it is replaced."""
-        if not self._replays:
-            return
-        preload = self._as_learned(preload)
-        if not preload.is_like(self._preload):
-            self._preload = preload
+        if self._plan.learn(preload):
             self.renew()
 
     def remember(self, files: dict[str, Any]) -> None:
         """Take note of how the project's files are, and tell the next child."""
-        self._files = files
-        if self._making is not None and (child := _made(self._making)):
+        self._plan.known_files = files
+        if self._next is not None and (child := self._next.result):
             child.send(KnownFiles(files))
 
     def renew(self) -> None:
         """Replace the standby: what it has loaded is not what a child would load now."""
-        if self._making is not None:
-            self._discard()
+        if self._next is not None:
+            self._discard_all()
             self.prepare()
 
     def forget(self) -> None:
         """Have the next child start cold."""
-        log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
-        self._preload, self._mismatches = None, {}
-        self._discard()
+        self._plan.forget()
+        self._discard_all()
 
     def was_wrong(self) -> None:
-        """Note that a replay did not fit; the next child starts cold."""
-        log.debug("standby: what it imported ahead did not fit")
-        self._colds += 1
-        self._replays = self._replays and self._colds < _MOST_COLD
-        self.forget()
+        """Note that a replay could not stand for a cold start; the next child starts cold."""
+        self._plan.was_wrong()
+        self._discard_all()
 
-    def was_right(self) -> None:
-        """Note that a child has loaded the app."""
-        self._colds = 0 if self._preload is not None else self._colds
+    def has_loaded(self, seconds: float) -> None:
+        """Note that the child that was taken last has loaded the app, and how long that took."""
+        if self._taken_has_preloaded:
+            self._plan.was_right()
+        else:
+            self._cold_load_took = seconds
 
     async def take(self) -> Process:
         """Return the next child; it has booted, and waits.
 
-        Raises `AsyncreloadError` when children end before they have booted.
+        Raises `AsyncreloadError` when children end before they have booted, and OSError when none
+        can be started for good.
         """
+        began, told = self._clock(), False
         while True:
-            making = self.hurry()
-            await asyncio.wait({making}, timeout=PATIENCE)
-            if not making.done():
-                if not self._lacks:
-                    self.was_wrong()
-                continue
-            self._making = None
-            child = making.result()
-            if not child.has_ended():
-                return child
-            await self._bury(child)  # somebody killed it while it waited
+            candidates = self._candidates()
+            await asyncio.wait(
+                {one.task for one in candidates},
+                timeout=self._look_every,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for one in candidates:
+                if one.task.done() and (child := await self._claim(one)):
+                    return child
+                if not one.task.done() and one.is_stopped():
+                    self._discard(one)
+            if not told and self._clock() - began >= SLOW:
+                told = _tell_what_is_waited_for(candidates[-1].stage)
 
     async def end(self) -> None:
         """Give up on the next child."""
-        self._discard()
+        self._discard_all()
         while self._discarded:
             await asyncio.wait(self._discarded)
 
-    def _discard(self) -> None:
-        if self._making is None:
-            return
-        task = asyncio.create_task(self._undo(self._making))
-        self._making = None
+    def _candidates(self) -> list[Preparation]:
+        """Return what is being prepared, of which the first that is ready will be taken.
+
+        A replay is a part of what a start from nothing does, so it takes no longer than the last
+        one of those: it is waited for, whatever is left of it. If it takes half as long again and
+        a second more, it may never end. Then a process is started that imports nothing ahead. The
+        replay goes on beside it, for the next reload.
+        """
+        first = self.start_next()
+        times, margin = LONGEST_REPLAY
+        longest = self._cold_load_took * times + margin
+        if self._from_nothing is None and first.has_preloaded_for(longest):
+            log.debug("standby: its imports take longer than a load; starting from nothing")
+            self._from_nothing = self._new_preparation(preloads=False)
+        return [first] if self._from_nothing is None else [first, self._from_nothing]
+
+    async def _claim(self, done: Preparation) -> Process | None:
+        """Return the process that is ready; None if somebody has killed or stopped it since."""
+        child = done.task.result()
+        if child.has_ended() or child.is_stopped():
+            self._forget(done)
+            await self._reap(child)
+            return None
+        if done is self._next and self._from_nothing is not None:
+            self._discard(self._from_nothing)
+        self._forget(done)
+        self._taken_has_preloaded = done.has_preloaded
+        return child
+
+    def _new_preparation(self, *, preloads: bool) -> Preparation:
+        return Preparation(self._plan, self._start, self._reap, self._clock, preloads=preloads)
+
+    def _forget(self, one: Preparation) -> None:
+        if one is self._next:
+            self._next = None
+        else:
+            self._from_nothing = None
+
+    def _discard(self, one: Preparation) -> None:
+        self._forget(one)
+        task = asyncio.create_task(one.undo())
         self._discarded.add(task)
         task.add_done_callback(self._discarded.discard)
 
-    async def _undo(self, making: asyncio.Task[Process]) -> None:
-        making.cancel()
-        await asyncio.wait({making})
-        if child := _made(making):
-            await self._bury(child)
-
-    async def _make(self) -> Process:
-        code = 0
-        for tried in range(_MOST_TRIES):
-            if tried == _MOST_TRIES - 1:
-                self._give_up()
-            child = await self._start_when_possible()
-            try:
-                if await child.has_booted():
-                    if await self._is_warm(child):
-                        child.send(KnownFiles(self._files))
-                        return child
-                else:
-                    code = await child.wait()
-            except BaseException:
-                await self._bury(child)
-                raise
-            await self._bury(child)
-            if code > 0:  # it has said why; after a signal from outside it is worth another try
-                break
-        raise AsyncreloadError(
-            f"the child process ended with exit code {code} before it could load anything; "
-            "what it printed above says why"
-        )
-
-    async def _start_when_possible(self) -> Process:
-        """Start a process; as long as it lacks descriptors, memory, a directory or such, wait."""
-        self._lacks = False
-        while True:
-            try:
-                child = await self._start()
-            except OSError as exc:
-                if exc.errno not in _LACKING:
-                    raise
-                if not self._lacks:
-                    what = f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
-                    log.warning("cannot start a process: %s; trying again", what)
-                self._lacks = True
-                await asyncio.sleep(PAUSE)
-            else:
-                self._lacks = False
-                return child
-
-    async def _is_warm(self, child: Process) -> bool:
-        """Have a child replay the recipe; tell whether it is as good as new after that."""
-        if self._preload is None or not self._preload.modules:
-            log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
-            return True
-        try:
-            async with asyncio.timeout(WARM):
-                warmed = await child.warm(self._preload)
-        except TimeoutError:
-            warmed = None
-        if warmed is None or not (warmed.fits or warmed.failed or warmed.mismatches):
-            log.debug("standby: process %d did not survive its imports, or differs", child.pid)
-            self._give_up()  # it died of it, or would not end, or is not what it should be
-            return False
-        if warmed.failed:
-            log.debug("standby: left out from now on: %s", ", ".join(warmed.failed))
-        elif warmed.mismatches:
-            log.debug("standby: %d data differ; comparing once more", len(warmed.mismatches))
-        elif warmed.stopped:
-            log.debug("standby: process %d leaves off before %s", child.pid, warmed.stopped)
-        else:
-            known = len(self._preload.modules)
-            log.debug("standby: process %d has imported %d modules", child.pid, known)
-        self._failed |= {*warmed.failed}
-        self._mismatches = self._mismatches | warmed.mismatches
-        self._preload = self._as_learned(self._preload)
-        return not (warmed.failed or warmed.mismatches)
-
-    def _as_learned(self, preload: Preload) -> Preload:
-        kept = tuple(name for name in preload.modules if name not in self._failed)
-        return preload.replaced(modules=kept, mismatches=self._mismatches)
-
-    def _give_up(self) -> None:
-        """Replay nothing from now on."""
-        log.debug("standby: nothing is imported ahead from now on")
-        self._preload, self._replays = None, False
+    def _discard_all(self) -> None:
+        for one in (self._next, self._from_nothing):
+            if one is not None:
+                self._discard(one)
 
 
-def _made(making: asyncio.Task[Process]) -> Process | None:
-    """Return the child that has been made, if it has."""
-    if not making.done() or making.cancelled() or making.exception():
-        return None
-    return making.result()
+def _tell_what_is_waited_for(stage: Stage) -> bool:
+    """Say in one line why a reload takes so long; tell whether there was anything to say."""
+    if text := _WAITS_FOR.get(stage):
+        log.warning("%s", text.format(SLOW))
+    return bool(text)

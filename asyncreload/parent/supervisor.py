@@ -283,7 +283,7 @@ class Supervisor:
                 life.phase = Phase.LOADING
             case protocol.Loaded():
                 life.phase = Phase.SERVING
-                self._standby.was_right()
+                self._standby.has_loaded(message.seconds)
                 self._on_ready(life, message)
             case protocol.LoadFailed():
                 life.phase = Phase.REPORTING
@@ -341,7 +341,7 @@ class Supervisor:
         life.changed = changed
         if changed.packages:
             self._standby.forget()
-        self._standby.hurry()  # it boots while the old one leaves
+        self._standby.start_next()  # it boots while the old one leaves
         self._event_log.tell(Changed(tuple(changed.files)))
         self._do(self._urge(life))
 
@@ -354,7 +354,7 @@ class Supervisor:
             case protocol.StartCold():
                 log.debug("starting cold: %s", message.reason)
                 self._standby.was_wrong()
-                self._standby.hurry()
+                self._standby.start_next()
                 life.cold = True
 
     def _on_answer(self, life: ChildRun, message: protocol.Message) -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from asyncreload.errors import AsyncreloadError
-from asyncreload.parent import standby as module
+from asyncreload.parent import preparation
 from asyncreload.parent.process import Process
 from asyncreload.parent.standby import Standby
 from asyncreload.protocol import KnownFiles, Message, Preload, Preloaded
@@ -30,9 +30,11 @@ class Child:
         self.code = plan.get("code", 0)
         self.replay = plan.get("replay")
         self.dead = False
-        self.buried = False
+        self.stopped = False
+        self.finished = asyncio.Event()
+        self.reaped = False
         self.booted = asyncio.Event()
-        self.recipes: list[Preload] = []
+        self.preloads: list[Preload] = []
         self.told: list[Message] = []
         if not plan.get("hangs"):
             self.booted.set()
@@ -41,13 +43,20 @@ class Child:
         await self.booted.wait()
         return bool(self.boots)
 
-    async def warm(self, preload: Preload) -> Preloaded | None:
-        self.recipes.append(preload)
+    async def preload(self, preload: Preload) -> Preloaded | None:
+        self.preloads.append(preload)
         if self.replay is None:
             return Preloaded(())
         found = self.replay(preload)
         if asyncio.iscoroutine(found):
-            await found
+            work = asyncio.ensure_future(found)
+            finished = asyncio.ensure_future(self.finished.wait())
+            try:
+                await asyncio.wait({work, finished}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                work.cancel()
+                finished.cancel()
+            return Preloaded(())
         return cast("Preloaded | None", found)
 
     async def wait(self) -> int:
@@ -56,22 +65,26 @@ class Child:
     def has_ended(self) -> bool:
         return self.dead
 
+    def is_stopped(self) -> bool:
+        return self.stopped
+
     def send(self, message: Message) -> None:
         self.told.append(message)
 
     @property
     def modules(self) -> list[tuple[str, ...]]:
-        return [preload.modules for preload in self.recipes]
+        return [preload.modules for preload in self.preloads]
 
 
-class Nursery:
+class Fakes:
     """Where the fake children come from, and where they end."""
 
     def __init__(self, *plans: dict[str, Any], **options: Any) -> None:
         self.plans = list(plans)
         self.children: list[Child] = []
         settings = Settings(target="app.py", **options)
-        self.standby = Standby(settings, self.start, self.bury)
+        self.now = 1000.0
+        self.standby = Standby(settings, self.start, self.reap, lambda: self.now, look_every=0)
 
     async def start(self) -> Process:
         await asyncio.sleep(0)
@@ -81,9 +94,9 @@ class Nursery:
         self.children.append(Child(plan))
         return cast("Process", self.children[-1])
 
-    async def bury(self, child: Process) -> None:
+    async def reap(self, child: Process) -> None:
         await asyncio.sleep(0)
-        cast("Child", child).buried = True
+        cast("Child", child).reaped = True
 
     async def take(self) -> Child:
         return cast("Child", await self.standby.take())
@@ -96,6 +109,11 @@ class Nursery:
             await asyncio.sleep(0)
         pytest.fail("it never came to that")
 
+    async def passes(self, seconds: float) -> None:
+        """Let time pass, and the loop run."""
+        self.now += seconds
+        await self.rest()
+
     async def rest(self) -> None:
         """Let the loop run until nothing is to be done any more."""
         for _ in range(50):
@@ -103,7 +121,7 @@ class Nursery:
 
     @property
     def alive(self) -> list[Child]:
-        return [child for child in self.children if not child.buried]
+        return [child for child in self.children if not child.reaped]
 
 
 def preload(*modules: str) -> Preload:
@@ -113,9 +131,7 @@ def preload(*modules: str) -> Preload:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for long."""
-    monkeypatch.setattr(module, "PATIENCE", 0.02)
-    monkeypatch.setattr(module, "WARM", 0.02)
-    monkeypatch.setattr(module, "PAUSE", 0.001)
+    monkeypatch.setattr(preparation, "RETRY_PAUSE", 0.001)
 
 
 # --- starting --------------------------------------------------------------------------------
@@ -123,92 +139,91 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOENT])
 async def test_without_the_means_for_a_process_it_is_tried_again(
-    number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The supervisor must not end because a descriptor was missing for a moment."""
-    monkeypatch.setattr(module, "PATIENCE", 10)  # it is not what ends the wait here
-    nursery = Nursery(*[{"raises": OSError(number, os.strerror(number))}] * 3)
-    assert await nursery.take() is nursery.children[0]
+    fakes = Fakes(*[{"raises": OSError(number, os.strerror(number))}] * 3)
+    assert await fakes.take() is fakes.children[0]
     told = f"cannot start a process: {os.strerror(number)}; trying again"
     assert caplog.messages == [told]
 
 
 async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:
-    nursery = Nursery({"raises": PermissionError(errno.EACCES, "no interpreter")})
+    fakes = Fakes({"raises": PermissionError(errno.EACCES, "no interpreter")})
     with pytest.raises(PermissionError):
-        await nursery.take()
+        await fakes.take()
 
 
 # --- making and taking -----------------------------------------------------------------------
 
 
 async def test_the_first_child_is_made_when_it_is_taken() -> None:
-    nursery = Nursery()
-    child = await nursery.take()
-    assert nursery.children == [child]
-    assert child.recipes == []
+    fakes = Fakes()
+    child = await fakes.take()
+    assert fakes.children == [child]
+    assert child.preloads == []
 
 
 async def test_a_prepared_child_is_the_one_that_is_taken() -> None:
-    nursery = Nursery()
-    nursery.standby.prepare()
-    nursery.standby.prepare()
-    await nursery.rest()
-    [ready] = nursery.children
-    assert await nursery.take() is ready
-    assert len(nursery.children) == 1
+    fakes = Fakes()
+    fakes.standby.prepare()
+    fakes.standby.prepare()
+    await fakes.rest()
+    [ready] = fakes.children
+    assert await fakes.take() is ready
+    assert len(fakes.children) == 1
 
 
 async def test_each_child_is_taken_once() -> None:
-    nursery = Nursery()
-    assert await nursery.take() is not await nursery.take()
+    fakes = Fakes()
+    assert await fakes.take() is not await fakes.take()
 
 
 async def test_a_child_that_still_boots_is_waited_for() -> None:
-    nursery = Nursery({"hangs": True})
-    nursery.standby.prepare()
-    taking = asyncio.create_task(nursery.take())
-    await nursery.rest()
+    fakes = Fakes({"hangs": True})
+    fakes.standby.prepare()
+    taking = asyncio.create_task(fakes.take())
+    await fakes.rest()
     assert not taking.done()
-    nursery.children[0].booted.set()
-    assert await taking is nursery.children[0]
+    fakes.children[0].booted.set()
+    assert await taking is fakes.children[0]
 
 
 async def test_without_standby_children_are_made_when_they_are_taken() -> None:
-    nursery = Nursery(standby=False)
-    nursery.standby.prepare()
-    nursery.standby.learn(preload("third"))
-    nursery.standby.renew()
-    await nursery.rest()
-    assert nursery.children == []
-    child = await nursery.take()
-    assert child.recipes == []  # it would wait for a replay, and gain nothing
+    fakes = Fakes(standby=False)
+    fakes.standby.prepare()
+    fakes.standby.learn(preload("third"))
+    fakes.standby.renew()
+    await fakes.rest()
+    assert fakes.children == []
+    child = await fakes.take()
+    assert child.preloads == []  # it would wait for a replay, and gain nothing
 
 
-async def test_in_a_hurry_the_next_child_is_made_before_it_is_taken() -> None:
-    nursery = Nursery(standby=False)
-    nursery.standby.hurry()
-    nursery.standby.hurry()
-    await nursery.rest()
-    [ready] = nursery.children
-    assert await nursery.take() is ready
+async def test_when_it_is_needed_at_once_the_next_child_is_made_before_it_is_taken() -> None:
+    fakes = Fakes(standby=False)
+    fakes.standby.start_next()
+    fakes.standby.start_next()
+    await fakes.rest()
+    [ready] = fakes.children
+    assert await fakes.take() is ready
 
 
 async def test_a_standby_that_was_killed_is_replaced() -> None:
-    nursery = Nursery()
-    nursery.standby.prepare()
-    await nursery.rest()
-    nursery.children[0].dead = True
-    child = await nursery.take()
-    assert child is nursery.children[1]
-    assert nursery.alive == [child]
+    fakes = Fakes()
+    fakes.standby.prepare()
+    await fakes.rest()
+    fakes.children[0].dead = True
+    child = await fakes.take()
+    assert child is fakes.children[1]
+    assert fakes.alive == [child]
 
 
 async def test_a_child_killed_while_it_boots_is_replaced() -> None:
-    nursery = Nursery({"boots": False, "code": -9}, {"boots": False, "code": -15})
-    child = await nursery.take()
-    assert child is nursery.children[2]
-    assert nursery.alive == [child]
+    fakes = Fakes({"boots": False, "code": -9}, {"boots": False, "code": -15})
+    child = await fakes.take()
+    assert child is fakes.children[2]
+    assert fakes.alive == [child]
 
 
 async def test_children_that_do_not_boot_are_given_up() -> None:
@@ -217,114 +232,114 @@ async def test_children_that_do_not_boot_are_given_up() -> None:
         r"^the child process ended with exit code 7 before it could load anything; "
         r"what it printed above says why$"
     )
-    nursery = Nursery({"boots": False, "code": 7})
+    fakes = Fakes({"boots": False, "code": 7})
     with pytest.raises(AsyncreloadError, match=message):
-        await nursery.take()
-    assert len(nursery.children) == 1
-    nursery = Nursery(*[{"boots": False, "code": -9}] * 100)
+        await fakes.take()
+    assert len(fakes.children) == 1
+    fakes = Fakes(*[{"boots": False, "code": -9}] * 100)
     with pytest.raises(AsyncreloadError, match="exit code -9"):
-        await nursery.take()
-    assert 1 < len(nursery.children) < 20
-    assert nursery.alive == []
+        await fakes.take()
+    assert 1 < len(fakes.children) < 20
+    assert fakes.alive == []
 
 
-# --- the recipe ------------------------------------------------------------------------------
+# --- preloads --------------------------------------------------------------------------------
 
 
-async def test_a_recipe_is_replayed_by_the_standby() -> None:
-    nursery = Nursery()
-    await nursery.take()
-    nursery.standby.learn(preload("third", "other"))
-    nursery.standby.prepare()
-    child = await nursery.take()
+async def test_a_preload_is_replayed_by_the_standby() -> None:
+    fakes = Fakes()
+    await fakes.take()
+    fakes.standby.learn(preload("third", "other"))
+    fakes.standby.prepare()
+    child = await fakes.take()
     assert child.modules == [("third", "other")]
 
 
 async def test_a_standby_that_lacks_something_is_replaced() -> None:
-    nursery = Nursery()
-    nursery.standby.learn(preload("third"))
-    nursery.standby.prepare()
-    await nursery.rest()
-    nursery.standby.learn(preload("third"))
-    await nursery.rest()
-    assert len(nursery.children) == 1  # nothing is new
-    nursery.standby.learn(preload("third", "lazy"))
-    await nursery.until(lambda: len(nursery.children) == 2)
-    await nursery.rest()
-    assert nursery.children[0].buried
-    child = await nursery.take()
+    fakes = Fakes()
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    fakes.standby.learn(preload("third"))
+    await fakes.rest()
+    assert len(fakes.children) == 1  # nothing is new
+    fakes.standby.learn(preload("third", "lazy"))
+    await fakes.until(lambda: len(fakes.children) == 2)
+    await fakes.rest()
+    assert fakes.children[0].reaped
+    child = await fakes.take()
     assert child.modules == [("third", "lazy")]
-    assert nursery.alive == [child]
+    assert fakes.alive == [child]
 
 
 async def test_a_standby_is_not_made_before_it_is_wanted() -> None:
-    nursery = Nursery()
-    nursery.standby.learn(preload("third"))
-    nursery.standby.renew()
-    await nursery.rest()
-    assert nursery.children == []
+    fakes = Fakes()
+    fakes.standby.learn(preload("third"))
+    fakes.standby.renew()
+    await fakes.rest()
+    assert fakes.children == []
 
 
 async def test_renewed_while_it_boots() -> None:
-    nursery = Nursery({"hangs": True})
-    nursery.standby.prepare()
-    await nursery.until(lambda: nursery.children)
-    nursery.standby.renew()
-    child = await nursery.take()
-    assert child is nursery.children[1]
-    assert nursery.alive == [child]
+    fakes = Fakes({"hangs": True})
+    fakes.standby.prepare()
+    await fakes.until(lambda: fakes.children)
+    fakes.standby.renew()
+    child = await fakes.take()
+    assert child is fakes.children[1]
+    await fakes.until(lambda: fakes.alive == [child])
 
 
 @pytest.mark.parametrize("ahead", ["packages", "interpreter"])
 async def test_what_is_preloaded(ahead: str) -> None:
-    nursery = Nursery(preload=ahead)
-    nursery.standby.learn(preload("third"))
-    nursery.standby.prepare()
-    child = await nursery.take()
+    fakes = Fakes(preload=ahead)
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    child = await fakes.take()
     assert child.modules == ([("third",)] if ahead == "packages" else [])
 
 
-async def test_an_empty_recipe_is_not_sent() -> None:
-    nursery = Nursery()
-    nursery.standby.learn(preload())
-    assert (await nursery.take()).recipes == []
+async def test_an_empty_preload_is_not_sent() -> None:
+    fakes = Fakes()
+    fakes.standby.learn(preload())
+    assert (await fakes.take()).preloads == []
 
 
 async def test_forgotten_the_next_child_is_cold() -> None:
-    nursery = Nursery()
-    nursery.standby.learn(preload("third"))
-    nursery.standby.prepare()
-    await nursery.rest()
-    nursery.standby.forget()
-    cold = await nursery.take()
-    assert cold is nursery.children[1]
-    assert cold.recipes == []
-    assert nursery.alive == [cold]
-    nursery.standby.learn(preload("third"))
-    assert (await nursery.take()).modules == [("third",)]
+    fakes = Fakes()
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    fakes.standby.forget()
+    cold = await fakes.take()
+    assert cold is fakes.children[1]
+    assert cold.preloads == []
+    await fakes.until(lambda: fakes.alive == [cold])
+    fakes.standby.learn(preload("third"))
+    assert (await fakes.take()).modules == [("third",)]
 
 
 async def test_wrong_once_is_cold_once() -> None:
-    nursery = Nursery()
+    fakes = Fakes()
     for _ in range(5):  # right in between: it is not given up
-        nursery.standby.learn(preload("third"))
-        assert (await nursery.take()).modules == [("third",)]
-        nursery.standby.was_wrong()
-        assert (await nursery.take()).recipes == []
-        nursery.standby.learn(preload("third"))
-        assert (await nursery.take()).modules == [("third",)]
-        nursery.standby.was_right()
+        fakes.standby.learn(preload("third"))
+        assert (await fakes.take()).modules == [("third",)]
+        fakes.standby.was_wrong()
+        assert (await fakes.take()).preloads == []
+        fakes.standby.learn(preload("third"))
+        assert (await fakes.take()).modules == [("third",)]
+        fakes.standby.has_loaded(1.0)
 
 
 async def test_wrong_again_and_again_is_cold_for_good() -> None:
-    nursery = Nursery()
+    fakes = Fakes()
     replayed = 0
     for _ in range(20):
-        nursery.standby.learn(preload("third"))
-        replayed += bool((await nursery.take()).recipes)
-        nursery.standby.was_wrong()
-        assert (await nursery.take()).recipes == []
-        nursery.standby.was_right()  # the cold one loaded
+        fakes.standby.learn(preload("third"))
+        replayed += bool((await fakes.take()).preloads)
+        fakes.standby.was_wrong()
+        assert (await fakes.take()).preloads == []
+        fakes.standby.has_loaded(1.0)  # the cold one loaded
     assert replayed <= 3
 
 
@@ -332,31 +347,31 @@ async def test_wrong_again_and_again_is_cold_for_good() -> None:
 
 
 async def test_what_is_known_of_the_files_is_told_to_the_next_child() -> None:
-    nursery = Nursery({"hangs": True})
-    nursery.standby.prepare()
-    await nursery.until(lambda: nursery.children)
-    nursery.standby.remember({"a.py": [None, "1", False]})
-    nursery.standby.remember({"a.py": [None, "2", False]})
-    child = nursery.children[0]
+    fakes = Fakes({"hangs": True})
+    fakes.standby.prepare()
+    await fakes.until(lambda: fakes.children)
+    fakes.standby.remember({"a.py": [None, "1", False]})
+    fakes.standby.remember({"a.py": [None, "2", False]})
+    child = fakes.children[0]
     assert child.told == []  # it would not hear it
     child.booted.set()
-    await nursery.rest()
+    await fakes.rest()
     assert child.told == [KnownFiles({"a.py": [None, "2", False]})]
-    nursery.standby.remember({"a.py": [None, "3", False]})
+    fakes.standby.remember({"a.py": [None, "3", False]})
     assert child.told[1:] == [KnownFiles({"a.py": [None, "3", False]})]
-    assert await nursery.take() is child
-    nursery.standby.remember({"a.py": [None, "4", False]})
+    assert await fakes.take() is child
+    fakes.standby.remember({"a.py": [None, "4", False]})
     assert len(child.told) == 2  # it knows better by now
-    assert (await nursery.take()).told == [KnownFiles({"a.py": [None, "4", False]})]
+    assert (await fakes.take()).told == [KnownFiles({"a.py": [None, "4", False]})]
 
 
 async def test_what_is_known_is_told_to_nobody_where_no_child_can_be_made() -> None:
-    nursery = Nursery({"boots": False, "code": 7})
-    nursery.standby.prepare()
-    await nursery.rest()
-    nursery.standby.remember({})
+    fakes = Fakes({"boots": False, "code": 7})
+    fakes.standby.prepare()
+    await fakes.rest()
+    fakes.standby.remember({})
     with pytest.raises(AsyncreloadError):
-        await nursery.take()
+        await fakes.take()
 
 
 # --- replays that fail -----------------------------------------------------------------------
@@ -367,132 +382,210 @@ def failing(*names: str) -> dict[str, Any]:
 
 
 async def test_a_failing_package_is_left_out_and_the_child_thrown_away() -> None:
-    nursery = Nursery(failing("needy"), failing("needy"))
-    nursery.standby.learn(preload("third", "needy", "other"))
-    nursery.standby.prepare()
-    child = await nursery.take()
-    assert nursery.children[0].modules == [("third", "needy", "other")]
-    assert child is nursery.children[1]
+    fakes = Fakes(failing("needy"), failing("needy"))
+    fakes.standby.learn(preload("third", "needy", "other"))
+    fakes.standby.prepare()
+    child = await fakes.take()
+    assert fakes.children[0].modules == [("third", "needy", "other")]
+    assert child is fakes.children[1]
     assert child.modules == [("third", "other")]
-    assert nursery.alive == [child]
+    assert fakes.alive == [child]
 
 
 async def test_a_package_that_failed_stays_left_out() -> None:
-    """The child that served without it has it in its recipe: that changes nothing."""
-    nursery = Nursery(*[failing("needy")] * 10)
-    nursery.standby.learn(preload("third", "needy"))
-    nursery.standby.prepare()
-    await nursery.rest()
-    made = len(nursery.children)
-    nursery.standby.learn(preload("third", "needy"))
-    await nursery.rest()
-    assert len(nursery.children) == made
-    assert (await nursery.take()).modules == [("third",)]
+    """The child that served without it names it in its preload: that changes nothing."""
+    fakes = Fakes(*[failing("needy")] * 10)
+    fakes.standby.learn(preload("third", "needy"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    made = len(fakes.children)
+    fakes.standby.learn(preload("third", "needy"))
+    await fakes.rest()
+    assert len(fakes.children) == made
+    assert (await fakes.take()).modules == [("third",)]
 
 
 async def test_all_that_is_left_fails() -> None:
-    nursery = Nursery(failing("needy"), failing("needy"))
-    nursery.standby.learn(preload("needy"))
-    child = await nursery.take()
-    assert child is nursery.children[1]
-    assert child.recipes == []
+    fakes = Fakes(failing("needy"), failing("needy"))
+    fakes.standby.learn(preload("needy"))
+    child = await fakes.take()
+    assert child is fakes.children[1]
+    assert child.preloads == []
 
 
 async def test_another_package_fails_each_time() -> None:
     """However often: there is a child in the end, and no exception."""
     plans = [failing(f"m{number}") for number in range(30)]
-    nursery = Nursery(*plans)
-    nursery.standby.learn(preload(*(f"m{number}" for number in range(30))))
-    child = await nursery.take()
-    assert nursery.alive == [child]
-    assert len(nursery.children) < 10
+    fakes = Fakes(*plans)
+    fakes.standby.learn(preload(*(f"m{number}" for number in range(30))))
+    child = await fakes.take()
+    assert fakes.alive == [child]
+    assert len(fakes.children) < 10
 
 
 async def test_a_child_that_dies_in_the_replay_ends_replays() -> None:
-    nursery = Nursery({"replay": lambda _: None})
-    nursery.standby.learn(preload("deadly"))
-    nursery.standby.prepare()
-    child = await nursery.take()
-    assert child is nursery.children[1]
-    assert child.recipes == []
-    nursery.standby.learn(preload("deadly"))
-    assert (await nursery.take()).recipes == []
-    assert nursery.children[0].buried
+    fakes = Fakes({"replay": lambda _: None})
+    fakes.standby.learn(preload("deadly"))
+    fakes.standby.prepare()
+    child = await fakes.take()
+    assert child is fakes.children[1]
+    assert child.preloads == []
+    fakes.standby.learn(preload("deadly"))
+    assert (await fakes.take()).preloads == []
+    assert fakes.children[0].reaped
 
 
 async def test_a_replay_that_does_not_fit_ends_replays() -> None:
     """The project has put something into `sys.modules` that packages have met."""
-    nursery = Nursery({"replay": lambda _: Preloaded((), fits=False)})
-    nursery.standby.learn(preload("third"))
-    child = await nursery.take()
-    assert child.recipes == []
-    assert nursery.alive == [child]
+    fakes = Fakes({"replay": lambda _: Preloaded((), fits=False)})
+    fakes.standby.learn(preload("third"))
+    child = await fakes.take()
+    assert child.preloads == []
+    assert fakes.alive == [child]
 
 
-async def test_a_replay_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nobody waits for the child."""
-    monkeypatch.setattr(module, "PATIENCE", 10)
-    nursery = Nursery({"replay": lambda _: asyncio.sleep(3600)})
-    nursery.standby.learn(preload("endless"))
-    nursery.standby.prepare()
-    child = await nursery.take()
-    assert child is nursery.children[1]
-    assert child.recipes == []
-    assert nursery.alive == [child]
+# --- slow machines, and slow packages --------------------------------------------------------
 
 
-async def test_a_save_does_not_wait_for_ever_for_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It starts cold, then; and when that happens again, the app is not replayed any more."""
-    monkeypatch.setattr(module, "WARM", 10)
-    slow = {"replay": lambda _: asyncio.sleep(3600)}
-    nursery = Nursery(slow, {}, slow, {}, slow, {}, slow, {}, slow, {})
+ENDLESS = {"replay": lambda _: asyncio.sleep(3600)}
+
+
+async def replaying(fakes: Fakes, load: float = 8.0) -> Child:
+    """Let a load from nothing take so long, and then a replay begin; return its process."""
+    await fakes.take()
+    fakes.standby.has_loaded(load)
+    fakes.standby.learn(preload("slow"))
+    fakes.standby.prepare()
+    await fakes.until(lambda: fakes.children[-1].preloads)
+    return fakes.children[-1]
+
+
+async def test_a_process_that_boots_is_waited_for_as_long_as_it_lives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Said once, after three seconds: it is the machine that is slow."""
+    fakes = Fakes({"hangs": True})
+    taking = asyncio.create_task(fakes.take())
+    await fakes.until(lambda: fakes.children)
+    await fakes.passes(2.9)
+    assert caplog.messages == []
+    for _ in range(20):
+        await fakes.passes(10)
+    told = "still starting the next process after 3 s: Python itself takes long to start here"
+    assert caplog.messages == [told]
+    assert not taking.done()
+    fakes.children[0].booted.set()
+    assert await taking is fakes.children[0]
+    assert len(fakes.children) == 1
+
+
+async def test_what_is_left_of_a_replay_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """It is sooner there than a start from nothing."""
+    done = asyncio.Event()
+    fakes = Fakes({}, {"replay": lambda _: done.wait()})
+    child = await replaying(fakes)
+    taking = asyncio.create_task(fakes.take())
+    await fakes.rest()
+    await fakes.passes(7.0)
+    assert not taking.done()
+    told = "still importing packages in the next process after 3 s: "
+    assert caplog.messages == [f"{told}the reload waits for what is left of that"]
+    done.set()
+    assert await taking is child
+    assert fakes.alive == fakes.children
+
+
+async def test_a_replay_that_takes_longer_than_a_load_is_not_waited_for() -> None:
+    """A process starts from nothing beside it; the replay goes on, for the next reload."""
+    fakes = Fakes({}, ENDLESS)
+    slow = await replaying(fakes, load=2.0)
+    await fakes.passes(3.9)
+    taking = asyncio.create_task(fakes.take())
+    await fakes.passes(0.0)
+    assert not taking.done()
+    await fakes.passes(0.2)
+    cold = await taking
+    assert cold is fakes.children[2]
+    assert cold.preloads == []
+    assert slow in fakes.alive
+    slow.finished.set()
+    await fakes.rest()
+    assert await fakes.take() is slow
+
+
+async def test_the_replay_is_taken_if_it_is_ready_first() -> None:
+    fakes = Fakes({}, ENDLESS, {"hangs": True})
+    slow = await replaying(fakes, load=0.0)
+    taking = asyncio.create_task(fakes.take())
+    await fakes.passes(1.1)
+    await fakes.until(lambda: len(fakes.children) == 3)
+    slow.finished.set()
+    assert await taking is slow
+    await fakes.rest()
+    assert fakes.alive == fakes.children[:2]
+
+
+async def test_late_is_not_wrong() -> None:
+    """However often a replay was late, the next one is used if it is ready."""
+    fakes = Fakes({}, ENDLESS)
+    slow = await replaying(fakes, load=0.0)
+    await fakes.passes(60)
     for _ in range(5):
-        nursery.standby.learn(preload("slow"))
-        nursery.standby.prepare()
-        child = await nursery.take()
-        assert child.recipes == []
-        nursery.standby.was_right()
-        await nursery.rest()
-        assert nursery.alive[-1] is child
-    assert sum(bool(child.recipes) for child in nursery.children) <= 3
+        assert (await fakes.take()).preloads == []
+        fakes.standby.has_loaded(0.0)
+        fakes.standby.learn(preload("slow"))
+        fakes.standby.prepare()
+    slow.finished.set()
+    await fakes.rest()
+    assert await fakes.take() is slow
+
+
+@pytest.mark.parametrize("plan", [{"hangs": True}, ENDLESS, {}])
+async def test_a_stopped_process_is_replaced(plan: dict[str, Any]) -> None:
+    fakes = Fakes({}, plan)
+    await fakes.take()
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    fakes.children[1].stopped = True
+    child = await fakes.take()
+    assert child is fakes.children[2]
+    await fakes.until(lambda: fakes.children[1].reaped)
 
 
 # --- the end ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("plan", [{}, {"hangs": True}, {"replay": lambda _: asyncio.sleep(3600)}])
-async def test_the_end_leaves_nothing(
-    plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WARM", 10)
-    nursery = Nursery(plan)
-    nursery.standby.learn(preload("third"))
-    nursery.standby.prepare()
-    await nursery.rest()
-    await nursery.standby.end()
-    assert len(nursery.children) == 1
-    assert nursery.alive == []
+async def test_the_end_leaves_nothing(plan: dict[str, Any]) -> None:
+    fakes = Fakes(plan)
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    await fakes.standby.end()
+    assert len(fakes.children) == 1
+    assert fakes.alive == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_the_end_before_anything_was_made() -> None:
-    nursery = Nursery()
-    await nursery.standby.end()
-    nursery.standby.prepare()
-    await nursery.standby.end()  # the task has not even begun
-    assert nursery.alive == []
+    fakes = Fakes()
+    await fakes.standby.end()
+    fakes.standby.prepare()
+    await fakes.standby.end()  # the task has not even begun
+    assert fakes.alive == []
 
 
 async def test_taking_is_cancelled() -> None:
     """What was being made is there still, for the end to find."""
-    nursery = Nursery({"hangs": True})
-    taking = asyncio.create_task(nursery.take())
-    await nursery.until(lambda: nursery.children)
+    fakes = Fakes({"hangs": True})
+    taking = asyncio.create_task(fakes.take())
+    await fakes.until(lambda: fakes.children)
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
-    await nursery.standby.end()
-    assert nursery.alive == []
+    await fakes.standby.end()
+    assert fakes.alive == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -500,27 +593,27 @@ async def test_a_failure_that_nobody_takes_is_not_lost_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A standby that could not be made is an exception of the next `take`, and of nothing else."""
-    nursery = Nursery({"boots": False, "code": 7})
-    nursery.standby.prepare()
-    await nursery.rest()
-    await nursery.standby.end()
-    assert nursery.alive == []
+    fakes = Fakes({"boots": False, "code": 7})
+    fakes.standby.prepare()
+    await fakes.rest()
+    await fakes.standby.end()
+    assert fakes.alive == []
     assert not caplog.records
 
 
 async def test_data_that_differ_are_compared_once_more() -> None:
     mismatches: dict[str, int | None] = {"third:KEY": 1}
     plans = [{"replay": lambda _: Preloaded((), mismatches=mismatches)}, {}]
-    nursery = Nursery(*plans)
-    nursery.standby.learn(preload("third"))
-    nursery.standby.prepare()
-    await nursery.rest()
-    scout, child = nursery.children
-    assert scout.buried
-    assert [one.mismatches for one in scout.recipes + child.recipes] == [{}, mismatches]
-    assert await nursery.take() is child
-    nursery.standby.learn(preload("third"))
-    assert (await nursery.take()).recipes[0].mismatches == mismatches
-    nursery.standby.forget()
-    nursery.standby.learn(preload("third"))
-    assert (await nursery.take()).recipes[0].mismatches == {}
+    fakes = Fakes(*plans)
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    scout, child = fakes.children
+    assert scout.reaped
+    assert [one.mismatches for one in scout.preloads + child.preloads] == [{}, mismatches]
+    assert await fakes.take() is child
+    fakes.standby.learn(preload("third"))
+    assert (await fakes.take()).preloads[0].mismatches == mismatches
+    fakes.standby.forget()
+    fakes.standby.learn(preload("third"))
+    assert (await fakes.take()).preloads[0].mismatches == {}

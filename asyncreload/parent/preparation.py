@@ -1,0 +1,151 @@
+"""One process on its way to being the next child: it is started, boots, and imports packages."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+
+from asyncreload.errors import AsyncreloadError
+from asyncreload.parent.preload_plan import PreloadPlan
+from asyncreload.parent.process import Process
+from asyncreload.protocol import KnownFiles
+
+log: logging.Logger = logging.getLogger("asyncreload")
+
+_LACKING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
+    | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
+)
+_MOST_TRIES = 5
+RETRY_PAUSE = 0.1
+"""Seconds until another try, when the system lacks the means for a process."""
+
+
+class Stage(Enum):
+    """How far a preparation has come."""
+
+    STARTING = auto()
+    """There is no process yet; the system may lack the means for one."""
+    BOOTING = auto()
+    """Python is starting, and our own modules are being imported."""
+    PRELOADING = auto()
+    """The packages are being imported that the last child has imported."""
+    READY = auto()
+    """It waits for `Go`."""
+
+
+class Preparation:
+    """Makes one process ready. Several may be started for that, one after the other.
+
+    Made in a running event loop, where it begins at once. Its task returns the process. It raises
+    `AsyncreloadError` when processes end before they have booted, and OSError when none can be
+    started for good.
+
+    start: starts a process.
+    reap: kills one and waits for its end.
+    preloads: whether it imports anything; if not, it starts from nothing.
+    """
+
+    def __init__(
+        self,
+        plan: PreloadPlan,
+        start: Callable[[], Awaitable[Process]],
+        reap: Callable[[Process], Awaitable[None]],
+        clock: Callable[[], float],
+        *,
+        preloads: bool,
+    ) -> None:
+        self._plan = plan
+        self._start = start
+        self._reap = reap
+        self._clock = clock
+        self._preloads = preloads
+        self._child: Process | None = None
+        self._since = clock()
+        self.stage: Stage = Stage.STARTING
+        self.has_preloaded: bool = False
+        """Whether packages were imported in the process that is, or becomes, ready."""
+        self.task: asyncio.Task[Process] = asyncio.create_task(
+            self._make(), name="asyncreload standby"
+        )
+
+    @property
+    def result(self) -> Process | None:
+        """The process, when it is ready; None before, and when there will be none."""
+        if not self.task.done() or self.task.cancelled() or self.task.exception():
+            return None
+        return self.task.result()
+
+    def is_stopped(self) -> bool:
+        """Tell whether somebody has stopped the process, so that it will not become ready."""
+        return self._child is not None and self._child.is_stopped()
+
+    def has_preloaded_for(self, seconds: float) -> bool:
+        """Tell whether it still imports packages, after so many seconds."""
+        return self.stage is Stage.PRELOADING and self._clock() - self._since > seconds
+
+    async def undo(self) -> None:
+        """Give up: end the process, whether it is ready or not."""
+        self.task.cancel()
+        await asyncio.wait({self.task})
+        if child := self.result:
+            await self._reap(child)
+
+    async def _make(self) -> Process:
+        code = 0
+        for left in reversed(range(_MOST_TRIES)):
+            if not left:
+                self._plan.switch_off()  # the last try is the simplest
+            self._child = child = await self._start_when_possible()
+            try:
+                self._enter(Stage.BOOTING)
+                if await child.has_booted():
+                    if await self._preload(child):
+                        child.send(KnownFiles(self._plan.known_files))
+                        self._enter(Stage.READY)
+                        return child
+                else:
+                    code = await child.wait()
+            except BaseException:
+                await self._reap(child)
+                raise
+            self._enter(Stage.STARTING)
+            self._child = None
+            await self._reap(child)
+            if code > 0:  # it has said why; after a signal from outside it is worth another try
+                break
+        raise AsyncreloadError(
+            f"the child process ended with exit code {code} before it could load anything; "
+            "what it printed above says why"
+        )
+
+    async def _start_when_possible(self) -> Process:
+        """Start a process; as long as it lacks descriptors, memory, a directory or such, wait."""
+        told = False
+        while True:
+            try:
+                return await self._start()
+            except OSError as exc:
+                if exc.errno not in _LACKING:
+                    raise
+                if not told:
+                    what = f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
+                    log.warning("cannot start a process: %s; trying again", what)
+                told = True
+                await asyncio.sleep(RETRY_PAUSE)
+
+    async def _preload(self, child: Process) -> bool:
+        """Have the packages imported; tell whether the process is as good as a new one then."""
+        preload = self._plan.preload if self._preloads else None
+        self.has_preloaded = preload is not None and bool(preload.modules)
+        if preload is None or not preload.modules:
+            log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
+            return True
+        self._enter(Stage.PRELOADING)
+        return self._plan.accepts(child.pid, await child.preload(preload))
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage, self._since = stage, self._clock()
