@@ -1,36 +1,262 @@
-"""What is known of the present child."""
+"""One run of one child, from its `Go` to its end: what it says, and what is done about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from asyncreload import events, protocol
+from asyncreload import protocol
+from asyncreload.events import Changed, Crashed, Failed, Ready
+from asyncreload.parent.children import kill_with_descendants
+from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.notices import Notices
 from asyncreload.parent.process import Process
+from asyncreload.parent.restart_policy import RestartPolicy
+from asyncreload.parent.standby import Standby
+from asyncreload.parent.tasks import Tasks
 from asyncreload.parent.watchdog import Watchdog
 from asyncreload.phase import Phase
 from asyncreload.terminal import Terminal
 
+log: logging.Logger = logging.getLogger("asyncreload")
 
-@dataclass(slots=True, eq=False)
+# Both in seconds that the child could have used.
+LEAVES_WITHIN = 1.0  # from a change to the child's farewell, if it does not answer any more
+PROMPT_WITHIN = 0.3  # from Ctrl-C to the word that it is for a debugger
+
+PROMPT_AT_MOST = 3.0
+"""Seconds by the clock after which Ctrl-C ends us, however little the child could do."""
+
+_UNSEEN = (None, "", False)
+"""How a file was that only the parent has looked at."""
+_ENDING = frozenset({Phase.DRAINING, Phase.GONE})
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """To whom a run reports what its child says. The same for all runs of a supervisor."""
+
+    event_log: EventLog
+    standby: Standby
+    restart_policy: RestartPolicy
+    notices: Notices
+    tasks: Tasks
+    """What the run does beside listening; cancelled when the supervisor ends."""
+    clock: Callable[[], float] = time.monotonic
+
+
 class ChildRun:
-    """A child, from its `go` to its end."""
+    """A child at work. It alone changes its attributes; everybody may read them.
 
-    child: Process
-    go: protocol.Go
-    dog: Watchdog
-    terminal: Terminal
-    began: float
-    """When, by the loop's clock."""
-    since: int
-    """The same in nanoseconds since the epoch."""
-    phase: Phase = Phase.WARM
-    outcome: events.Ready | events.Failed | events.Crashed | None = None
-    """How the load ended, once requests are answered: with the app, or with a report."""
-    fresh: int = 0
-    """The last of our looks for which it said that it is fresh."""
-    left: protocol.Left | None = None
-    changed: protocol.FilesChanged | None = None
-    files: dict[str, Any] = field(default_factory=dict)
-    silenced: bool = False
-    cold: bool = False
+    The phases: WARM until the child says that it has heard `Go`; LOADING; SERVING, or REPORTING
+    when the load failed or there is a crash to report; DRAINING from the moment when it is known
+    to leave; GONE.
+    """
+
+    def __init__(
+        self, child: Process, go: protocol.Go, watchdog: Watchdog, reports: Reports
+    ) -> None:
+        self.child: Process = child
+        self.go: protocol.Go = go
+        """What the child was told."""
+        self.since: int = time.time_ns()
+        """When, in nanoseconds since the epoch."""
+        self.phase: Phase = Phase.WARM
+        self.last_phase: Phase = Phase.WARM
+        """The last phase before it began to leave."""
+        self.outcome: Ready | Failed | Crashed | None = None
+        """How the load ended, while requests are answered: with the app, or with a report."""
+        self.fresh: int = 0
+        """The number of the last `Look` after which the child said that it is fresh."""
+        self.left: protocol.Left | None = None
+        """The child's farewell."""
+        self.changed: protocol.FilesChanged | None = None
+        """Why the child leaves, if that is for a change; seen by it, or in its place."""
+        self.files: dict[str, Any] = {}
+        """How the child saw the project's files."""
+        self.was_silenced: bool = False
+        """Whether the child was killed for a reload, as it did not answer any more."""
+        self.starts_cold: bool = False
+        """Whether the child gives way to one that has imported nothing ahead."""
+        self._watchdog = watchdog
+        self._reports = reports
+        self._terminal = Terminal()
+        self._began = reports.clock()
+        self._at_prompt: asyncio.Future[bool] | None = None
+        self._urging: asyncio.Task[None] | None = None
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    async def follow(self) -> None:
+        """Have the child begin, and hear it until it has left or died."""
+        self.child.send(self.go)
+        guarding = self._reports.tasks.start(self._end_when_silent())
+        try:
+            async for message in self.child.messages():
+                self.hear(message)
+                if self.left and (self.left.lingering or self.left.vanished):
+                    break
+        finally:
+            guarding.cancel()
+
+    def end(self) -> None:
+        """Note that nothing of the app runs any more."""
+        if self.left is None:
+            self._terminal.restore()  # a debugger may have died at its prompt
+        if self._urging is not None:
+            self._urging.cancel()
+        self.phase = Phase.GONE
+        self.outcome = None
+        self._answer_prompt(at_prompt=False)
+
+    def look(self, number: int) -> None:
+        """Have the child look at the files now; `fresh` tells when that has shown no change."""
+        self.child.send(protocol.Look(number))
+
+    def reload(self) -> None:
+        """Have the child leave as if a file had changed; one that is silent is killed."""
+        self._watchdog.be_impatient()
+        self.child.send(protocol.Reload())
+
+    async def is_at_prompt(self) -> bool:
+        """Tell the child of Ctrl-C; tell whether that is meant for a debugger in the app."""
+        if self.phase is Phase.GONE:
+            return False
+        if self._at_prompt is None or self._at_prompt.done():
+            self._at_prompt = asyncio.get_running_loop().create_future()
+        answer = self._at_prompt
+        self.child.send(protocol.Interrupt())
+        with suppress(TimeoutError):
+            async with self.child.fair_timeout(PROMPT_WITHIN, PROMPT_AT_MOST):
+                await asyncio.wait({answer})
+        return answer.done() and answer.result()
+
+    # --- what it hears -----------------------------------------------------------------------
+
+    def hear(self, message: protocol.Message) -> None:
+        """Take in what the child says."""
+        match message:
+            case protocol.Going():
+                self._enter(Phase.LOADING)
+            case protocol.Loaded() | protocol.LoadFailed() | protocol.Reporting():
+                self._hear_outcome(message)
+            case protocol.Watching():
+                self._hear_files(message)
+            case protocol.FilesChanged():
+                self._hear_change(message)
+            case protocol.Left():
+                self.left = message
+                self._enter(Phase.DRAINING)
+                self._answer_prompt(at_prompt=False)
+            case protocol.Preload() | protocol.PackagesChanged() | protocol.StartCold():
+                self._hear_of_packages(message)
+            case protocol.Notice():
+                self._reports.notices.tell(message)
+            case protocol.WatchReasons():
+                self._reports.notices.explain(message)
+            case _:
+                self._hear_answer(message)
+
+    def _hear_outcome(
+        self, message: protocol.Loaded | protocol.LoadFailed | protocol.Reporting
+    ) -> None:
+        """The first requests are answered from now on."""
+        policy = self._reports.restart_policy
+        match message:
+            case protocol.Loaded():
+                self._enter(Phase.SERVING)
+                self._reports.standby.has_loaded(message.seconds)
+                since = policy.last_change if self.go.changed else self._began
+                took = self._reports.clock() - since
+                self.outcome = Ready(self.child.pid, took, policy.answered(), message.files)
+                self._reports.event_log.tell(self.outcome)
+            case protocol.LoadFailed():
+                self._enter(Phase.REPORTING)
+                policy.answered()
+                self.outcome = Failed(message.title, message.trace, message.place, message.own)
+                self._reports.event_log.tell(self.outcome)
+            case protocol.Reporting():  # the crash itself has been told already
+                self._enter(Phase.REPORTING)
+                self.outcome = policy.crash
+                self._reports.event_log.wake()
+
+    def _hear_files(self, watching: protocol.Watching) -> None:
+        self.files = watching.files
+        self._reports.restart_policy.remember(watching.files)
+        self._watchdog.watch_files(watching.files)
+        if watching.settled:
+            self._reports.standby.prepare()
+            self._reports.standby.remember(watching.files)
+
+    def _hear_change(self, changed: protocol.FilesChanged) -> None:
+        if changed.packages:
+            self._reports.standby.forget()
+        self._reports.standby.start_next()  # it boots while the old one leaves
+        self._leave_for(changed)
+        self._urging = self._reports.tasks.start(self._urge())
+
+    def _hear_of_packages(self, message: protocol.Message) -> None:
+        standby = self._reports.standby
+        match message:
+            case protocol.Preload():
+                standby.learn(message)
+            case protocol.PackagesChanged():
+                standby.renew()
+            case protocol.StartCold():
+                log.debug("starting cold: %s", message.reason)
+                standby.was_wrong()
+                standby.start_next()
+                self.starts_cold = True
+
+    def _hear_answer(self, message: protocol.Message) -> None:
+        match message:
+            case protocol.Pong():
+                self._watchdog.hear_answer()
+            case protocol.Fresh():
+                self.fresh = max(self.fresh, message.number)
+                self._reports.event_log.wake()
+            case protocol.Debugging():
+                self._answer_prompt(at_prompt=True)
+
+    def _answer_prompt(self, *, at_prompt: bool) -> None:
+        if self._at_prompt is not None and not self._at_prompt.done():
+            self._at_prompt.set_result(at_prompt)
+
+    def _enter(self, phase: Phase) -> None:
+        if self.phase not in _ENDING:
+            self.last_phase = self.phase if phase in _ENDING else phase
+            self.phase = phase
+
+    # --- a child that does not answer --------------------------------------------------------
+
+    def _leave_for(self, changed: protocol.FilesChanged) -> None:
+        self.changed = changed
+        self._enter(Phase.DRAINING)
+        self._reports.event_log.tell(Changed(tuple(changed.files)))
+
+    async def _end_when_silent(self) -> None:
+        """Kill a child that is silent while files change."""
+        paths = await self._watchdog.watch()
+        files = dict.fromkeys(paths, _UNSEEN)
+        self.was_silenced = True
+        self._leave_for(protocol.FilesChanged(files, loading=self.phase is Phase.LOADING))
+        await kill_with_descendants(self.child)
+
+    async def _urge(self) -> None:
+        """Kill a child that has seen a change, but neither leaves nor answers any more.
+
+        One that answers is on its way out: its side thread ends it within deadlines of its own,
+        and may need longer on a slow machine.
+        """
+        while True:
+            await self.child.has_had(LEAVES_WITHIN / 2)
+            if not await self._watchdog.answers(LEAVES_WITHIN / 2):
+                break
+        if self.left is None:
+            self.was_silenced = True
+            self.child.kill()

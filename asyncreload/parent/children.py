@@ -1,65 +1,67 @@
-"""All children that live: from the start of each to its burial, and their common end."""
+"""All processes of one supervisor that live: from the start of each to its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import aiofiles.os
 
 from asyncreload import descendants
-from asyncreload.parent.process import FAMILY, Process, Surroundings
+from asyncreload.parent.process import MARK, Process
+from asyncreload.parent.tasks import Tasks
 from asyncreload.protocol import End
 from asyncreload.terminal import Terminal
 
 # Both in seconds.
-LEAVE = 1.0  # what a child gets to leave in a reload, before it is killed
-MARGIN = 0.5  # what it gets on top of the app's `grace` for an end of its own
+TO_VANISH = 1.0  # what a child gets for its end that runs nothing and holds nothing any more
+MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
 
 _descendants = aiofiles.os.wrap(descendants.descendants)
 _marked = aiofiles.os.wrap(descendants.marked)
 
 
 class Children:
-    """The children of one supervisor.
+    """The child that serves, the standby, and those that are on their way out.
 
-    grace: seconds that the app gets for its end.
+    start: starts a process.
+    lock: the lockfile's path, by which what an app has started is found when the app has crashed.
+    grace: seconds that an app gets for its end.
     """
 
-    def __init__(self, grace: float) -> None:
-        self._patience = grace + MARGIN
+    def __init__(self, start: Callable[[], Awaitable[Process]], lock: str, grace: float) -> None:
+        self._start = start
+        self._lock = lock
+        self._grace = grace
         self._children: set[Process] = set()
-        self._reapers: set[asyncio.Task[None]] = set()
+        self._reapers = Tasks()
         self._lingering: asyncio.Task[None] | None = None
 
-    async def start(
-        self, inheritance: Sequence[int], lock: str, surroundings: Surroundings
-    ) -> Process:
-        """Start a child."""
-        child = await Process.start(inheritance, lock, surroundings)
+    async def start(self) -> Process:
+        """Start a child. Raises OSError when that cannot be done."""
+        child = await self._start()
         self._children.add(child)
         return child
 
-    async def bury(self, child: Process) -> None:
-        """Kill a child if it lives, and reap it."""
+    async def reap(self, child: Process) -> None:
+        """Kill a child if it lives, and wait for its end."""
         await child.close()
         self._children.discard(child)
 
     def reap_later(self, child: Process) -> None:
-        """Have a child buried that is about to end, while the next one begins."""
-        self._outlive(child, LEAVE)
+        """Have a child reaped that has said its farewell, while the next one begins."""
+        self._reapers.start(self._outlive(child, TO_VANISH))
 
     def let_linger(self, child: Process) -> None:
         """Let an old child send its last responses; but only one, and not for ever."""
         if self._lingering is not None:
             self._lingering.cancel()
-        self._lingering = self._outlive(child, self._patience)
+        self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
 
-    async def kill_orphans(self, lock: str) -> None:
-        """End what an app has started that crashed, and could not end it itself."""
-        orphans = await _marked(f"{FAMILY}={lock}")
+    async def kill_orphans(self) -> None:
+        """Kill what an app has started that crashed, and could not end it itself."""
+        orphans = await _marked(f"{MARK}={self._lock}")
         descendants.kill({*orphans} - {child.pid for child in self._children})
 
     def kill(self) -> None:
@@ -67,39 +69,33 @@ class Children:
         for child in self._children:
             child.kill()
 
-    async def part_with(self, child: Process) -> None:
-        """End a child politely: the app's `atexit` handlers are run."""
+    async def end_politely(self, child: Process) -> None:
+        """Have a child end itself, so that the app's `atexit` handlers are run."""
         if child not in self._children:
             return
         terminal = Terminal()
         child.send(End())
         try:
-            async with asyncio.timeout(self._patience):
+            async with child.fair_timeout(self._grace + MARGIN):
                 await child.wait()
         except TimeoutError:
             await kill_with_descendants(child)
             terminal.restore()
 
     async def stop_waiting(self) -> None:
-        """Give up on those that linger, or were to be buried later."""
-        await cancel(*self._reapers)
+        """Kill those that linger, or were to be reaped later."""
+        await self._reapers.cancel()
 
-    async def end(self, lock: str) -> None:
+    async def end(self) -> None:
         """End all that is left, at once, and what it has started."""
         self.kill()
         try:
-            await self.kill_orphans(lock)
+            await self.kill_orphans()
         finally:
             while self._children:
-                await self.bury(next(iter(self._children)))
+                await self.reap(next(iter(self._children)))
 
-    def _outlive(self, child: Process, patience: float) -> asyncio.Task[None]:
-        reaper = asyncio.create_task(self._wait_and_bury(child, patience))
-        self._reapers.add(reaper)
-        reaper.add_done_callback(self._reapers.discard)
-        return reaper
-
-    async def _wait_and_bury(self, child: Process, patience: float) -> None:
+    async def _outlive(self, child: Process, patience: float) -> None:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
@@ -107,7 +103,7 @@ class Children:
         finally:
             if not child.has_ended():
                 await kill_with_descendants(child)
-            await self.bury(child)
+            await self.reap(child)
 
 
 async def kill_with_descendants(child: Process) -> None:
@@ -115,11 +111,3 @@ async def kill_with_descendants(child: Process) -> None:
     below = await _descendants(child.pid)
     child.kill()
     descendants.kill(below)
-
-
-async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks, and wait until they are done."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

@@ -1,4 +1,4 @@
-"""The telling of events: to the log, and to whoever reads along."""
+"""The events of a supervisor: they are logged, and kept for whoever iterates over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 256
 class EventLog:
     """What happens, in its order. Telling never waits, and nobody has to read.
 
-    The feed knows no readers, only the last events: so one that is gone costs nothing.
+    It knows no readers, only the last events: so a reader that is gone costs nothing.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class EventLog:
         """Tell the log and the readers."""
         self._recent.append(event)
         self._told += 1
-        self.stir()
+        self.wake()
         bad = isinstance(event, Failed | Crashed)
         log.log(logging.ERROR if bad else logging.INFO, "%s", event, extra={"event": event})
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Wake those who wait for a step, be it an event or not."""
         self._moved.set()
         self._moved = asyncio.Event()
@@ -74,11 +74,11 @@ class EventLog:
 
 
 class _Reader(AsyncIterator[Event]):
-    """One reader's place in the feed."""
+    """One reader's place in the log."""
 
-    def __init__(self, feed: EventLog) -> None:
-        self._event_log = feed
-        self._place = feed.place()
+    def __init__(self, event_log: EventLog) -> None:
+        self._event_log = event_log
+        self._place = event_log.place()
 
     async def __anext__(self) -> Event:
         while (found := self._event_log.at(self._place)) is None:

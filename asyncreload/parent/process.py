@@ -8,17 +8,22 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
+
+import aiofiles.os
 
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
-from asyncreload.parent.process_state import is_stopped
+from asyncreload.parent.fair_time import fair_sleep, fair_timeout
+from asyncreload.parent.process_state import ProcessState, is_stopped, read_state
 from asyncreload.parent.subprocesses import kill, start_process
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
 
-FAMILY = "ASYNCRELOAD_FAMILY"
-"""What marks all that an app starts, so that it is found when the app itself has crashed."""
+MARK = "ASYNCRELOAD_FAMILY"
+"""The variable that marks all that an app starts, so that it is found when the app has crashed."""
+_read_state = aiofiles.os.wrap(read_state)
+
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
@@ -66,7 +71,7 @@ class Process:
                     stderr=surroundings.output,
                     pass_fds=descriptors,
                     env=os.environ
-                    | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock, FAMILY: lock},
+                    | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock, MARK: lock},
                     cwd=surroundings.directory,
                 )
             except BaseException:
@@ -86,6 +91,19 @@ class Process:
     def is_stopped(self) -> bool:
         """Tell whether somebody has stopped the child by a signal, and not continued it."""
         return is_stopped(self.pid)
+
+    async def has_had(self, seconds: float) -> None:
+        """Return when the child has had so many seconds in which it could have acted."""
+        await fair_sleep(self._read_state, seconds)
+
+    def fair_timeout(
+        self, seconds: float, most: float | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """Like `asyncio.timeout`, but in seconds that the child could have used.
+
+        most: seconds by the clock after which it is over in any case.
+        """
+        return fair_timeout(self._read_state, seconds, most)
 
     async def has_booted(self) -> bool:
         """Wait for the first message; tell whether it came."""
@@ -132,6 +150,12 @@ class Process:
         finally:
             with suppress(OSError):
                 await self._writer.wait_closed()
+
+    async def _read_state(self) -> ProcessState | None:
+        try:
+            return await _read_state(self.pid)
+        except RuntimeError:  # no thread can be had
+            return None
 
 
 def _command(descriptors: Sequence[int], *, is_captured: bool) -> list[str]:

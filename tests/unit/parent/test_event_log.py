@@ -27,52 +27,52 @@ async def collect(reader: AsyncIterator[Event]) -> list[Event]:
 
 @pytest.mark.asyncio
 async def test_a_reader_hears_all_until_the_end() -> None:
-    feed = EventLog()
+    event_log = EventLog()
     told: list[Event] = [STARTING, READY, changed(1), Failed("x", ""), Stopped(0)]
-    early = asyncio.create_task(collect(feed.read()))
+    early = asyncio.create_task(collect(event_log.read()))
     await asyncio.sleep(0)
     for event in told:
-        feed.tell(event)
+        event_log.tell(event)
         await asyncio.sleep(0)
     assert await early == told
-    assert feed.has_ended
+    assert event_log.has_ended
 
 
 @pytest.mark.asyncio
 async def test_a_reader_that_comes_first_thing_hears_of_the_start() -> None:
-    feed = EventLog()
-    feed.tell(STARTING)
-    reader = feed.read()
-    feed.tell(READY)
+    event_log = EventLog()
+    event_log.tell(STARTING)
+    reader = event_log.read()
+    event_log.tell(READY)
     assert [await anext(reader), await anext(reader)] == [STARTING, READY]
 
 
 @pytest.mark.asyncio
 async def test_a_reader_that_comes_late_hears_what_comes() -> None:
     """From the call on, not from the first step: so nothing is lost between the two."""
-    feed = EventLog()
-    feed.tell(STARTING)
-    feed.tell(READY)
-    reader = feed.read()
-    feed.tell(changed(1))
+    event_log = EventLog()
+    event_log.tell(STARTING)
+    event_log.tell(READY)
+    reader = event_log.read()
+    event_log.tell(changed(1))
     assert await anext(reader) == changed(1)
 
 
 @pytest.mark.asyncio
 async def test_a_reader_that_comes_after_the_end_hears_of_it() -> None:
-    feed = EventLog()
-    feed.tell(STARTING)
-    feed.tell(Stopped(0))
-    assert await collect(feed.read()) == [Stopped(0)]
+    event_log = EventLog()
+    event_log.tell(STARTING)
+    event_log.tell(Stopped(0))
+    assert await collect(event_log.read()) == [Stopped(0)]
 
 
 @pytest.mark.asyncio
 async def test_readers_do_not_take_from_each_other() -> None:
-    feed = EventLog()
-    readers = [asyncio.create_task(collect(feed.read())) for _ in range(5)]
+    event_log = EventLog()
+    readers = [asyncio.create_task(collect(event_log.read())) for _ in range(5)]
     told: list[Event] = [*map(changed, range(20)), Stopped(0)]
     for number, event in enumerate(told):
-        feed.tell(event)
+        event_log.tell(event)
         if number % 3 == 0:
             await asyncio.sleep(0)
     assert await asyncio.gather(*readers) == [told] * 5
@@ -80,22 +80,22 @@ async def test_readers_do_not_take_from_each_other() -> None:
 
 @pytest.mark.asyncio
 async def test_a_slow_reader_misses_the_oldest_and_holds_nobody_up() -> None:
-    feed = EventLog()
-    slow = feed.read()
+    event_log = EventLog()
+    slow = event_log.read()
     for number in range(3 * MOST):
-        feed.tell(changed(number))
+        event_log.tell(changed(number))
     heard = [await anext(slow) for _ in range(MOST)]
     assert heard == [changed(number) for number in range(2 * MOST, 3 * MOST)]
-    feed.tell(READY)
+    event_log.tell(READY)
     assert await anext(slow) == READY
 
 
 @pytest.mark.asyncio
 async def test_events_that_nobody_reads_are_let_go() -> None:
-    feed = EventLog()
-    kept = feed.read()
+    event_log = EventLog()
+    kept = event_log.read()
     for number in range(2 * MOST):
-        feed.tell(changed(number))
+        event_log.tell(changed(number))
     gc.collect()
     told = {changed(number) for number in range(2 * MOST)}
     alive = [one for one in gc.get_objects() if type(one) is Changed and one in told]
@@ -105,8 +105,8 @@ async def test_events_that_nobody_reads_are_let_go() -> None:
 
 @pytest.mark.asyncio
 async def test_a_reader_that_is_gone_leaves_nothing() -> None:
-    feed = EventLog()
-    reader = feed.read()
+    event_log = EventLog()
+    reader = event_log.read()
     waiting = asyncio.create_task(collect(reader))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -115,25 +115,25 @@ async def test_a_reader_that_is_gone_leaves_nothing() -> None:
     del reader, waiting
     gc.collect()
     assert gone() is None
-    feed.tell(READY)
+    event_log.tell(READY)
 
 
 @pytest.mark.asyncio
 async def test_a_cancelled_wait_takes_no_event_away() -> None:
-    feed = EventLog()
-    reader = feed.read()
+    event_log = EventLog()
+    reader = event_log.read()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(reader), 0.001)
-    feed.tell(READY)
+    event_log.tell(READY)
     assert await anext(reader) == READY
 
 
 @pytest.mark.asyncio
 async def test_each_event_is_logged_with_itself(caplog: pytest.LogCaptureFixture) -> None:
-    feed = EventLog()
+    event_log = EventLog()
     with caplog.at_level(logging.INFO, "asyncreload"):
-        feed.tell(READY)
-        feed.tell(Failed("x", ""))
+        event_log.tell(READY)
+        event_log.tell(Failed("x", ""))
     assert [(record.levelname, vars(record)["event"]) for record in caplog.records] == [
         ("INFO", READY),
         ("ERROR", Failed("x", "")),
@@ -142,9 +142,9 @@ async def test_each_event_is_logged_with_itself(caplog: pytest.LogCaptureFixture
 
 @pytest.mark.asyncio
 async def test_a_step_ends_by_itself_if_nothing_happens() -> None:
-    feed = EventLog()
-    await feed.step(0.001)
-    waiting = asyncio.create_task(feed.step())
+    event_log = EventLog()
+    await event_log.step(0.001)
+    waiting = asyncio.create_task(event_log.step())
     await asyncio.sleep(0)
-    feed.stir()
+    event_log.wake()
     await waiting

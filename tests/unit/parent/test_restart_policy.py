@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from asyncreload.parent.child_run import ChildRun
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.restart_policy import BURST, RestartPolicy
-from asyncreload.protocol import FilesChanged
+from asyncreload.phase import Phase
+from asyncreload.protocol import FilesChanged, Go, Left
 from asyncreload.settings import Settings
+
+
+@dataclass
+class Run:
+    """What is left of a child."""
+
+    go: Go = field(default_factory=lambda: Go({}, None, ("", 0)))
+    since: int = 5
+    last_phase: Phase = Phase.SERVING
+    left: Left | None = None
+    changed: FilesChanged | None = None
+    files: dict[str, Any] = field(default_factory=dict)
+    was_silenced: bool = False
+    starts_cold: bool = False
 
 
 @pytest.mark.parametrize(
@@ -25,20 +38,19 @@ from asyncreload.settings import Settings
         (False, 10.0, BURST * 2, False),
     ],
 )
-@pytest.mark.asyncio
-async def test_a_burst_is_what_follows_a_change_or_its_load_at_once(
-    monkeypatch: pytest.MonkeyPatch, *, loading: bool, load_took: float, pause: float, settles: bool
+def test_a_burst_is_what_follows_a_change_or_its_load_at_once(
+    *, loading: bool, load_took: float, pause: float, settles: bool
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    succession = RestartPolicy(Settings(target="app.py"), None, ("", 0), "", EventLog())
+    policy = RestartPolicy(
+        Settings(target="app.py"), None, ("", 0), "", EventLog(), clock=lambda: now
+    )
 
-    def change(*, loading: bool) -> Any:
-        life = SimpleNamespace(changed=FilesChanged({}, loading=loading), left=None)
-        return succession._reload(cast("ChildRun", life))
+    def change(*, loading: bool) -> Go:
+        return policy._reload(Run(changed=FilesChanged({}, loading=loading)))
 
     assert not change(loading=False).settle
     now += load_took
-    succession.answered()
+    policy.answered()
     now += pause
     assert change(loading=loading).settle is settles

@@ -1,0 +1,36 @@
+"""What each child inherits from the supervisor, by file descriptor."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack, closing
+
+from asyncreload.liveness import LivenessCounter
+
+
+class Inheritance:
+    """The listening socket, the lobby and the liveness counter; open until it is closed.
+
+    The lobby is a pair of sockets: an old child puts connections in at one end, and the next child
+    takes them out at the other. Raises OSError when there is no descriptor or memory left; then
+    the listener is closed, too.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(listener)
+            lobby = [stack.enter_context(end) for end in socket.socketpair()]
+            self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
+            self.descriptors: list[int] = [
+                *(one.fileno() for one in (listener, *lobby)),
+                self.liveness.descriptor,
+            ]
+            """What is left to a child, in the order in which it expects it."""
+            host, port = listener.getsockname()[:2]
+            self.address: tuple[str, int] = (host, port)
+            """Where the app is served."""
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """Close all of it; does nothing the second time."""
+        self._open.close()

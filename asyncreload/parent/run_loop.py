@@ -1,0 +1,152 @@
+"""The supervisor's loop: take the next process, let it go, hear it to its end, decide what follows.
+
+A save, as the parent sees it. The child that serves says `FilesChanged` and begins to leave; the
+next process is started then, unless it stands by already. The child answers its last requests, the
+app's `atexit` handlers run, and it says `Left`. Now the next process gets `Go`. It says `Going` and
+imports the project's code, then `Loaded`, and answers the requests that have waited.
+
+A load that fails. The child says `LoadFailed`, and serves the report of it. It watches the files as
+any child does; the save that mends them makes it say `FilesChanged`, and so on as above. A child
+that crashes says nothing. The next one is told of it in its `Go`, loads nothing, and says
+`Reporting`; it, too, waits for the save that mends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+from asyncreload import lockfile
+from asyncreload.parent.child_run import ChildRun, Reports
+from asyncreload.parent.children import Children
+from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.heartbeat import touch_until_deleted
+from asyncreload.parent.inheritance import Inheritance
+from asyncreload.parent.notices import Notices
+from asyncreload.parent.process import Process, Surroundings
+from asyncreload.parent.restart_policy import RELOAD, RestartPolicy
+from asyncreload.parent.standby import Standby
+from asyncreload.parent.tasks import Tasks, cancel
+from asyncreload.parent.watchdog import Watchdog, killed_with_us
+from asyncreload.protocol import Go
+from asyncreload.settings import Settings
+from asyncreload.target import Target
+
+log: logging.Logger = logging.getLogger("asyncreload")
+
+
+class RunLoop:
+    """Runs one child after the other until the app is done, or somebody deletes the lockfile.
+
+    target: None for a script.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target | None,
+        inheritance: Inheritance,
+        lock: str,
+        surroundings: Surroundings,
+        event_log: EventLog,
+    ) -> None:
+        self._interval = settings.interval
+        self._root = target.root if target else surroundings.directory
+        self._inheritance = inheritance
+        self._lock = lock
+        start = partial(Process.start, inheritance.descriptors, lock, surroundings)
+        self._children = Children(start, lock, settings.grace)
+        self._standby = Standby(settings, self._children.start, self._children.reap)
+        self._restart_policy = RestartPolicy(settings, target, inheritance.address, lock, event_log)
+        self._event_log = event_log
+        self._tasks = Tasks()
+        self._reports = Reports(
+            event_log, self._standby, self._restart_policy, Notices(), self._tasks
+        )
+        self._current: ChildRun | None = None
+
+    @property
+    def current(self) -> ChildRun | None:
+        """The run of the child that answers, is about to, or has just left; None if there is none.
+
+        `wake` of the event log tells when it is another one.
+        """
+        return self._current
+
+    async def run(self) -> int:
+        """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.
+
+        Raises `AsyncreloadError` when no process of the app can be started.
+        """
+        serving = asyncio.create_task(self._serve(), name="asyncreload serving")
+        heartbeat = asyncio.create_task(touch_until_deleted(self._lock, self._interval))
+        try:
+            await asyncio.wait({serving, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                return serving.result()
+            heartbeat.result()
+            log.warning("the lockfile %s was deleted: stopping", self._lock)
+            return 0
+        finally:
+            await self._shut_down(serving, heartbeat)
+
+    def kill(self) -> None:
+        """Kill all children at once; `run` then comes to its end soon."""
+        self._children.kill()
+
+    def close(self) -> None:
+        """Let go of what was open before `run`, which may have been cancelled before it began."""
+        self._inheritance.close()
+        lockfile.remove(self._lock)
+        self._current = None
+
+    async def _serve(self) -> int:
+        following: Go | int = self._restart_policy.first()
+        while isinstance(following, Go):
+            run = self._begin(await self._standby.take(), following)
+            await run.follow()
+            code = await self._end_of(run)
+            run.end()
+            following = await self._restart_policy.after(run, code)
+        return following
+
+    def _begin(self, child: Process, go: Go) -> ChildRun:
+        watchdog = Watchdog(
+            child,
+            self._inheritance.liveness,
+            self._root,
+            self._interval,
+            partial(killed_with_us, lock=self._lock),
+        )
+        self._current = ChildRun(child, go, watchdog, self._reports)
+        self._event_log.wake()
+        return self._current
+
+    async def _end_of(self, run: ChildRun) -> int:
+        """Return the exit code of a child; one that still sends a response goes on alone."""
+        if run.left and run.left.lingering:
+            self._children.let_linger(run.child)
+            return RELOAD
+        if run.left and run.left.vanished:
+            self._children.reap_later(run.child)
+            return RELOAD
+        code = await run.child.wait()
+        if run.left is None:
+            await self._children.kill_orphans()
+        await self._children.reap(run.child)
+        return code
+
+    async def _shut_down(self, *tasks: asyncio.Task[int] | asyncio.Task[None]) -> None:
+        """End the children, politely at first; then nothing is left of them or the lockfile."""
+        try:
+            await cancel(*tasks)
+            await self._tasks.cancel()
+            await self._children.stop_waiting()
+            await self._standby.end()
+            if self._current is not None:
+                await self._children.end_politely(self._current.child)
+        finally:
+            lockfile.remove(self._lock)
+            await self._children.end()
+            self._inheritance.close()
