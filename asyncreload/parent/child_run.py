@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from asyncreload import protocol
@@ -44,8 +44,8 @@ class Reports:
     event_log: EventLog
     standby: Standby
     restart_policy: RestartPolicy
-    notices: Notices
-    tasks: Tasks
+    notices: Notices = field(default_factory=Notices)
+    tasks: Tasks = field(default_factory=Tasks)
     """What the run does beside listening; cancelled when the supervisor ends."""
     clock: Callable[[], float] = time.monotonic
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import Self
 
 from asyncreload import lockfile
 from asyncreload.parent.child_run import ChildRun, Reports
@@ -23,11 +25,10 @@ from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
 from asyncreload.parent.inheritance import Inheritance
-from asyncreload.parent.notices import Notices
 from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.restart_policy import RELOAD, RestartPolicy
 from asyncreload.parent.standby import Standby
-from asyncreload.parent.tasks import Tasks, cancel
+from asyncreload.parent.tasks import cancel
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
 from asyncreload.protocol import Go
 from asyncreload.settings import Settings
@@ -39,32 +40,62 @@ log: logging.Logger = logging.getLogger("asyncreload")
 class RunLoop:
     """Runs one child after the other until the app is done, or somebody deletes the lockfile.
 
-    target: None for a script.
+    watchdog_of: makes the watchdog of a child.
+    inheritance: closed at the end.
+    lock: the path of the lockfile, which is touched every `interval` seconds.
     """
 
     def __init__(
         self,
+        children: Children,
+        reports: Reports,
+        watchdog_of: Callable[[Process], Watchdog],
+        inheritance: Inheritance,
+        lock: str,
+        interval: float,
+    ) -> None:
+        self._children = children
+        self._reports = reports
+        self._standby = reports.standby
+        self._restart_policy = reports.restart_policy
+        self._watchdog_of = watchdog_of
+        self._inheritance = inheritance
+        self._lock = lock
+        self._interval = interval
+        self._current: ChildRun | None = None
+
+    @classmethod
+    def compose(
+        cls,
         settings: Settings,
         target: Target | None,
         inheritance: Inheritance,
         lock: str,
         surroundings: Surroundings,
         event_log: EventLog,
-    ) -> None:
-        self._interval = settings.interval
-        self._root = target.root if target else surroundings.directory
-        self._inheritance = inheritance
-        self._lock = lock
+    ) -> Self:
+        """Make a loop with all that belongs to it.
+
+        target: None for a script.
+        """
         start = partial(Process.start, inheritance.descriptors, lock, surroundings)
-        self._children = Children(start, lock, settings.grace)
-        self._standby = Standby(settings, self._children.start, self._children.reap)
-        self._restart_policy = RestartPolicy(settings, target, inheritance.address, lock, event_log)
-        self._event_log = event_log
-        self._tasks = Tasks()
-        self._reports = Reports(
-            event_log, self._standby, self._restart_policy, Notices(), self._tasks
+        children = Children(start, lock, settings.grace)
+        reports = Reports(
+            event_log,
+            Standby(settings, children.start, children.reap),
+            RestartPolicy(settings, target, inheritance.address, lock, event_log),
         )
-        self._current: ChildRun | None = None
+
+        def watchdog_of(child: Process) -> Watchdog:
+            return Watchdog(
+                child,
+                inheritance.liveness,
+                target.root if target else surroundings.directory,
+                settings.interval,
+                partial(killed_with_us, lock=lock),
+            )
+
+        return cls(children, reports, watchdog_of, inheritance, lock, settings.interval)
 
     @property
     def current(self) -> ChildRun | None:
@@ -112,15 +143,8 @@ class RunLoop:
         return following
 
     def _begin(self, child: Process, go: Go) -> ChildRun:
-        watchdog = Watchdog(
-            child,
-            self._inheritance.liveness,
-            self._root,
-            self._interval,
-            partial(killed_with_us, lock=self._lock),
-        )
-        self._current = ChildRun(child, go, watchdog, self._reports)
-        self._event_log.wake()
+        self._current = ChildRun(child, go, self._watchdog_of(child), self._reports)
+        self._reports.event_log.wake()
         return self._current
 
     async def _end_of(self, run: ChildRun) -> int:
@@ -141,7 +165,7 @@ class RunLoop:
         """End the children, politely at first; then nothing is left of them or the lockfile."""
         try:
             await cancel(*tasks)
-            await self._tasks.cancel()
+            await self._reports.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()
             if self._current is not None:

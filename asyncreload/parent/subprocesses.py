@@ -13,11 +13,14 @@ import asyncio
 import errno
 import os
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from signal import SIGKILL
+from subprocess import Popen
 from traceback import walk_tb
 from typing import Any
+
+Create = Callable[..., Awaitable[Process]]
 
 RACE_PAUSE = 0.01
 """Seconds until another try, when a loop in another thread starts a process at this moment."""
@@ -29,7 +32,9 @@ _RACE = "Racing with another loop"  # uvloop
 _NO_THREAD = "can't start new thread"  # CPython
 
 
-async def start_process(command: Sequence[str], **options: Any) -> Process:
+async def start_process(
+    command: Sequence[str], *, create: Create = asyncio.create_subprocess_exec, **options: Any
+) -> Process:
     """Start a process. The options are those of `asyncio.create_subprocess_exec`.
 
     Where the loop can do that (uvloop cannot), the process is in a process group of its own from
@@ -38,7 +43,7 @@ async def start_process(command: Sequence[str], **options: Any) -> Process:
     Raises OSError when it cannot be started; EAGAIN also when there is no thread to wait for it.
     """
     # A task of its own, which nobody cancels: else uvloop kills the process and waits for nothing.
-    starting = asyncio.create_task(_start(command, options))
+    starting = asyncio.create_task(_start(create, command, options))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -57,12 +62,12 @@ def kill(process: Process) -> None:
             os.kill(process.pid, SIGKILL)
 
 
-async def _start(command: Sequence[str], options: dict[str, Any]) -> Process:
+async def _start(create: Create, command: Sequence[str], options: dict[str, Any]) -> Process:
     if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
         options = options | {"process_group": 0}  # other loops may know no such option
     while True:
         try:
-            return await asyncio.create_subprocess_exec(*command, **options)
+            return await create(*command, **options)
         except (OSError, RuntimeError) as exc:
             await _end_left_over(exc)
             if _NO_THREAD in str(exc):
@@ -100,12 +105,13 @@ async def _end_left_over(exc: BaseException) -> None:
     for frame, _ in walk_tb(exc.__traceback__):
         for value in list(frame.f_locals.values()):
             if isinstance(value, asyncio.SubprocessTransport):
-                await _reap(value)
+                process = value.get_extra_info("subprocess")  # a `subprocess.Popen`, if it runs
+                if process is not None:
+                    await _reap(value, process)
                 return
 
 
-async def _reap(transport: asyncio.SubprocessTransport) -> None:
-    process = transport.get_extra_info("subprocess")  # a `subprocess.Popen`
+async def _reap(transport: asyncio.SubprocessTransport, process: Popen[bytes]) -> None:
     process.kill()
     while process.poll() is None:  # noqa: ASYNC110  nobody tells: that is what has failed
         await asyncio.sleep(REAP_PAUSE)

@@ -78,7 +78,7 @@ class Supervisor:
         except BaseException:
             inheritance.close()
             raise
-        self._run_loop = RunLoop(
+        self._run_loop = RunLoop.compose(
             self.settings, target, inheritance, lock, self._surroundings, self._event_log
         )
         self._event_log.tell(Starting(self.settings.target, self._url))

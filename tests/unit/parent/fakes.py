@@ -1,0 +1,106 @@
+"""What stands for a process, a watchdog and their surroundings in unit tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from asyncreload.parent.process import Process
+from asyncreload.protocol import Go, Message
+
+NO_PROCESS = 2**30
+"""A process ID that no system gives, so that nothing is found of it and nothing killed."""
+GO = Go({}, None, ("127.0.0.1", 1))
+
+
+class FakeChild:
+    """A child without a process: the test is told what it hears, and says what it says.
+
+    Its seconds are over at once.
+    """
+
+    def __init__(self, number: int = 0) -> None:
+        self.pid = NO_PROCESS + number
+        self.heard: list[Message] = []
+        self.answers: Callable[[Message], object] = lambda _: None
+        """Called for each message that it hears."""
+        self.reaped = False
+        self.killed = False
+        self.had: list[float] = []
+        """The seconds that it was given."""
+        self._says: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def process(self) -> Process:
+        return cast("Process", self)
+
+    # --- the test's side ---------------------------------------------------------------------
+
+    def says(self, *messages: Message) -> None:
+        for message in messages:
+            self._says.put_nowait(message)
+
+    def dies(self, code: int) -> None:
+        if not self._code.done():
+            self._code.set_result(code)
+            self._says.put_nowait(None)
+
+    # --- what a `Process` has ----------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        self.heard.append(message)
+        self.answers(message)
+
+    async def messages(self) -> AsyncIterator[Message]:
+        while (message := await self._says.get()) is not None:
+            yield message
+
+    async def has_booted(self) -> bool:
+        return True
+
+    def has_ended(self) -> bool:
+        return self._code.done()
+
+    def is_stopped(self) -> bool:
+        return False
+
+    async def has_had(self, seconds: float) -> None:
+        self.had.append(seconds)
+        await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def fair_timeout(self, seconds: float, most: float | None = None) -> AsyncIterator[None]:
+        self.had.append(seconds)
+        async with asyncio.timeout(0):
+            yield
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._code)
+
+    def kill(self) -> None:
+        self.killed = True
+        self.dies(-9)
+
+    async def close(self) -> None:
+        self.kill()
+        self.reaped = True
+
+
+async def rest() -> None:
+    """Let the loop run until nothing is to be done any more."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop, and the threads that it waits for, run until the condition holds."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it never came to that")

@@ -1,0 +1,332 @@
+"""One run of one child: its phases, and what is reported of what it says; without any process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from asyncreload import protocol
+from asyncreload.events import Changed, Crashed, Event, Failed, Ready
+from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Reports
+from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.restart_policy import RestartPolicy
+from asyncreload.parent.standby import Standby
+from asyncreload.parent.watchdog import Watchdog
+from asyncreload.phase import Phase
+from asyncreload.protocol import FilesChanged, Left, Message
+from asyncreload.settings import Settings
+from tests.unit.parent.fakes import GO, FakeChild, rest, until
+
+pytestmark = pytest.mark.asyncio
+
+
+class Calls:
+    """Notes which methods are called, with what."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+class FakeWatchdog(Calls):
+    """Hears answers as the child gives them; the test says when the child is silent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        self.answering: list[bool] = []
+        """What the next questions lead to."""
+        self.asked: list[float] = []
+
+    async def watch(self) -> tuple[str, ...]:
+        return await self.silent
+
+    async def answers(self, seconds: float) -> bool:
+        self.asked.append(seconds)
+        await asyncio.sleep(0)
+        return self.answering.pop(0) if self.answering else False
+
+
+@dataclass
+class Scene:
+    """A run, and all to whom it reports."""
+
+    child: FakeChild
+    watchdog: FakeWatchdog
+    standby: Calls
+    event_log: EventLog
+    policy: RestartPolicy
+    run: ChildRun
+    now: float = 100.0
+
+    @classmethod
+    def of(cls, go: protocol.Go = GO) -> Scene:
+        child, watchdog, standby, event_log = FakeChild(), FakeWatchdog(), Calls(), EventLog()
+        settings = Settings(target="app.py")
+
+        def clock() -> float:
+            return scene.now if scene else cls.now
+
+        scene: Scene | None = None
+        policy = RestartPolicy(settings, None, ("", 1), "/no/lockfile", event_log, clock)
+        reports = Reports(event_log, cast("Standby", standby), policy, clock=clock)
+        run = ChildRun(child.process, go, cast("Watchdog", watchdog), reports)
+        scene = cls(child, watchdog, standby, event_log, policy, run)
+        return scene
+
+    @property
+    def events(self) -> list[Event]:
+        return self.event_log.recent
+
+    def hears(self, *messages: Message) -> Phase:
+        """Let the run hear messages; return the phase after that."""
+        for message in messages:
+            self.run.hear(message)
+        return self.run.phase
+
+    async def end(self) -> None:
+        self.run.end()
+        await rest()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+CHANGE = FilesChanged({"app.py": [None, "1", False]}, loading=False)
+
+
+# --- phases ----------------------------------------------------------------------------------
+
+
+async def test_the_phases_of_a_child_that_serves() -> None:
+    scene = Scene.of()
+    assert scene.hears() is Phase.WARM
+    assert scene.hears(protocol.Going()) is Phase.LOADING
+    assert scene.hears(protocol.Loaded(0.5, 1)) is Phase.SERVING
+    assert scene.hears(CHANGE) is Phase.DRAINING
+    assert scene.hears(Left(3, vanished=True)) is Phase.DRAINING
+    assert scene.run.last_phase is Phase.SERVING
+    await scene.end()
+    assert scene.hears() is Phase.GONE
+    assert scene.run.last_phase is Phase.SERVING
+
+
+async def test_the_phases_of_a_child_whose_load_fails() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going())
+    assert scene.hears(protocol.LoadFailed("SyntaxError", "trace")) is Phase.REPORTING
+
+
+@pytest.mark.parametrize(
+    ("said", "phase"),
+    [
+        ([], Phase.WARM),
+        ([protocol.Going()], Phase.LOADING),
+        ([protocol.Going(), CHANGE], Phase.LOADING),
+        ([protocol.Going(), protocol.Loaded(0.5, 1), Left(0)], Phase.SERVING),
+    ],
+)
+async def test_where_the_app_was_when_its_end_began(said: list[Message], phase: Phase) -> None:
+    """A crash is told with the phase of the app, not with ours."""
+    scene = Scene.of()
+    scene.hears(*said)
+    await scene.end()
+    assert scene.run.last_phase is phase
+
+
+async def test_what_comes_late_brings_no_phase_back() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going(), CHANGE)
+    assert scene.hears(protocol.Loaded(0.5, 1)) is Phase.DRAINING
+    await scene.end()
+    assert scene.hears(protocol.Going()) is Phase.GONE
+
+
+# --- outcomes --------------------------------------------------------------------------------
+
+
+async def test_the_first_load_is_measured_from_its_go() -> None:
+    scene = Scene.of()
+    scene.now += 2.5
+    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    assert scene.run.outcome == Ready(scene.child.pid, 2.5, (), 7)
+    assert scene.events == [scene.run.outcome]
+    assert scene.standby.calls == [("has_loaded", 2.0)]
+
+
+async def test_a_reload_is_measured_from_the_change() -> None:
+    go = GO.replaced(changed={"app.py": [None, "1", False]})
+    scene = Scene.of(go)
+    scene.policy.last_change = 90.0
+    scene.policy.paths = ("app.py",)
+    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    assert scene.run.outcome == Ready(scene.child.pid, 10.0, ("app.py",), 7)
+
+
+async def test_a_failed_load_is_told() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going(), protocol.LoadFailed("SyntaxError", "trace", "app.py:1", "own"))
+    assert scene.run.outcome == Failed("SyntaxError", "trace", "app.py:1", "own")
+    assert scene.events == [scene.run.outcome]
+
+
+async def test_a_crash_has_been_told_when_it_is_reported() -> None:
+    scene = Scene.of(GO.replaced(crash=("exit code 1", "while serving")))
+    scene.policy.crash = Crashed(1, "exit code 1 while serving", again=False)
+    scene.hears(protocol.Going(), protocol.Reporting())
+    assert scene.run.phase is Phase.REPORTING
+    assert scene.run.outcome is scene.policy.crash
+    assert scene.events == []
+
+
+async def test_there_is_no_outcome_when_nobody_answers_any_more() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    await scene.end()
+    assert scene.run.outcome is None
+
+
+# --- what is passed on -----------------------------------------------------------------------
+
+
+async def test_the_files_are_passed_on() -> None:
+    """To the standby when there is time for one."""
+    scene = Scene.of()
+    files = {"app.py": [None, "1", False]}
+    scene.hears(protocol.Watching(files, settled=False))
+    assert scene.watchdog.calls == [("watch_files", files)]
+    assert scene.standby.calls == []
+    scene.hears(protocol.Watching(files))
+    assert scene.standby.calls == [("prepare",), ("remember", files)]
+    assert scene.run.files == files
+
+
+async def test_a_change_starts_the_next_child() -> None:
+    scene = Scene.of()
+    scene.hears(CHANGE)
+    assert scene.standby.calls == [("start_next",)]
+    assert scene.events == [Changed(("app.py",))]
+    assert scene.run.changed == CHANGE
+    await scene.end()
+
+
+async def test_a_change_of_packages_outdates_the_standby() -> None:
+    scene = Scene.of()
+    scene.hears(CHANGE.replaced(packages=True))
+    assert scene.standby.calls == [("forget",), ("start_next",)]
+    await scene.end()
+
+
+async def test_what_the_standby_is_told() -> None:
+    scene = Scene.of()
+    preload = protocol.Preload("/project")
+    scene.hears(preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch"))
+    calls = [("learn", preload), ("renew",), ("was_wrong",), ("start_next",)]
+    assert scene.standby.calls == calls
+    assert scene.run.starts_cold
+
+
+async def test_a_child_says_how_fresh_it_is() -> None:
+    scene = Scene.of()
+    scene.run.look(3)
+    assert scene.child.heard == [protocol.Look(3)]
+    scene.hears(protocol.Fresh(3), protocol.Fresh(2))
+    assert scene.run.fresh == 3
+
+
+async def test_a_reload_that_is_asked_for_does_not_wait_for_a_silent_child() -> None:
+    scene = Scene.of()
+    scene.run.reload()
+    assert scene.child.heard == [protocol.Reload()]
+    assert scene.watchdog.calls == [("be_impatient",)]
+
+
+# --- from beginning to end -------------------------------------------------------------------
+
+
+async def test_a_child_is_followed_until_its_farewell() -> None:
+    scene = Scene.of()
+    following = asyncio.create_task(scene.run.follow())
+    scene.child.says(protocol.Going(), protocol.Loaded(0.1, 1))
+    await until(lambda: scene.run.phase is Phase.SERVING)
+    assert scene.child.heard == [GO]
+    scene.child.says(Left(3, vanished=True))
+    await following
+    await scene.end()
+
+
+async def test_a_child_is_followed_until_its_death() -> None:
+    scene = Scene.of()
+    following = asyncio.create_task(scene.run.follow())
+    scene.child.says(protocol.Going(), Left(0))
+    scene.child.dies(0)
+    await following
+    assert scene.run.left == Left(0)
+    await scene.end()
+
+
+# --- children that do not answer -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loading", [True, False])
+async def test_a_child_that_is_silent_while_files_change_is_killed(*, loading: bool) -> None:
+    scene = Scene.of()
+    following = asyncio.create_task(scene.run.follow())
+    scene.child.says(protocol.Going(), *[protocol.Loaded(0.1, 1)] * (not loading))
+    await rest()
+    scene.watchdog.silent.set_result(("app.py",))
+    await following
+    assert scene.child.killed
+    assert scene.run.was_silenced
+    assert scene.run.changed == FilesChanged({"app.py": (None, "", False)}, loading=loading)
+    assert scene.events[-1] == Changed(("app.py",))
+    assert scene.run.phase is Phase.DRAINING
+    await scene.end()
+
+
+async def test_a_child_that_neither_leaves_nor_answers_is_killed() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going(), protocol.Loaded(0.1, 1), CHANGE)
+    await until(lambda: scene.child.killed)
+    assert scene.child.had == [LEAVES_WITHIN / 2]
+    assert scene.watchdog.asked == [LEAVES_WITHIN / 2]
+    assert scene.run.was_silenced
+    await scene.end()
+
+
+async def test_a_child_that_answers_is_given_the_time_that_it_needs() -> None:
+    """It ends itself, but more slowly on a slow machine."""
+    scene = Scene.of()
+    scene.watchdog.answering = [True] * 10_000
+    scene.hears(protocol.Going(), protocol.Loaded(0.1, 1), CHANGE)
+    await until(lambda: len(scene.watchdog.asked) >= 20)
+    assert not scene.child.killed
+    scene.hears(Left(3, vanished=True))
+    await scene.end()
+    assert not scene.child.killed
+    assert not scene.run.was_silenced
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_for_debugger"), [(protocol.Debugging(), True), (Left(130), False), (None, False)]
+)
+async def test_whose_ctrl_c_is(answer: Message | None, *, is_for_debugger: bool) -> None:
+    scene = Scene.of()
+    if answer is not None:
+        scene.child.answers = lambda _: scene.hears(answer)
+    assert await scene.run.is_at_prompt() is is_for_debugger
+    assert scene.child.heard == [protocol.Interrupt()]
+    assert scene.child.had == [PROMPT_WITHIN]
+
+
+async def test_ctrl_c_is_not_for_a_child_that_is_gone() -> None:
+    scene = Scene.of()
+    await scene.end()
+    assert not await scene.run.is_at_prompt()
+    assert scene.child.heard == []

@@ -1,0 +1,125 @@
+"""Children end politely, or are ended; here, without any process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from asyncreload.parent.children import MARGIN, Children, kill_with_descendants
+from asyncreload.parent.process import Process
+from asyncreload.protocol import End, Message
+from tests.unit.parent.fakes import FakeChild, rest, until
+
+pytestmark = pytest.mark.asyncio
+
+GRACE = 2.0
+
+
+class Family:
+    """Children, and the processes that they are given."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeChild] = []
+        self.children = Children(self.start, "/no/lockfile", GRACE)
+
+    async def start(self) -> Process:
+        self.made.append(FakeChild(len(self.made)))
+        return self.made[-1].process
+
+    async def child(self) -> FakeChild:
+        await self.children.start()
+        return self.made[-1]
+
+
+def leaves(child: FakeChild) -> Callable[[Message], None]:
+    """A child that leaves when it is asked to."""
+    return lambda message: child.dies(0) if isinstance(message, End) else None
+
+
+async def test_a_child_that_leaves_when_asked_is_not_killed() -> None:
+    family = Family()
+    child = await family.child()
+    child.answers = leaves(child)
+    await family.children.end_politely(child.process)
+    assert child.heard == [End()]
+    assert not child.killed
+
+
+async def test_a_child_that_does_not_leave_is_killed_after_grace() -> None:
+    family = Family()
+    child = await family.child()
+    await family.children.end_politely(child.process)
+    assert child.had == [GRACE + MARGIN]
+    assert child.killed
+
+
+async def test_a_child_that_was_reaped_is_not_asked() -> None:
+    family = Family()
+    child = await family.child()
+    await family.children.reap(child.process)
+    await family.children.end_politely(child.process)
+    assert child.heard == []
+
+
+async def test_one_that_has_said_farewell_is_reaped_when_it_has_ended() -> None:
+    family = Family()
+    child = await family.child()
+    family.children.reap_later(child.process)
+    await rest()
+    assert not child.reaped
+    child.dies(3)
+    await until(lambda: child.reaped)
+
+
+async def test_only_one_lingers() -> None:
+    """The next one that has a response to send ends the last one's."""
+    family = Family()
+    first, second = await family.child(), await family.child()
+    family.children.let_linger(first.process)
+    await rest()
+    family.children.let_linger(second.process)
+    await until(lambda: first.reaped)
+    assert first.killed
+    assert not second.killed
+    second.dies(3)
+    await until(lambda: second.reaped)
+
+
+async def test_whoever_lingers_at_the_end_is_killed() -> None:
+    family = Family()
+    lingering, leaving = await family.child(), await family.child()
+    family.children.let_linger(lingering.process)
+    family.children.reap_later(leaving.process)
+    await rest()
+    await family.children.stop_waiting()
+    assert lingering.reaped
+    assert leaving.reaped
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_at_the_end_all_are_killed_and_reaped() -> None:
+    family = Family()
+    made = [await family.child() for _ in range(3)]
+    family.children.kill()
+    assert all(child.killed for child in made)
+    assert not any(child.reaped for child in made)
+    await family.children.end()
+    assert all(child.reaped for child in made)
+
+
+async def test_a_start_that_fails_leaves_nothing_to_end() -> None:
+    async def start() -> Process:
+        raise OSError("no descriptor")
+
+    children = Children(start, "/no/lockfile", GRACE)
+    with pytest.raises(OSError, match="no descriptor"):
+        await children.start()
+    await children.end()
+
+
+async def test_a_child_is_killed_though_nothing_is_found_of_it() -> None:
+    child = FakeChild()
+    await kill_with_descendants(child.process)
+    assert child.killed

@@ -1,0 +1,130 @@
+"""What is said to a child and heard of it; here, without any process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any, cast
+
+import pytest
+
+from asyncreload.parent.process import Process, describe
+from asyncreload.protocol import Booted, Going, Message, Ping, Preload, Preloaded
+from tests.unit.parent.fakes import NO_PROCESS
+
+pytestmark = pytest.mark.asyncio
+
+
+class Running:
+    """An `asyncio.subprocess.Process`."""
+
+    pid = NO_PROCESS
+    returncode: int | None = None
+
+    async def wait(self) -> int:
+        self.returncode = -9
+        return -9
+
+
+class Writer:
+    """An `asyncio.StreamWriter`."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.written = b""
+        self.closed = False
+        self.failure = failure
+
+    def write(self, data: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def wait_closed(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class Child(Process):
+    """One that has said all that it will say."""
+
+    def __init__(self, *said: Message | bytes, failure: Exception | None = None) -> None:
+        self.running, self.writer = Running(), Writer(failure)
+        reader = asyncio.StreamReader()
+        for one in said:
+            reader.feed_data(one.encode() if isinstance(one, Message) else one)
+        reader.feed_eof()
+        super().__init__(cast("Any", self.running), reader, cast("Any", self.writer))
+
+
+async def test_what_a_child_says_is_heard_in_order() -> None:
+    child = Child(Booted(), Going(), b"cut off by its de")
+    assert [type(message) async for message in child.messages()] == [Booted, Going]
+
+
+async def test_a_child_has_booted_if_it_says_so() -> None:
+    assert await Child(Booted()).has_booted()
+    assert not await Child(Going()).has_booted()
+    assert not await Child().has_booted()
+
+
+async def test_what_came_of_the_imports() -> None:
+    said = Preloaded(("needy",))
+    preload = Preload("/project", modules=("needy",))
+    child = Child(Booted(), said)
+    assert await child.preload(preload) == said
+    assert child.writer.written == preload.encode()
+    assert await Child().preload(preload) is None
+
+
+async def test_nothing_is_said_to_a_child_that_is_gone() -> None:
+    for failure in (OSError("gone"), RuntimeError("the loop is closed")):
+        Child(failure=failure).send(Ping())
+    child = Child()
+    child.writer.close()
+    child.send(Ping())
+    assert child.writer.written == b""
+
+
+async def test_a_child_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed if it lives, waited for, and the channel is closed."""
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *what: killed.append(what))
+    child = Child(Booted(), failure=ConnectionResetError())
+    assert not child.has_ended()
+    await child.close()
+    assert child.has_ended()
+    assert child.writer.closed
+    assert killed == [(NO_PROCESS, signal.SIGKILL)]
+    await child.close()
+    assert len(killed) == 1
+
+
+async def test_a_child_that_says_no_more_has_ended() -> None:
+    child = Child(Booted())
+    assert not child.has_ended()
+    async for _ in child.messages():
+        pass
+    assert child.has_ended()
+
+
+async def test_of_a_process_that_is_gone_nothing_is_known() -> None:
+    child = Child()
+    assert not child.is_stopped()
+    async with child.fair_timeout(5):
+        pass
+    await child.has_had(0.001)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(0, "exit code 0"), (-11, "killed by SIGSEGV"), (-99, "killed by signal 99")],
+)
+async def test_an_exit_code_in_words(code: int, text: str) -> None:
+    assert describe(code) == text
