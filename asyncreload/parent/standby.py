@@ -117,11 +117,6 @@ class Standby:
         began, told = self._clock(), False
         while True:
             candidates = self._candidates()
-            await asyncio.wait(
-                {one.task for one in candidates},
-                timeout=self._look_every,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
             for one in candidates:
                 if one.task.done() and (child := await self._claim(one)):
                     return child
@@ -129,6 +124,11 @@ class Standby:
                     self._discard(one)
             if not told and self._clock() - began >= SLOW:
                 told = _tell_what_is_waited_for(candidates[-1].stage)
+            await asyncio.wait(
+                {one.task for one in candidates},
+                timeout=self._look_every,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
 
     async def end(self) -> None:
         """Give up on the next child."""

@@ -47,7 +47,7 @@ class Supervisor:
 
     Raises, on entry: `SettingsError` for an option that cannot work; `TargetError` when the target
     names no file, or nothing that could be one; `BindError`; `LockfileError`; `NestedError`
-    when called by an app while it is being loaded.
+    when called by an app while it is being loaded; OSError when no descriptor is left.
     """
 
     def __init__(self, target: str, **options: Any) -> None:

@@ -26,8 +26,8 @@ BEATS_WITHIN = 1.5
 ANSWERS_WITHIN = 1.0
 """Seconds without an answer after which a child is taken for silent: seconds that it could have
 used, so that one which merely gets no processor is not."""
-_KILL_WHEN_INPUT_ENDS = 'trap "" INT; read _; kill -9 "$1"; rm -f "$2"'
-"""What the shell runs. Its input ends when we do; Ctrl-C in the terminal is not meant for it."""
+_KILL_WHEN_INPUT_ENDS = 'trap "" HUP INT QUIT TERM; read _; kill -9 "$1"; rm -f "$2"'
+"""What the shell runs. Its input ends when we do; what the terminal sends is not meant for it."""
 _SLACK = 2_000_000_000
 """Nanoseconds before the last sign of life in which a change may not have been seen any more."""
 

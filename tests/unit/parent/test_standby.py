@@ -608,9 +608,9 @@ async def test_data_that_differ_are_compared_once_more() -> None:
     fakes.standby.learn(preload("third"))
     fakes.standby.prepare()
     await fakes.rest()
-    scout, child = fakes.children
-    assert scout.reaped
-    assert [one.mismatches for one in scout.preloads + child.preloads] == [{}, mismatches]
+    first, child = fakes.children
+    assert first.reaped
+    assert [one.mismatches for one in first.preloads + child.preloads] == [{}, mismatches]
     assert await fakes.take() is child
     fakes.standby.learn(preload("third"))
     assert (await fakes.take()).preloads[0].mismatches == mismatches
