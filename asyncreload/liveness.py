@@ -1,4 +1,4 @@
-"""The child's pulse: a counter in memory that parent and child share.
+"""Tells the parent that a child is alive: a counter in memory that both share.
 
 Reading it costs no system call, so a healthy pair can be idle; when it stands still, the parent
 asks (Ping), and a child that does not answer is silent: stopped, or held up by C code that does
@@ -25,7 +25,7 @@ class LivenessCounter:
 
     @classmethod
     def create(cls) -> LivenessCounter:
-        """Return a new pulse. Raises OSError when there is no memory for it."""
+        """Return a new counter. Raises OSError when there is no memory for it."""
         return cls(anonymous_file(_COUNTER.size))
 
     def beat(self) -> None:

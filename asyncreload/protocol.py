@@ -2,7 +2,8 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Recipe) -> Warmed -> (Seen, Go) -> Going -> Loaded | Failed -> Changed -> Left
+    Booted -> (Preload) -> Preloaded -> (KnownFiles, Go) -> Going
+        -> Loaded | LoadFailed | Reporting -> FilesChanged -> Left
 """
 
 from __future__ import annotations
@@ -11,6 +12,12 @@ import json
 from typing import Any
 
 from asyncreload.frozen_data import FrozenData
+
+# Exit codes of a child. One counts only if the child has announced it (`Left`).
+ORPHANED = 1
+RELOAD = 3
+SIGNALLED = 128  # and the number of the signal
+INTERRUPTED = SIGNALLED + 2  # Ctrl-C
 
 Data = dict[str, int | None]
 """What stands for the data under names such as "module:name"; None for what is not there."""
@@ -96,7 +103,7 @@ class FilesChanged(Message):
 
 
 class Preload(Message):
-    """Child: what was imported from outside the project. Parent: import that, and stand by."""
+    """Child: what was imported from outside the project. Parent: import that ahead."""
 
     root: str
     argv: tuple[str, ...] = ()
@@ -128,7 +135,7 @@ class KnownFiles(Message):
 
 
 class Preloaded(Message):
-    """Child: the recipe is done; these modules could not be imported."""
+    """Child: what was to be imported ahead is; these modules could not be."""
 
     failed: tuple[str, ...]
     fits: bool = True

@@ -84,7 +84,7 @@ class Settings:
             )
 
     @classmethod
-    def heard(cls, told: Mapping[str, Any]) -> Self:
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
         """Return the settings that came as JSON, which knows no tuples."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in told.items()

@@ -40,13 +40,13 @@ LOAD = """
 import sys, time
 sys.path.insert(0, {root!r})
 from asyncreload.child.imports.app_loader import load
-from asyncreload.child.imports.import_hooks import watch_loaders
-from asyncreload.child.preload.replay import Recorder
-from asyncreload.child.watch.watch import Watch
+from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.preload.recorder import Recorder
+from asyncreload.child.preload.session import QuietObserver
+from asyncreload.child.watch.baselines import Baselines
 if {watched}:
-    watch, recorder = Watch(), Recorder()
-    watch.before_package, watch.after_compile = recorder.before_import, recorder.note
-    watch_loaders(watch)
+    observer = QuietObserver(Recorder())
+    ImportHooks(Baselines(), lambda: observer).install()
 began = time.perf_counter()
 import {app}
 print(time.perf_counter() - began)

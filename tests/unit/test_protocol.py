@@ -113,7 +113,7 @@ def test_settings_and_target_travel_with_go() -> None:
     assert isinstance(go, protocol.Go)
     assert go.target is not None
     assert Target(**go.target) == target
-    assert Settings.heard(go.settings) == options
+    assert Settings.from_json(go.settings) == options
 
 
 @given(messages=st.lists(MESSAGES, max_size=6), data=st.data())

@@ -18,9 +18,9 @@ from asyncreload import cli, process_role
 from asyncreload.child.http import plain_server as plain
 from asyncreload.child.imports.script_runner import root_of, run_script
 from asyncreload.child.watch.file_state import digest
-from asyncreload.child.watch.watch import Watch
 from asyncreload.errors import BindError, NestedError, SettingsError
 from asyncreload.interpreter import BOOT
+from tests.unit.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +71,7 @@ def test_a_script_is_main_with_its_arguments_and_its_path(
 ) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "app.py").write_text(f'"""Docs."""\n{TELL}')
-    run_script(("dir/app.py", "-v", "a b"), Watch())
+    run_script(("dir/app.py", "-v", "a b"), Watch().hooks)
     assert seen() == {
         "argv": ["dir/app.py", "-v", "a b"],
         "path": os.path.realpath(tmp_path / "dir"),
@@ -88,7 +88,7 @@ def test_a_script_is_main_with_its_arguments_and_its_path(
 def test_a_script_imports_what_is_beside_it(tmp_path: Path) -> None:
     (tmp_path / "beside_it.py").write_text("value = 42")
     (tmp_path / "app.py").write_text("import beside_it; assert beside_it.value == 42")
-    run_script(("app.py",), Watch())
+    run_script(("app.py",), Watch().hooks)
     assert "beside_it" in sys.modules
 
 
@@ -101,19 +101,19 @@ def test_the_file_is_named_as_python_names_it(
 ) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "app.py").write_text(TELL)
-    run_script((given,), Watch())
+    run_script((given,), Watch().hooks)
     assert seen()["argv"] == [given]
     assert seen()["file"] == f"{os.getcwd()}/{file}"
 
 
 def test_our_future_imports_are_not_the_scripts(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def f(x: int): pass\nassert f.__annotations__['x'] is int")
-    run_script(("app.py",), Watch())
+    run_script(("app.py",), Watch().hooks)
 
 
 def test_a_declared_encoding_is_heeded(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_bytes(b"# coding: latin-1\nassert ord('\xe4') == 0xe4\n")
-    run_script(("app.py",), Watch())
+    run_script(("app.py",), Watch().hooks)
 
 
 def test_the_bytes_that_ran_are_the_baseline(tmp_path: Path) -> None:
@@ -121,30 +121,30 @@ def test_the_bytes_that_ran_are_the_baseline(tmp_path: Path) -> None:
     source = b"x = 1\r\n"
     script.write_bytes(source)
     watch = Watch()
-    run_script(("app.py",), watch)
-    assert sorted(watch.files()) == [os.path.abspath("app.py")]
-    assert watch._hot[os.path.abspath("app.py")].digest == digest(source)
+    run_script(("app.py",), watch.hooks)
+    assert sorted(watch.baselines.to_json()) == [os.path.abspath("app.py")]
+    assert watch.baselines.project[os.path.abspath("app.py")].digest == digest(source)
 
 
 def test_a_script_that_saves_itself_while_it_runs_differs(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("with open(__file__, 'a') as me: me.write('#')")
     watch = Watch()
-    run_script(("app.py",), watch)
-    assert watch.look() == [os.path.abspath("app.py")]
+    run_script(("app.py",), watch.hooks)
+    assert watch.scanner.look() == [os.path.abspath("app.py")]
 
 
 @pytest.mark.parametrize("code", [0, 3, "text", None])
 def test_the_exit_of_a_script_is_passed_on(tmp_path: Path, code: object) -> None:
     (tmp_path / "app.py").write_text(f"import sys; sys.exit({code!r})")
     with pytest.raises(SystemExit) as caught:
-        run_script(("app.py",), Watch())
+        run_script(("app.py",), Watch().hooks)
     assert caught.value.code == code
 
 
 def test_an_exception_of_a_script_is_passed_on_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("\n1 / 0")
     with pytest.raises(ZeroDivisionError) as caught:
-        run_script(("app.py",), Watch())
+        run_script(("app.py",), Watch().hooks)
     last = caught.traceback[-1]
     assert (str(last.path), last.lineno + 1) == (os.path.abspath("app.py"), 2)
 
@@ -153,21 +153,21 @@ def test_a_broken_script_is_watched(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def f(:")
     watch = Watch()
     with pytest.raises(SyntaxError):
-        run_script(("app.py",), watch)
-    assert sorted(watch.files()) == [os.path.abspath("app.py")]
+        run_script(("app.py",), watch.hooks)
+    assert sorted(watch.baselines.to_json()) == [os.path.abspath("app.py")]
 
 
 def test_a_missing_script_is_watched_for(tmp_path: Path) -> None:
     watch = Watch()
     with pytest.raises(FileNotFoundError):
-        run_script(("app.py",), watch)
+        run_script(("app.py",), watch.hooks)
     (tmp_path / "app.py").write_text("")
-    assert watch.look() == [os.path.abspath("app.py")]
+    assert watch.scanner.look() == [os.path.abspath("app.py")]
 
 
 def test_a_module_is_run_as_with_m(tmp_path: Path, seen: Callable[[], dict[str, Any]]) -> None:
     (tmp_path / "tool_of_ours.py").write_text(TELL)
-    run_script(("-m", "tool_of_ours", "-v"), Watch())
+    run_script(("-m", "tool_of_ours", "-v"), Watch().hooks)
     file = str(Path.cwd() / "tool_of_ours.py")
     assert seen() == {
         "argv": [file, "-v"],
@@ -188,7 +188,7 @@ def test_a_package_is_run_by_its_main(tmp_path: Path, seen: Callable[[], dict[st
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text("")
     (package / "__main__.py").write_text(f"from . import part\n{TELL}")
-    run_script(("-m", "shop_of_ours", "x"), Watch())
+    run_script(("-m", "shop_of_ours", "x"), Watch().hooks)
     told = seen()
     file = str(Path.cwd() / "shop_of_ours" / "__main__.py")
     assert told["argv"] == [file, "x"]
@@ -205,8 +205,8 @@ def test_a_module_that_runs_is_watched_with_what_it_imports(
     (tmp_path / "tool_of_ours.py").write_text("import part_of_ours")
     watch = Watch()
     loaders(watch)
-    run_script(("-m", "tool_of_ours"), watch)
-    assert sorted(watch.files()) == [
+    run_script(("-m", "tool_of_ours"), watch.hooks)
+    assert sorted(watch.baselines.to_json()) == [
         os.path.abspath(f"{name}_of_ours.py") for name in ("part", "tool")
     ]
 
@@ -218,17 +218,17 @@ def test_a_directory_is_run_by_its_main(
     (tmp_path / "dir" / "__main__.py").write_text(TELL)
     watch = Watch()
     loaders(watch)
-    run_script(("dir", "x"), watch)
+    run_script(("dir", "x"), watch.hooks)
     assert seen()["name"] == "__main__"
     assert seen()["argv"][1:] == ["x"]
     assert seen()["path"] == os.path.abspath("dir")
-    assert sorted(watch.files()) == [os.path.abspath("dir/__main__.py")]
+    assert sorted(watch.baselines.to_json()) == [os.path.abspath("dir/__main__.py")]
 
 
 def test_the_exit_of_a_module_is_passed_on(tmp_path: Path) -> None:
     (tmp_path / "tool_of_ours.py").write_text("raise SystemExit(7)")
     with pytest.raises(SystemExit) as caught:
-        run_script(("-m", "tool_of_ours"), Watch())
+        run_script(("-m", "tool_of_ours"), Watch().hooks)
     assert caught.value.code == 7
 
 

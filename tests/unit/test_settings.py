@@ -141,4 +141,4 @@ def test_without_python_dotenv_its_remedy_is_named(monkeypatch: pytest.MonkeyPat
 
 def test_settings_travel_as_json() -> None:
     asked = Settings(target="app.py", env_file=("a", "b"), script=("app.py", "-v"))
-    assert Settings.heard(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
+    assert Settings.from_json(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked

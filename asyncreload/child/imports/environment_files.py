@@ -6,11 +6,11 @@ import io
 import os
 from collections.abc import Sequence
 
-from asyncreload.child.watch.watch import Watch
+from asyncreload.child.watch.baselines import Baselines
 from asyncreload.errors import EnvironmentFileError
 
 
-def read_files(paths: Sequence[str], watch: Watch) -> list[str]:
+def read_files(paths: Sequence[str], baselines: Baselines) -> list[str]:
     """Set the variables of these files, the later before the earlier; return those that are absent.
 
     What is set in the environment already stays as it is. A file is watched from before it is read.
@@ -24,8 +24,8 @@ def read_files(paths: Sequence[str], watch: Watch) -> list[str]:
     given = set(os.environ)
     missing = []
     for path in paths:
-        watch.take(path)
-        if (text := _read(path, watch)) is None:
+        baselines.take(path)
+        if (text := _read(path, baselines)) is None:
             missing.append(path)
             continue
         # In `${NAME}`, too, what is set in the environment counts more than what the file says.
@@ -36,11 +36,11 @@ def read_files(paths: Sequence[str], watch: Watch) -> list[str]:
     return missing
 
 
-def _read(path: str, watch: Watch) -> str | None:
+def _read(path: str, baselines: Baselines) -> str | None:
     try:
         with open(path, "rb") as file:
             data = file.read()
-        watch.was_read(path, data)
+        baselines.was_read(path, data)
         return data.decode()
     except FileNotFoundError:
         return None

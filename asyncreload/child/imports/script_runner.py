@@ -8,8 +8,8 @@ import sys
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
+from asyncreload.child.imports.import_hooks import ImportHooks
 from asyncreload.child.watch.file_kinds import absolute
-from asyncreload.child.watch.watch import Watch
 
 
 def root_of(script: tuple[str, ...]) -> str:
@@ -20,7 +20,7 @@ def root_of(script: tuple[str, ...]) -> str:
     return path if os.path.isdir(path) else os.path.dirname(path)
 
 
-def run_script(script: tuple[str, ...], watch: Watch) -> None:
+def run_script(script: tuple[str, ...], hooks: ImportHooks) -> None:
     """Run `path argument ...` or `-m module argument ...`. What it raises is passed on."""
     root = root_of(script)
     if not sys.flags.safe_path and sys.path[:1] != [root]:
@@ -34,14 +34,11 @@ def run_script(script: tuple[str, ...], watch: Watch) -> None:
     if os.path.isdir(path):
         runpy.run_path(path, run_name="__main__")
         return
-    known = watch.before_read(path)
-    with open(path, "rb") as file:
-        source = file.read()
-    watch.was_read(path, source)
+    source, state = hooks.read_source(path)
     main = ModuleType("__main__")
     vars(main).update(__file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
     sys.modules["__main__"] = main
     code = compile(source, path, "exec", dont_inherit=True)
-    if known is not None:
-        watch.after_compile(path, code, known)
+    if state is not None:
+        hooks.after_compile(path, code, state)
     exec(code, vars(main))  # noqa: S102  as asked

@@ -1,37 +1,87 @@
-"""The child's end of the control channel."""
+"""The link to the parent: messages both ways, and whether it still lives.
+
+A child must not outlive its supervisor. It learns of that one's end in four ways, whichever comes
+first: the end of the control channel, the parent's descriptor (pidfd), another parent by number,
+and the deletion of the lockfile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from asyncreload.protocol import Lines, Message
+from asyncreload import lockfile
+from asyncreload.liveness import LivenessCounter
+from asyncreload.protocol import Lines, Message, Notice
+from asyncreload.system_calls import open_process
 
 _CHUNK = 65536
+GUARD_INTERVAL = 1.0
+"""Seconds between two looks at the lockfile and at the parent."""
+STANDBY_GUARD_INTERVAL = 2.0
+"""The same, in a standby that the system does not tell of its parent's end."""
+USUAL_INTERVAL = 1.0
+"""Seconds that are taken for the supervisor's interval until the settings are known."""
 
 
-class Channel:
-    """Reads messages in the side thread's loop; sends them from any thread."""
+class ParentLink:
+    """Reads messages in the side thread's loop; sends them from any thread, under a lock.
 
-    def __init__(self, connection: socket.socket, parent: int) -> None:
+    connection: the child's end of the control channel.
+    parent: the process ID of whoever is at the other end.
+    lock: the path of the lockfile.
+    """
+
+    def __init__(
+        self, connection: socket.socket, parent: int, lock: str, liveness: LivenessCounter
+    ) -> None:
         connection.setblocking(False)
-        self.parent: int = parent
-        """The process ID of whoever is at the other end."""
         self._connection = connection
+        self._parent = parent
+        self.lock: str = lock
+        """The path of the lockfile."""
+        self._liveness = liveness
         self._sending = threading.Lock()
         self._lines = Lines()
+        self._is_suspicious = False
 
-    def listen(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        on_message: Callable[[Message], None],
-        on_end: Callable[[], None],
-    ) -> None:
-        """Call back for each message, and once when the parent is gone."""
+    def fileno(self) -> int:
+        """Return the descriptor of the control channel."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Let go of the control channel, in a process that the app forked."""
+        self._connection.close()
+
+    # --- messages ------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Send a message; does nothing when the parent is gone."""
+        data = memoryview(message.encode())
+        # Only a parent that is stopped lets its buffer fill up: then there is nothing to do but
+        # wait, as for everything else that it would have to do.
+        with self._sending, suppress(OSError):
+            while data:
+                try:
+                    data = data[self._connection.send(data) :]
+                except BlockingIOError:
+                    poll = select.poll()
+                    poll.register(self._connection, select.POLLOUT)
+                    poll.poll()
+
+    def notice(self, text: str, *, once: bool = False) -> None:
+        """Have the user told something; `once`, that later children are not to say the same."""
+        self.send(Notice(text, once))
+
+    def listen(self, on_message: Callable[[Message], None], on_end: Callable[[], None]) -> None:
+        """Call back in the running loop for each message, and when the parent is gone."""
+        loop = asyncio.get_running_loop()
 
         def readable() -> None:
             try:
@@ -49,20 +99,45 @@ class Channel:
 
         loop.add_reader(self._connection, readable)
 
-    def fileno(self) -> int:
-        """Return the descriptor of the connection."""
-        return self._connection.fileno()
+    # --- the parent's end ----------------------------------------------------------------------
 
-    def send(self, message: Message) -> None:
-        """Send a message; does nothing when the parent is gone."""
-        data = memoryview(message.encode())
-        # Only a parent that is stopped lets its buffer fill up: then there is nothing to do but
-        # wait, as for everything else that it would have to do.
-        with self._sending, suppress(OSError):
-            while data:
-                try:
-                    data = data[self._connection.send(data) :]
-                except BlockingIOError:
-                    poll = select.poll()
-                    poll.register(self._connection, select.POLLOUT)
-                    poll.poll()
+    def hear_end(self, on_end: Callable[[], None]) -> bool:
+        """Have the system tell when the parent has ended; return whether it will.
+
+        Unlike the end of the channel, this is also heard when somebody else holds the other end.
+        """
+        loop = asyncio.get_running_loop()
+        descriptor = open_process(self._parent)
+        if descriptor is None:
+            return False
+
+        def readable() -> None:
+            loop.remove_reader(descriptor)
+            on_end()
+
+        loop.add_reader(descriptor, readable)
+        return True
+
+    def beat(self) -> None:
+        """Show the parent that this process is alive."""
+        self._liveness.beat()
+
+    def check(self, interval: float) -> lockfile.Verdict:
+        """Return `GONE` when the parent has ended, or is to end: its lockfile was deleted.
+
+        A lockfile that was not touched lately is a suspicion, and told once: a suspended laptop,
+        or a host whose loop is blocked, is not dead.
+        interval: seconds between two touches, at least.
+        """
+        if os.getppid() != self._parent:
+            lockfile.remove(self.lock)
+            return lockfile.Verdict.GONE
+        verdict = lockfile.judge(self.lock, interval, time.time())
+        if verdict is lockfile.Verdict.STALE and not self._is_suspicious:
+            self.notice(f"the lockfile {self.lock} was not touched lately; going on")
+        self._is_suspicious = verdict is lockfile.Verdict.STALE
+        return verdict
+
+    def remove_lockfile(self) -> None:
+        """Delete the lockfile, as the parent cannot any more."""
+        lockfile.remove(self.lock)

@@ -1,4 +1,8 @@
-"""How a child comes to its end: answer the last requests, let the main thread run `atexit`, go."""
+"""How a child comes to its end: answer the last requests, let the main thread run `atexit`, go.
+
+In a reload the process vanishes: it closes all its files and says so. The next child loads
+the project from then on, while the kernel takes the old process's memory down.
+"""
 
 from __future__ import annotations
 
@@ -6,110 +10,160 @@ import asyncio
 import os
 import threading
 import traceback
+from _thread import start_new_thread
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from asyncreload import descendants, protocol
+from asyncreload import descendants
 from asyncreload.child.lifecycle.debugger import is_at_prompt
-from asyncreload.child.lifecycle.vanish import vanish
+from asyncreload.cpython import thread_exit_handlers
+from asyncreload.protocol import ORPHANED, RELOAD, Left
+from asyncreload.system_calls import close_all_but
 from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.main_thread import MainThread
-    from asyncreload.child.lifecycle.parent_link import Channel
-
-RELOAD = 3
-ORPHANED = 1
-INTERRUPTED = 130
+    from asyncreload.child.lifecycle.parent_link import ParentLink
 
 # All in seconds.
-DRAIN = 0.1  # what requests in flight get before the old code is told to go
-ATEXIT = 0.5  # what `atexit` handlers get in a reload
-WAKE = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
+LAST_REQUESTS = 0.1  # what requests in flight get before the old code is told to go
+EXIT_HANDLERS = 0.5  # what `atexit` handlers get in a reload
+WAKE_AFTER = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
+EXECUTORS = 0.1  # what running jobs get before `atexit` handlers have their turn all the same
+
+
+class ProcessEnd:
+    """The two ways in which a child ends. Neither waits for the interpreter's own end."""
+
+    def exit(self, code: int) -> None:
+        """End the process at once."""
+        os._exit(code)
+
+    def vanish(self, code: int, channel: int) -> None:
+        """Close all files, say so on the channel, and end the process.
+
+        To free the memory of a large process takes the kernel up to 100 ms, and only then does it
+        close the files. So they are closed here, and nobody need wait for more: no port, lock or
+        file is held when the farewell is heard, and no code runs any more.
+        """
+        close_all_but(channel, Left(code, vanished=True).encode())
+        os._exit(code)
 
 
 class Shutdown:
-    """The end of this process. Made in the loop's thread, which also calls `begin`."""
+    """The end of a child. Made in the side thread's loop, where `begin` is called, too.
 
-    def __init__(self, main: MainThread, channel: Channel, front_end: FrontEnd) -> None:
+    before_end: called last, in a reload, before all files are closed.
+    """
+
+    def __init__(
+        self,
+        main: MainThread,
+        link: ParentLink,
+        front_end: FrontEnd,
+        before_end: Callable[[], object],
+        process_end: ProcessEnd,
+    ) -> None:
         self._main = main
-        self._channel = channel
+        self._link = link
         self._front_end = front_end
+        self._before_end = before_end
+        self._process_end = process_end
         self._terminal = Terminal()
-        self._main_left = asyncio.Event()
+        self._main_has_left = asyncio.Event()
         self._lingers = False
         self._hurries = False
         self._task: asyncio.Task[None] | None = None
-        self.queue: int | None = None
-        """The descriptor of the inotify queue, if there is one: see `Lobby.delegate_close`."""
         self.code: int | None = None
-        """The exit code, once it is decided to leave."""
+        """The exit code, once the end has begun. Set once, and read by the main thread."""
         self.drained: threading.Event = threading.Event()
         """Set when no more requests are waited for: the main thread may run `atexit` now."""
 
-    def begin(self, code: int, grace: float, *, at_work: bool) -> None:
-        """Begin to leave; asked again, leave without waiting for a last response.
+    def begin(self, code: int, grace: float, *, has_run: bool) -> None:
+        """Begin the end; asked again, end without waiting for a last response.
 
         grace: seconds for that response, or for `atexit` when it is not a reload.
-        at_work: whether code of the app has run, or runs.
+        has_run: whether code of the app has run, or runs.
         """
         if self.code is None:
             self.code = code
-            self._task = asyncio.create_task(self._leave(code, grace, at_work=at_work))
+            self._task = asyncio.create_task(self._end(code, grace, has_run=has_run))
             return
         self._hurries = True
         if self._lingers:
-            self._end_family()
-            os._exit(code)
+            self._end_descendants()
+            self._process_end.exit(code)
 
     def main_has_left(self) -> None:
         """Note that the main thread runs no code of the app any more."""
-        self._main_left.set()
+        self._main_has_left.set()
 
-    async def _leave(self, code: int, grace: float, *, at_work: bool) -> None:
+    async def _end(self, code: int, grace: float, *, has_run: bool) -> None:
         try:
-            if at_work:
-                await self._leave_politely(code, grace)
+            if has_run:
+                await self._end_politely(code, grace)
         except BaseException:
             traceback.print_exc()
             raise
         finally:
-            os._exit(code)  # whatever happens: a child that was told to leave does so
+            self._process_end.exit(code)  # whatever happens: a child that was told to end does so
 
-    async def _leave_politely(self, code: int, grace: float) -> None:
-        self._front_end.close(hand_over=code == RELOAD)
+    async def _end_politely(self, code: int, grace: float) -> None:
+        front_end = self._front_end
+        front_end.close(hand_over=code == RELOAD)
         # In a reload the last bytes are delivered while the next child loads.
-        await (self._front_end.answered if code == RELOAD else self._front_end.quiet)(DRAIN)
+        await (front_end.answered if code == RELOAD else front_end.quiet)(LAST_REQUESTS)
         self.drained.set()
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
-            asyncio.get_running_loop().call_later(WAKE, wake)
-        patience = ATEXIT if code in {RELOAD, ORPHANED} else grace
+            asyncio.get_running_loop().call_later(WAKE_AFTER, wake)
+        patience = EXIT_HANDLERS if code in {RELOAD, ORPHANED} else grace
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._main_left.wait(), patience)
-        self._main_left.set()
-        if code == RELOAD and self._front_end.busy and not self._hurries:
+            await asyncio.wait_for(self._main_has_left.wait(), patience)
+        self._main_has_left.set()
+        if code == RELOAD and front_end.busy and not self._hurries:
             self._lingers = True
-            self._channel.send(protocol.Left(code, self._front_end.busy))
-            await self._front_end.quiet(grace)
-        self._end_family()
+            self._link.send(Left(code, front_end.busy))
+            await front_end.quiet(grace)
+        self._end_descendants()
         if code == RELOAD:
-            if self.queue is not None:
-                self._front_end.delegate_close(self.queue)
-            farewell = protocol.Left(code, vanished=True).encode()
-            vanish(code, self._channel.fileno(), farewell)
-        self._channel.send(protocol.Left(code))
+            self._before_end()
+            self._process_end.vanish(code, self._link.fileno())
+            return
+        self._link.send(Left(code))
 
     def _wake(self, frame: FrameType, instruction: int) -> None:
-        if not self._main_left.is_set() and not self._main.has_moved(frame, instruction):
+        if not self._main_has_left.is_set() and not self._main.has_moved(frame, instruction):
             self._main.signal()
 
-    def _end_family(self) -> None:
+    def _end_descendants(self) -> None:
         """End what the app started; put the terminal back if a debugger dies at its prompt."""
         if descendants.has_children():
             descendants.end(descendants.descendants(os.getpid()))
         if is_at_prompt():
             self._terminal.restore()
+
+
+def end_executors() -> None:
+    """Let idle workers of `concurrent.futures` end, as the interpreter does before `atexit`.
+
+    Those of a `ProcessPoolExecutor` would else be waited for by multiprocessing's own handler.
+    """
+    calls = thread_exit_handlers()
+    if not calls:
+        return
+    done = threading.Event()
+
+    def end() -> None:
+        try:
+            for call in reversed(calls):
+                call()
+        finally:
+            done.set()
+
+    start_new_thread(end, ())
+    done.wait(EXECUTORS)

@@ -37,13 +37,13 @@ def snapshot(root: str) -> dict[str, Any]:
     return {
         "environ": dict(os.environ),
         "path": list(path),
-        "setting": setting(),
+        "setting": fingerprint(),
         "loggers": _loggers(),
         "patched": [name for name in _PATCHERS if name in sys.modules],
     }
 
 
-def setting(name: str = "") -> str:
+def fingerprint(name: str = "") -> str:
     """Return a stand-in for what a package of that name may look at while it is imported."""
     filters = [
         (action, _pattern(message), str(category), _pattern(module), line)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import cast
 
+from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.watch.file_state import digest
-from asyncreload.child.watch.watch import Code
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
 _EXTENDED = dis.EXTENDED_ARG

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from asyncreload.child.watch.file_state import signature_at
+from asyncreload.child.watch.file_state import Now, signature_at
 from asyncreload.child.worker_threads import hop
 from asyncreload.python_files import python_files
 
@@ -17,28 +17,34 @@ PATIENCE = 2_000_000_000
 """Nanoseconds after which the end of a burst is not waited for any longer."""
 
 
-def newest(paths: Iterable[str]) -> int:
+def newest(paths: Iterable[str], now: Now = time.time_ns) -> int:
     """Return when the last change of any of these files was, in ns; 0 if there is none."""
     times = (signature_at(path) for path in paths)
     # A time in the future says nothing: the clock was set back, or another machine's is ahead.
-    return max((at[1] for at in times if at is not None and at[1] <= time.time_ns()), default=0)
+    return max((at[1] for at in times if at is not None and at[1] <= now()), default=0)
 
 
-async def quiet(root: str, paths: Iterable[str], sleep: Callable[[float], Any]) -> None:
+async def quiet(
+    root: str,
+    paths: Iterable[str],
+    sleep: Callable[[float], Any],
+    now: Now = time.time_ns,
+) -> None:
     """Wait until nothing under `root`, nor any of `paths`, has changed for `QUIET` ns.
 
     Not for longer than `PATIENCE`: something may write there all the time.
+    now: the clock, in ns since the epoch.
     """
     extra = list(paths)
-    deadline = time.time_ns() + PATIENCE
+    deadline = now() + PATIENCE
 
     def last() -> int:
         files = [*extra, *(entry.path for entry in python_files(root))]
         # A directory changes when a file comes, goes, or is replaced.
-        return newest({*files, *map(os.path.dirname, files)})
+        return newest({*files, *map(os.path.dirname, files)}, now)
 
-    while time.time_ns() < deadline:
-        left = await hop(last) + QUIET - time.time_ns()
+    while now() < deadline:
+        left = await hop(last) + QUIET - now()
         if left <= 0:
             return
         await sleep(left / 1e9)

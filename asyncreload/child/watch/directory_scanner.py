@@ -19,24 +19,32 @@ MOST = 200_000
 
 
 class DirectoryScanner:
-    """Walks what the patterns ask for, and walks on where something has changed.
+    """Goes through the directories that the patterns lead to; again where something has changed.
 
-    found: told each file that a pattern wants.
+    found: told each file that a pattern wants, by the first scan.
+    appeared: told the same by later scans, and of files that were told before.
     """
 
-    def __init__(self, patterns: Patterns, found: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        patterns: Patterns,
+        found: Callable[[str], object],
+        appeared: Callable[[str], object],
+    ) -> None:
         self._patterns = patterns
-        self.found: Callable[[str], None] = found
+        self._tell = found
+        self._appeared = appeared
         self._left = MOST
         self.directories: Files = Files()
 
-    def plant(self) -> None:
-        """Walk everything for the first time."""
+    def scan_all(self) -> None:
+        """Go through everything for the first time."""
         for root in self._patterns.roots:
             self._start(root)
+        self._tell = self._appeared
 
-    def walk_on(self, directory: str) -> None:
-        """List a directory again; walk those that are new in it."""
+    def scan_again(self, directory: str) -> None:
+        """List a directory again, and go through those that are new in it."""
         self._walk(directory)
         for root in self._patterns.roots:
             if root not in self.directories and is_below(root, directory):
@@ -53,7 +61,7 @@ class DirectoryScanner:
             self._walk(root)
             return
         if self._patterns.wants(root):
-            self.found(root)  # also if there is no such file yet
+            self._tell(root)  # also if there is no such file yet
         above = os.path.dirname(root)
         while not os.path.isdir(above):
             above = os.path.dirname(above)
@@ -73,7 +81,7 @@ class DirectoryScanner:
             entries = list(os.scandir(directory))
         except OSError:
             if os.path.isfile(directory) and self._patterns.wants(directory):
-                self.found(directory)  # in the place of the directory that was there
+                self._tell(directory)  # in the place of the directory that was there
             return []
         if is_marked(entry.name for entry in entries) and directory not in self._patterns.roots:
             return []
@@ -87,7 +95,7 @@ class DirectoryScanner:
                 if not is_known and self._patterns.enters(entry.path):
                     below.append(entry.path)
             elif _is(entry.is_file) and self._patterns.wants(entry.path):
-                self.found(entry.path)
+                self._tell(entry.path)
         return below
 
 

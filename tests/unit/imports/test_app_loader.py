@@ -17,7 +17,6 @@ from asyncreload.errors import TargetError
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from importlib.machinery import ModuleSpec
     from pathlib import Path
 
@@ -25,18 +24,12 @@ APP = "def app(environ, start_response): return [__name__.encode()]\n"
 
 
 @pytest.fixture(autouse=True)
-def clean_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_imports(imports: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test imports as if it were the first, and leaves nothing imported."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", list(sys.argv))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))  # Bottle adds to it
-    modules = dict(sys.modules)
     for name in ("app", "web", "other", "pkg", "module", "models", "bottle"):
         sys.modules.pop(name, None)
-    yield
-    sys.modules.clear()
-    sys.modules.update(modules)
 
 
 class Project:

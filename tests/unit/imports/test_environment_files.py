@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 from asyncreload.child.imports.environment_files import read_files
-from asyncreload.child.watch.watch import Watch
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.errors import EnvironmentFileError
+from tests.unit.watching import Watch
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_the_later_file_counts_more_and_what_is_given_most(tmp_path: Path) -> No
     os.environ["GIVEN"] = "given"
     first = write(tmp_path / "1", "A=1\nB='1 # 1'  # comment\nGIVEN=1\nEMPTY\n")
     second = write(tmp_path / "2", "A=2\nC=${GIVEN}${A}\nGIVEN=2\n")
-    assert read_files([first, second], Watch()) == []
+    assert read_files([first, second], Watch().baselines) == []
     names = ("A", "B", "C", "GIVEN", "EMPTY")
     assert [os.environ.get(name) for name in names] == ["2", "1 # 1", "given1", "given", None]
 
@@ -43,18 +43,18 @@ def test_the_later_file_counts_more_and_what_is_given_most(tmp_path: Path) -> No
 def test_one_that_is_absent_is_watched_as_well(tmp_path: Path) -> None:
     watch = Watch()
     path = str(tmp_path / ".env")
-    assert read_files([path], watch) == [path]
-    assert watch.look() == []
+    assert read_files([path], watch.baselines) == [path]
+    assert watch.scanner.look() == []
     write(tmp_path / ".env", "A=1\n")
-    assert watch.look() == [path]
-    assert watch.count() == 1
+    assert watch.scanner.look() == [path]
+    assert len(watch.baselines) == 1
 
 
 def test_none_at_all_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dotenv.main", None)
-    assert read_files([], Watch()) == []
+    assert read_files([], Watch().baselines) == []
     with pytest.raises(ImportError):
-        read_files(["x"], Watch())
+        read_files(["x"], Watch().baselines)
 
 
 def test_one_that_cannot_be_read_is_named_and_watched(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_one_that_cannot_be_read_is_named_and_watched(tmp_path: Path) -> None:
     for name, reason in (("directory", "Is a directory"), ("bytes", "it is not UTF-8 at byte 6")):
         path = str(tmp_path / name)
         with pytest.raises(EnvironmentFileError) as caught:
-            read_files([path], watch)
+            read_files([path], watch.baselines)
         assert str(caught.value) == f"cannot read the environment file {path}: {reason}"
-        assert path in watch.files()
+        assert path in watch.baselines.to_json()
 
 
 def test_why_a_file_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def source_of(name: str) -> str:
         return file.read()
 
 
-# --- the reading of bytecode -----------------------------------------------------------------
+# --- the reading of bytecode ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_code_that_is_monitored_reads_the_same() -> None:
         monitoring.free_tool_id(tool)
 
 
-# --- what counts -----------------------------------------------------------------------------
+# --- what counts ---------------------------------------------------------------------------------
 
 
 def test_no_import_at_all() -> None:

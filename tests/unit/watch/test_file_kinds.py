@@ -1,4 +1,4 @@
-"""Which files matter, and how closely they are looked at."""
+"""Whose a file is: the project's, an installed package's, or nobody's that matters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def walked(root: Path) -> set[str]:
     return {str(Path(entry.path).relative_to(root)) for entry in python_files(str(root))}
 
 
-# How closely
+# Whose a file is
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def walked(root: Path) -> set[str]:
         ("app.py", FileKind.PROJECT),
     ],
 )
-def test_heat_by_path(path: str, expected: FileKind) -> None:
+def test_the_path_tells_whose_a_file_is(path: str, expected: FileKind) -> None:
     assert kind_of(path) is expected
 
 
-def test_a_project_is_hot(tmp_path: Path) -> None:
+def test_what_is_no_package_is_the_projects(tmp_path: Path) -> None:
     assert kind_of(str(tmp_path / "app.py")) is FileKind.PROJECT
     assert kind_of(__file__) is FileKind.PROJECT
 
 
 @pytest.mark.parametrize("name", ["purelib", "platlib"])
-def test_packages_are_cold(name: str) -> None:
+def test_packages_are_known_by_where_they_are_installed(name: str) -> None:
     assert kind_of(os.path.join(sysconfig.get_paths()[name], "six.py")) is FileKind.PACKAGE
     assert kind_of(str(pytest.__file__)) is FileKind.PACKAGE
 
 
-def test_packages_of_the_user_are_cold() -> None:
+def test_packages_of_the_user_are_packages_too() -> None:
     assert kind_of(os.path.join(site.getusersitepackages(), "x", "y.py")) is FileKind.PACKAGE
 
 

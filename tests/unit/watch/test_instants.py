@@ -22,23 +22,20 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from importlib.util import cache_from_source
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
 
+from asyncreload.child.imports import pyc_cache
 from asyncreload.child.imports.environment_files import read_files
-from asyncreload.child.imports.import_hooks import install_import_hooks
 from asyncreload.child.imports.script_runner import run_script
-from asyncreload.child.watch import file_state as signature
-from asyncreload.child.watch import polling
-from asyncreload.child.watch import watch as module
+from asyncreload.child.watch import change_scanner, file_state, polling
 from asyncreload.child.watch.file_state import RACY, signature_at
 from asyncreload.child.watch.globs import Patterns
-from asyncreload.child.watch.watch import Watch
+from tests.unit.watching import HOUR, Clock, Watch
 
 LONG = os.environ.get("ASYNCRELOAD_LONG") == "1"
-HOUR = 3600 * 10**9
 OLD, NEW = "VALUE = 1\n", "VALUE = 2\n"
 Act = Callable[[Path], object]
 Way = Callable[[Path, Watch], list[int]]
@@ -132,7 +129,7 @@ def run_path(path: Path, _: Watch) -> list[int]:
 
 
 def as_script(path: Path, watch: Watch) -> list[int]:
-    run_script((str(path),), watch)
+    run_script((str(path),), watch.hooks)
     return [sys.modules["__main__"].VALUE]
 
 
@@ -142,19 +139,19 @@ def twice(path: Path, watch: Watch) -> list[int]:
 
 
 def of_a_pattern(path: Path, watch: Watch) -> list[int]:
-    watch.look_for(Patterns.of(["*.py"], [], str(path.parent)))
+    watch.scanner.watch_patterns(Patterns.of(["*.py"], [], str(path.parent)))
     return [value_of(path)]
 
 
 def of_many(path: Path, watch: Watch) -> list[int]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "FEW", 0)
+        patch.setattr(change_scanner, "READ_BEFORE_LOAD", 0)
         return of_a_pattern(path, watch)
 
 
 def environment_file(path: Path, watch: Watch) -> list[int]:
     os.environ.pop("VALUE", None)
-    if read_files([str(path)], watch):
+    if read_files([str(path)], watch.baselines):
         raise FileNotFoundError(path)
     return [int(os.environ.pop("VALUE"))]
 
@@ -163,14 +160,32 @@ def value_of(path: Path) -> Any:
     return int(path.read_text().split()[-1])
 
 
-class Lab:
-    """One file, loaded again and again, under the eyes of a new watch each time."""
+class Circumstances(NamedTuple):
+    """How a load finds things."""
 
-    def __init__(self, root: Path, restored: Restored, how: SimpleNamespace, events: Any) -> None:
+    cached: bool = False
+    """Whether Python has the file's code in its cache."""
+    coarse: bool = False
+    """Whether the clock of the file system stands still."""
+    events: bool = False
+    """Whether the kernel tells of changes."""
+    trusting: bool = False
+    """Whether the process before has told how the files were."""
+
+
+class Lab:
+    """One file, loaded again and again, watched by a new process each time."""
+
+    def __init__(self, root: Path, restored: Restored, how: Circumstances, events: Any) -> None:
         self.path = root / "victim.py"
         self._restored = restored
         self._cache = Path(cache_from_source(str(self.path)))
         self._how, self._events = how, events
+        self.clock = Clock()
+        if how.coarse:
+            self.clock.stand_still(time.time_ns())
+        else:
+            self.clock.advance(HOUR)
         self._watch: Watch
         self._since = 0
         self._seen: dict[str, list[Any]] = {}
@@ -186,11 +201,11 @@ class Lab:
         try:
             return self._load(way, steps)
         except (ImportError, OSError):
-            self._watch.widen(str(self.path.parent), (), self._since, {})
+            self._watch.scanner.watch_what_may_mend(str(self.path.parent), (), self._since, {})
             return None
         finally:
             steps.finish()
-            self.agent()
+            self.look()
 
     def lay_out(self) -> None:
         """Put the file as it is before the first load."""
@@ -204,27 +219,27 @@ class Lab:
             os.utime(self._cache, ns=(signature[1], signature[1]))
         # So that a file is not late by its writing here.
         self._since = signature[1] + (0 if self._how.coarse else RACY + 1)
-        self._seen = self._as_seen_by_a_predecessor() if self._how.trusting else {}
+        self._seen = self._as_seen_by_the_process_before() if self._how.trusting else {}
 
-    def _as_seen_by_a_predecessor(self) -> dict[str, list[Any]]:
-        predecessor = Watch()
-        predecessor.before_read(str(self.path))
-        predecessor.learn()
-        return predecessor.files()
+    def _as_seen_by_the_process_before(self) -> dict[str, list[Any]]:
+        before = Watch(clock=self.clock)
+        before.hooks.before_source(str(self.path))
+        before.baselines.learn()
+        return before.baselines.to_json()
 
     def _begin(self) -> None:
         self._named.clear()
-        self._watch = Watch()
-        self._watch.trust(self._seen)
+        self._watch = Watch(clock=self.clock)
+        self._watch.baselines.trust(self._seen)
         if self._events:
-            self._watch.use_events(str(self.path.parent))
+            self._watch.scanner.use_events(str(self.path.parent))
 
     def _load(self, way: Way, steps: Steps) -> list[int]:
         for name in ("victim", "__main__"):
             sys.modules.pop(name, None)
         sys.path_importer_cache.pop(str(self.path.parent), None)
         with self._restored():
-            install_import_hooks(self._watch)
+            self._watch.hooks.install()
             try:
                 sys.setprofile(steps)
                 return way(self.path, self._watch)
@@ -239,11 +254,12 @@ class Lab:
         while has_times and signature_at(str(self.path)) == before:
             act(self.path)
 
-    def agent(self) -> None:
-        """Do what the side thread does meanwhile."""
-        self._named.update(self._runner.run(self._watch.confirm(self._watch.look())))
-        self._watch.catch_up()
-        self._watch.tend()
+    def look(self) -> None:
+        """Do what the change monitor does meanwhile."""
+        watch = self._watch
+        self._named.update(self._runner.run(watch.scanner.compare(watch.scanner.look())))
+        watch.catch_up()
+        watch.scanner.make_cheaper()
 
     def is_seen(self) -> bool:
         """Tell whether the file was named as changed."""
@@ -255,20 +271,14 @@ class Lab:
         return saved is None if loaded is None else {saved} == set(loaded)
 
 
-def kind(**how: bool) -> SimpleNamespace:
-    return SimpleNamespace(
-        **{"cached": False, "coarse": False, "events": False, "trusting": False} | how
-    )
-
-
 KINDS = {
-    "polling": kind(),
-    "polling, cached": kind(cached=True),
-    "coarse clock": kind(coarse=True),
-    "events": kind(events=True),
-    "events, cached": kind(cached=True, events=True),
-    "trusting": kind(trusting=True),
-    "trusting, cached": kind(trusting=True, cached=True),
+    "polling": Circumstances(),
+    "polling, cached": Circumstances(cached=True),
+    "coarse clock": Circumstances(coarse=True),
+    "events": Circumstances(events=True),
+    "events, cached": Circumstances(cached=True, events=True),
+    "trusting": Circumstances(trusting=True),
+    "trusting, cached": Circumstances(trusting=True, cached=True),
 }
 CACHING = {imported, by_location, twice}
 WAYS: dict[str, list[Way]] = {
@@ -304,19 +314,18 @@ def world(
 
     def make(kind: str, root: Path) -> Lab:
         how = KINDS[kind]
-        now = time.time_ns()
-        clock = SimpleNamespace(time_ns=lambda: now if how.coarse else now + HOUR)
-        monkeypatch.setattr(signature, "time", clock)
-        monkeypatch.setattr(signature, "CACHE_RACY", 0)
+        monkeypatch.setattr(pyc_cache, "CACHE_RACY", 0)
         monkeypatch.setattr(sys, "dont_write_bytecode", False)
         monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+        events = _shared_events(root, monkeypatch) if how.events else None
+        lab = Lab(root, restored_loaders, how, events)
         if how.coarse:
+            now = lab.clock.time_ns()
             monkeypatch.setattr(
-                signature, "signature_of", lambda status: (now, now, status.st_size, 0)
+                file_state, "signature_of", lambda status: (now, now, status.st_size, 0)
             )
             monkeypatch.setattr(polling, "_statx", None)
-        events = _shared_events(root, monkeypatch) if how.events else None
-        return Lab(root, restored_loaders, how, events)
+        return lab
 
     return make
 
@@ -330,7 +339,7 @@ def _shared_events(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         events._forget()
         return events
 
-    monkeypatch.setattr(module, "_Events", afresh)
+    monkeypatch.setattr(change_scanner, "_Events", afresh)
     return events
 
 
@@ -357,7 +366,7 @@ def test_no_save_is_lost(
     with closing(world(kind, tmp_path)) as lab:
         acts = [partial(lab.do, act) for act in OPERATIONS[what]]
         orders: list[list[Callable[[], object]]]
-        orders = [[*acts], [lab.agent, *acts], [*acts, lab.agent]]
+        orders = [[*acts], [lab.look, *acts], [*acts, lab.look]]
         for order in orders:
             for at, loaded in every_instant(lab, way, order):
                 if not lab.is_fresh(loaded) and not lab.is_seen():
@@ -373,6 +382,6 @@ def test_what_is_looked_at_during_the_load_is_no_change(
     kind: str, way: Way, tmp_path: Path, world: Callable[[str, Path], Lab]
 ) -> None:
     with closing(world(kind, tmp_path)) as lab:
-        for at, loaded in every_instant(lab, way, [lab.agent]):
+        for at, loaded in every_instant(lab, way, [lab.look]):
             assert lab.is_fresh(loaded)
             assert not lab.is_seen(), at

@@ -1,0 +1,122 @@
+"""What comes of a load: the app is served, or a report is shown, and the parent is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from asyncreload import protocol
+from asyncreload.child.watch.watch_reasons import reasons
+from asyncreload.child.worker_threads import hop
+from asyncreload.frozen_data import FrozenData
+from asyncreload.phase import Phase
+from asyncreload.settings import Settings
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.child.pages.error_report import Report
+    from asyncreload.child.watch.baselines import Baselines
+    from asyncreload.child.watch.change_monitor import ChangeMonitor
+    from asyncreload.child.watch.change_scanner import ChangeScanner
+
+# All in seconds.
+PATIENCE_WITH_FAILURE = 0.3  # without a change, before a failed load is shown
+LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answers go first
+SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
+
+TOLD_BEFORE_SETTLED = 500
+"""Files of which the parent can be told before the first request without delaying it."""
+
+
+class Load(FrozenData):
+    """What is loaded, and how: what the parent has said with `Go`."""
+
+    go: protocol.Go
+    settings: Settings
+    root: str
+    """The directory that the project's imports start from."""
+    began: int
+    """When, in ns since the epoch; not before the end of a burst of changes."""
+
+    @property
+    def env_files(self) -> list[str]:
+        """The absolute paths of the environment files."""
+        return [os.path.abspath(path) for path in self.settings.env_file]
+
+
+class LoadOutcome:
+    """Opens the front end with what a load has brought. Lives in the side thread's loop.
+
+    enter: enters a phase; returns whether it is the present one then.
+    """
+
+    def __init__(
+        self,
+        link: ParentLink,
+        front_end: FrontEnd,
+        baselines: Baselines,
+        scanner: ChangeScanner,
+        monitor: ChangeMonitor,
+        enter: Callable[[Phase], bool],
+    ) -> None:
+        self._link = link
+        self._front_end = front_end
+        self._baselines = baselines
+        self._scanner = scanner
+        self._monitor = monitor
+        self._enter = enter
+
+    def serve(self, app: WSGIApplication, load: Load) -> None:
+        """Answer requests with the app."""
+        if not self._enter(Phase.SERVING):
+            return  # it is on its way out
+        self._front_end.serve(app, load.settings, load.go.address)
+        seconds = (time.time_ns() - load.began) / 1e9
+        self._link.send(protocol.Loaded(seconds, len(self._baselines)))
+        if len(self._baselines) <= TOLD_BEFORE_SETTLED:
+            self.tell_files(load, settled=False)
+
+    async def settle(self, load: Load) -> None:
+        """After `serve`: do what has time until the first requests are answered."""
+        await asyncio.sleep(LEARN_AFTER)
+        await hop(self._baselines.learn)
+        await asyncio.sleep(SETTLED_AFTER)
+        if self._enter(Phase.SERVING):  # still
+            self.tell_files(load)
+
+    async def show(self, report: Report, load: Load) -> None:
+        """Answer requests with the report of a failed load or of a crash."""
+        go = load.go
+        since = go.since or load.began
+        watch = self._scanner.watch_what_may_mend
+        await hop(watch, load.root, report.mending, since, go.changed)
+        # A half-written save is mended soon, and a crash has been told already.
+        if go.changed and not go.crash and not await self._monitor.is_quiet(PATIENCE_WITH_FAILURE):
+            return
+        if not self._enter(Phase.REPORTING):
+            return
+        if go.crash:
+            self._link.send(protocol.Reporting())
+        else:
+            told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
+            self._link.send(told)
+        self._front_end.show(report, load.settings, load.go.address)
+        self.tell_files(load)
+
+    def tell_files(self, load: Load, *, settled: bool = True) -> None:
+        """Tell the parent which of the project's files are watched, and how they were.
+
+        settled: whether there is time for other things than requests by now.
+        """
+        files = self._baselines.to_json()
+        self._link.send(protocol.Watching(files, settled))
+        if load.go.explain:
+            packages = len(self._baselines) - len(files)
+            why = reasons(files, load.env_files, self._scanner.is_asked_for)
+            self._link.send(protocol.WatchReasons(why, packages))

@@ -1,0 +1,199 @@
+"""Records, in the child that loads, what the next standby may import ahead."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from types import FrameType
+from typing import Any, TypeVar
+
+from asyncreload.child.imports.import_observer import Code
+from asyncreload.child.preload.fingerprint import data_of, fingerprint
+from asyncreload.child.preload.import_prefix import import_prefix
+from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of, source_file
+from asyncreload.child.watch.file_state import FileState, Signature
+from asyncreload.cpython import caller
+from asyncreload.protocol import Data, Preload
+
+T = TypeVar("T")
+
+
+class Recorder:
+    """Notes which packages are imported, in which order, and under which conditions.
+
+    Called by whatever thread imports; written out by the side thread's helper. Each note is one
+    entry of a dictionary, and a module is imported by one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self.boot: frozenset[str] = frozenset(sys.modules)
+        """The modules that we need ourselves."""
+        self._path = tuple(sys.path)
+        self._argv: tuple[str, ...] = ()
+        self._replayed: Preload | None = None
+        self._fingerprints: dict[str, str] = {}
+        self._data: dict[str, Data] = {}
+        self._changes: dict[str, dict[str, str | None]] = {}
+        self._import_prefixes: dict[str, str] = {}
+        # When the load of each module began: `sys.modules` tells only when it ended.
+        self._order: dict[str, int] = {}
+        self._states: dict[str, Signature | None] = {}
+        self._codes: dict[str, Code] = {}
+        self._environ = dict(os.environ)
+
+    def start_from(self, preload: Preload) -> None:
+        """Take over the notes of which this process replays the imports."""
+        self._replayed = preload
+        self._fingerprints = dict(preload.settings)
+        self._changes = dict(preload.changes)
+        self._data = dict(preload.data)
+        self._order = {name: place for place, name in enumerate(preload.modules)}
+
+    def note_arguments(self, argv: list[str]) -> None:
+        """Note the arguments that the app is started with."""
+        self._argv = tuple(argv)
+
+    def before_import(self, name: str) -> None:
+        """Note under which conditions the project imports a package's module."""
+        self._order.setdefault(name, len(self._order))
+        # What a package imports while it is imported itself is the package's own affair.
+        if not _is_projects(caller(1)):
+            return
+        self._fingerprints[name] = fingerprint(name)
+        if name not in self._data:  # else a standby has more by now than the project had then
+            self._data[name] = difference(merged(self._data), data_of(self._data))
+        now = dict(os.environ)
+        if now != self._environ:
+            self._changes[name] = difference(self._environ, now)
+            self._environ = now
+
+    def after_compile(self, path: str, code: Code, state: FileState) -> None:
+        """Note the code of a project's file: what it does before its last import counts."""
+        self._codes[path] = code  # it is looked into later, when there is time
+        if state.racy:
+            self._states.pop(path, None)
+        else:
+            self._states[path] = state.signature
+
+    def is_as_before(self, path: str, code: Code, state: FileState) -> bool:
+        """Note a file's code; tell whether it does the same before its last import as recorded.
+
+        Without a replay there is nothing that it would have to fit.
+        """
+        self.after_compile(path, code, state)
+        if self._replayed is None:
+            return True
+        then = self._replayed.import_prefixes.get(path)
+        if then is not None and tuple(self._replayed.states.get(path) or ()) == state.signature:
+            self._import_prefixes[path] = then
+            del self._codes[path]
+        else:
+            self._work_off_codes()
+        return self._import_prefixes[path] == then
+
+    def mismatches(self, final: Mapping[str, Any]) -> list[str]:
+        """Return which conditions after the load are not those of the load that was replayed."""
+        if self._replayed is None:
+            return []
+        return [name for name in final if final[name] != self._replayed.final[name]]
+
+    def to_preload(self, root: str, final: Mapping[str, Any]) -> Preload:
+        """Return what the next standby is to import; nothing when in doubt.
+
+        final: the conditions after the load.
+        """
+        if final["patched"] or final["path"] != list(self._path):
+            return Preload(root)
+        self._work_off_codes()
+        prefixes = self._import_prefixes
+        late = len(self._order)
+        modules = sorted(
+            (name for name in list(sys.modules) if self._is_foreign(name)),
+            key=lambda name: self._order.get(name, late),
+        )
+        return Preload(
+            root,
+            self._argv,
+            tuple(modules),
+            settings=self._fingerprints,
+            data=self._data,
+            changes=self._changes,
+            final=dict(final) | {"aliases": _placed(aliases(self.boot), {*modules})},
+            states={path: self._states.get(path) for path, prefix in prefixes.items() if prefix},
+            import_prefixes=dict(prefixes),
+        )
+
+    def _work_off_codes(self) -> None:
+        while self._codes:
+            path, code = self._codes.popitem()
+            self._import_prefixes[path] = import_prefix(code)
+
+    def _is_foreign(self, name: str) -> bool:
+        module = sys.modules.get(name)
+        if name in self.boot or _name_of(module) != name:
+            return False
+        path = source_file(module)
+        return path is not None and kind_of(path) is not FileKind.PROJECT
+
+
+def aliases(boot: frozenset[str]) -> set[str]:
+    """Return the names under which something stands in `sys.modules` that is not that module."""
+    return {
+        name
+        for name, module in list(sys.modules.items())
+        if name not in boot
+        and name not in {"__main__", "__mp_main__"}
+        and _name_of(module) != name
+        and not ((path := source_file(module)) and kind_of(path) is FileKind.PROJECT)
+    }
+
+
+def _placed(found: set[str], modules: set[str]) -> dict[str, int]:
+    """Return of each alias how many modules had been loaded after it came."""
+    later = 0
+    placed = {}
+    for name in reversed(list(sys.modules)):  # in the order in which their loads ended
+        if name in found:
+            placed[name] = later
+        later += name in modules
+    return placed
+
+
+def _name_of(module: object) -> str | None:
+    try:
+        spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    except AttributeError:
+        return None
+    return getattr(spec, "name", None)
+
+
+def _is_projects(frame: FrameType | None) -> bool:
+    """Tell whether the innermost frame that is not the import system's is the project's."""
+    while frame is not None:
+        kind = _kind_of_code(frame.f_code.co_filename)
+        if kind is not FileKind.IGNORED:
+            return kind is FileKind.PROJECT
+        frame = frame.f_back
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _kind_of_code(file: str) -> FileKind:
+    return FileKind.IGNORED if file.startswith("<frozen importlib") else kind_of(absolute(file))
+
+
+def difference(old: Mapping[str, T | None], new: Mapping[str, T]) -> dict[str, T | None]:
+    """Return what has another value now; None for what is not there any more."""
+    return {name: new.get(name) for name in {*old, *new} if old.get(name) != new.get(name)}
+
+
+def merged(data: Mapping[str, Data], last: str = "") -> Data:
+    """Return what was known when a module was imported, or at last."""
+    known: Data = {}
+    for name, changes in data.items():
+        known |= changes
+        if name == last:
+            break
+    return known

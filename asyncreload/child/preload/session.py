@@ -1,0 +1,122 @@
+"""What is imported ahead: by a standby, and recorded for it by the child that loads the app."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from asyncreload.child.imports.import_observer import Code, ImportObserver
+from asyncreload.child.preload.fingerprint import snapshot
+from asyncreload.child.preload.recorder import Recorder
+from asyncreload.child.preload.replay import is_shadowed, replay
+from asyncreload.child.watch.file_kinds import FileKind
+from asyncreload.child.watch.file_state import FileState
+from asyncreload.child.worker_threads import hop
+from asyncreload.phase import Phase
+from asyncreload.protocol import Message, Preload
+
+
+class RefusingObserver(ImportObserver):
+    """In a standby: refuses project code, which would be old before it is used."""
+
+    def __init__(self) -> None:
+        self.refused: int = 0
+        """How often project code was asked for."""
+
+    def before_module(self, path: str, name: str, kind: FileKind) -> None:
+        del name
+        if kind is FileKind.PROJECT:
+            self.refused += 1
+            raise ImportError(f"{path} belongs to the project: a standby does not load it")
+
+    def before_other_code(self, path: str) -> bool:
+        del path
+        return False
+
+
+class QuietObserver(ImportObserver):
+    """While serving: records what requests import, and objects to nothing."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def before_module(self, path: str, name: str, kind: FileKind) -> None:
+        del path
+        if kind is FileKind.PACKAGE:
+            self._recorder.before_import(name)
+
+    def after_compile(self, path: str, code: Code, state: FileState) -> None:
+        self._recorder.after_compile(path, code, state)
+
+
+class RecordingObserver(QuietObserver):
+    """While loading: records, and starts cold when what was imported ahead does not fit."""
+
+    def __init__(self, recorder: Recorder, start_cold: Callable[[str], NoReturn]) -> None:
+        super().__init__(recorder)
+        self._start_cold = start_cold
+
+    def after_compile(self, path: str, code: Code, state: FileState) -> None:
+        if not self._recorder.is_as_before(path, code, state):
+            self._start_cold(f"{path} has changed above its last import")
+
+
+class PreloadSession:
+    """Imports ahead, records the load, and says when the one may not stand for the other.
+
+    `replay`, `check_shadowed` and `check_load` are called by the main thread, `tell` by the side
+    thread once `check_load` has returned.
+
+    send: sends a message to the parent.
+    start_cold: ends this process, so that a cold one takes its place; the reason is told.
+    """
+
+    def __init__(
+        self, send: Callable[[Message], None], start_cold: Callable[[str], NoReturn]
+    ) -> None:
+        self._send = send
+        self._start_cold = start_cold
+        self._recorder = Recorder()
+        self._replayed: Preload | None = None
+        self._after_load: dict[str, Any] | None = None
+        self._told_modules = 0
+        self._refusing = RefusingObserver()
+        self._quiet = QuietObserver(self._recorder)
+        self._observers: dict[Phase, ImportObserver] = {
+            Phase.BOOTING: self._refusing,
+            Phase.WARM: self._refusing,
+            Phase.LOADING: RecordingObserver(self._recorder, start_cold),
+        }
+
+    def observer(self, phase: Phase) -> ImportObserver:
+        """Return who observes imports in a phase."""
+        return self._observers.get(phase, self._quiet)
+
+    def replay(self, preload: Preload) -> None:
+        """Import ahead what the last child has imported, and tell the parent what came of it."""
+        self._replayed = preload
+        self._recorder.start_from(preload)
+        self._send(replay(preload, self._recorder.boot, lambda: self._refusing.refused))
+
+    def check_shadowed(self) -> None:
+        """Start cold if a file of the project now has the name of a package that was replayed."""
+        if self._replayed is not None and is_shadowed(self._replayed):
+            self._start_cold("a file of the project has the name of a package")
+
+    def note_arguments(self, argv: list[str]) -> None:
+        """Note the arguments that the app is started with."""
+        self._recorder.note_arguments(argv)
+
+    def check_load(self, root: str) -> None:
+        """The load has ended: start cold if it left other conditions than the one replayed."""
+        after_load = snapshot(root)
+        if differing := self._recorder.mismatches(after_load):
+            self._start_cold(f"after the load these differ: {', '.join(differing)}")
+        self._after_load = after_load
+
+    async def tell(self, root: str) -> None:
+        """Tell what a standby should import: after the load, and when requests imported more."""
+        if self._after_load is not None and len(sys.modules) != self._told_modules:
+            self._told_modules = len(sys.modules)
+            self._send(await hop(self._recorder.to_preload, root, self._after_load))

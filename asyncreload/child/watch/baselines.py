@@ -1,0 +1,284 @@
+"""How each file was when it was loaded: the baseline with which later states are compared.
+
+Freshness rests on three rules:
+
+1. A baseline is taken just *before* the loader reads the file. A save during the import makes the
+   file differ from its baseline, so no save is lost.
+2. A file is the same as long as its signature is. When that differs, a digest of the bytes
+   decides, so a `touch` is no change.
+3. A signature that proves nothing (file_state.py) is not trusted: the digest decides.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import RLock
+from typing import Any
+
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.child.watch.file_state import (
+    ABSENT,
+    MIXED,
+    FileState,
+    Now,
+    digest,
+    digest_of,
+    is_later,
+    read_state,
+    signature_at,
+    stat_state,
+)
+from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.polling import Files
+
+Changed = Mapping[str, Sequence[Any]]
+"""Files whose change has led to a load, and how they were found then, as JSON."""
+
+LEARNED_AT_A_TIME = 50
+"""How many digests are read at a time: about two milliseconds' work."""
+
+
+class Baselines:
+    """The states in which the app's files were loaded.
+
+    The main thread takes baselines while it imports; the side thread and its helper compare them
+    and add digests. What reads and then writes an entry does so under one lock, which also makes
+    the version counters of `Files` exact. Readers take no lock: an entry is replaced as a whole.
+    The lock is reentrant, as a signal handler or a finalizer of the app's may import something at
+    any instant, also while its own thread holds the lock.
+
+    on_growth: called, in any thread, with each file of which a baseline was taken.
+    now: the clock, in ns since the epoch.
+    """
+
+    def __init__(
+        self,
+        on_growth: Callable[[str], object] = lambda _path: None,
+        now: Now = time.time_ns,
+        search_path: Iterable[str] | None = None,
+    ) -> None:
+        self._on_growth = on_growth
+        self._now = now
+        self._lock = RLock()
+        self._read_before: dict[str, FileState] = {}
+        self._unlearned: deque[str] = deque()
+        self._has_news = False
+        self._load_began: int | None = None
+        self._changed: Changed = {}
+        self.patterns: Patterns = Patterns()
+        """What is watched beside the modules, and what is not watched at all."""
+        self.project: Files = Files()
+        """The project's files: looked at before every request."""
+        self.packages: Files = Files()
+        """Files of installed packages: looked at seldom."""
+        places = sys.path if search_path is None else search_path
+        self.package_directories: Files = Files(
+            {
+                place: FileState(signature_at(place))
+                for place in places
+                if kind_of(place + os.sep) is FileKind.PACKAGE
+            }
+        )
+        """Directories in which packages are installed; they change when one comes or goes."""
+
+    def begin_load(self, since: int, changed: Changed) -> None:
+        """Note when the load begins, in ns since the epoch, and which changes have led to it."""
+        self._load_began, self._changed = since, changed
+
+    def renew_lock(self) -> None:
+        """In a fork, where whoever held the lock does not run any more: take another one."""
+        self._lock = RLock()
+
+    # --- baselines that are taken --------------------------------------------------------------
+
+    def take(
+        self, path: str, kind: FileKind = FileKind.PROJECT, *, reads: bool = False
+    ) -> FileState:
+        """Take the baseline of a file that is about to be read; it need not exist.
+
+        reads: whether its bytes are read now; else that is left to `learn`.
+        """
+        files = self._files_of(kind)
+        state = self.state_of(path)
+        # A save in the same instant as a racy state differs by its bytes alone.
+        if state.racy or (reads and state.digest is None):
+            state = read_state(path, self._now)
+        if self.patterns.ignores(path):
+            return state
+        baseline = self._put(files, path, state)
+        if baseline.digest is None:
+            # Those of the project are learned first.
+            if kind is FileKind.PROJECT:
+                self._unlearned.appendleft(path)
+            else:
+                self._unlearned.append(path)
+        self._on_growth(path)
+        return state
+
+    def _put(self, files: Files, path: str, state: FileState) -> FileState:
+        """Make a state the baseline of a file, as far as it can be; return what became of it."""
+        while True:
+            before = files.get(path)
+            # Outside the lock, as a file may be read.
+            baseline = state if before is None else self._merged(path, before, state)
+            with self._lock:
+                if files.get(path) is before:
+                    files[path] = baseline
+                    return baseline
+
+    def take_as_absent(self, path: str) -> None:
+        """Watch a file as one that was not there: that it is now makes it differ."""
+        with self._lock:
+            self.project.setdefault(path, FileState(None, digest=ABSENT))
+
+    def take_unless_known(self, path: str, since: int, changed: Changed) -> None:
+        """Take the baseline of a file that was not loaded, but whose change may mend the load.
+
+        One that came or changed after `since` (ns) counts as changed already; but not one of
+        `changed`, which has led to this load: an app that writes such a file whenever it is loaded
+        must not be loaded for ever.
+        """
+        if path in self.project:
+            return
+        state = self.state_of(path)
+        late = is_later(state, since, self._now()) and not _has_led_to_load(path, changed)
+        with self._lock:
+            self.project.setdefault(path, FileState(None, digest=ABSENT) if late else state)
+
+    def take_late(self, path: str, kind: FileKind) -> None:
+        """Take the baseline of a file that was loaded already, in a state that nobody knows.
+
+        If it changed after the load had begun, it counts as changed.
+        """
+        state = self.take(path, kind)
+        late = is_later(state, self._load_began, self._now())
+        if kind is FileKind.PROJECT and late and not _has_led_to_load(path, self._changed):
+            with self._lock:
+                self.project[path] = FileState(None, digest=ABSENT)
+
+    def was_read(self, path: str, data: bytes) -> None:
+        """Note the very bytes that were loaded."""
+        loaded = digest(data)
+        with self._lock:
+            files = self._files_with(path)
+            if state := files.get(path):
+                is_same = state.digest in {None, loaded}
+                files[path] = state._replace(digest=loaded) if is_same else MIXED
+
+    def is_watched(self, path: str) -> bool:
+        """Tell whether there is a baseline of a file."""
+        return path in self.project or path in self.packages
+
+    # --- baselines of the process before -------------------------------------------------------
+
+    def trust(self, files: Mapping[str, Sequence[Any]]) -> None:
+        """Take the digests of files from the process before, while they are as that saw them.
+
+        Else their bytes are not known until they have been read, and a `touch` is a change.
+        """
+        told = {path: FileState.from_json(fields) for path, fields in files.items()}
+        self._read_before = {
+            path: state
+            for path, state in told.items()
+            # Later bytes may have the signature of a racy state, too.
+            if state.signature and state.digest and not state.racy
+        }
+
+    def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
+        """Watch files that a process before has loaded, from the state on that it saw.
+
+        Else a save between its death and now would not be one.
+        """
+        with self._lock:
+            for path, fields in files.items():
+                self.project[path] = FileState.from_json(fields)
+                self._unlearned.append(path)
+
+    def state_of(self, path: str) -> FileState:
+        """Return what a stat tells of a file, and the digest if its bytes are known."""
+        state, before = stat_state(path, self._now), self._read_before.get(path)
+        return before if before is not None and before.signature == state.signature else state
+
+    # --- digests -------------------------------------------------------------------------------
+
+    def learn(self) -> None:
+        """Read some of the digests that the load did not give, while the signatures vouch."""
+        for _ in range(min(len(self._unlearned), LEARNED_AT_A_TIME)):
+            path = self._unlearned.popleft()
+            files = self._files_with(path)
+            state = files[path]
+            if state.digest is not None or state.racy:
+                continue
+            learned = digest_of(path, state.signature, self._now)
+            with self._lock:
+                # Whoever loads the file meanwhile knows better what was loaded.
+                if learned and files.get(path) is state:
+                    files[path] = state._replace(digest=learned)
+                    self._has_news = True
+
+    def is_learning(self) -> bool:
+        """Tell whether there are digests to be read."""
+        return bool(self._unlearned)
+
+    def has_learned(self) -> bool:
+        """Tell once that more digests are known than before, and none is left to be read."""
+        news = self._has_news and not self._unlearned
+        self._has_news = self._has_news and not news
+        return news
+
+    # --- comparing -----------------------------------------------------------------------------
+
+    def differs(self, path: str, state: FileState) -> bool:
+        """Tell whether a file in this state has other bytes than were loaded.
+
+        One that has not is known in this state from now on.
+        """
+        with self._lock:
+            files = self._files_with(path)
+            before = files.get(path)
+            if before is None:
+                return state.digest != ABSENT
+            if before.digest is None:  # not read yet: the signature alone can tell
+                differs = before.signature != state.signature
+            else:
+                differs = before.digest != state.digest
+            if not differs:
+                # Bytes that were read after the state was taken are not those of that state.
+                files[path] = state if before.digest else state._replace(digest=None)
+            return differs
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """Return the project's files, as they were when they were loaded."""
+        return {path: state.to_json() for path, state in list(self.project.items())}
+
+    def __len__(self) -> int:
+        """Return how many files are watched, packages included."""
+        return len(self.project) + len(self.packages)
+
+    def _files_of(self, kind: FileKind) -> Files:
+        return self.project if kind is FileKind.PROJECT else self.packages
+
+    def _files_with(self, path: str) -> Files:
+        return self.packages if path in self.packages else self.project
+
+    def _merged(self, path: str, before: FileState, state: FileState) -> FileState:
+        """Return the baseline of a file that is taken once more: what was loaded before counts."""
+        unchanged = state.signature == before.signature and not (state.racy or before.racy)
+        if unchanged and before.digest:
+            return before
+        if unchanged:
+            learned = digest_of(path, before.signature, self._now)
+            return before._replace(digest=learned) if learned else MIXED
+        now = state if state.digest else read_state(path, self._now)
+        # What it is now need not be what was found just before.
+        is_same = now.signature == state.signature and now.digest == before.digest
+        return now if is_same else MIXED
+
+
+def _has_led_to_load(path: str, changed: Changed) -> bool:
+    # A file whose absence has led to the load, and that is there now, is news.
+    return path in changed and FileState.from_json(changed[path]).digest != ABSENT

@@ -1,0 +1,264 @@
+"""Looks at the files for as long as the child lives: before each request, and in the background.
+
+Freshness comes from the look before each request, which is what the acceptor asks for (http/gate.py
+describes that). The background looks give a reload a head start while nobody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from asyncreload.child.watch.change_scanner import SWEEP_SOONEST, ChangeScanner
+from asyncreload.child.watch.polling import LimitError
+from asyncreload.child.worker_threads import hop
+from asyncreload.phase import Phase
+
+if TYPE_CHECKING:
+    from asyncreload.child.watch.baselines import Baselines
+    from asyncreload.child.watch.inotify import Events
+    from asyncreload.child.watch.module_scan import ModuleScan
+
+BUDGET, UNASKED_BUDGET = 0.0012, 0.0006
+"""The share of a core that background looks may cost; and when nobody waits for what they find."""
+UNASKED_AFTER = 5.0
+"""Seconds without a request after which nobody waits: the next request leads to a look itself."""
+WAKE_COST = 0.0001
+"""Seconds of CPU that it takes to wake up for a look."""
+SLOWEST = 5.0
+"""Seconds between two looks, however much they cost."""
+DEBOUNCE = 0.01
+"""Seconds from the first event of a save until its end can be expected."""
+QUIET_STEP = 0.02
+"""Seconds between two looks while the end of a half-written save is awaited."""
+
+
+class ChangeListener(Protocol):
+    """What the monitor tells of what it finds."""
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of this child: the monitor ends when it leaves."""
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether open pages wait to be told of a change."""
+
+    def is_debugging(self) -> bool:
+        """Tell whether a debugger waits at its prompt: a reload is held until it does not."""
+
+    def on_change(self, paths: list[str]) -> None:
+        """Reload: these files have changed; none if a reload was asked for."""
+
+    def on_change_taken_back(self) -> None:
+        """Go on: a reload was held, and the files are as they were again."""
+
+    def on_packages_moved(self) -> None:
+        """A package was installed or removed: nothing to an app that works."""
+
+    async def after_look(self) -> None:
+        """A look is over: there is time for what goes along with it."""
+
+    def notice(self, text: str, *, once: bool = False) -> None:
+        """Tell the user; `once`, that the next child is not to say the same."""
+
+
+class Held(Enum):
+    """What is held back while a debugger waits at its prompt."""
+
+    NOTHING = auto()
+    CHANGE = auto()
+    """Files have changed; if they are as they were again, there is nothing to do."""
+    REQUEST = auto()
+    """Somebody has asked for a reload."""
+
+
+class ChangeMonitor:
+    """Looks at files and tells its listener what has changed. Lives in the side thread's loop.
+
+    It is the acceptor's gate: `check` looks, `stale` compares.
+    clock: seconds, forward only.
+    sleep: waits for so many of them.
+    """
+
+    def __init__(
+        self,
+        scanner: ChangeScanner,
+        baselines: Baselines,
+        modules: ModuleScan,
+        listener: ChangeListener,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scanner = scanner
+        self._baselines = baselines
+        self._modules = modules
+        self._listener = listener
+        self._clock = clock
+        self._sleep = sleep
+        self._nudged = asyncio.Event()
+        self._events: Events | None = None
+        self._held = Held.NOTHING
+        self._asked_at = clock()
+
+    # --- before a request ----------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Return the files that may have changed; nothing is read."""
+        self._asked_at = self._clock()
+        self._nudged.set()  # what the request imports is to be looked at soon, too
+        return self._scanner.look()
+
+    async def stale(self, suspects: list[str]) -> bool:
+        """Tell whether suspects have changed; then a reload begins, or is held."""
+        if changed := await self._scanner.compare(suspects):
+            self.on_change(changed)
+        return bool(changed)
+
+    async def is_fresh(self) -> bool:
+        """Look; tell whether nothing has changed. If something has, a reload begins."""
+        suspects = self._scanner.look()
+        return not (suspects and await self._compare(suspects))
+
+    async def is_quiet(self, seconds: float) -> bool:
+        """Look for so many seconds; tell whether nothing has changed meanwhile."""
+        until = self._clock() + seconds
+        while self._clock() < until and not self._is_over():
+            await self._sleep(QUIET_STEP)
+            await self.is_fresh()
+        return not self._is_over()
+
+    # --- in the background ---------------------------------------------------------------------
+
+    async def run(self, interval: float, *, root: str, uses_events: bool) -> None:
+        """Look every `interval` seconds, or more seldom where that would cost too much.
+
+        root: the directory of the project.
+        uses_events: whether the kernel is asked to tell of changes, if it can.
+        """
+        self._asked_at = self._clock()
+        # Not at once: baselines are taken as files are read.
+        await self._sleep(interval)
+        while not self._is_over():
+            waits_for_events = False
+            try:
+                await self._look_at_all()
+                if self._listener.phase is not Phase.LOADING:
+                    if uses_events:
+                        self._use_events(root)
+                        uses_events = False
+                    waits_for_events = self._scanner.make_cheaper() and not self._is_behind()
+            except LimitError as exc:
+                uses_events = False
+                self._use_polling(exc)
+            except Exception:  # noqa: BLE001  whatever it is, the watch must go on
+                self._listener.notice(f"a look at the files failed:\n{traceback.format_exc()}")
+            if waits_for_events and self._events is not None and self._held is Held.NOTHING:
+                await self._wait_for_event(interval, self._events.descriptor)
+            else:
+                await self._sleep(self._pause(interval))
+
+    async def _look_at_all(self) -> None:
+        if suspects := self._scanner.look_at_all(self._clock()):
+            await self._compare(suspects)
+        elif self._held is Held.CHANGE:
+            self._held = Held.NOTHING
+            self._listener.on_change_taken_back()
+        if self._held is Held.REQUEST and not self._listener.is_debugging():
+            self.on_change([])
+        if self._is_behind():
+            await hop(self._catch_up)
+        await self._listener.after_look()
+
+    async def _compare(self, suspects: list[str]) -> bool:
+        """Tell whether files have changed; then a reload begins, or is held."""
+        changed = await self._scanner.compare(suspects)
+        is_serving = self._listener.phase is Phase.SERVING
+        if is_serving and all(map(self._scanner.is_package_directory, changed)):
+            # A new package is nothing to an app that works, but may mend one that failed to load.
+            if changed:
+                self._listener.on_packages_moved()
+            return False
+        if changed:
+            self.on_change(changed)
+        return bool(changed)
+
+    def _is_behind(self) -> bool:
+        return self._baselines.is_learning() or self._modules.is_behind()
+
+    def _catch_up(self) -> None:
+        """Take in modules that no hook has seen; read some of the digests that are not known."""
+        self._modules.scan()
+        self._baselines.learn()
+
+    def _pause(self, interval: float) -> float:
+        """Return the seconds until the next look."""
+        if self._is_behind():
+            return interval  # what is still to be read makes the next looks precise
+        waits = self._listener.has_listeners or self._clock() - self._asked_at < UNASKED_AFTER
+        budget = BUDGET if waits else UNASKED_BUDGET
+        return max(interval, min((WAKE_COST + self._scanner.cost) / budget, SLOWEST))
+
+    def _is_over(self) -> bool:
+        return self._listener.phase in {Phase.DRAINING, Phase.GONE}
+
+    # --- reloads that are held -----------------------------------------------------------------
+
+    def on_change(self, paths: list[str]) -> None:
+        """Have the app reloaded; but leave somebody who debugs in peace.
+
+        Then requests that need the new code wait as well.
+        """
+        if self._is_over():
+            return
+        if not self._listener.is_debugging():
+            self._listener.on_change(paths)
+            return
+        if self._held is Held.NOTHING:
+            names = ", ".join(os.path.basename(path) for path in paths[:3])
+            cause = f"{names} changed" if names else "asked to reload"
+            self._listener.notice(f"{cause}; reloading when you leave the debugger")
+        if self._held is not Held.REQUEST:
+            self._held = Held.CHANGE if paths else Held.REQUEST
+
+    # --- events of the kernel ------------------------------------------------------------------
+
+    @property
+    def event_queue(self) -> int | None:
+        """The descriptor of the queue of the kernel's events, if there is one."""
+        return self._events.descriptor if self._events is not None else None
+
+    def on_new_file(self, path: str) -> None:
+        """Look at a file soon of which a baseline was taken. May be called from any thread."""
+        self._scanner.doubt(path)
+        if self._events is not None:
+            self._loop.call_soon_threadsafe(self._nudged.set)
+
+    def _use_events(self, root: str) -> None:
+        self._events = self._scanner.use_events(root)
+        if self._events is not None:
+            os.register_at_fork(after_in_child=self._events.close)
+
+    def _use_polling(self, exc: LimitError) -> None:
+        limit = f"files are looked at one by one, as inotify is at its limit: {exc}"
+        self._listener.notice(limit, once=True)
+        self._scanner.use_polling()
+        self._events = None  # the number of its descriptor may be another file's from now on
+
+    async def _wait_for_event(self, interval: float, queue: int) -> None:
+        await self._sleep(interval)  # an app that writes to its log all the time is no news
+        if self._is_over():
+            return  # and the queue may be closed by now
+        self._loop.add_reader(queue, self._nudged.set)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._nudged.wait(), SWEEP_SOONEST)
+        self._loop.remove_reader(queue)
+        self._nudged.clear()
+        await self._sleep(DEBOUNCE)

@@ -1,0 +1,244 @@
+"""Answers one question: which files differ from what was loaded.
+
+A look finds suspects by their signatures, at the price of a stat each or less. A comparison reads
+the suspects and tells which of them have other bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asyncreload.child.watch.baselines import Baselines, Changed
+from asyncreload.child.watch.directory_scanner import DirectoryScanner
+from asyncreload.child.watch.file_kinds import container
+from asyncreload.child.watch.file_state import FileState, read_state, signature_at
+from asyncreload.child.watch.filesystems import is_local
+from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.polling import Looks, Polling
+from asyncreload.child.worker_threads import hop
+
+if TYPE_CHECKING:
+    from asyncreload.child.watch.inotify import Events
+
+_Events: type[Events] | None
+try:  # at boot, which a standby has done long before it is needed
+    _Events = import_module("asyncreload.child.watch.inotify").Events
+except ImportError:
+    _Events = None
+
+READ_BEFORE_LOAD = 200
+"""How many files of the patterns are read before a load: some milliseconds' work."""
+PACKAGES_BUDGET = 0.0005
+"""The share of a core that looking at packages may cost."""
+PACKAGES_SOONEST, PACKAGES_LATEST = 2.0, 5.0
+"""Seconds between two looks at packages."""
+SWEEP_BUDGET = 0.0001
+"""The share of a core that a sweep may cost: a look at every file, where events tell of changes."""
+SWEEP_SOONEST, SWEEP_LATEST = 30.0, 60.0
+"""Seconds between two sweeps."""
+READ_AT_ONCE = 3
+"""How many suspects may be read without a hop to a thread: so many are saved by hand."""
+SMALL_FILE = 65_536
+"""Bytes: the reading of a larger file is left to a thread."""
+
+
+class Clock(Protocol):
+    """The clocks of the module `time` that are used here."""
+
+    def time_ns(self) -> int:
+        """Return nanoseconds since the epoch."""
+
+    def thread_time(self) -> float:
+        """Return the seconds of CPU that this thread has used."""
+
+
+class ChangeScanner:
+    """Looks at files and compares them with their baselines.
+
+    Used by the side thread and, one call at a time, by its helper thread. `watch_patterns` is
+    called by the main thread, before anybody looks.
+    """
+
+    def __init__(self, baselines: Baselines, clock: Clock = time) -> None:
+        self._baselines = baselines
+        self._clock = clock
+        self._found: dict[str, FileState] = {}
+        self._directories = DirectoryScanner(Patterns(), baselines.take, baselines.take_as_absent)
+        self._polling = Polling()
+        self._looks: Looks = self._polling
+        self._packages_due = self._sweep_due = 0.0
+        self.cost: float = 0.0
+        """Seconds of CPU that the last look at everything took."""
+
+    # --- what is watched beside the modules ----------------------------------------------------
+
+    def watch_patterns(self, patterns: Patterns) -> None:
+        """Watch what the patterns ask for as well, as it is now; and nothing that they ignore."""
+        self._baselines.patterns = patterns
+        self._scan_directories(patterns, self._take_wanted)
+
+    def _take_wanted(self, path: str) -> None:
+        project = self._baselines.project
+        if path not in project:
+            # If there are many, the others are read when there is time.
+            self._baselines.take(path, reads=len(project) < READ_BEFORE_LOAD)
+
+    def watch_what_may_mend(
+        self, root: str, paths: Iterable[str], since: int, changed: Changed
+    ) -> None:
+        """After a failed load: watch all Python files below `root`, and `paths`.
+
+        since: when the load began, in ns since the epoch; what came later counts as changed.
+        changed: the files whose change has led to this load, and how they were found then.
+        """
+
+        def take(path: str) -> None:
+            self._baselines.take_unless_known(path, since, changed)
+
+        for path in map(container, paths):
+            take(path)
+        patterns = self._baselines.patterns
+        python = Patterns.of(["*.py"], [], root).watch
+        self._scan_directories(patterns.replaced(watch=(*patterns.watch, *python)), take)
+
+    def _scan_directories(self, patterns: Patterns, take: Callable[[str], None]) -> None:
+        scanner = DirectoryScanner(patterns, take, self._baselines.take_as_absent)
+        scanner.scan_all()
+        self._directories = scanner
+
+    # --- how it is looked ----------------------------------------------------------------------
+
+    def use_events(self, root: str) -> Events | None:
+        """Have the kernel tell of changes from now on; return by what, or None if it cannot.
+
+        Raises `LimitError` when the kernel does not for this user.
+        """
+        if _Events is None:
+            return None
+        baselines = self._baselines
+        events = _Events({root, *baselines.package_directories, *baselines.patterns.roots})
+        self._looks = events
+        return events
+
+    def use_polling(self) -> None:
+        """Look at each file by itself again."""
+        self._looks.close()
+        self._looks = self._polling
+
+    def make_cheaper(self) -> bool:
+        """Have the kernel watch some more of the files; tell whether it watches all of them.
+
+        Raises `LimitError` when the kernel watches no more; call `use_polling` then.
+        """
+        baselines = self._baselines
+        kinds = (
+            baselines.project,
+            self._directories.directories,
+            baselines.packages,
+            baselines.package_directories,
+        )
+        free = [self._looks.tend(files) for files in kinds]
+        return all(free)
+
+    def doubt(self, path: str) -> None:
+        """Have a file looked at, as something else is known of it now. Called by any thread."""
+        self._looks.doubt(path)
+
+    # --- looks ---------------------------------------------------------------------------------
+
+    def look(self) -> list[str]:
+        """Return the project's files that may have changed. Nothing is read."""
+        for directory in self._looks.look(self._directories.directories):
+            self._directories.scan_again(directory)
+        return self._looks.look(self._baselines.project)
+
+    def look_at_all(self, now: float) -> list[str]:
+        """Look at the project and, when it is time for that, at the packages too.
+
+        now: seconds, by a clock that only goes forward.
+        """
+        began = self._clock.thread_time()
+        suspects = self.look()
+        is_polling = self._looks is self._polling
+        if now >= self._packages_due or not is_polling:
+            before = self._clock.thread_time()
+            suspects += self._looks.look(self._baselines.packages)
+            suspects += self._moved_package_directories()
+            pause = self._pause(before, PACKAGES_BUDGET, PACKAGES_SOONEST, PACKAGES_LATEST)
+            self._packages_due = now + pause
+        if now >= self._sweep_due and not is_polling:
+            before = self._clock.thread_time()
+            suspects += self._polling.look(self._baselines.project)
+            pause = self._pause(before, SWEEP_BUDGET, SWEEP_SOONEST, SWEEP_LATEST)
+            self._sweep_due = now + pause
+        self.cost = self._clock.thread_time() - began
+        return suspects
+
+    def _pause(self, began: float, budget: float, soonest: float, latest: float) -> float:
+        """Return the seconds until work is repeated that began then, by the CPU's clock."""
+        cost = self._clock.thread_time() - began
+        return min(max(cost / budget, soonest), latest)
+
+    def _moved_package_directories(self) -> list[str]:
+        """Return the directories of packages in which something was installed or removed."""
+        directories = self._baselines.package_directories
+        moved = self._looks.look(directories)
+        for directory in moved:
+            directories[directory] = FileState(signature_at(directory))
+        return moved
+
+    # --- comparisons ---------------------------------------------------------------------------
+
+    async def compare(self, suspects: list[str]) -> list[str]:
+        """Return those whose bytes differ from what was loaded; the others are known from now on.
+
+        Of the directories of packages, all: they have no bytes.
+        """
+        if len(suspects) <= READ_AT_ONCE and all(map(_is_quick, suspects)):
+            states = self._read_states(suspects)
+        else:
+            states = await hop(self._read_states, suspects)
+        return [path for path, state in states.items() if self._differs(path, state)]
+
+    def _read_states(self, paths: list[str]) -> dict[str, FileState]:
+        # One hop to a thread for all of them: one for each file costs more than the reading.
+        return {path: read_state(path, self._clock.time_ns) for path in paths}
+
+    def _differs(self, path: str, state: FileState) -> bool:
+        if self.is_package_directory(path):
+            return True
+        if not self._baselines.differs(path, state):
+            return False
+        self._found[path] = state
+        return True
+
+    def found(self, paths: Iterable[str]) -> dict[str, list[Any]]:
+        """Return how files were when they were found to have changed, as JSON."""
+        return {path: self._found.get(path, FileState(None)).to_json() for path in paths}
+
+    # --- what a path is ------------------------------------------------------------------------
+
+    def is_package(self, path: str) -> bool:
+        """Tell whether a file is an installed package's, or a directory of packages."""
+        return path in self._baselines.packages or self.is_package_directory(path)
+
+    def is_package_directory(self, path: str) -> bool:
+        """Tell whether packages are installed in a directory."""
+        return path in self._baselines.package_directories
+
+    def is_asked_for(self, path: str) -> bool:
+        """Tell whether a pattern asks for a file."""
+        return self._baselines.patterns.wants(path)
+
+
+def _is_quick(path: str) -> bool:
+    """Tell whether to read a file takes less than the hop to a thread and back."""
+    try:
+        size = os.path.getsize(path)
+    except (OSError, ValueError):
+        size = 0
+    return size <= SMALL_FILE and is_local(os.path.dirname(path))

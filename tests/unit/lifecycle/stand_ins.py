@@ -1,0 +1,117 @@
+"""Stand-ins for what an agent works with: the main thread, the parent, the end of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+from asyncreload.child.lifecycle.shutdown import ProcessEnd
+from asyncreload.lockfile import Verdict
+from asyncreload.protocol import Message
+
+
+class MainThread:
+    """Is woken and interrupted, and notes that."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+        self.interrupted = 0
+        self.signalled = 0
+        self.frame: Any = None
+        self.moved = False
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def interrupt(self) -> FrameType | None:
+        self.interrupted += 1
+        found: FrameType | None = self.frame
+        return found
+
+    def has_moved(self, _frame: FrameType, _instruction: int) -> bool:
+        return self.moved
+
+    def signal(self) -> None:
+        self.signalled += 1
+
+    def place(self) -> str:
+        return "app.py:1: import slow"
+
+
+class Link:
+    """A parent that hears all and says what it is told to."""
+
+    lock = "/tmp/asyncreload.test.lock"
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.notices: list[str] = []
+        self.verdict = Verdict.FRESH
+        self.hears_end = True
+        self.removed_lockfile = False
+        self.beats = 0
+        self.say: Callable[[Message], None]
+        self.end: Callable[[], None]
+
+    def listen(self, on_message: Callable[[Message], None], on_end: Callable[[], None]) -> None:
+        self.say, self.end = on_message, on_end
+
+    def hear_end(self, _on_end: Callable[[], None]) -> bool:
+        return self.hears_end
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def notice(self, text: str, *, once: bool = False) -> None:
+        del once
+        self.notices.append(text)
+
+    def check(self, _interval: float) -> Verdict:
+        return self.verdict
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def remove_lockfile(self) -> None:
+        self.removed_lockfile = True
+
+    def fileno(self) -> int:
+        return 99
+
+
+class End(ProcessEnd):
+    """Notes how the process would have ended."""
+
+    def __init__(self) -> None:
+        self.exited: list[int] = []
+        self.vanished: list[tuple[int, int]] = []
+
+    def exit(self, code: int) -> None:
+        self.exited.append(code)
+
+    def vanish(self, code: int, channel: int) -> None:
+        self.vanished.append((code, channel))
+
+
+class FrontEnd:
+    """Takes no requests; says what is asked of it."""
+
+    def __init__(self) -> None:
+        self.closed: list[bool] = []
+        self.waited: list[tuple[str, float]] = []
+        self.busy = 0
+
+    def close(self, *, hand_over: bool) -> None:
+        self.closed.append(hand_over)
+
+    async def answered(self, seconds: float) -> None:
+        self.waited.append(("answered", seconds))
+
+    async def quiet(self, seconds: float) -> None:
+        self.waited.append(("quiet", seconds))
+
+
+def frame(instruction: int = 7) -> Any:
+    """Return what stands for a frame at an instruction."""
+    return SimpleNamespace(f_lasti=instruction)

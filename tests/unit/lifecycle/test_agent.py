@@ -1,0 +1,241 @@
+"""The agent composes the services of the side thread, and goes from phase to phase."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import pytest
+
+from asyncreload import protocol
+from asyncreload.child.http.lobby import Lobby
+from asyncreload.child.lifecycle import agent as module
+from asyncreload.child.lifecycle.agent import Agent
+from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.pages.error_report import Report
+from asyncreload.child.preload.session import QuietObserver, RecordingObserver, RefusingObserver
+from asyncreload.lockfile import Verdict
+from asyncreload.phase import Phase
+from asyncreload.settings import Settings
+from tests.unit.lifecycle.stand_ins import End, Link, MainThread
+
+pytestmark = pytest.mark.asyncio
+
+SETTINGS = Settings(target="app.py", access_log=False)
+
+
+class Bench:
+    """An agent among stand-ins; its sockets are real, and nobody connects."""
+
+    def __init__(self, root: Path, sockets: list[socket.socket]) -> None:
+        self.root = root
+        self.main, self.link, self.end = MainThread(), Link(), End()
+        listener, entrance, exit_ = sockets
+        self.agent = Agent(
+            cast("Any", self.main),
+            cast("Any", self.link),
+            listener,
+            Lobby(entrance, exit_),
+            self.start_cold,
+            self.end,
+        )
+        self.running = asyncio.create_task(self.agent.run(lambda: None))
+
+    def start_cold(self, reason: str) -> NoReturn:
+        raise AssertionError(reason)
+
+    async def settle(self) -> None:
+        """Let all that can go on go on."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def up(self) -> None:
+        while not hasattr(self.link, "say"):
+            await asyncio.sleep(0)
+        self.agent.advance(Phase.WARM)
+
+    def go(self, **fields: Any) -> protocol.Go:
+        return protocol.Go(asdict(SETTINGS), None, ("127.0.0.1", 8000), **fields)
+
+    def load(self, **fields: Any) -> Load:
+        """Do what the main thread does when it begins to load."""
+        load = Load(self.go(**fields), SETTINGS, str(self.root), 1)
+        self.agent.load = load
+        self.agent.advance(Phase.LOADING)
+        return load
+
+    def sent(self, kind: type[protocol.Message]) -> list[Any]:
+        return [message for message in self.link.sent if isinstance(message, kind)]
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    made = [socket.create_server(("127.0.0.1", 0)), *socket.socketpair()]
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path, sockets: list[socket.socket]) -> Callable[[], Bench]:
+    return lambda: Bench(tmp_path, sockets)
+
+
+async def test_what_the_parent_orders_goes_to_the_main_thread(make: Callable[[], Bench]) -> None:
+    bench = make()
+    await bench.up()
+    preload, go = protocol.Preload("/root"), bench.go()
+    bench.link.say(preload)
+    bench.link.say(go)
+    assert list(bench.agent.orders) == [preload, go]
+    assert bench.main.woken == 2
+    assert bench.agent.phase is Phase.WARM
+
+
+async def test_a_phase_is_never_gone_back_from(make: Callable[[], Bench]) -> None:
+    agent = make().agent
+    assert agent.advance(Phase.SERVING)
+    assert not agent.advance(Phase.LOADING)
+    assert agent.phase is Phase.SERVING
+    assert agent.advance(Phase.SERVING)
+    assert agent.advance(Phase.DRAINING)
+
+
+async def test_the_phase_chooses_who_observes_imports(make: Callable[[], Bench]) -> None:
+    agent = make().agent
+    chosen = {}
+    for phase in Phase:
+        agent.advance(phase)
+        chosen[phase] = type(agent.observer())
+    quiet: dict[Phase, type] = dict.fromkeys(Phase, QuietObserver)
+    assert chosen == quiet | {
+        Phase.BOOTING: RefusingObserver,
+        Phase.WARM: RefusingObserver,
+        Phase.LOADING: RecordingObserver,
+    }
+
+
+async def test_an_app_is_served_and_the_parent_told(make: Callable[[], Bench]) -> None:
+    bench = make()
+    load = bench.load()
+    bench.agent.serve(lambda _environ, _start: [], load)
+    assert bench.agent.phase is Phase.SERVING
+    assert [type(message) for message in bench.link.sent] == [protocol.Loaded, protocol.Watching]
+    assert not bench.sent(protocol.Watching)[0].settled
+    bench.agent.front_end.close(hand_over=False)
+
+
+async def test_on_the_way_out_no_app_is_served(make: Callable[[], Bench]) -> None:
+    bench = make()
+    load = bench.load()
+    bench.agent.advance(Phase.DRAINING)
+    bench.agent.serve(lambda _environ, _start: [], load)
+    assert bench.link.sent == []
+
+
+@pytest.mark.parametrize(
+    ("crash", "told"),
+    [(None, protocol.LoadFailed), (("killed", "while serving"), protocol.Reporting)],
+)
+async def test_a_report_is_shown_and_the_parent_told(
+    make: Callable[[], Bench], crash: tuple[str, str] | None, told: type[protocol.Message]
+) -> None:
+    bench = make()
+    load = bench.load(crash=crash)
+    bench.agent.show(Report.from_exception(ValueError("x")), load)
+    while not bench.sent(protocol.Watching):
+        await asyncio.sleep(0)
+    assert bench.agent.phase is Phase.REPORTING
+    assert [type(message) for message in bench.link.sent] == [told, protocol.Watching]
+    bench.agent.front_end.close(hand_over=False)
+
+
+async def test_a_change_is_told_before_the_end_begins(make: Callable[[], Bench]) -> None:
+    bench = make()
+    bench.load()
+    bench.agent.on_change(["/app.py"])
+    assert bench.agent.phase is Phase.DRAINING
+    (changed,) = bench.sent(protocol.FilesChanged)
+    assert changed.loading
+    assert [*changed.files] == ["/app.py"]
+    assert not changed.packages
+    assert bench.agent.shutdown.code == protocol.RELOAD
+
+
+async def test_an_environment_file_outdates_what_a_standby_has_imported(
+    make: Callable[[], Bench], tmp_path: Path
+) -> None:
+    bench = make()
+    env_file = str(tmp_path / ".env")
+    load = bench.load()
+    settings = Settings(target="app.py")
+    object.__setattr__(settings, "env_file", (env_file,))  # python-dotenv need not be there
+    bench.agent.load = load.replaced(settings=settings)
+    bench.agent.on_change([env_file])
+    assert bench.sent(protocol.FilesChanged)[0].packages
+
+
+async def test_a_look_that_finds_nothing_is_answered_while_there_is_an_answer(
+    make: Callable[[], Bench],
+) -> None:
+    bench = make()
+    await bench.up()
+    bench.load()
+    bench.link.say(protocol.Look(1))
+    await bench.settle()
+    assert bench.link.sent == []
+    bench.agent.advance(Phase.SERVING)
+    bench.link.say(protocol.Look(2))
+    await bench.settle()
+    assert bench.link.sent == [protocol.Fresh(2)]
+
+
+@pytest.mark.parametrize("at_prompt", [False, True])
+async def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
+) -> None:
+    bench = make()
+    await bench.up()
+    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
+    bench.link.say(protocol.Interrupt())
+    assert bench.link.sent == ([protocol.Debugging()] if at_prompt else [])
+    assert (bench.agent.phase is Phase.DRAINING) is not at_prompt
+
+
+async def test_a_ping_is_answered(make: Callable[[], Bench]) -> None:
+    bench = make()
+    await bench.up()
+    bench.link.say(protocol.Ping())
+    assert bench.link.sent == [protocol.Pong()]
+
+
+async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Bench]) -> None:
+    bench = make()
+    await bench.up()
+    bench.link.end()
+    assert bench.link.removed_lockfile
+    await bench.settle()
+    assert bench.end.exited == [protocol.ORPHANED]
+
+
+async def test_without_word_of_the_parents_end_it_is_looked_for_at_once(
+    make: Callable[[], Bench],
+) -> None:
+    bench = make()
+    bench.link.hears_end, bench.link.verdict = False, Verdict.GONE
+    await bench.up()
+    await bench.settle()
+    assert bench.end.exited == [protocol.ORPHANED]
+
+
+async def test_a_standby_ends_at_once(make: Callable[[], Bench]) -> None:
+    bench = make()
+    await bench.up()
+    bench.link.say(protocol.End(0))
+    await bench.settle()
+    assert bench.end.exited == [0]
+    assert bench.main.interrupted == 0

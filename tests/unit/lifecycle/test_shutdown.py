@@ -1,0 +1,160 @@
+"""The end of a child, step by step: last requests, `atexit`, what the app started, farewell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from asyncreload import descendants
+from asyncreload.child.lifecycle import shutdown as module
+from asyncreload.child.lifecycle.shutdown import (
+    EXIT_HANDLERS,
+    LAST_REQUESTS,
+    Shutdown,
+    end_executors,
+)
+from asyncreload.protocol import INTERRUPTED, ORPHANED, RELOAD, Left
+from tests.unit.lifecycle.stand_ins import End, FrontEnd, Link, MainThread, frame
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.main, self.link, self.front_end, self.end = MainThread(), Link(), FrontEnd(), End()
+        self.last: list[str] = []
+        self.shutdown = Shutdown(
+            cast("Any", self.main),
+            cast("Any", self.link),
+            cast("Any", self.front_end),
+            lambda: self.last.append("before the end"),
+            self.end,
+        )
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def childless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own process is nobody's parent here."""
+    monkeypatch.setattr(descendants, "has_children", lambda: False)
+
+
+@pytest.mark.asyncio
+async def test_a_reload_hands_over_waits_for_exit_handlers_and_vanishes() -> None:
+    bench = Bench()
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    assert not bench.shutdown.drained.is_set()
+    await bench.settle()
+    assert bench.front_end.closed == [True]
+    assert bench.front_end.waited == [("answered", LAST_REQUESTS)]
+    assert bench.shutdown.drained.is_set()
+    assert bench.main.interrupted == 1
+    assert bench.end.vanished == []  # `atexit` handlers run now
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.last == ["before the end"]
+    assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [0, INTERRUPTED, ORPHANED])
+async def test_any_other_end_closes_what_waits_and_says_farewell(code: int) -> None:
+    bench = Bench()
+    bench.shutdown.begin(code, 5.0, has_run=True)
+    await bench.settle()
+    assert bench.front_end.closed == [False]
+    assert bench.front_end.waited == [("quiet", LAST_REQUESTS)]
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.link.sent == [Left(code)]
+    assert bench.end.exited == [code]
+    assert bench.last == []
+
+
+@pytest.mark.asyncio
+async def test_what_has_run_nothing_ends_at_once() -> None:
+    bench = Bench()
+    bench.shutdown.begin(RELOAD, 5.0, has_run=False)
+    await bench.settle()
+    assert bench.end.exited == [RELOAD]
+    assert bench.front_end.closed == []
+
+
+@pytest.mark.asyncio
+async def test_a_last_response_gets_grace_after_the_farewell() -> None:
+    bench = Bench()
+    bench.front_end.busy = 2
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.link.sent == [Left(RELOAD, 2)]
+    assert bench.front_end.waited == [("answered", LAST_REQUESTS), ("quiet", 5.0)]
+
+
+@pytest.mark.asyncio
+async def test_who_is_asked_twice_waits_for_no_last_response() -> None:
+    bench = Bench()
+    bench.front_end.busy = 1
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.link.sent == []
+    assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("code", "grace", "seconds"),
+    [(RELOAD, 9.0, EXIT_HANDLERS), (ORPHANED, 9.0, EXIT_HANDLERS), (0, 9.0, 9.0)],
+)
+async def test_exit_handlers_have_their_time(
+    monkeypatch: pytest.MonkeyPatch, code: int, grace: float, seconds: float
+) -> None:
+    waited: list[float] = []
+
+    async def wait_for(waiting: Any, timeout: float) -> None:
+        waiting.close()
+        waited.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", wait_for)
+    bench = Bench()
+    bench.shutdown.begin(code, grace, has_run=True)
+    await bench.settle()
+    assert waited == [seconds]
+    assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("moved", "signalled"), [(False, 1), (True, 0)])
+async def test_a_main_thread_that_sleeps_is_woken_by_a_signal(
+    monkeypatch: pytest.MonkeyPatch, *, moved: bool, signalled: int
+) -> None:
+    later: list[Callable[[], object]] = []
+
+    def call_later(_seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        later.append(lambda: call(*arguments))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+    bench = Bench()
+    bench.main.frame, bench.main.moved = frame(), moved
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    for call in later[:1]:
+        call()
+    assert bench.main.signalled == signalled
+
+
+def test_executors_are_shut_in_reverse_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    calls = [lambda: done.append(1), lambda: done.append(2)]
+    monkeypatch.setattr(module, "thread_exit_handlers", lambda: calls)
+    end_executors()
+    assert done == [2, 1]

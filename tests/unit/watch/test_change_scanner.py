@@ -1,0 +1,477 @@
+"""Looks and comparisons as single steps: what is a change and what is none.
+
+Times are given, or set with `os.utime`; nothing here waits for a clock, but for the tick of the
+file system's in `other_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from threading import get_ident
+
+import pytest
+
+from asyncreload.child.watch import change_scanner, file_state
+from asyncreload.child.watch.baselines import Changed
+from asyncreload.child.watch.change_scanner import READ_AT_ONCE, SMALL_FILE
+from asyncreload.child.watch.file_state import ABSENT, RACY, FileState, Now, signature_at
+from tests.unit.watching import (
+    HOUR,
+    SECOND,
+    Clock,
+    Project,
+    other_bytes,
+    save_after_next_stat,
+)
+
+# --- what is a change ----------------------------------------------------------------------------
+
+
+def test_nothing_done_nothing_seen(project: Project) -> None:
+    project.load("app.py")
+    assert project.changed() == []
+    assert project.changed() == []
+
+
+def test_other_bytes_are_a_change_at_each_look(project: Project) -> None:
+    project.load("app.py")
+    project.write("app.py", b"x = 2\n")
+    assert project.changed() == ["app.py"]
+    assert project.changed() == ["app.py"]
+
+
+def test_other_bytes_and_back_again_are_no_change(project: Project) -> None:
+    project.load("app.py")
+    project.write("app.py", b"x = 2\n")
+    project.write("app.py")
+    assert project.changed() == []
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_touch_is_no_change_and_is_compared_only_once(project: Project) -> None:
+    path = project.load("app.py")
+    os.utime(path, (10**9, 10**9))
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == []
+    assert project.suspects() == []
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_other_permissions_are_no_change(project: Project) -> None:
+    path = project.load("app.py")
+    status = os.stat(path)
+    while os.stat(path).st_ctime_ns == status.st_ctime_ns:
+        os.chmod(path, 0o755)
+        os.chmod(path, 0o644)
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == []
+    assert project.suspects() == []
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_other_bytes_of_the_same_size_and_modification_time_are_a_change(
+    project: Project,
+) -> None:
+    other_bytes(project.load("app.py", b"x = 1"), b"x = 2")
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_an_older_modification_time_is_a_change(project: Project) -> None:
+    path = project.load("app.py")
+    project.write("app.py", b"x = 2\n")
+    os.utime(path, (10**9, 10**9))
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_another_inode_with_other_bytes_is_a_change(project: Project) -> None:
+    path = project.load("app.py", b"x = 1")
+    before = os.stat(path)
+    new = project.write("new", b"x = 2")
+    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(new, path)
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_another_inode_with_the_same_bytes_is_no_change(project: Project) -> None:
+    path = project.load("app.py")
+    os.replace(project.write("new"), path)
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == []
+    assert project.suspects() == []
+
+
+def test_deletion_is_a_change_and_restoring_undoes_it(project: Project) -> None:
+    path = project.load("app.py")
+    os.unlink(path)
+    assert project.changed() == ["app.py"]
+    project.write("app.py")
+    assert project.changed() == []
+
+
+def test_a_directory_in_place_of_the_file_is_a_change(project: Project) -> None:
+    path = project.load("app.py")
+    os.unlink(path)
+    os.mkdir(path)
+    assert project.changed() == ["app.py"]
+
+
+def test_a_file_that_was_absent_and_appears_is_a_change(project: Project) -> None:
+    project.watch.hooks.before_source(project.path("app.py"))
+    assert project.changed() == []
+    project.write("app.py", b"")
+    assert project.changed() == ["app.py"]
+    os.unlink(project.path("app.py"))
+    assert project.changed() == []
+
+
+def test_a_link_that_points_elsewhere_is_a_change(project: Project) -> None:
+    old, new = project.write("old", b"1"), project.write("new", b"2")
+    link = project.path("app.py")
+    os.symlink(old, link)
+    project.watch.hooks.before_source(link)
+    project.watch.baselines.was_read(link, b"1")
+    assert project.changed() == []
+    os.unlink(link)
+    os.symlink(new, link)
+    assert project.changed() == ["app.py"]
+
+
+def test_several_changes_are_told_at_once_and_no_others(project: Project) -> None:
+    for name in ("a.py", "b.py", "c.py", "d.py"):
+        project.load(name)
+    project.write("b.py", b"1")
+    os.unlink(project.path("d.py"))
+    os.utime(project.path("a.py"))
+    assert project.changed() == ["b.py", "d.py"]
+
+
+# --- comparisons ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_comparison_that_overlaps_a_save_is_made_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.load("app.py")
+    os.utime(path, (10**9, 10**9))
+    suspects = project.watch.scanner.look()
+    save_after_next_stat(monkeypatch, path)
+    assert asyncio.run(project.watch.scanner.compare(suspects)) == [path]
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "hops"),
+    [(1, 1, 0), (READ_AT_ONCE, 1, 0), (READ_AT_ONCE + 1, 1, 1), (1, SMALL_FILE, 1)],
+)
+def test_only_what_is_quickly_read_is_read_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, files: int, size: int, hops: int
+) -> None:
+    counted: list[list[str]] = []
+
+    async def hop(read_state: Callable[[list[str]], object], paths: list[str]) -> object:
+        counted.append(paths)
+        return read_state(paths)
+
+    monkeypatch.setattr(change_scanner, "hop", hop)
+    names = [f"{number}.py" for number in range(files)]
+    for name in names:
+        project.load(name)
+        project.write(name, b"#" * size + b"\n")
+    assert project.changed() == names
+    assert len(counted) == hops
+
+
+def test_what_another_machine_may_hold_up_is_read_in_a_thread(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def read_state(path: str, now: Now) -> FileState:
+        threads.append(get_ident())
+        return file_state.read_state(path, now)
+
+    monkeypatch.setattr(change_scanner, "is_local", lambda _: False)
+    other_bytes(project.load("app.py"), b"x = 2\n")
+    monkeypatch.setattr(change_scanner, "read_state", read_state)
+    assert project.changed() == ["app.py"]
+    assert threads
+    assert get_ident() not in threads
+
+
+# --- signatures that prove nothing ---------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("coarse")
+def test_two_writes_with_equal_signatures_are_told_apart_by_their_bytes(project: Project) -> None:
+    path = project.load("app.py", b"x = 1")
+    before = signature_at(path)
+    project.write("app.py", b"x = 2")
+    assert signature_at(path) == before
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == ["app.py"]
+
+
+def test_a_signature_is_trusted_once_it_is_old_enough(project: Project, coarse: Clock) -> None:
+    project.load("app.py")
+    coarse.advance(RACY - 1)
+    assert project.suspects() == ["app.py"]
+    assert project.changed() == []
+    assert project.suspects() == ["app.py"]  # taken anew, it is racy still
+    coarse.advance(1)
+    assert project.changed() == []
+    assert project.suspects() == []
+
+
+def test_a_save_in_the_tick_of_the_baseline_is_seen_however_late_the_look_comes(
+    project: Project, coarse: Clock
+) -> None:
+    project.load("app.py", b"x = 1")
+    project.write("app.py", b"x = 2")
+    coarse.advance(HOUR)
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.parametrize("skew", [-RACY + 1, RACY - 1])
+def test_a_clock_a_little_before_or_behind_the_file_systems_is_racy_too(
+    project: Project, coarse: Clock, skew: int
+) -> None:
+    coarse.advance(skew)
+    project.load("app.py", b"x = 1")
+    project.write("app.py", b"x = 2")
+    assert project.changed() == ["app.py"]
+
+
+def test_a_modification_time_in_the_future_hides_no_racy_change_time(
+    project: Project, monkeypatch: pytest.MonkeyPatch, coarse: Clock
+) -> None:
+    stuck = coarse.time_ns()
+    monkeypatch.setattr(
+        file_state, "signature_of", lambda status: (stuck + SECOND, stuck, status.st_size, 0)
+    )
+    project.load("app.py", b"x = 1")
+    project.write("app.py", b"x = 2")
+    assert project.changed() == ["app.py"]
+
+
+# --- packages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_packages_are_looked_at_less_often(project: Project) -> None:
+    package = project.load("site-packages/lib.py")
+    app = project.load("app.py")
+    assert project.watch.scanner.look_at_all(100.0) == []
+    project.write("site-packages/lib.py", b"another one")
+    project.write("app.py", b"another one")
+    assert project.watch.scanner.look() == [app]  # before each request: the project's alone
+    assert project.watch.scanner.look_at_all(101.9) == [app]
+    assert project.watch.scanner.look_at_all(102.0) == [app, package]
+    assert sorted(asyncio.run(project.watch.scanner.compare([app, package]))) == [app, package]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_slow_look_at_the_packages_makes_the_next_one_later(
+    project: Project, clock: Clock
+) -> None:
+    clock.cost = 0.0015
+    package = project.load("site-packages/lib.py")
+    project.watch.scanner.look_at_all(100.0)
+    project.write("site-packages/lib.py", b"another one")
+    assert project.watch.scanner.look_at_all(102.9) == []
+    assert project.watch.scanner.look_at_all(103.1) == [package]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_very_slow_look_at_the_packages_is_not_put_off_for_ever(
+    project: Project, clock: Clock
+) -> None:
+    clock.cost = 1.0
+    package = project.load("site-packages/lib.py")
+    project.watch.scanner.look_at_all(100.0)
+    project.write("site-packages/lib.py", b"another one")
+    assert project.watch.scanner.look_at_all(104.9) == []
+    assert project.watch.scanner.look_at_all(105.1) == [package]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_touched_package_is_no_change_and_suspected_once(project: Project) -> None:
+    package = project.load("site-packages/lib.py")
+    os.utime(package, (10**9, 10**9))
+    assert project.watch.scanner.look_at_all(0.0) == [package]
+    assert asyncio.run(project.watch.scanner.compare([package])) == []
+    assert project.watch.scanner.look_at_all(10.0) == []
+
+
+def test_a_look_at_everything_tells_what_it_cost(project: Project, clock: Clock) -> None:
+    clock.cost = 0.25
+    project.watch.scanner.look_at_all(100.0)
+    # No look at the packages: the clock is asked but twice.
+    project.watch.scanner.look_at_all(100.1)
+    assert project.watch.scanner.cost == 0.25
+
+
+def test_something_installed_or_removed_is_told_once(project: Project) -> None:
+    place = project.root / "venv" / "site-packages"
+    place.mkdir(parents=True)
+    watch = project.new_watch([str(project.root), str(place), ""])
+    assert watch.scanner.is_package_directory(str(place))
+    assert watch.scanner.is_package(str(place))
+    assert not watch.scanner.is_package_directory(str(project.root))
+    assert watch.scanner.look_at_all(0.0) == []
+    before = place.stat().st_ctime_ns
+    while place.stat().st_ctime_ns == before:
+        project.write("venv/site-packages/new.py")
+        os.unlink(place / "new.py")
+    assert watch.scanner.look_at_all(1.0) == []
+    assert watch.scanner.look_at_all(2.0) == [str(place)]
+    assert asyncio.run(watch.scanner.compare([str(place)])) == [str(place)]
+    assert watch.scanner.look_at_all(4.0) == []
+
+
+def test_packages_are_told_from_the_project(project: Project) -> None:
+    app, lib = project.load("app.py"), project.load("site-packages/lib.py")
+    assert not project.watch.scanner.is_package(app)
+    assert project.watch.scanner.is_package(lib)
+    assert not project.watch.scanner.is_package_directory(lib)
+
+
+# --- after a failed load -------------------------------------------------------------------------
+
+
+def watch_what_may_mend(
+    project: Project,
+    since: int | None = None,
+    paths: Iterable[str] = (),
+    changed: Changed | None = None,
+) -> None:
+    since = time.time_ns() + HOUR if since is None else since
+    project.watch.scanner.watch_what_may_mend(str(project.root), paths, since, changed or {})
+
+
+def test_a_new_file_under_the_root_is_a_change(project: Project) -> None:
+    project.load("app.py")
+    watch_what_may_mend(project)
+    assert project.changed() == []
+    project.write("deep/er/missing.py", b"")
+    assert project.changed() == ["deep/er/missing.py"]
+
+
+def test_before_a_failure_a_new_file_is_no_change(project: Project) -> None:
+    project.load("app.py")
+    project.write("new.py")
+    assert project.changed() == []
+
+
+def test_a_file_that_was_not_loaded_can_be_the_mending_one(project: Project) -> None:
+    project.load("app.py")
+    project.write("other.py")
+    watch_what_may_mend(project)
+    project.write("other.py", b"longer than before")
+    assert project.changed() == ["other.py"]
+
+
+def test_a_file_outside_the_root_can_be_the_mending_one(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "config.toml"
+    elsewhere.write_text("[]")
+    watch_what_may_mend(project, paths=[str(elsewhere)])
+    assert project.changed() == []
+    elsewhere.write_text("[mended]")
+    assert project.watch.changed() == [str(elsewhere)]
+
+
+def test_a_failed_load_out_of_an_archive_is_mended_by_another_archive(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    archive = tmp_path_factory.mktemp("elsewhere") / "library.zip"
+    archive.touch()
+    watch_what_may_mend(project, paths=[str(archive / "packed" / "module.py")])
+    assert project.watched() == [str(archive)]
+
+
+def test_a_new_file_that_is_gone_again_is_no_change(project: Project) -> None:
+    watch_what_may_mend(project)
+    path = project.write("tmp123.py")
+    suspects = project.watch.scanner.look()
+    os.unlink(path)
+    assert suspects == [path]
+    assert asyncio.run(project.watch.scanner.compare(suspects)) == []
+
+
+def test_a_file_that_changed_since_the_load_began_is_a_change(project: Project) -> None:
+    late = project.write("late.py")
+    watch_what_may_mend(project, since=os.stat(late).st_ctime_ns - 1)
+    assert project.changed() == ["late.py"]
+
+
+def test_a_file_that_changed_just_before_the_load_began_counts_too(project: Project) -> None:
+    late = project.write("late.py")
+    watch_what_may_mend(project, since=os.stat(late).st_ctime_ns + RACY)
+    assert project.changed() == ["late.py"]
+
+
+def test_a_file_that_is_older_than_the_load_is_no_change(project: Project) -> None:
+    old = project.write("old.py")
+    watch_what_may_mend(project, since=os.stat(old).st_ctime_ns + RACY + 1)
+    assert project.changed() == []
+
+
+def test_a_file_that_the_load_did_read_keeps_its_baseline(project: Project) -> None:
+    path = project.load("app.py")
+    watch_what_may_mend(project, since=os.stat(path).st_ctime_ns - 1)
+    assert project.changed() == []
+
+
+def test_a_file_whose_change_led_to_this_load_is_no_change_again(project: Project) -> None:
+    late, known = project.write("late.py"), project.write("known.py")
+    watch_what_may_mend(
+        project, since=os.stat(late).st_ctime_ns - 1, changed={known: [None, "", False]}
+    )
+    assert project.changed() == ["late.py"]
+    project.write("known.py", b"longer than before")
+    assert project.changed() == ["known.py", "late.py"]
+
+
+def test_a_file_whose_absence_led_to_this_load_and_that_is_there_is_a_change(
+    project: Project,
+) -> None:
+    """The load came in the instant between the two halves of a save, and failed."""
+    path = project.write("late.py")
+    absent = {path: FileState(None, digest=ABSENT).to_json()}
+    watch_what_may_mend(project, since=os.stat(path).st_ctime_ns - 1, changed=absent)
+    assert project.changed() == ["late.py"]
+
+
+def test_a_change_time_in_the_future_is_not_since_the_load_began(
+    project: Project, clock: Clock
+) -> None:
+    path = project.write("late.py")
+    clock.stand_still(os.stat(path).st_ctime_ns - SECOND)
+    watch_what_may_mend(project, since=clock.time_ns() - SECOND)
+    assert project.changed() == []
+
+
+def test_a_save_while_baselines_are_taken_is_not_lost(project: Project) -> None:
+    """The walk through a big project takes a while: saves go on meanwhile."""
+    path = project.write("late.py")
+    began = time.time_ns()
+    old = began + 2 * RACY  # so that its first state does not count
+
+    def saved_when_reached() -> Iterator[str]:
+        while os.stat(path).st_ctime_ns <= old:
+            project.write("late.py", b"mended while it was being walked")
+        yield path
+
+    # The paths stand for the walk: they are told one by one.
+    empty = str(project.root / "empty")
+    project.watch.scanner.watch_what_may_mend(empty, saved_when_reached(), old, {})
+    assert project.watch.changed() == [path]

@@ -1,0 +1,135 @@
+"""Looks at what the kernel has noted: no file is asked for of which nothing was heard."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncreload.child.watch import polling
+from asyncreload.child.watch.file_state import FileState, Signature, signature_at, stat_state
+from asyncreload.child.watch.polling import Files, LimitError
+from tests.unit.watching import HOUR
+
+asyncinotify = pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
+
+from asyncreload.child.watch import inotify  # noqa: E402
+
+
+def later() -> int:
+    """Return the time in an hour, in ns: by that clock, all files are old."""
+    return time.time_ns() + HOUR
+
+
+class Asked:
+    """Counts how often the state of a file is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: list[str] = []
+        self._plain = signature_at
+        monkeypatch.setattr(polling, "signature_at", self.signature_at)
+
+    def signature_at(self, path: str) -> Signature | None:
+        self.paths.append(path)
+        return self._plain(path)
+
+
+def test_no_file_is_asked_for_of_which_nothing_was_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files()
+    for number in range(50):
+        (tmp_path / f"m{number}.py").write_text("x")
+        files[str(tmp_path / f"m{number}.py")] = stat_state(str(tmp_path / f"m{number}.py"), later)
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    asked = Asked(monkeypatch)
+    assert events.look(files) == []
+    assert asked.paths == []
+    (tmp_path / "m7.py").write_text("y")
+    (tmp_path / "app.log").write_text("not watched")
+    assert events.look(files) == [str(tmp_path / "m7.py")]
+    assert {*asked.paths} == {str(tmp_path / "m7.py")}
+    events.close()
+
+
+def test_what_is_looked_at_for_two_reasons_is_heard_of_for_both(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("x")
+    one, two = (Files({str(path): stat_state(str(path), later)}) for _ in range(2))
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(one)
+    path.write_text("y")
+    assert events.look(one) == [str(path)]
+    assert events.look(two) == [str(path)]  # new, though it is heard of already
+    one[str(path)] = two[str(path)] = stat_state(str(path), later)
+    assert events.look(one) == events.look(two) == []
+    path.write_text("z")
+    assert events.look(one) == events.look(two) == [str(path)]
+    events.close()
+
+
+def test_other_permissions_of_a_directory_are_a_reason_to_look(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "a.py"
+    path.write_text("x")
+    files = Files({str(path): stat_state(str(path))})
+    events = inotify.Events([str(tmp_path)])
+    events.tend(files)
+    assert events._covered
+    (tmp_path / "sub").chmod(0o700)
+    events.look(files)
+    assert not events._covered
+    events.close()
+
+
+def test_files_of_another_machine_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inotify, "is_local", lambda _: False)
+    (tmp_path / "a.py").write_text("x")
+    files = Files({str(tmp_path / "a.py"): FileState(None)})
+    events = inotify.Events([str(tmp_path)])
+    assert not events.tend(files)
+    assert events.look(files) == [str(tmp_path / "a.py")]
+    events.close()
+
+
+def test_after_an_overflow_everything_is_looked_at(tmp_path: Path) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    path = tmp_path / "a.py"
+    path.write_text("x")
+    files = Files({str(path): stat_state(str(path))})
+    events = inotify.Events([str(tmp_path)])
+    events.tend(files)
+    with (tmp_path / "one").open("w") as one, (tmp_path / "two").open("w") as two:
+        for _ in range(limit // 2 + 100):  # by turns: the kernel takes equal neighbours for one
+            os.utime(one.fileno())
+            os.utime(two.fileno())
+    path.write_text("other")
+    assert events.look(files) == [str(path)]
+    events.close()
+
+
+def test_at_the_kernels_limit_it_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "a.py").write_text("x")
+    files = Files({str(tmp_path / "a.py"): FileState(None)})
+    events = inotify.Events([str(tmp_path)])
+    monkeypatch.setattr(asyncinotify.Inotify, "add_watch", refuse)
+    with pytest.raises(LimitError) as caught:
+        events.tend(files)
+    assert str(caught.value) == (
+        "No space left on device: raise /proc/sys/fs/inotify/max_user_watches"
+    )
+    events.close()
+    monkeypatch.setattr(inotify, "Inotify", refuse)
+    with pytest.raises(LimitError, match="max_user_instances"):
+        inotify.Events([str(tmp_path)])
