@@ -31,9 +31,6 @@ _KILL_WHEN_INPUT_ENDS = 'trap "" HUP INT QUIT TERM; read _; kill -9 "$1"; rm -f 
 _SLACK = 2_000_000_000
 """Nanoseconds before the last sign of life in which a change may not have been seen any more."""
 
-_COARSE = 10_000_000
-"""Nanoseconds by which the clock of a file system may be behind that of Python."""
-
 KilledWithUs = Callable[[int], AbstractAsyncContextManager[None]]
 
 
@@ -60,7 +57,7 @@ class Watchdog:
         self._interval = interval
         self._killed_with_us = killed_with_us
         self._sleep = sleep
-        self._began = time.time_ns() - _COARSE
+        self._began = time.time_ns()
         self._answered = asyncio.Event()
         self._watched: tuple[str, ...] = ()
         self._is_impatient = False
