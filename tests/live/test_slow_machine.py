@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import lay_out, standby
+from tests.live.driving import is_alive, lay_out, standby, state_of
 from tests.live.test_p7_standby import Packages, bump, page
 
 if TYPE_CHECKING:
@@ -81,3 +83,15 @@ def test_imports_that_are_late_hold_nobody_up_and_are_used_later(
     bump(served, 4, 5)
     assert served.body() == '["5", 1]'
     assert served.body("/pid") == str(late)
+
+
+def test_a_standby_that_somebody_has_stopped_is_replaced(serve: Serve, packages: Packages) -> None:
+    packages.write("third", "VALUE = 1")
+    served = serve(files={"app.py": APP})
+    stopped = standby(served)
+    os.kill(stopped, signal.SIGSTOP)
+    served.until(lambda: state_of(stopped) == "T", "it is stopped")
+    bump(served, 1, 2)
+    assert served.body() == '["2", 1]'
+    assert served.body("/pid") != str(stopped)
+    served.until(lambda: not is_alive(stopped), "the stopped one is gone")
