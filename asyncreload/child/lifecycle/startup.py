@@ -1,4 +1,4 @@
-"""What the parent leaves to a child: descriptors, marks in the environment, and its group."""
+"""How a child starts: it takes over what the parent leaves to it, and starts the side thread."""
 
 from __future__ import annotations
 
