@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BAD_USAGE = 2
 SIGNALLED = 128
 
+READER_CHECK = 1.0
+"""Seconds between two looks whether anybody still reads what `--json` writes."""
 START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
@@ -77,14 +79,20 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
             loop.add_signal_handler(number, end, number)
     loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
+
+    def exit_code(code: int) -> int:
+        return SIGNALLED + received[0] if received else code
+
     # Not a second time: a terminal that was closed has sent SIGHUP.
-    printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE))
+    printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE), exit_code)
     if isinstance(printer, ForPeople):
         loop.call_later(START, printer.start)
+    else:
+        asking.add(asyncio.create_task(_watch_reader(printer)))
     try:
         return await task
     except asyncio.CancelledError:
-        return SIGNALLED + received[0]
+        return exit_code(0)
     finally:
         _hush(printer)
 
@@ -97,12 +105,16 @@ async def _supervise(supervisor: Supervisor) -> int:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _speak(voice: Voice, on_end: Callable[[], None]) -> Printer:
+def _speak(voice: Voice, on_end: Callable[[], None], exit_code: Callable[[int], int]) -> Printer:
     """Print from now on what the supervisor tells.
 
     on_end: called when nobody reads it any more.
+    exit_code: returns the code with which the command ends, given that of the supervisor.
     """
-    printer = ForTools(_own_output(), on_end) if voice.json else ForPeople(sys.stderr, on_end)
+    if voice.json:
+        printer: Printer = ForTools(_own_output(), on_end, exit_code)
+    else:
+        printer = ForPeople(sys.stderr, on_end)
     printer.setLevel(voice.level)
     log = logging.getLogger("asyncreload")
     log.addHandler(printer)
@@ -115,6 +127,13 @@ def _own_output() -> TextIO:
     ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return ours
+
+
+async def _watch_reader(printer: Printer) -> None:
+    """End when the tool that reads events has gone: there may be nothing to write for hours."""
+    while not printer.has_lost_reader():  # noqa: ASYNC110  the system tells no event of it
+        await asyncio.sleep(READER_CHECK)
+    printer.end()
 
 
 def _hush(printer: Printer) -> None:

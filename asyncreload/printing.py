@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
@@ -70,12 +71,40 @@ class Printer(logging.Handler):
             self.stream.write(f"{text}\n")
             self.stream.flush()
         except (OSError, ValueError):
+            self.end()
+
+    def end(self) -> None:
+        """Note that nobody reads any more what is written, and tell it."""
+        if not self.has_ended:
             self.has_ended = True
             self._on_end()
 
+    def has_lost_reader(self) -> bool:
+        """Tell whether the other end of a pipe is closed; nothing has to be written for that."""
+        try:
+            descriptor = self.stream.fileno() if self.stream is not None else -1
+            poller = select.poll()
+            poller.register(descriptor, 0)  # the end is told without being asked for
+            found = poller.poll(0)
+        except (OSError, ValueError, AttributeError, OverflowError):
+            return False  # closed, or no descriptor: a write tells
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in found)
+
 
 class ForTools(Printer):
-    """One JSON object a line, with `event`, `time` (seconds since the epoch) and its fields."""
+    """One JSON object a line, with `event`, `time` (seconds since the epoch) and its fields.
+
+    exit_code: returns the code with which the command ends, given that of the supervisor.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None,
+        on_end: Callable[[], None],
+        exit_code: Callable[[int], int] = lambda code: code,
+    ) -> None:
+        super().__init__(stream, on_end)
+        self._exit_code = exit_code
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object of an event, or of another record, which is a `message`."""
@@ -85,6 +114,8 @@ class ForTools(Printer):
             told |= {"level": record.levelname.lower(), "text": record.getMessage()}
         else:
             told |= {"event": type(event).__name__.lower(), **asdict(event)}
+        if isinstance(event, events.Stopped):
+            told["code"] = self._exit_code(event.code)
         return json.dumps(told, default=str)
 
 

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from asyncreload.errors import SettingsError
+from asyncreload.target import did_you_mean
 
 PRELOADS = ("packages", "interpreter")
+
+
+Texts = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""One text or path, or several."""
+
+
+class Options(TypedDict, total=False):
+    """What `Supervisor` and `supervise` may be given by name: the fields of `Settings`.
+
+    For type checkers, which cannot derive it; a test compares the two.
+    """
+
+    host: str
+    port: int
+    env_file: Texts
+    watch: Texts
+    ignore: Texts
+    live: bool
+    access_log: bool
+    threads: int
+    grace: float
+    interval: float
+    standby: bool
+    preload: str
+    inotify: bool
+    script: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +109,20 @@ class Settings:
             raise SettingsError(
                 "env_file needs python-dotenv: install it with pip install 'asyncreload[dotenv]'"
             )
+
+    @classmethod
+    def of(cls, target: str, options: Mapping[str, Any]) -> Self:
+        """Return the settings of a target with options by their names.
+
+        Raises `SettingsError` for one that there is not, too.
+        """
+        known = [each.name for each in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise SettingsError(
+                    f'there is no option "{name}"{did_you_mean(name, known, ": see Settings")}'
+                )
+        return cls(target=target, **options)
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:

@@ -12,6 +12,9 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
 }
+_ZONE: Final = os.environ.get("TZ")
+_OFFSET: Final = time.localtime().tm_gmtoff
+"""The user's time zone, as it was before an app could set another: Django sets `TZ`. In seconds."""
 _STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
 
@@ -50,8 +53,10 @@ def duration(seconds: float) -> str:
 
 
 def clock(stream: TextIO | None) -> str:
-    """Return the time of day, with which each line of ours begins."""
-    return coloured(time.strftime("%H:%M:%S"), DIM, stream)
+    """Return the time of day, with which each line of ours begins; in the user's time zone."""
+    is_users = os.environ.get("TZ") == _ZONE  # then it also knows of the change to summer time
+    now = time.localtime() if is_users else time.gmtime(time.time() + _OFFSET)
+    return coloured(time.strftime("%H:%M:%S", now), DIM, stream)
 
 
 def access_line(request: str, status: str, seconds: float, stream: TextIO | None) -> str:

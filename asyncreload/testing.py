@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, Self
+from typing import IO, Self, Unpack
 from urllib.parse import quote, urlsplit
 
 import aiofiles.os
@@ -26,6 +26,7 @@ import aiofiles.os
 from asyncreload.events import Crashed, Event, Failed, Ready
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.supervisor import Supervisor
+from asyncreload.settings import Options
 
 __all__ = ["Answer", "App", "Layout", "supervised"]
 
@@ -162,7 +163,7 @@ async def supervised(
     target: str = "app.py",
     *,
     patience: float = PATIENCE,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> AsyncIterator[App]:
     """Serve a target from a directory while the context is open, on a free port.
 
@@ -200,7 +201,7 @@ class Layout:
         *,
         files: Mapping[str, str] | None = None,
         patience: float = PATIENCE,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> AbstractAsyncContextManager[App]:
         """Copy a file or directory, write files, and serve what that makes.
 
@@ -230,9 +231,7 @@ class Layout:
 class _Captured(Supervisor):
     """A supervisor whose children work in a directory, and print to a file."""
 
-    def __init__(
-        self, directory: Path, output: IO[bytes], target: str, options: dict[str, Any]
-    ) -> None:
+    def __init__(self, directory: Path, output: IO[bytes], target: str, options: Options) -> None:
         super().__init__(target, **options)
         self._surroundings = Surroundings(str(directory), output.fileno())
 

@@ -14,10 +14,10 @@ from asyncreload import process_role
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.script_runner import root_of, run_script
 from asyncreload.child.lifecycle.handover import Handover
-from asyncreload.child.lifecycle.startup import join_parents_group, take_over
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.signals import end_on_signals
+from asyncreload.child.lifecycle.startup import join_parents_group, take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.protocol import SIGNALLED

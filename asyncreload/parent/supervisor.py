@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 import aiofiles.os
 
@@ -20,7 +20,7 @@ from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.run_loop import RunLoop
-from asyncreload.settings import Settings
+from asyncreload.settings import Options, Settings
 from asyncreload.target import Target
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -30,7 +30,7 @@ ASK_AGAIN = 1.0
 """Seconds until a child that has not answered is asked once more; nobody is given up for it."""
 
 
-async def supervise(target: str, **options: Any) -> int:
+async def supervise(target: str, **options: Unpack[Options]) -> int:
     """Serve `target`, reloading it at every save, until cancelled or until the app is done.
 
     Returns the exit code. The options are the fields of `Settings`; the exceptions are those of
@@ -50,8 +50,8 @@ class Supervisor:
     when called by an app while it is being loaded; OSError when no descriptor is left.
     """
 
-    def __init__(self, target: str, **options: Any) -> None:
-        self.settings: Settings = Settings(target=target, **options)
+    def __init__(self, target: str, **options: Unpack[Options]) -> None:
+        self.settings: Settings = Settings.of(target, options)
         self._surroundings = Surroundings(os.getcwd())
         self._event_log = EventLog()
         self._looks = count(1)

@@ -122,6 +122,28 @@ def test_plain_asyncreload_serves_what_pyproject_says(serve: Serve, project: Pat
     served.until_told("web.py changed · fresh in ")
 
 
+def test_p5_what_tools_are_told_at_the_end_is_the_exit_code(project: Path) -> None:
+    lay_out(project, files={"app.py": HELLO})
+    with told_to_tools(project) as process:
+        while next_event(process)["event"] != "ready":
+            pass
+        process.send_signal(signal.SIGINT)
+        last = next_event(process)
+        assert (last["event"], last["code"]) == ("stopped", 130)
+        assert process.wait(20) == 130
+
+
+def test_p5_who_is_read_by_a_tool_ends_with_it(project: Path) -> None:
+    """Also when there is nothing to be told: no line has to be written for that."""
+    lay_out(project, files={"app.py": HELLO})
+    with told_to_tools(project) as process:
+        while next_event(process)["event"] != "ready":
+            pass
+        assert process.stdout
+        process.stdout.close()
+        assert process.wait(20) == 128 + signal.SIGPIPE
+
+
 def test_bad_options_in_pyproject_are_one_line(project: Path) -> None:
     path = project / "pyproject.toml"
     path.write_text("[tool.asyncreload]\nprot = 1\n")

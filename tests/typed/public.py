@@ -39,6 +39,12 @@ async def serve() -> None:
         assert_type(await server.wait(), int)
 
 
+def mistyped() -> None:
+    """An option that there is not, and one of another type."""
+    Supervisor("app.py", prot=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Supervisor("app.py", port="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 async def react(server: Supervisor) -> None:
     async for event in server.events():
         print(tell(event))

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,7 +207,47 @@ def test_each_event_is_an_object_a_line() -> None:
     ]
 
 
+def test_the_code_is_that_of_the_command() -> None:
+    """Ctrl-C ends a supervisor with 0, and the command with 130."""
+    screen = Screen()
+    tell(ForTools(screen, pytest.fail, lambda code: code + 130), Stopped(0))
+    assert json.loads(screen.getvalue())["code"] == 130
+
+
+# --- the time of day -------------------------------------------------------------------------
+
+
+def test_the_clock_is_the_users_whatever_zone_an_app_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django sets `TZ`: its lines would be hours away from the others."""
+    users = time.localtime().tm_hour
+    monkeypatch.setenv("TZ", "UTC-5" if time.localtime().tm_gmtoff != 5 * 3600 else "UTC-6")
+    time.tzset()
+    try:
+        assert time.localtime().tm_hour != users
+        assert style.clock(None)[:2] == f"{users:02d}"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 # --- the reader goes away --------------------------------------------------------------------
+
+
+def test_the_end_of_a_reader_is_seen_without_writing() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as stream:
+        printer = ForTools(stream, pytest.fail)
+        assert not printer.has_lost_reader()
+        os.close(reader)
+        assert printer.has_lost_reader()
+
+
+def test_what_is_no_pipe_loses_no_reader(tmp_path: Path) -> None:
+    with (tmp_path / "told").open("w") as stream:
+        assert not ForTools(stream, pytest.fail).has_lost_reader()
+    assert not ForTools(stream, pytest.fail).has_lost_reader()  # closed
+    assert not ForTools(Screen(), pytest.fail).has_lost_reader()
+    assert not ForTools(None, pytest.fail).has_lost_reader()
 
 
 def test_a_stream_that_was_closed_before_is_none() -> None:

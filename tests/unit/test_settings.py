@@ -11,7 +11,7 @@ import pytest
 
 from asyncreload import settings
 from asyncreload.errors import AsyncreloadError, SettingsError
-from asyncreload.settings import Settings
+from asyncreload.settings import Options, Settings
 
 PORT = "port must be a whole number from 0 to 65535, not {}"
 THREADS = "threads must be a whole number from 1 to 1024, not {}"
@@ -142,3 +142,17 @@ def test_without_python_dotenv_its_remedy_is_named(monkeypatch: pytest.MonkeyPat
 def test_settings_travel_as_json() -> None:
     asked = Settings(target="app.py", env_file=("a", "b"), script=("app.py", "-v"))
     assert Settings.from_json(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
+
+
+def test_the_options_for_type_checkers_are_the_fields() -> None:
+    assert {*Options.__annotations__} == {
+        each.name for each in dataclasses.fields(Settings) if each.name != "target"
+    }
+
+
+def test_an_unknown_option_is_told_with_the_one_that_was_meant() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of("app.py", {"prot": 1})
+    assert str(caught.value) == 'there is no option "prot": did you mean "port"?'
+    with pytest.raises(SettingsError, match=r'^there is no option "colour": see Settings$'):
+        Settings.of("app.py", {"colour": 1})
