@@ -44,6 +44,19 @@ with open("loads", "a") as log:
 """
 
 
+LIVES = """\
+import os
+def lives(pid):
+    # One that has ended its code holds the standard streams and the control channel at the most:
+    # its memory is the kernel's affair.
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd")) > 4
+    except OSError:
+        return False
+"""
+"""Tells, in an app, whether another process still runs code or holds files of its own."""
+
+
 def until(
     condition: Callable[[], T | None],
     what: str,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.live.driving import LONG, Answer, is_alive, replace, write
+from tests.live.driving import LIVES, LONG, Answer, is_alive, replace, write
 from tests.live.failing import SOON, serving
 
 if TYPE_CHECKING:
@@ -27,14 +27,9 @@ SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "500" if LONG else "5"))
 STEPS = 12
 
 # Two at a time leave a file, `beside`.
-APP = """\
-import os
-def lives(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+APP = (
+    LIVES
+    + """\
 with open("loads", "a+") as log:
     log.seek(0)
     others = [int(line) for line in log][-5:]
@@ -53,6 +48,7 @@ def app(environ, start_response):
         return [lazy.VERSION.encode()]
     return [f"{VERSION} {helper.VERSION}".encode()]
 """
+)
 MODULE = 'VERSION = "%s"\n'
 BREAKS = {
     "syntax": ("def broken(:\n", (500, "SyntaxError")),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import LONG, Answer, is_alive
+from tests.live.driving import LIVES, LONG, Answer, is_alive
 from tests.live.failing import SOON, TRACEBACK, Benches, serving
 
 if TYPE_CHECKING:
@@ -26,15 +26,10 @@ if TYPE_CHECKING:
 RELOADS = 50 if LONG else 8
 
 # Each line: what happened, in which process, and which processes of the lines before live.
-JOURNAL = """\
+JOURNAL = (
+    LIVES
+    + """\
 import atexit, os, signal, subprocess, sys, threading, time
-def lives(pid):
-    # One that has ended its code holds the standard streams and the control channel at the most:
-    # its memory is the kernel's affair.
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd")) > 4
-    except OSError:
-        return False
 def note(what):
     with open("journal", "a+") as file:
         file.seek(0)
@@ -45,6 +40,7 @@ note("import")
 time.sleep(0.02)
 atexit.register(note, "atexit")
 """
+)
 APP = (
     JOURNAL
     + """\
