@@ -40,6 +40,10 @@ SWEEP_BUDGET = 0.0001
 """The share of a core that a sweep may cost: a look at every file, where events tell of changes."""
 SWEEP_SOONEST, SWEEP_LATEST = 30.0, 60.0
 """Seconds between two sweeps."""
+ASKED_ONE_BY_ONE = 1000
+"""Up to how many files and directories a look asks for each, also where events tell of changes: a
+millisecond's work. Some changes raise no event: writes through a mapping, or by another name of the
+file, and mounts."""
 READ_AT_ONCE = 3
 """How many suspects may be read without a hop to a thread: so many are saved by hand."""
 SMALL_FILE = 65_536
@@ -152,9 +156,12 @@ class ChangeScanner:
 
     def look(self) -> list[str]:
         """Return the project's files that may have changed. Nothing is read."""
-        for directory in self._looks.look(self._directories.directories):
+        directories, project = self._directories.directories, self._baselines.project
+        is_small = len(directories) + len(project) <= ASKED_ONE_BY_ONE
+        looks = self._polling if is_small else self._looks
+        for directory in looks.look(directories):
             self._directories.scan_again(directory)
-        return self._looks.look(self._baselines.project)
+        return looks.look(project)
 
     def look_at_all(self, now: float) -> list[str]:
         """Look at the project and, when it is time for that, at the packages too.
