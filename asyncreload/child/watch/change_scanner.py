@@ -42,8 +42,7 @@ SWEEP_SOONEST, SWEEP_LATEST = 30.0, 60.0
 """Seconds between two sweeps."""
 ASKED_ONE_BY_ONE = 1000
 """Up to how many files and directories a look asks for each, also where events tell of changes: a
-millisecond's work. Some changes raise no event: writes through a mapping, or by another name of the
-file, and mounts."""
+millisecond's work. A write through a mapping that stays open raises no event."""
 READ_AT_ONCE = 3
 """How many suspects may be read without a hop to a thread: so many are saved by hand."""
 SMALL_FILE = 65_536

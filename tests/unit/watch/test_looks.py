@@ -287,22 +287,67 @@ def make_cheaper(watch: Watch) -> None:
 
 @EVENTS
 @settings(max_examples=int(os.environ.get("ASYNCRELOAD_SEQUENCES", "40")), deadline=None)
-@given(STEPS)
-def test_changed_is_what_has_other_bytes(events: bool, steps: list[tuple[str, str, bytes]]) -> None:  # noqa: FBT001  a parameter
-    for is_old in {False, times_are_fine()}:
-        reported_iff_different(steps, events=events, is_old=is_old)
+@given(STEPS, st.booleans())
+def test_changed_is_what_has_other_bytes(
+    events: bool,  # noqa: FBT001  a parameter
+    steps: list[tuple[str, str, bytes]],
+    is_old: bool,  # noqa: FBT001  drawn
+) -> None:
+    reported_iff_different(steps, events=events, is_old=is_old and times_are_fine())
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every project count as one with too many files to be asked for one by one."""
+    monkeypatch.setattr(change_scanner, "ASKED_ONE_BY_ONE", 0)
+
+
+HEARD_OF = (
+    ("map", "a.py"),
+    ("hold_open", "a.py"),
+    ("by_second_name", "a.py"),
+    ("by_second_name", "hard.py"),
+    ("mount", "a.py"),
+    ("mount", "pkg"),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "size"),
+    [
+        ("map_and_hold", "a.py", "small"),
+        *((*case, size) for case in HEARD_OF for size in ("small", "large")),
+    ],
+)
+def test_with_events_what_raises_none_in_its_directory_is_seen_at_once(
+    request: pytest.FixtureRequest, what: str, name: str, size: str
+) -> None:
+    if "mount" in what:
+        request.getfixturevalue("private_mounts")
+    if size == "large":
+        request.getfixturevalue("large")
+    with watched_disk(is_old=True) as (disk, model, watch):
+        watch.scanner.use_events(str(disk.root))
+        make_cheaper(watch)
+        disk.do("name_again", name, b"")
+        watch.changed()
+        make_cheaper(watch)
+        disk.do(what, name, b"1")
+        assert set(watch.changed()) == model.changed() != set()
+        disk.do("unmount", name, b"")
+        assert set(watch.changed()) == model.changed()
 
 
 @EVENTS
 @pytest.mark.usefixtures("private_mounts")
-@settings(max_examples=int(os.environ.get("ASYNCRELOAD_SEQUENCES", "40")), deadline=None)
-@given(STEPS_WITH_MOUNTS)
+@settings(max_examples=int(os.environ.get("ASYNCRELOAD_SEQUENCES", "20")), deadline=None)
+@given(STEPS_WITH_MOUNTS, st.booleans())
 def test_changed_is_what_has_other_bytes_also_where_something_is_mounted(
     events: bool,  # noqa: FBT001  a parameter
     steps: list[tuple[str, str, bytes]],
+    is_old: bool,  # noqa: FBT001  drawn
 ) -> None:
-    for is_old in {False, times_are_fine()}:
-        reported_iff_different(steps, events=events, is_old=is_old)
+    reported_iff_different(steps, events=events, is_old=is_old and times_are_fine())
 
 
 @cache
