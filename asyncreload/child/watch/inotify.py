@@ -52,7 +52,7 @@ _UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
 """What is heard when what is watched is not any more what it was."""
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-AT_A_TIME = 500
+AT_A_TIME = 250
 """How many files `tend` begins to watch: some milliseconds' work."""
 
 Identity = tuple[int, int] | None

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncreload.child.watch import change_scanner
+from asyncreload.child.watch import change_scanner, polling
 from asyncreload.child.watch.globs import Patterns
 from tests.unit.watching import HOUR, Clock, Disk, Watch, run_here
 
@@ -393,6 +393,29 @@ def test_what_only_looks_like_a_change_is_compared_only_once(
         assert watch.scanner.look() == [path]  # until somebody has compared it
         assert runner.run(watch.scanner.compare([path])) == []
         assert watch.scanner.look() == []
+
+
+def test_with_events_an_idle_look_asks_for_nothing_but_in_sweeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with watched_disk(is_old=True) as (disk, _, watch):
+        watch.scanner.use_events(str(disk.root))
+        make_cheaper(watch)
+        polled: list[int] = []
+        plain = polling.Polling.look
+
+        def look(itself: polling.Polling, files: polling.Files) -> list[str]:
+            polled.append(len(files))
+            return plain(itself, files)
+
+        monkeypatch.setattr(polling.Polling, "look", look)
+        watch.scanner.look_at_all(0)
+        sweep, polled[:] = list(polled), []
+        assert sweep == [len(watch.baselines.project)]
+        watch.scanner.look_at_all(change_scanner.SWEEP_SOONEST - 1)
+        assert polled == []
+        watch.scanner.look()
+        assert len(watch.baselines.project) in polled
 
 
 @EVENTS
