@@ -1,12 +1,24 @@
-"""`python -m asyncreload`: the command."""
+"""`python -m asyncreload`, and the command `asyncreload`.
+
+No code of the project's is wanted here: its `queue.py` must not be taken for Python's. `-m` puts
+the current directory first, and PYTHONPATH may name one of the project's.
+"""
 
 import sys
 
-# `-m` puts the current directory first: the project's `queue.py` must not be taken for Python's.
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]
 
-from asyncreload.cli import main
+from asyncreload.boot import put_named_places_last
+
+
+def main() -> None:
+    """Run the command; exits with its exit code."""
+    put_named_places_last()
+    from asyncreload.cli import main as run  # noqa: PLC0415  not before
+
+    run()
+
 
 if __name__ == "__main__":
     main()

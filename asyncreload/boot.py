@@ -1,16 +1,33 @@
 """Start a module of ours by its location: `python boot.py MODULE ARGUMENT ...`.
 
-Neither the project nor the current directory is on the path meanwhile, so the standard library's
-`queue` is found and not the project's `queue.py`; and the process runs the same asyncreload as the
-one that started it, wherever that was found.
+Neither the project nor the current directory comes first on the path meanwhile, so the standard
+library's `queue` is found and not the project's `queue.py`; and the process runs the same
+asyncreload as the one that started it, wherever that was found.
 """
 
 import sys
+
+LOADED_AT_START = frozenset(sys.modules)
+"""The modules that Python itself has loaded at its start, before any of ours."""
 
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # this directory, whose settings.py is nobody's `import settings`
 
 import os
+
+SEARCH_PATH = list(sys.path)
+"""Where modules are looked for, once ours are imported."""
+
+
+def put_named_places_last() -> None:
+    """Look in the places of PYTHONPATH last: there may be a project's `queue.py` in one, too."""
+    if not sys.flags.ignore_environment:
+        named = {*map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+        sys.path.sort(key=lambda place: os.path.abspath(place) in named)
+
+
+if __name__ == "__main__":
+    put_named_places_last()
 
 if __name__ == "__main__" and sys.argv[1:2] == ["asyncreload.child.__main__"]:
     # First of all: a child has a process group of its own, so that Ctrl-C in the terminal spares
@@ -37,9 +54,11 @@ def main() -> None:
         raise ImportError(f"{home} is not a whole asyncreload package: install it again")
     package = module_from_spec(spec)
     sys.modules["asyncreload"] = package
+    sys.modules["asyncreload.boot"] = sys.modules[__name__]  # as it was at the start
     spec.loader.exec_module(package)
     with _no_search_for_garbage():
         module = import_module(sys.argv[1])
+    sys.path[:] = SEARCH_PATH
     module.main(sys.argv[2:])
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import sys
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 _STANDARD = 2
@@ -35,6 +38,30 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class _PollFd(ctypes.Structure):
+    _fields_ = (
+        ("fd", ctypes.c_int),
+        ("events", ctypes.c_short),
+        ("revents", ctypes.c_short),
+    )
+
+
+def has_exceptional_condition(descriptor: int) -> bool:
+    """Tell whether `poll` reports POLLPRI or an error for a descriptor; does not wait.
+
+    `select.poll` gives the GIL away, and beside busy threads waits 5 ms to get it back; this does
+    not.
+    """
+    asked = _PollFd(descriptor, select.POLLPRI, 0)
+    found: int = _poll()(ctypes.byref(asked), 1, 0)
+    return found > 0
+
+
+@cache
+def _poll() -> Any:
+    return ctypes.PyDLL(None).poll
 
 
 def anonymous_file(size: int) -> int:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from asyncreload.system_calls import anonymous_file, open_process
+from asyncreload.system_calls import anonymous_file, has_exceptional_condition, open_process
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has descriptors for processes")
@@ -45,3 +45,10 @@ def test_a_file_without_a_name_has_its_size(
         assert os.fstat(descriptor).st_size == 8
     finally:
         os.close(descriptor)
+
+
+def test_a_closed_descriptor_has_an_exceptional_condition_and_an_open_file_none() -> None:
+    descriptor = os.open(__file__, os.O_RDONLY)
+    assert not has_exceptional_condition(descriptor)
+    os.close(descriptor)
+    assert has_exceptional_condition(descriptor)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, cast
 
+from asyncreload.child.imports.search_path import put_first
 from asyncreload.errors import TargetError
 from asyncreload.target import did_you_mean
 
@@ -38,9 +39,8 @@ _short.maxother = 60
 
 def prepare(target: Target) -> None:
     """Make `sys.path` and `sys.argv` what they are when Python runs the target itself."""
-    if not sys.flags.safe_path and sys.path[:1] != [target.root]:
-        sys.path.insert(0, target.root)
     sys.argv = [target.file or target.name]
+    put_first(target.root)
 
 
 def load(target: Target) -> WSGIApplication:

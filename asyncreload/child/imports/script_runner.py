@@ -9,6 +9,7 @@ from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
 from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.imports.search_path import put_first
 from asyncreload.child.watch.file_kinds import absolute
 
 
@@ -23,13 +24,11 @@ def root_of(script: tuple[str, ...]) -> str:
 def run_script(script: tuple[str, ...], hooks: ImportHooks) -> None:
     """Run `path argument ...` or `-m module argument ...`. What it raises is passed on."""
     root = root_of(script)
-    if not sys.flags.safe_path and sys.path[:1] != [root]:
-        sys.path.insert(0, root)
+    sys.argv = list(script[script[0] == "-m" :])
+    put_first(root)
     if script[0] == "-m":
-        sys.argv = list(script[1:])
         runpy.run_module(script[1], run_name="__main__", alter_sys=True)
         return
-    sys.argv = list(script)
     path = absolute(script[0])
     if os.path.isdir(path):
         runpy.run_path(path, run_name="__main__")

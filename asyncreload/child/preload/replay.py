@@ -22,8 +22,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.machinery import all_suffixes
 
+from asyncreload.child.imports.search_path import hidden_modules, module_names, put_first
 from asyncreload.child.preload.fingerprint import data_of, fingerprint
 from asyncreload.child.preload.recorder import aliases, difference, merged
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
@@ -38,8 +38,7 @@ def replay(preload: Preload, boot: frozenset[str], refused: Callable[[], int]) -
         not get it, and are not the same after that.
     """
     sys.argv = list(preload.argv)
-    if not sys.flags.safe_path:
-        sys.path.insert(0, preload.root)
+    put_first(preload.root)
     failed: list[str] = []
     mismatches: Data = {}
     stopped = ""
@@ -103,32 +102,14 @@ def _is_imported(name: str) -> bool:
 
 
 def is_shadowed(preload: Preload) -> bool:
-    """Tell whether a file of the project now has the name of a package that was replayed."""
+    """Tell whether a file of the project now has the name of a module that was met in a replay."""
     replayed = {name.partition(".")[0] for name in preload.modules}
     for place in sys.path:
         if kind_of(os.path.join(place, "")) is FileKind.PROJECT:
             sys.path_importer_cache.pop(place, None)  # filled by the replay, and maybe outdated
-            suspects = [each for each in _entries(place) if each.partition(".")[0] in replayed]
-            if any(_module_name(place, entry) in replayed for entry in suspects):
+            if module_names(place, replayed):
                 return True
-    return False
-
-
-def _entries(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
-
-
-def _module_name(directory: str, entry: str) -> str | None:
-    """Return the name under which a directory entry can be imported."""
-    suffixes = all_suffixes()
-    for suffix in suffixes:
-        if entry.endswith(suffix):
-            return entry.removesuffix(suffix)
-    inits = (os.path.join(directory, entry, f"__init__{suffix}") for suffix in suffixes)
-    return entry if "." not in entry and any(map(os.path.exists, inits)) else None
+    return bool(hidden_modules())
 
 
 @contextmanager

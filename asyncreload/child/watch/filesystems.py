@@ -8,9 +8,11 @@ out, too: there the name in an event need not be the one that is watched, but fo
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache, lru_cache
 
 from asyncreload.child.watch.file_kinds import is_below
+from asyncreload.system_calls import has_exceptional_condition
 
 _LOCAL = frozenset(
     {"btrfs", "bcachefs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"}
@@ -36,6 +38,33 @@ def _mounts() -> dict[str, str]:
     except OSError:
         return {}
     return {_unescaped(about.split()[4]): kind.split()[0] for about, kind in lines}
+
+
+class MountTable:
+    """Tells when something was mounted or unmounted. No event of inotify tells that."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        with suppress(OSError):  # without /proc nobody can tell
+            self._descriptor = os.open(_TABLE, os.O_RDONLY)
+
+    def has_changed(self) -> bool:
+        """Tell whether the table has changed since the last call; what was known of it is dropped.
+
+        After the app has closed the descriptor: always.
+        """
+        if self._descriptor is None or not has_exceptional_condition(self._descriptor):
+            return False
+        is_local.cache_clear()
+        _mounts.cache_clear()
+        return True
+
+    def close(self) -> None:
+        """Let go of the table."""
+        if self._descriptor is not None:
+            with suppress(OSError):  # the app has closed it
+                os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _unescaped(path: str) -> str:

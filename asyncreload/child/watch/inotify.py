@@ -4,9 +4,13 @@ The kernel queues an event before the call returns that made it. So to drain the
 request is taken sees every save that came before, as polling does, at a price that does not grow
 with the number of files. An event only leads to a closer look; the files' states decide, as ever.
 
-What can change without an event is looked at each time: links, files with several names, files of
-another machine; and, as directories above the project are not watched, whether the project's own
-is still the one that was there.
+Directories are watched, as names come and go in them, and so are the project's files themselves: a
+write by another name of a file raises no event in its own directory. A write through a mapping is
+heard of when the mapping is closed. When something is mounted or unmounted, all is looked at again.
+
+What can change without an event is looked at each time: links, files of another machine; and, as
+directories above the project are not watched, whether the project's own is still the one that was
+there.
 
 Needs the package `asyncinotify`, of the extra `inotify`. Raises ImportError without it.
 """
@@ -20,8 +24,8 @@ import stat
 from collections import deque
 from collections.abc import Iterable
 
-from asyncreload.child.watch.file_kinds import is_below
-from asyncreload.child.watch.filesystems import is_local
+from asyncreload.child.watch.file_kinds import FileKind, is_below, kind_of
+from asyncreload.child.watch.filesystems import MountTable, is_local
 from asyncreload.child.watch.polling import Files, LimitError, differing
 
 # asyncinotify has `ldconfig` started to find the C library, though Python has it loaded.
@@ -32,9 +36,9 @@ try:
 finally:
     ctypes.util.find_library = _find_library
 
-_ASKED = (
-    Mask.MODIFY
-    | Mask.ATTRIB
+_OF_A_FILE = Mask.MODIFY | Mask.CLOSE_WRITE | Mask.ATTRIB
+_OF_A_DIRECTORY = (
+    _OF_A_FILE
     | Mask.CREATE
     | Mask.DELETE
     | Mask.MOVED_FROM
@@ -45,10 +49,10 @@ _ASKED = (
 )
 _ENTRIES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
 _UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
-"""What is heard when the watched directories are not the ones any more that they were."""
+"""What is heard when what is watched is not any more what it was."""
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
-AT_A_TIME = 500
+AT_A_TIME = 250
 """How many files `tend` begins to watch: some milliseconds' work."""
 
 Identity = tuple[int, int] | None
@@ -72,12 +76,14 @@ class Events:
         # Not closed at exit: for that the kernel waits some 10 ms until nobody can still use it.
         self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
         self._doubted: deque[str] = deque()
+        self._mounts = MountTable()
         os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
         self._forget()
 
     def close(self) -> None:
         """Let go of the queue."""
         self._queue.close()
+        self._mounts.close()
 
     def look(self, files: Files) -> list[str]:
         """Return the files that may differ: a look at those that were heard of, or are new."""
@@ -119,7 +125,8 @@ class Events:
 
     def _listen(self) -> None:
         """Drain the queue; note what was heard of."""
-        upset = any(_identity(path) != known for path, known in self._anchors.items())
+        upset = self._mounts.has_changed()
+        upset = upset or any(_identity(path) != known for path, known in self._anchors.items())
         while True:
             try:
                 event = self._queue.sync_get()
@@ -139,16 +146,18 @@ class Events:
         """Note an event; tell whether what is watched is not what it was."""
         if event.mask & Mask.Q_OVERFLOW or event.watch is None:
             return bool(event.mask & Mask.Q_OVERFLOW)
-        directories = self._watched.get(event.watch.wd, ())
+        watched = self._watched.get(event.watch.wd, set())
         if event.mask & _UPSET:
-            return bool(directories)
+            self._heard.update(self._covered.intersection(watched))
+            self._covered.difference_update(watched)
+            return not self._chained.isdisjoint(watched)
         name = str(event.name) if event.name else ""
-        paths = [os.path.join(directory, name) if name else directory for directory in directories]
+        paths = [os.path.join(path, name) if name else path for path in watched]
         if not event.mask & _ENTRIES:
             self._heard.update(self._covered.intersection(paths))
             # What may be reached of a directory depends on its permissions.
             return not self._chained.isdisjoint(paths)
-        self._heard.update(self._covered.intersection({*paths, *directories}))
+        self._heard.update(self._covered.intersection({*paths, *watched}))
         # What stands under a name now may be of another kind.
         self._covered.difference_update(paths)
         self._bound.difference_update(paths)
@@ -177,7 +186,18 @@ class Events:
         status = _status(path)
         inside = path if status and stat.S_ISDIR(status.st_mode) else os.path.dirname(path)
         # What it is, it is asked again: from now on it is heard when it becomes another.
-        return self._chain(inside) and _is_plain(_status(path))
+        return self._chain(inside) and self._hears_of(path)
+
+    def _hears_of(self, path: str) -> bool:
+        """Tell whether all changes of what a path leads to are heard of, and see to it."""
+        status = _status(path)
+        if status is None or stat.S_ISDIR(status.st_mode):
+            return True
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if kind_of(path) is not FileKind.PROJECT:
+            return status.st_nlink == 1
+        return self._watch(path, _OF_A_FILE | Mask.DONT_FOLLOW)
 
     def _chain(self, directory: str) -> bool:
         """Watch a directory, and those above it in the same project."""
@@ -192,19 +212,19 @@ class Events:
                 continue
             if os.path.islink(link):
                 self._anchors[link] = _identity(link)
-            if not self._watch(link):
+            if not self._watch(link, _OF_A_DIRECTORY):
                 return False
+            self._chained.add(link)
         return True
 
-    def _watch(self, directory: str) -> bool:
+    def _watch(self, path: str, mask: Mask) -> bool:
         try:
-            watch = self._queue.add_watch(directory, _ASKED)
+            watch = self._queue.add_watch(path, mask)
         except OSError as exc:
             if exc.errno in _LIMITS:
                 raise LimitError(_remedy(exc, "max_user_watches")) from exc
             return False
-        self._watched.setdefault(watch.wd, set()).add(directory)
-        self._chained.add(directory)
+        self._watched.setdefault(watch.wd, set()).add(path)
         return True
 
     def _anchor(self, directory: str) -> str:
@@ -239,13 +259,6 @@ def _status(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except (OSError, ValueError):
         return None
-
-
-def _is_plain(status: os.stat_result | None) -> bool:
-    """Tell whether every change is one in its own directory."""
-    if status is None or stat.S_ISDIR(status.st_mode):
-        return True
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _remedy(exc: OSError, limit: str) -> str:

@@ -98,6 +98,39 @@ def test_files_of_another_machine_are_looked_at(
     events.close()
 
 
+def test_a_file_that_was_replaced_is_watched_itself_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x")
+    files = Files({str(path): stat_state(str(path), later)})
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    (tmp_path / "new").write_text("y")
+    (tmp_path / "new").replace(path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.py").hardlink_to(path)
+    assert events.look(files) == [str(path)]
+    files[str(path)] = stat_state(str(path), later)
+    while not events.tend(files):
+        pass
+    (tmp_path / "elsewhere" / "a.py").write_text("by its other name")
+    assert events.look(files) == [str(path)]
+    events.close()
+
+
+def test_when_the_mounts_have_changed_everything_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").write_text("x")
+    files = Files({str(tmp_path / "a.py"): stat_state(str(tmp_path / "a.py"), later)})
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    asked = Asked(monkeypatch)
+    monkeypatch.setattr(events._mounts, "has_changed", lambda: True)
+    assert events.look(files) == []
+    assert asked.paths == [str(tmp_path / "a.py")]
+    events.close()
+
+
 def test_after_an_overflow_everything_is_looked_at(tmp_path: Path) -> None:
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     path = tmp_path / "a.py"

@@ -6,10 +6,13 @@ A model knows the bytes: it reads them through the very paths that are watched.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import mmap
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncreload.child.watch import change_scanner, polling
 from asyncreload.child.watch.globs import Patterns
-from tests.unit.watching import HOUR, Clock, Disk, Watch
+from tests.unit.watching import HOUR, Clock, Disk, Watch, run_here
 
 pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
@@ -43,11 +47,27 @@ ON_LINKS = st.one_of(
     st.tuples(st.just("elsewhere"), st.sampled_from(["now", "link.py"]), BYTES),
     st.tuples(st.just("ancestor"), st.just("a.py"), BYTES),
 )
+WITHOUT_NOTICE = st.tuples(
+    st.sampled_from(["map", "map_and_hold", "hold_open", "name_again", "by_second_name"]),
+    st.sampled_from([*MODULES, "data/x.txt"]),
+    BYTES,
+)
+MOUNTS = st.tuples(
+    st.sampled_from(["mount", "unmount"]),
+    st.sampled_from(["a.py", "pkg/b.py", "data/x.txt", "pkg", "pkg/sub", "data", "data/deep"]),
+    BYTES,
+)
 LOOK = st.just(("look", "", b""))
 CHEAPER = st.just(("make_cheaper", "", b""))
 STEPS = st.lists(
-    st.one_of(ON_FILES, ON_FILES, ON_DIRECTORIES, ON_LINKS, LOOK, CHEAPER), max_size=14
+    st.one_of(ON_FILES, ON_FILES, ON_DIRECTORIES, ON_LINKS, WITHOUT_NOTICE, LOOK, CHEAPER),
+    max_size=14,
 )
+STEPS_WITH_MOUNTS = st.lists(
+    st.one_of(MOUNTS, MOUNTS, ON_FILES, ON_DIRECTORIES, WITHOUT_NOTICE, LOOK, CHEAPER), max_size=14
+)
+_libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x1000, 0x4000, 0x40000, 2
 
 
 class LinkedDisk(Disk):
@@ -68,6 +88,23 @@ class LinkedDisk(Disk):
         (self.root / "now").symlink_to(base / "one")
         (self.root / "hard.py").hardlink_to(base / "two.py")
         (self.root / "data" / "x.txt").write_bytes(b"0")
+        (base / "names").mkdir()
+        (base / "mounted").mkdir()
+        self._held: list[mmap.mmap] = []
+        self._open: dict[str, int] = {}
+        self._mounts = 0
+
+    def close(self) -> None:
+        """Let go of what is held open, and unmount what is mounted."""
+        for memory in self._held:
+            memory.close()
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        with open("/proc/self/mountinfo") as table:
+            points = [line.split()[4] for line in table]
+        for point in reversed(points):
+            if point.startswith(f"{self.base}/"):
+                _libc.umount2(point.encode(), MNT_DETACH)
 
     def append(self, path: Path, data: bytes) -> None:
         with path.open("ab") as file:
@@ -122,6 +159,55 @@ class LinkedDisk(Disk):
     def ancestor(self, _: Path, data: bytes) -> None:
         """Another directory in the place of the one above the project."""
         self.exchange(self.base / "above", data)
+
+    def map(self, path: Path, data: bytes) -> None:
+        """Write through a mapping, which is closed then: no event tells of the write itself."""
+        self._mapped(path, data).close()
+
+    def map_and_hold(self, path: Path, data: bytes) -> None:
+        """Write through a mapping that stays."""
+        self._held.append(self._mapped(path, data))
+
+    def _mapped(self, path: Path, data: bytes) -> mmap.mmap:
+        with path.open("r+b") as file:
+            if not os.fstat(file.fileno()).st_size:
+                file.truncate(1)
+            memory = mmap.mmap(file.fileno(), 0)
+        memory[:1] = data[:1]
+        return memory
+
+    def hold_open(self, path: Path, data: bytes) -> None:
+        """Write by a descriptor that stays open, as some editors do."""
+        if str(path) not in self._open:
+            self._open[str(path)] = os.open(path, os.O_RDWR)
+        os.pwrite(self._open[str(path)], data, 0)
+
+    def name_again(self, path: Path, _: bytes) -> None:
+        """Give a file a second name elsewhere."""
+        second = self.base / "names" / path.name
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+
+    def by_second_name(self, path: Path, data: bytes) -> None:
+        """Write to a file by the name that it was given elsewhere."""
+        with (self.base / "names" / path.name).open("r+b") as file:
+            file.write(data)
+
+    def mount(self, path: Path, data: bytes) -> None:
+        """Mount another file or directory over one, with other bytes."""
+        self._mounts += 1
+        source = self.base / "mounted" / str(self._mounts)
+        if path.is_dir():
+            shutil.copytree(path, source, symlinks=True)
+            for file in source.rglob("*.*"):
+                file.write_bytes(data)
+        else:
+            source.write_bytes(data)
+        if path.exists():
+            _libc.mount(bytes(source), bytes(path), None, MS_BIND, None)
+
+    def unmount(self, path: Path, _: bytes) -> None:
+        _libc.umount2(bytes(path), MNT_DETACH)
 
     def create(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +267,17 @@ def watched_disk(*, is_old: bool = False) -> Iterator[tuple[LinkedDisk, Model, W
             yield disk, model, watch
         finally:
             watch.scanner.use_polling()
+            disk.close()
+
+
+@pytest.fixture(scope="module")
+def private_mounts() -> Iterator[None]:
+    """See that nobody else sees what this thread mounts from now on."""
+    if _libc.unshare(CLONE_NEWNS) or _libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
+        pytest.skip(f"may not mount: {os.strerror(ctypes.get_errno())}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(change_scanner, "hop", run_here)  # a thread from before has other mounts
+        yield
 
 
 def make_cheaper(watch: Watch) -> None:
@@ -190,11 +287,86 @@ def make_cheaper(watch: Watch) -> None:
 
 @EVENTS
 @settings(max_examples=int(os.environ.get("ASYNCRELOAD_SEQUENCES", "40")), deadline=None)
-@given(STEPS)
-def test_changed_is_what_has_other_bytes(events: bool, steps: list[tuple[str, str, bytes]]) -> None:  # noqa: FBT001  a parameter
-    with watched_disk() as (disk, model, watch), asyncio.Runner() as runner:
+@given(STEPS, st.booleans())
+def test_changed_is_what_has_other_bytes(
+    events: bool,  # noqa: FBT001  a parameter
+    steps: list[tuple[str, str, bytes]],
+    is_old: bool,  # noqa: FBT001  drawn
+) -> None:
+    reported_iff_different(steps, events=events, is_old=is_old and times_are_fine())
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every project count as one with too many files to be asked for one by one."""
+    monkeypatch.setattr(change_scanner, "ASKED_ONE_BY_ONE", 0)
+
+
+HEARD_OF = (
+    ("map", "a.py"),
+    ("hold_open", "a.py"),
+    ("by_second_name", "a.py"),
+    ("by_second_name", "hard.py"),
+    ("mount", "a.py"),
+    ("mount", "pkg"),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "size"),
+    [
+        ("map_and_hold", "a.py", "small"),
+        *((*case, size) for case in HEARD_OF for size in ("small", "large")),
+    ],
+)
+def test_with_events_what_raises_none_in_its_directory_is_seen_at_once(
+    request: pytest.FixtureRequest, what: str, name: str, size: str
+) -> None:
+    if "mount" in what:
+        request.getfixturevalue("private_mounts")
+    if size == "large":
+        request.getfixturevalue("large")
+    with watched_disk(is_old=True) as (disk, model, watch):
+        watch.scanner.use_events(str(disk.root))
+        make_cheaper(watch)
+        disk.do("name_again", name, b"")
+        watch.changed()
+        make_cheaper(watch)
+        disk.do(what, name, b"1")
+        assert set(watch.changed()) == model.changed() != set()
+        disk.do("unmount", name, b"")
+        assert set(watch.changed()) == model.changed()
+
+
+@EVENTS
+@pytest.mark.usefixtures("private_mounts")
+@settings(max_examples=int(os.environ.get("ASYNCRELOAD_SEQUENCES", "20")), deadline=None)
+@given(STEPS_WITH_MOUNTS, st.booleans())
+def test_changed_is_what_has_other_bytes_also_where_something_is_mounted(
+    events: bool,  # noqa: FBT001  a parameter
+    steps: list[tuple[str, str, bytes]],
+    is_old: bool,  # noqa: FBT001  drawn
+) -> None:
+    reported_iff_different(steps, events=events, is_old=is_old and times_are_fine())
+
+
+@cache
+def times_are_fine() -> bool:
+    """Tell whether two writes have different times, however soon after each other (Linux 6.13)."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "a")
+        seen = {path.write_bytes(b"") or path.stat().st_ctime_ns for _ in range(100)}
+        return len(seen) == 100
+
+
+def reported_iff_different(
+    steps: list[tuple[str, str, bytes]], *, events: bool, is_old: bool
+) -> None:
+    with watched_disk(is_old=is_old) as (disk, model, watch), asyncio.Runner() as runner:
         if events:
             assert watch.scanner.use_events(str(disk.root))
+        if is_old:  # else there is no file yet that need not be asked for
+            make_cheaper(watch)
         for what, name, data in [*steps, ("look", "", b"")]:
             if what == "look":
                 assert (
@@ -221,6 +393,29 @@ def test_what_only_looks_like_a_change_is_compared_only_once(
         assert watch.scanner.look() == [path]  # until somebody has compared it
         assert runner.run(watch.scanner.compare([path])) == []
         assert watch.scanner.look() == []
+
+
+def test_with_events_an_idle_look_asks_for_nothing_but_in_sweeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with watched_disk(is_old=True) as (disk, _, watch):
+        watch.scanner.use_events(str(disk.root))
+        make_cheaper(watch)
+        polled: list[int] = []
+        plain = polling.Polling.look
+
+        def look(itself: polling.Polling, files: polling.Files) -> list[str]:
+            polled.append(len(files))
+            return plain(itself, files)
+
+        monkeypatch.setattr(polling.Polling, "look", look)
+        watch.scanner.look_at_all(0)
+        sweep, polled[:] = list(polled), []
+        assert sweep == [len(watch.baselines.project)]
+        watch.scanner.look_at_all(change_scanner.SWEEP_SOONEST - 1)
+        assert polled == []
+        watch.scanner.look()
+        assert len(watch.baselines.project) in polled
 
 
 @EVENTS
