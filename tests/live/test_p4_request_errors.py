@@ -93,6 +93,7 @@ def test_p4_what_a_request_imports_fails_like_a_load(serve: Serve, broken: str) 
 
     served.write("lower.py" if broken == "a missing module" else "lazy.py", "")
     assert served.body("/lazy").endswith("good")
+    served.until_told("fresh in", fresh + 1)
     assert served.output.count("fresh in") == fresh + 1
     assert served.output.count(FAILED) == 1
     assert served.output.count(TRACEBACK) <= 1

@@ -230,7 +230,7 @@ class Agent:
 
     async def _fail_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
         try:
-            if self.load is not None:
+            if self.load is not None and self.phase is Phase.SERVING:
                 await self._outcome.show_late(report, self.load, began)
         finally:
             on_told()
