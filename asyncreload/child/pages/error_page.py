@@ -17,7 +17,8 @@ from asyncreload.child.pages.error_report import public_text
 from asyncreload.style import plain
 
 if TYPE_CHECKING:
-    from asyncreload.child.pages.error_report import Frame, Related, Report
+    from asyncreload.child.pages.error_report import Related, Report
+    from asyncreload.child.pages.stack_frames import Frame
 
 UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others are folded
 HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 import traceback
-from itertools import dropwhile, groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncreload.child.pages.stack_frames import (
+    Frame,
+    fold_libraries,
+    frames_of,
+    is_machinery,
+    shorten,
+    trim,
+)
 from asyncreload.errors import EnvironmentFileError, TargetError
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
@@ -18,35 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FAILED, CRASHED = 500, 503  # the status of a report: the HTTP status it is answered with
-CONTEXT_LINES = 4  # shown before and after the source line of a frame
-FIRST_FRAMES, LAST_FRAMES = 20, 30  # kept of a longer stack, such as an endless recursion
 MAX_RELATED = 20  # causes, contexts and group members that are shown with their frames
-MAX_TITLE, MAX_LINE, MAX_TRACE = 500, 500, 200_000  # characters; the middle of more is left out
-
-_STDLIB = Path(os.__file__).parent
-_PACKAGE = Path(__file__).absolute().parents[2]
-_INSTALLED = {"site-packages", "dist-packages"}
-_MACHINERY = (f"{_PACKAGE}{os.sep}", "<frozen importlib", "<frozen runpy")
-_MACHINERY_FILES = {str(_STDLIB / "runpy.py"), str(_STDLIB / "importlib" / "__init__.py")}
-_SERVER_FILE = str(_STDLIB / "wsgiref" / "handlers.py")
+MAX_TITLE, MAX_TRACE = 500, 200_000  # characters; the middle of more is left out
 
 Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
-
-
-class Frame(FrozenData):
-    """A frame of a traceback, or the line of a `SyntaxError`, which has no function."""
-
-    file: str
-    line: int
-    function: str
-    source: tuple[tuple[int, str], ...] = ()
-    """The lines around `line`, each with its number."""
-    in_project: bool = False
-    """Whether the file is neither an installed package's nor the standard library's."""
-    column: int = 0
-    """Of a SyntaxError, counted from 1; 0 if it is not known."""
-    skipped: int = 0
-    """How many frames were left out just before this one."""
 
 
 class Related(FrozenData):
@@ -132,14 +112,14 @@ def public_text(report: Report) -> str:
 def _report(exc: BaseException, request: str) -> Report:
     summary = traceback.TracebackException.from_exception(exc, lookup_lines=False)
     for one in _related(summary):
-        _trim(one)
-    family = [(relation, one, _frames(one)) for relation, one in _as_printed(summary)]
+        trim(one)
+    family = [(relation, one, frames_of(one)) for relation, one in _as_printed(summary)]
     # An exception raised in a library may have no frame of the project, but its cause may.
-    stacks = (_frames(one) for one in _related(summary))
+    stacks = (frames_of(one) for one in _related(summary))
     placed = next(filter(_innermost, stacks), None) or family[0][2]
     trace = _trace(summary)
     for one in _related(summary):
-        one.stack = one.stack and _OwnStack(one.stack)  # None stays None
+        fold_libraries(one)
     return Report(
         status=FAILED,
         title=_title(summary),
@@ -152,13 +132,6 @@ def _report(exc: BaseException, request: str) -> Report:
         related=_shown(family[1:]),
         request=request,
     )
-
-
-def _trim(one: traceback.TracebackException) -> None:
-    """Leave out the frames of asyncreload, and those of the server that called the app."""
-    kept = [_with_safe_source(frame) for frame in one.stack if not _is_machinery(frame.filename)]
-    kept = list(dropwhile(lambda frame: frame.filename == _SERVER_FILE, kept))
-    one.stack = _Stack(kept) if kept else None  # type: ignore[assignment]  # None: no header
 
 
 def _title(summary: traceback.TracebackException) -> str:
@@ -203,45 +176,7 @@ def _shown(
 
 
 def _trace(summary: traceback.TracebackException) -> str:
-    return _shorten(plain("".join(summary.format())), MAX_TRACE)
-
-
-class _Stack(traceback.StackSummary):
-    """A stack that is printed without the middle of an endless recursion."""
-
-    def format(self, **_options: Any) -> list[str]:
-        kept, skipped = _first_and_last(self)
-        if not skipped:
-            return super().format()
-        first, last = (
-            self.from_list(part).format() for part in (kept[:FIRST_FRAMES], kept[FIRST_FRAMES:])
-        )
-        return [*first, f"  ... {skipped} more calls ...\n", *last]
-
-
-class _OwnStack(_Stack):
-    """A stack that is printed without frames of libraries, but for the last one, which raised."""
-
-    def format(self, **_options: Any) -> list[str]:
-        lines: list[str] = []
-        for shown, group in groupby(
-            self, lambda call: call is self[-1] or _is_project_file(call.filename)
-        ):
-            calls = _Stack(group)
-            lines += calls.format() if shown else [f"  ... {_number(calls)} in libraries ...\n"]
-        return lines
-
-
-def _number(calls: list[traceback.FrameSummary]) -> str:
-    return "1 call" if len(calls) == 1 else f"{len(calls)} calls"
-
-
-def _first_and_last(
-    stack: list[traceback.FrameSummary],
-) -> tuple[list[traceback.FrameSummary], int]:
-    """Return the first and the last frames of a stack, and how many are left out between them."""
-    skipped = max(0, len(stack) - FIRST_FRAMES - LAST_FRAMES)
-    return (stack[:FIRST_FRAMES] + stack[-LAST_FRAMES:], skipped) if skipped else (list(stack), 0)
+    return shorten(plain("".join(summary.format())), MAX_TRACE)
 
 
 def _related(root: Raised) -> Iterator[Raised]:
@@ -257,73 +192,6 @@ def _related(root: Raised) -> Iterator[Raised]:
             if isinstance(relative, kind) and id(relative) not in seen:
                 seen.add(id(relative))
                 family.append(relative)
-
-
-def _is_machinery(file: str) -> bool:
-    """Tell whether a file is asyncreload's or the import system's: users need no such frames."""
-    return file.startswith(_MACHINERY) or file in _MACHINERY_FILES
-
-
-def _is_project_file(file: str) -> bool:
-    """Tell whether a file is neither an installed package's nor the standard library's."""
-    if file.startswith("<") or _is_machinery(file):
-        return False
-    path = Path(os.path.abspath(file))
-    return not path.is_relative_to(_STDLIB) and _INSTALLED.isdisjoint(path.parts)
-
-
-def _with_safe_source(frame: traceback.FrameSummary) -> traceback.FrameSummary:
-    """Return a frame, without its source line if reading that fails, as for a file named NUL."""
-    try:
-        _ = frame.line
-    except Exception:  # noqa: BLE001 - the module's loader is called, and may raise anything
-        return traceback.FrameSummary(frame.filename, frame.lineno, frame.name, line="")
-    return frame
-
-
-def _frames(summary: traceback.TracebackException) -> tuple[Frame, ...]:
-    kept, skipped = _first_and_last(summary.stack or [])
-    frames = []
-    for index, call in enumerate(kept):
-        gap = skipped if index == FIRST_FRAMES else 0
-        frames.append(_frame(call.filename, call.lineno or 0, call.name, skipped=gap))
-    if getattr(summary, "lineno", None) and summary.filename:  # only a SyntaxError has these
-        frames.append(_syntax_frame(summary))
-    return tuple(frames)
-
-
-def _frame(file: str, line: int, function: str, *, skipped: int = 0) -> Frame:
-    return Frame(
-        file=plain(file),
-        line=line,
-        function=plain(function),
-        source=_around(file, line),
-        in_project=_is_project_file(file),
-        skipped=skipped,
-    )
-
-
-def _syntax_frame(summary: traceback.TracebackException) -> Frame:
-    """Return a frame for the line that Python could not parse: there is none in the traceback."""
-    frame = _frame(str(summary.filename), int(summary.lineno or 0), "")
-    text = ((frame.line, _source_line(summary.text)),) if summary.text else ()
-    return frame.replaced(source=frame.source or text, column=summary.offset or 0)
-
-
-def _around(file: str, line: int) -> tuple[tuple[int, str], ...]:
-    """Return the source lines around a line, with their numbers; none if they cannot be read."""
-    try:
-        linecache.checkcache(file)
-        lines = linecache.getlines(file)
-    except Exception:  # noqa: BLE001 - as in `_with_safe_source`
-        return ()
-    start = max(0, line - 1 - CONTEXT_LINES)
-    shown = lines[start : line + CONTEXT_LINES] if line else []
-    return tuple((start + 1 + index, _source_line(text)) for index, text in enumerate(shown))
-
-
-def _source_line(text: str) -> str:
-    return _shorten(plain(text.rstrip("\r\n\f")), MAX_LINE)
 
 
 def _innermost(frames: tuple[Frame, ...]) -> Frame | None:
@@ -372,16 +240,10 @@ def _path(name: object) -> tuple[str, ...]:
         os.fsencode(file)
     except ValueError:  # a lone surrogate: no file system holds it
         return ()
-    if file.startswith("<") or "\0" in file or _is_machinery(file):
+    if file.startswith("<") or "\0" in file or is_machinery(file):
         return ()
     return (os.path.abspath(file),)
 
 
 def _one_line(text: str) -> str:
-    return _shorten(plain(" ".join(text.split())), MAX_TITLE)
-
-
-def _shorten(text: str, most: int) -> str:
-    """Return text without its middle if it has more than `most` characters."""
-    half = most // 2
-    return text if len(text) <= most else f"{text[:half]} [...] {text[-half:]}"
+    return shorten(plain(" ".join(text.split())), MAX_TITLE)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload.child.pages.error_page import UNFOLDED_FRAMES, render
-from asyncreload.child.pages.error_report import Frame, Related, Report
+from asyncreload.child.pages.error_report import Related, Report
+from asyncreload.child.pages.stack_frames import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asyncreload.child.pages import error_report as module
-from asyncreload.child.pages.error_report import Frame, Report, public_text
+from asyncreload.child.pages import stack_frames
+from asyncreload.child.pages.error_report import Report, public_text
+from asyncreload.child.pages.stack_frames import Frame
 from asyncreload.errors import TargetError
 
 if TYPE_CHECKING:
@@ -185,7 +187,7 @@ def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path:
 def test_a_project_file_is_neither_installed_nor_pythons_nor_ours(
     file: str, *, in_project: bool
 ) -> None:
-    assert module._is_project_file(file) is in_project
+    assert stack_frames.is_project_file(file) is in_project
 
 
 def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
@@ -194,7 +196,7 @@ def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
     (tmp_path / "outer_mod.py").write_text("import importlib\nimportlib.import_module('inner_mod')")
     (tmp_path / "inner_mod.py").write_text("try:\n    1 / 0\nexcept Exception as e:\n    e.x\n")
     monkeypatch.syspath_prepend(tmp_path)
-    ours = str(module._PACKAGE / "child" / "target.py")
+    ours = str(stack_frames._PACKAGE / "child" / "target.py")
     source = "import importlib\nimportlib.import_module('outer_mod')"
 
     report = Report.from_exception(run(source, ours))
@@ -308,10 +310,10 @@ def test_an_endless_recursion_is_cut_in_the_middle(tmp_path: Path) -> None:
 
     report = Report.from_exception(load(app, source))
 
-    assert len(report.frames) == module.FIRST_FRAMES + module.LAST_FRAMES
+    assert len(report.frames) == stack_frames.FIRST_FRAMES + stack_frames.LAST_FRAMES
     total = 1 + 301 * 2  # the module, and a ping and a pong for each n
     assert [f.skipped for f in report.frames if f.skipped] == [total - len(report.frames)]
-    assert report.frames[module.FIRST_FRAMES].skipped == total - len(report.frames)
+    assert report.frames[stack_frames.FIRST_FRAMES].skipped == total - len(report.frames)
     assert report.place == f"{app}:4"
     assert report.trace.count("  File ") == len(report.frames)
     assert f"  ... {total - len(report.frames)} more calls ...\n" in report.trace
@@ -436,7 +438,7 @@ def test_the_server_that_called_the_app_is_trimmed_and_what_the_app_calls_is_not
     handlers = "def run(app):\n    app(start)\ndef start():\n    raise AssertionError\n"
     space: dict[str, Any] = {}
     exec(compile(source, "/srv/app.py", "exec"), space)
-    exec(compile(handlers, module._SERVER_FILE, "exec"), space)
+    exec(compile(handlers, stack_frames._SERVER_FILE, "exec"), space)
 
     report = Report.from_exception(raised(partial(space["run"], space["app"])), "GET /")
 
