@@ -10,9 +10,10 @@
 - Each load ends in one of four: `Ready`, the app answers; `Failed` or `Crashed`, a report answers;
   `Changed`, a file was saved meanwhile and the load is given up for another.
 - After `Ready`, `Failed` and `Crashed` nothing happens until a file changes or somebody calls
-  `reload()`: then `Changed` is told, and the next load begins. Two exceptions: an app that dies
+  `reload()`: then `Changed` is told, and the next load begins. Some exceptions: an app that dies
   while it is `Ready` is `Crashed`, too; and when somebody kills it from outside (`again`) the next
   load begins at once. When a process that serves a report is killed, the load is repeated untold.
+- `Failed` may also follow `Ready`: a request has imported code of the project's that fails.
 - A load that fails after a change is told 0.3 s later: the save may have been half written.
 """
 
@@ -78,6 +79,8 @@ class Changed:
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The load failed; every request is answered with the report.
+
+    Or the import of project code failed in a request, after the load.
 
     error: its last line, such as `NameError: name 'x' is not defined`.
     traceback: all of it; empty when there is none, as for a target that is not in the file.

@@ -4,6 +4,8 @@ A child's life as its parent hears it:
 
     Booted -> (Preload) -> Preloaded -> (KnownFiles, Go) -> Going
         -> Loaded | LoadFailed | Reporting -> FilesChanged -> Left
+
+`LoadFailed` may also follow `Loaded`: a request has imported code of the project's that fails.
 """
 
 from __future__ import annotations

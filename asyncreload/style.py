@@ -59,9 +59,15 @@ def clock(stream: TextIO | None) -> str:
     return coloured(time.strftime("%H:%M:%S", now), DIM, stream)
 
 
-def access_line(request: str, status: str, seconds: float, stream: TextIO | None) -> str:
-    """Return the line that tells of an answer: `12:00:00 GET /path 200 6 ms`."""
+def access_line(
+    request: str, status: str, seconds: float, stream: TextIO | None, *, cut_off: bool = False
+) -> str:
+    """Return the line that tells of an answer: `12:00:00 GET /path 200 6 ms`.
+
+    cut_off: whether the answer has ended before it was complete; the line says so.
+    """
     colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)
     status = coloured(status, colour, stream)
     took = coloured(duration(seconds), DIM, stream)
-    return f"{clock(stream)} {plain(request)} {status} {took}\n"
+    end = f" · {coloured('cut off', RED, stream)}" if cut_off else ""
+    return f"{clock(stream)} {plain(request)} {status} {took}{end}\n"

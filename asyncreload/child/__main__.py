@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import process_role
 from asyncreload.child.imports.app_loader import load, prepare
+from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import root_of, run_script
 from asyncreload.child.lifecycle.handover import Handover
 from asyncreload.child.lifecycle.load_outcome import Load
@@ -95,6 +96,7 @@ def load_app(handover: Handover, go: Go) -> WSGIApplication | Report | None:
         return Report.crash(*go.crash)
 
     def serve(app: WSGIApplication) -> NoReturn:
+        import_urls()
         process_role.has_loaded()
         handover.serve(app)
         raise SystemExit(handover.wait_for_end())
@@ -106,7 +108,9 @@ def load_app(handover: Handover, go: Go) -> WSGIApplication | Report | None:
         return None
     prepare(target)
     handover.note_arguments(list(sys.argv))
-    return load(target)
+    app = load(target)
+    import_urls()
+    return app
 
 
 def leave(handover: Handover, code: int) -> NoReturn:

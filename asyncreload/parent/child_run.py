@@ -54,8 +54,8 @@ class ChildRun:
     """A child at work. It alone changes its attributes; everybody may read them.
 
     The phases: WARM until the child says that it has heard `Go`; LOADING; SERVING, or REPORTING
-    when the load failed or there is a crash to report; DRAINING from the moment when it is known
-    to leave; GONE.
+    when the load failed or there is a crash to report; REPORTING also after SERVING, when a request
+    has imported code that fails; DRAINING from the moment when it is known to leave; GONE.
     """
 
     def __init__(
@@ -68,7 +68,10 @@ class ChildRun:
         """When, in nanoseconds since the epoch."""
         self.phase: Phase = Phase.WARM
         self.last_phase: Phase = Phase.WARM
-        """The last phase before it began to leave."""
+        """The last phase of the app before the child began to leave.
+
+        SERVING also while a report answers after that: the app still runs, and may crash.
+        """
         self.outcome: Ready | Failed | Crashed | None = None
         """How the load ended, while requests are answered: with the app, or with a report."""
         self.fresh: int = 0
@@ -228,9 +231,11 @@ class ChildRun:
             self._at_prompt.set_result(at_prompt)
 
     def _enter(self, phase: Phase) -> None:
-        if self.phase not in _ENDING:
-            self.last_phase = self.phase if phase in _ENDING else phase
-            self.phase = phase
+        if self.phase in _ENDING:
+            return
+        if phase not in _ENDING and self.last_phase is not Phase.SERVING:
+            self.last_phase = phase
+        self.phase = phase
 
     # --- a child that does not answer --------------------------------------------------------
 

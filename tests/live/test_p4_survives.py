@@ -232,6 +232,19 @@ def fails_alone(play: Play) -> None:
         failing.close()
 
 
+def fails_to_import(play: Play) -> None:
+    """The load has failed after all, in a request that imports the project's code."""
+    play.break_later()
+    failing = play.ask_for_it()
+    assert failing
+    assert failing.receive().status == 500
+    play.expect_report(500, play.failure.says)
+    play.expect_told_once(FAILED)
+    play.mend()
+    play.expect_told_once(FAILED)
+    assert play.bench.told.count(TRACEBACK) == 1, play.bench.told
+
+
 def deletes_itself(play: Play) -> None:
     play.break_later()
     asked = play.ask_for_it()
@@ -309,9 +322,11 @@ def every(group: dict[str, Failure], moments: tuple[str, ...], course: Course | 
     return dict.fromkeys(product(group, moments), course)
 
 
+IMPORTED = {name: failure for name, failure in RAISING.items() if failure.source}
 MATRIX: Matrix = {
     **every(RAISING, LOADING, is_reported),
     **every(RAISING, RUNNING, fails_alone),
+    **every(IMPORTED, RUNNING[1:], fails_to_import),
     **every(UNFIT, LOADING, is_reported),
     **every(UNFIT, RUNNING, "what the target names is looked up when it is loaded, not again"),
     **every(DELETED, LOADING[:1], is_refused),

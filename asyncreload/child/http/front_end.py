@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from functools import partial
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
+from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.responder import Responder
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
@@ -14,40 +17,58 @@ from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.worker_threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.http.client_io import WhileWaiting
     from asyncreload.child.http.gate import Gate
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.pages.error_report import Report
+    from asyncreload.child.sockets import ClientAddress
     from asyncreload.settings import Settings
 
 Address = tuple[str, int]
 """The host and port of the server, as the app gets them in its environ."""
 
 _REPORT_THREADS = 8
+_TOLD_WITHIN = 5.0  # seconds until a request goes on whose failure nobody could tell
 
 
 class FrontEnd:
     """All that clients of this process meet. Methods are called in the loop's thread.
 
-    Once it is known what to answer, call `serve` or `show`, one of them and once; at the end,
-    `close`. The other methods may be called at any time. `Acceptor` tells the way of a request.
+    Once it is known what to answer, call `serve` or `show`; `show` also later, when the app has
+    proved to have failed to load; at the end, `close`. The other methods may be called at any time.
+    `Acceptor` tells the way of a request.
 
     listener: the listening socket.
     lobby: hands connections over from the last process and to the next.
     gate: tells whether the code that is loaded may answer.
     state: names this process in the event stream, which pages listen to. Empty for a server that
         does not reload: it has no event stream.
+    on_import_failure: called in the loop's thread with the report when a request has imported
+        project code that fails, with the time when the request began, in ns since the epoch, and
+        with what is to be called when the failure is told. None for a server that does not reload.
     """
 
-    def __init__(self, listener: socket.socket, lobby: Lobby, gate: Gate, state: str = "") -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        lobby: Lobby,
+        gate: Gate,
+        state: str = "",
+        on_import_failure: Callable[[Report, int, Callable[[], None]], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
         self._state = state
+        self._on_import_failure = on_import_failure
         self._threads = Threads()  # now, so that the first thread has started when it is needed
         self._acceptor: Acceptor | None = None
         self._responder: Responder | None = None
+        self._app: WSGIApplication | None = None
         self._streams: EventStreams | None = None
 
     def serve(self, app: WSGIApplication, settings: Settings, address: Address) -> None:
@@ -55,9 +76,15 @@ class FrontEnd:
         self._open(app, settings.threads, settings, address)
 
     def show(self, report: Report, settings: Settings, address: Address) -> None:
-        """Answer every request with the report, from the loop's next iteration on."""
+        """Answer every request with the report, from the loop's next iteration on.
+
+        After `serve`, requests that are being answered go on.
+        """
         app = make_report_app(report, self._state, live=settings.live)
-        self._open(app, _REPORT_THREADS, settings, address)
+        if self._app is None:
+            self._open(app, _REPORT_THREADS, settings, address)
+        else:
+            self._app = app
 
     def resume(self) -> None:
         """Check the files again, for requests that wait because the gate said they had changed."""
@@ -104,14 +131,34 @@ class FrontEnd:
     def _open(
         self, app: WSGIApplication, threads: int, settings: Settings, address: Address
     ) -> None:
+        self._app = app
         live = settings.live and bool(self._state)
         site = Site(*address, threads, settings.access_log, self._state if live else "")
+        errors = RequestErrors(
+            self._state, live=live, on_import_failure=self._on_import_failure and self._tell_failure
+        )
+
+        def respond(
+            connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
+        ) -> bool:
+            present = self._app or app  # read in worker threads; `show` may replace it meanwhile
+            return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
+
         if self._state:
             self._streams = EventStreams(self._state, live=live)
-        self._responder = Responder(
-            partial(answer, app=app, site=site), threads, self._threads, self.resume
-        )
+        self._responder = Responder(respond, threads, self._threads, self.resume)
         self._acceptor = Acceptor(
             self._listener, self._lobby, self._gate, self._responder, self._streams
         )
         self._acceptor.start()
+
+    def _tell_failure(self, report: Report, began: int) -> None:
+        """Have an import failure told, and wait for that; runs in the thread of the request.
+
+        So a client that has been told of it can save what mends it, and is answered by that.
+        """
+        assert self._on_import_failure  # noqa: S101  for the type checker: see `_open`
+        told = threading.Event()
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._on_import_failure, report, began, told.set)
+            told.wait(_TOLD_WITHIN)

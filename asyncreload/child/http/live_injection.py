@@ -26,13 +26,6 @@ _WIDE_BYTE_ORDER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 _NONCE = re.compile("'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
 _OWN_ORIGIN = frozenset({"'self'", "*", "http:"})  # each includes it
 
-ERROR_PAGE = (
-    b"<!doctype html><html lang=en><title>500 Internal Server Error</title>"
-    b"<link rel=icon href=data:,>"
-    b"<p>A server error occurred. The traceback is in the terminal."
-)
-"""The answer to a navigation when the app raises: HTML, so that the script can be appended."""
-
 
 def script_tag(state: str, status: str, headers: Headers, first_bytes: bytes) -> bytes:
     """Return the tag to send behind the answer to a navigation; b"" if it is no page for a script.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +11,8 @@ from asyncreload.child.http.client_io import WhileWaiting, send
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no second
 
 
 class ResponseWriter:
@@ -35,6 +38,8 @@ class ResponseWriter:
         """Whether what is written is dropped: it is the body of an answer to HEAD."""
         self.expects_continue = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
+        self.was_reset = False
+        """Whether the connection was closed by `reset`."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +81,18 @@ class ResponseWriter:
         """Forget what was written and not sent."""
         self._unsent.clear()
         self.drops_body = False
+
+    def reset(self) -> None:
+        """Close the connection by a reset: its client sees that the response is not complete.
+
+        For a response whose end is that of the connection: a plain close would complete it. A
+        process that the app has forked and that holds the connection delays the reset.
+        """
+        self.discard()
+        self.was_reset = True
+        with suppress(OSError):
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._connection.close()
 
     def send_continue(self) -> None:
         """Send `100 Continue` if the client waits for it, unless the response has begun.

@@ -14,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler
 
 from asyncreload.child.http.client_io import WhileWaiting, open_reader
 from asyncreload.child.http.request_body import MAX_LINE, FramingError, RequestBody, body_length
+from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
 from asyncreload.child.http.wsgi_handler import AppHandler, LivePageHandler
 from asyncreload.child.sockets import ClientAddress
@@ -21,7 +22,10 @@ from asyncreload.frozen_data import FrozenData
 from asyncreload.style import access_line
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication, WSGIEnvironment
+    from wsgiref.types import ErrorStream, WSGIApplication, WSGIEnvironment
+
+TERSE_ERRORS = RequestErrors("", live=False)
+"""Shows clients no details of an error."""
 
 
 class Site(FrozenData):
@@ -43,8 +47,11 @@ def answer(
     *,
     app: WSGIApplication,
     site: Site,
+    errors: RequestErrors = TERSE_ERRORS,
 ) -> bool:
     """Answer the one request on `connection`; closing it is the caller's.
+
+    It is closed here only to cut off a response that the app could not complete.
 
     while_waiting: a context that is entered each time that the client has to be waited for.
 
@@ -52,11 +59,12 @@ def answer(
     it closes the connection: a plain close would reset it, and the client might lose the answer.
 
     Nothing is raised, whatever the client does: it gets an error page, or nothing when it went
-    away. What the app raises is answered as well, with status 500. May be called in several threads
-    at once: each call has objects of its own, and changes neither `app` nor `site`.
+    away. What the app raises is told to `errors`, and answered with the page that they give. May be
+    called in several threads at once: each call has objects of its own, and changes neither `app`
+    nor `site`.
     """
     with open_reader(connection, while_waiting) as reader:
-        request = _Request(reader, ResponseWriter(connection, while_waiting), client, site)
+        request = Request(reader, ResponseWriter(connection, while_waiting), client, site, errors)
         # An OSError here is the connection's: the client went away. The app's are caught inside.
         with suppress(OSError), request.writer:
             if connection.family != socket.AF_UNIX:
@@ -68,7 +76,7 @@ def answer(
     return request.has_unread
 
 
-class _Request(WSGIRequestHandler):
+class Request(WSGIRequestHandler):
     """One request: reads and checks its head, then runs the app, and logs it.
 
     The base class does all that in its constructor, for a server; here there is none.
@@ -80,20 +88,25 @@ class _Request(WSGIRequestHandler):
         writer: ResponseWriter,
         client: ClientAddress,
         site: Site,
+        errors: RequestErrors,
     ) -> None:
         self.client_address = client if isinstance(client, tuple) else (client,)
         self.rfile = reader
         self.writer = writer
         self.wfile = cast("io.BufferedIOBase", writer)
         self.site = site
+        self.errors = errors
         self.server = cast("Any", SimpleNamespace(base_environ=_base_environ(site)))
         self.body: RequestBody | None = None
         self._is_empty = False  # the client has sent nothing at all
         self._began = 0.0
+        self._began_at = 0
 
     @property
     def has_unread(self) -> bool:
         """Whether bytes of the request may be left on the connection."""
+        if self.writer.was_reset:
+            return False
         return not (self._is_empty or (self.body and self.body.has_ended))
 
     def read_head(self) -> bool:
@@ -102,7 +115,7 @@ class _Request(WSGIRequestHandler):
         If not, the client has its error page. Raises OSError when the connection breaks.
         """
         self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
-        self._began = time.perf_counter()
+        self._began, self._began_at = time.perf_counter(), time.time_ns()
         self._is_empty = not self.raw_requestline
         if len(self.raw_requestline) > MAX_LINE:
             self.requestline = self.request_version = self.command = ""
@@ -144,6 +157,10 @@ class _Request(WSGIRequestHandler):
             handler = AppHandler(self, self.writer, body, multithread=multithread)
         handler.run(app)
 
+    def report(self, error: BaseException, stderr: ErrorStream) -> WSGIApplication:
+        """Report what the app has raised; return what answers in its place."""
+        return self.errors.report(error, self._line, self._began_at, stderr)
+
     def get_environ(self) -> WSGIEnvironment:
         environ = super().get_environ()
         environ["wsgi.input_terminated"] = True
@@ -151,14 +168,24 @@ class _Request(WSGIRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         del size
+        self._log(str(code.value if isinstance(code, HTTPStatus) else code))
+
+    def log_cut_off(self, code: str) -> None:
+        """Log a request whose response has ended before it was complete."""
+        self._log(code, cut_off=True)
+
+    @property
+    def _line(self) -> str:
+        # Without the version; but what is no valid request is told as it came.
+        return f"{self.command} {self.path}" if self.command else self.requestline
+
+    def _log(self, status: str, *, cut_off: bool = False) -> None:
         if self.site.access_log:
-            # Without the version; but what is no valid request is logged as it came.
-            request = f"{self.command} {self.path}" if self.command else self.requestline
-            status = str(code.value if isinstance(code, HTTPStatus) else code)
             seconds = time.perf_counter() - self._began
             # Standard error may be a broken pipe, closed, or None.
             with suppress(OSError, ValueError, AttributeError):
-                sys.stderr.write(access_line(request, status, seconds, sys.stderr))
+                line = access_line(self._line, status, seconds, sys.stderr, cut_off=cut_off)
+                sys.stderr.write(line)
 
     def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the base class has it so
         """Log nothing: `log_request` tells the status of an error page as well."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import ServerHandler
 
-from asyncreload.child.http.live_injection import ERROR_PAGE, adapt_headers, script_tag
+from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
 from asyncreload.child.pages.navigation import is_navigation
 
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Iterable
     from wsgiref.headers import Headers
-    from wsgiref.simple_server import WSGIRequestHandler
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
     from asyncreload.child.http.response_writer import ResponseWriter
+    from asyncreload.child.http.wsgi import Request
+
+_BODILESS = frozenset({"204", "304"})
 
 
 class AppHandler(ServerHandler):
     """Runs an app, and answers with an error page if it raises. Used once, in one thread.
 
-    request: gives the environ, and logs the request at the end.
+    request: gives the environ, reports what the app raises, and logs the request at the end.
     writer: sends the answer.
     body: the request body, for the app to read.
     multithread: whether the app may be called by another thread meanwhile.
@@ -41,10 +43,13 @@ class AppHandler(ServerHandler):
     environ: WSGIEnvironment
     headers_sent: bool
     result: Iterable[bytes] | None
+    status: str
+    headers: Headers | None
+    bytes_sent: int
 
     def __init__(
         self,
-        request: WSGIRequestHandler,
+        request: Request,
         writer: ResponseWriter,
         body: io.BufferedIOBase,
         *,
@@ -58,7 +63,7 @@ class AppHandler(ServerHandler):
             multithread=multithread,
             multiprocess=False,
         )
-        self.request_handler = request
+        self.request_handler = self._request = request
         self.writer = writer
 
     def run(self, application: WSGIApplication) -> None:
@@ -73,9 +78,12 @@ class AppHandler(ServerHandler):
 
     def send_headers(self) -> None:
         super().send_headers()
-        self.writer.drops_body = self.environ["REQUEST_METHOD"] == "HEAD"
+        # As the client has asked: middleware may have changed the app's environ.
+        self.writer.drops_body = self.base_env["REQUEST_METHOD"] == "HEAD"
 
     def finish_content(self) -> None:
+        if self.headers is None:
+            raise AssertionError("the app has returned, and has not called start_response before")
         super().finish_content()
         self._flush()  # headers without a body, before the app's close(), which may take long
 
@@ -89,25 +97,55 @@ class AppHandler(ServerHandler):
             self.log_exception(sys.exc_info())
 
     def log_exception(self, exc_info: Any) -> None:
-        with suppress(OSError):  # standard error is a broken pipe, but the client gets its answer
-            super().log_exception(exc_info)
+        self._request.report(exc_info[1], self.get_stderr())
 
     def handle_error(self) -> None:
         error = sys.exception()
+        assert error  # noqa: S101  for the type checker: it is being handled
         if self.writer.client_is_gone and isinstance(error, OSError):
             return
+        page: WSGIApplication
         if isinstance(error, MalformedBodyError):
             self.error_status = "400 Bad Request"
             self.error_body = str(error).encode()
+            page = self.error_output
         else:
-            self.log_exception(sys.exc_info())
+            page = self._request.report(error, self.get_stderr())
         if self.writer.has_sent:
-            return
+            self._cut_off()
+        else:
+            self._answer_instead(page)
+
+    def _answer_instead(self, page: WSGIApplication) -> None:
+        """Answer with a page of ours; nothing of the app's answer has been sent."""
         self.writer.discard()  # headers that could not be encoded, written in part
         self.headers_sent = False
-        self.result = self.error_output(self.environ, self.start_response)
+        self.headers = None
+        # The environ as it came: middleware may have changed the app's.
+        self.result = page(dict(self.base_env), self.start_response)
         with suppress(OSError):
             self.finish_response()
+
+    def _cut_off(self) -> None:
+        """End a response that has begun so that the client notices if it is not complete."""
+        code = self.status.partition(" ")[0]
+        if self._is_complete(code):
+            self._request.log_request(code)
+            return
+        if not self._told_length():
+            self.writer.reset()
+        self._request.log_cut_off(code)
+
+    def _is_complete(self, code: str) -> bool:
+        if self.writer.drops_body or code in _BODILESS:
+            return True
+        length = self._told_length()
+        return bool(length) and self.bytes_sent >= int(length)
+
+    def _told_length(self) -> str:
+        """Return the length that the client was told, "" if none."""
+        length = self.headers["Content-Length"] if self.headers is not None else None
+        return length if length and length.isascii() and length.isdecimal() else ""
 
 
 class LivePageHandler(AppHandler):
@@ -116,14 +154,11 @@ class LivePageHandler(AppHandler):
     state: names this process, see `EventStreams`.
     """
 
-    # wsgiref has these; its type stubs do not.
-    status: str
     headers: Headers
-    bytes_sent: int
 
     def __init__(
         self,
-        request: WSGIRequestHandler,
+        request: Request,
         writer: ResponseWriter,
         body: io.BufferedIOBase,
         state: str,
@@ -137,9 +172,6 @@ class LivePageHandler(AppHandler):
         self._content_length: str | None = None
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_navigation = is_navigation(self.base_env)
-        if self._is_navigation:
-            self.error_headers = [("Content-Type", "text/html; charset=utf-8")]
-            self.error_body = ERROR_PAGE
 
     def write(self, data: bytes) -> None:
         if not self.headers_sent:

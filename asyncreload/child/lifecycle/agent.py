@@ -14,7 +14,8 @@ files as they are now (`Going`), and serves (`Loaded`).
 A load that fails: the main thread hands its exception over as a report. The agent takes baselines
 of all that may mend it, waits for the end of a half-written save, tells the parent (`LoadFailed`),
 and has the front end answer every request with the report. The next save is a change like any
-other.
+other. A request may import code, too: when that fails, the load has failed after all, and the same
+follows in the process that has served until then.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ class Agent:
         self.preload: PreloadSession = PreloadSession(link.send, start_cold)
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
         state = f"{crc32(link.lock.encode()):08x}{os.urandom(8).hex()}"
-        self.front_end: FrontEnd = FrontEnd(listener, lobby, self.monitor, state)
+        self.front_end: FrontEnd = FrontEnd(
+            listener, lobby, self.monitor, state, self.on_import_failure
+        )
         self._outcome = LoadOutcome(
             link, self.front_end, self.baselines, self.scanner, self.monitor, self.advance
         )
@@ -216,6 +219,21 @@ class Agent:
     def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""
         self._spawn(self._outcome.show(report, load))
+
+    def on_import_failure(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
+        """Answer requests with a report from now on: one has imported project code that fails.
+
+        began: when that request began, in ns since the epoch.
+        on_told: called when that is so, or cannot be any more.
+        """
+        self._spawn(self._fail_late(report, began, on_told))
+
+    async def _fail_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
+        try:
+            if self.load is not None and self.phase is Phase.SERVING:
+                await self._outcome.show_late(report, self.load, began)
+        finally:
+            on_told()
 
     # --- what the change monitor says (ChangeListener) -----------------------------------------
 

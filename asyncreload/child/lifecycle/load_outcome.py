@@ -93,9 +93,7 @@ class LoadOutcome:
     async def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""
         go = load.go
-        since = go.since or load.began
-        watch = self._scanner.watch_what_may_mend
-        await hop(watch, load.root, report.mending, since, go.changed)
+        await self._watch_what_may_mend(report, load, since=go.since or load.began)
         # A half-written save is mended soon, and a crash has been told already.
         if go.changed and not go.crash and not await self._monitor.is_quiet(PATIENCE_WITH_FAILURE):
             return
@@ -104,10 +102,30 @@ class LoadOutcome:
         if go.crash:
             self._link.send(protocol.Reporting())
         else:
-            told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
-            self._link.send(told)
+            self._tell_failure(report)
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
+
+    async def show_late(self, report: Report, load: Load, since: int) -> None:
+        """Answer requests with a report, after `serve`: one has imported code that fails.
+
+        since: when that request began, in ns since the epoch; what changed later may mend it.
+        """
+        # First, so that no request behind the save that mends is answered with the report.
+        await self._watch_what_may_mend(report, load, since)
+        # Other requests may have failed meanwhile, or the end may have begun.
+        if self._enter(Phase.SERVING) and self._enter(Phase.REPORTING):
+            self._tell_failure(report)
+            self._front_end.show(report, load.settings, load.go.address)
+            self.tell_files(load)
+
+    def _tell_failure(self, report: Report) -> None:
+        told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
+        self._link.send(told)
+
+    async def _watch_what_may_mend(self, report: Report, load: Load, since: int) -> None:
+        watch = self._scanner.watch_what_may_mend
+        await hop(watch, load.root, report.mending, since, load.go.changed)
 
     def tell_files(self, load: Load, *, settled: bool = True) -> None:
         """Tell the parent which of the project's files are watched, and how they were.

@@ -17,17 +17,25 @@ from asyncreload.child.pages.error_report import public_text
 from asyncreload.style import plain
 
 if TYPE_CHECKING:
-    from asyncreload.child.pages.error_report import Frame, Report
+    from asyncreload.child.pages.error_report import Related, Report
+    from asyncreload.child.pages.stack_frames import Frame
 
 UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others are folded
 HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters
+_WAITING = "asyncreload is waiting for a change."
+_GOES_ON = "The app goes on answering other requests."
+_ASK = (
+    '<p class="hint" id="ask" hidden>The app has been reloaded. '
+    '<button type="button">send the form again</button></p>'
+)
 
 
-def render(report: Report, *, events: str, state: str) -> str:
+def render(report: Report, *, events: str, state: str, asks: bool = False) -> str:
     """Return the page.
 
     events: the address of the event stream.
     state: the state of this process; the page reloads itself when the stream tells another one.
+    asks: whether the page asks then instead, as its own request has sent something.
     """
     kind, _, message = report.title.partition(": ")
     return _PAGE.substitute(
@@ -37,10 +45,13 @@ def render(report: Report, *, events: str, state: str) -> str:
         status=report.status,
         verdict=_text(public_text(report)),
         heading=_heading(kind, message),
+        request=_request(report.request),
         hint=_optional("hint", report.hint),
         place=_place(report.place),
-        stack=_stack(report.frames),
+        stack=_stack(report.frames) + "".join(map(_related, report.related)),
         trace=_trace(report),
+        outlook=_WAITING if report.waits else _GOES_ON,
+        ask=_ASK if asks else "",
     )
 
 
@@ -56,6 +67,10 @@ def _heading(kind: str, message: str) -> str:
         return f"{tag}{_text(': '.join(filter(None, (kind, message))))}</h1>"
     name = _text(kind).replace(".", ".<wbr>")
     return f'{tag}<span class="kind">{name}<i>:</i> </span>{_text(message)}</h1>'
+
+
+def _request(request: str) -> str:
+    return f'<p class="request"><code>{_path(request)}</code></p>' if request else ""
 
 
 def _optional(name: str, text: str) -> str:
@@ -84,9 +99,20 @@ def _path(file: str) -> str:
 
 
 def _stack(frames: tuple[Frame, ...]) -> str:
-    """Return the frames, innermost first: the project's with source, those of libraries folded."""
+    """Return the section of the exception itself."""
     if not frames:
         return ""
+    return f"<section><h2>Most recent call first</h2>\n{_calls(frames)}</section>"
+
+
+def _related(related: Related) -> str:
+    """Return the section of a cause, a context or a group member."""
+    heading = f"<h2>{_text(related.relation)}</h2><h3>{_text(related.title)}</h3>"
+    return f'<section class="related">{heading}\n{_calls(related.frames)}</section>'
+
+
+def _calls(frames: tuple[Frame, ...]) -> str:
+    """Return the frames, innermost first: the project's with source, those of libraries folded."""
     shown, parts = 0, []
     for in_project, run in groupby(
         reversed(frames), key=lambda frame: frame.in_project or not frame.function
@@ -98,7 +124,7 @@ def _stack(frames: tuple[Frame, ...]) -> str:
         for frame in calls:
             parts.append(_call(frame, unfolded=shown < UNFOLDED_FRAMES))
             shown += 1
-    return f"<section><h2>Most recent call first</h2>\n{''.join(parts)}</section>"
+    return "".join(parts)
 
 
 def _folded(frames: list[Frame]) -> str:
@@ -138,7 +164,8 @@ def _trace(report: Report) -> str:
     """Return the traceback as plain text; unfolded if no frame has source to show instead."""
     if not report.trace:
         return ""
-    opened = "" if any(frame.source for frame in report.frames) else " open"
+    frames = [*report.frames, *(frame for one in report.related for frame in one.frames)]
+    opened = "" if any(frame.source for frame in frames) else " open"
     return (
         f'<details class="trace"{opened}><summary>Traceback as plain text</summary>'
         f"<pre><code>{_text(report.trace)}</code></pre></details>"
@@ -171,6 +198,9 @@ h1.long { font-size: 1.15rem; }
 h1 .kind { display: block; color: var(--error); }
 h1 .kind i { position: absolute; opacity: 0; }
 h2 { margin: 2.5rem 0 .75rem; font-size: .875rem; font-weight: 500; color: var(--soft); }
+.related h2 { margin-bottom: .1rem; }
+h3 { margin: 0 0 .75rem; font-size: 1.05rem; font-weight: 600; overflow-wrap: anywhere; }
+.request { margin: 0; font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .hint { margin: 1rem 0; padding: .6rem .9rem; border-radius: .5rem; background: var(--hint);
   overflow-wrap: anywhere; }
 .hint::first-letter { text-transform: uppercase; }
@@ -220,16 +250,22 @@ _SCRIPT = (
     + LISTEN_FUNCTION
     + """
   const { events, state: ownState } = document.documentElement.dataset;
+  const ask = document.getElementById("ask");  // is there if the request has sent something
   listen(events, ownState, (state, close) => {
     if (state === ownState) return;
     close();
+    if (ask) {
+      ask.hidden = false;
+      return;
+    }
     // Not reload(): after a POST, that would ask whether to send the form again. An address with a
     // fragment (#) is changed first: to replace it by itself would only scroll.
     const here = location.href;
     if (here.includes("#")) history.replaceState(null, "", "?reload");
     location.replace(here);
   });
-  document.getElementById("live").hidden = false;
+  if (ask) ask.querySelector("button").addEventListener("click", () => location.reload());
+  else document.getElementById("live").hidden = false;
 
   // Begin at the top: the browser may scroll, now or soon, to where the page before was read. The
   // setting is put back for the next page.
@@ -292,13 +328,15 @@ _PAGE = Template(f"""\
 <main>
 <header>
 <p class="verdict"><b>$status</b> $verdict</p>
+$ask
+$request
 $heading
 $place
 $hint
 </header>
 $stack
 $trace
-<footer>asyncreload is waiting for a change. \
+<footer>$outlook \
 <span id="live" hidden>This page loads itself again after the next save.</span></footer>
 </main>
 <script>{_SCRIPT}</script>

@@ -1,4 +1,4 @@
-"""The WSGI app that stands in for one that failed to load or crashed: it answers with a report."""
+"""The WSGI app that answers in the place of one that has failed or crashed: with a report."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def make_report_app(report: Report, state: str, *, live: bool = False) -> WSGIAp
     in several threads at once: it changes nothing.
 
     state: what the event stream of this process tells, so that the page knows when it is outdated.
+        Empty for a server that does not reload: there, no client learns more than that.
     live: whether pages on other machines reload themselves as well.
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         kind = "text/plain"
         policy = POLICY
-        if not may_see_report(environ):
+        if not state or not may_see_report(environ):
             text = public_text(report)
             if live and is_navigation(environ):  # HTML, so that the script can be appended
                 kind = "text/html"
@@ -43,7 +44,10 @@ def make_report_app(report: Report, state: str, *, live: bool = False) -> WSGIAp
                 policy = _LIVE_POLICY
         elif "text/html" in environ.get("HTTP_ACCEPT", ""):
             kind = "text/html"
-            text = render(report, events=_LIVE_EVENTS if live else EVENTS, state=state)
+            events = _LIVE_EVENTS if live else EVENTS
+            # After a failed load, nothing has become of what was sent: there, GET is tried.
+            asks = bool(report.request) and environ["REQUEST_METHOD"] not in {"GET", "HEAD"}
+            text = render(report, events=events, state=state, asks=asks)
         else:
             text = report.text()
         body = text.encode("utf-8", "backslashreplace")

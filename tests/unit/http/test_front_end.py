@@ -23,7 +23,7 @@ from tests.unit.http.network import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 pytestmark = pytest.mark.asyncio
@@ -169,6 +169,30 @@ async def test_a_report_is_shown_instead(*, live: bool) -> None:
         assert body_of(reply).startswith("NameError: no\n")
         page = body_of(await net.answer(net.connect(f"{NAVIGATION}\r\nAccept: text/html")))
         assert f'data-state="{STATE}"' in page
+        front_end.close(hand_over=False)
+
+
+async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answered() -> None:
+    def imports(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise SyntaxError("", (__file__, 1, 0, ""))
+
+    told: list[Callable[[], None]] = []
+
+    def on_import_failure(report: Report, _began: int, on_told: Callable[[], None]) -> None:
+        front_end.show(report, SETTINGS, ADDRESS)
+        told.append(on_told)
+
+    async with network() as net:
+        front_end = FrontEnd(net.listener, net.lobby, Gate(), STATE, on_import_failure)
+        front_end.serve(imports, SETTINGS, ADDRESS)
+        first = net.connect(GET.replace("/ ", "/first "))
+        await until(lambda: told)
+        second = await net.answer(net.connect(GET))
+        assert "\nin GET /first\n" in body_of(second)  # the app is not asked any more
+        assert has_nothing_to_read(first)
+        (on_told,) = told
+        on_told()
+        assert body_of(await net.answer(first)) == body_of(second)
         front_end.close(hand_over=False)
 
 

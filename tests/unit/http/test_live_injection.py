@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncreload.child.http.live_injection import ERROR_PAGE, adapt_headers, script_tag
+from asyncreload.child.http.live_injection import adapt_headers, script_tag
+from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.error_page import POLICY
 from asyncreload.child.pages.navigation import is_navigation
@@ -45,7 +46,8 @@ def exchange(app: WSGIApplication, request: bytes, *, live: bool = True) -> tupl
     with browser, server:
         browser.settimeout(5)
         browser.sendall(request)
-        answer(server, ("127.0.0.1", 1), nullcontext(), app=app, site=site)
+        errors = RequestErrors(STATE, live=live)
+        answer(server, ("10.0.0.9", 1), nullcontext(), app=app, site=site, errors=errors)
         server.close()
         reply = b"".join(iter(lambda: browser.recv(65536), b""))
     head, _, body = reply.partition(b"\r\n\r\n")
@@ -332,7 +334,7 @@ def test_an_app_that_raises_is_a_page_that_can_be_mended(
 
     head, body = exchange(app, asked(*NAVIGATION))
     assert head.startswith(b"HTTP/1.0 500 Internal Server Error\r\n")
-    assert body == ERROR_PAGE + TAG
+    assert re.fullmatch(b"<!doctype.*>The application failed to answer this request[.]" + TAG, body)
     assert "KeyError: 'shot'" in capsys.readouterr().err
     for request in asked(*FETCH), asked():
         assert exchange(app, request) == exchange(app, request, live=False)

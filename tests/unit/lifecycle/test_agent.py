@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -152,6 +153,44 @@ async def test_a_report_is_shown_and_the_parent_told(
     assert bench.agent.phase is Phase.REPORTING
     assert [type(message) for message in bench.link.sent] == [told, protocol.Watching]
     bench.agent.front_end.close(hand_over=False)
+
+
+async def test_an_import_that_fails_in_a_request_is_a_failed_load_once(
+    make: Callable[[], Bench], tmp_path: Path
+) -> None:
+    bench = make()
+    load = bench.load()
+    bench.agent.serve(lambda _environ, _start: [], load)
+    (tmp_path / "unloaded.py").touch()
+    bench.link.sent.clear()
+    told: list[str] = []
+    for title in "first", "second":
+        report = Report.from_exception(ValueError(title), "GET /")
+        bench.agent.on_import_failure(report, load.began, partial(told.append, title))
+    while len(told) < 2:
+        await asyncio.sleep(0)
+    assert bench.agent.phase is Phase.REPORTING
+    assert [type(message) for message in bench.link.sent] == [
+        protocol.LoadFailed,
+        protocol.Watching,
+    ]
+    assert bench.sent(protocol.LoadFailed)[0].title == "ValueError: first"
+    assert str(tmp_path / "unloaded.py") in bench.sent(protocol.Watching)[0].files
+    bench.agent.front_end.close(hand_over=False)
+
+
+async def test_on_the_way_out_no_import_fails_a_load(make: Callable[[], Bench]) -> None:
+    bench = make()
+    load = bench.load()
+    bench.agent.serve(lambda _environ, _start: [], load)
+    bench.agent.on_change(["/app.py"])
+    bench.link.sent.clear()
+    told: list[None] = []
+    report = Report.from_exception(ValueError(), "GET /")
+    bench.agent.on_import_failure(report, load.began, lambda: told.append(None))
+    while not told:
+        await asyncio.sleep(0)
+    assert not bench.sent(protocol.LoadFailed)
 
 
 async def test_a_change_is_told_before_the_end_begins(make: Callable[[], Bench]) -> None:

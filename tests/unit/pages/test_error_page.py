@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload.child.pages.error_page import UNFOLDED_FRAMES, render
-from asyncreload.child.pages.error_report import Frame, Report
+from asyncreload.child.pages.error_report import Related, Report
+from asyncreload.child.pages.stack_frames import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +48,8 @@ class Page(HTMLParser):
         return [has for name, has in self.elements if name == tag and wanted <= has.items()]
 
 
-def page(report: Report, *, events: str = "/events", state: str = "7") -> Page:
-    return Page(render(report, events=events, state=state))
+def page(report: Report, *, events: str = "/events", state: str = "7", asks: bool = False) -> Page:
+    return Page(render(report, events=events, state=state, asks=asks))
 
 
 def frame(line: int = 2, *, file: str = "/srv/app.py", in_project: bool = True) -> Frame:
@@ -156,7 +157,17 @@ def hostile() -> Report:
         Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),)),
         Frame(HOSTILE, 1, HOSTILE),
     )
-    return Report(500, f"E: {HOSTILE}", HOSTILE, f"{HOSTILE}:1", frames, HOSTILE)
+    related = (Related(HOSTILE, HOSTILE, frames),)
+    return Report(
+        500,
+        f"E: {HOSTILE}",
+        HOSTILE,
+        f"{HOSTILE}:1",
+        frames,
+        HOSTILE,
+        related=related,
+        request=f"POST {HOSTILE}",
+    )
 
 
 def test_nothing_in_a_report_becomes_markup() -> None:
@@ -215,3 +226,36 @@ def test_a_real_exception_makes_a_page(tmp_path: Path) -> None:
 
     assert f"{app}:2" in shown.text
     assert "ZeroDivisionError: division by zero" in shown.text
+
+
+def test_a_failed_request_is_named_and_the_app_goes_on() -> None:
+    shown = page(failed(frame()).replaced(request="GET /cart?page=2", waits=False))
+
+    assert "GET /cart?page=2" in shown.text
+    assert "The application failed to answer this request." in shown.text
+    assert "goes on answering other requests" in shown.text
+    assert "waiting for a change" not in shown.text
+    assert not shown.all("p", id="ask")
+
+
+def test_what_was_sent_is_sent_again_only_when_somebody_asks_for_it() -> None:
+    asks = page(failed(frame()), asks=True).all("p", id="ask")
+
+    assert len(asks) == 1
+    assert "hidden" in asks[0]  # until the app was reloaded
+
+
+def test_related_exceptions_are_open_and_in_order() -> None:
+    cause = Related("Caused by", "KeyError: 'x'", (frame(file="/srv/cause.py"),))
+    context = Related(
+        "Raised while handling", "OSError", (frame(file="/lib/c.py", in_project=False),)
+    )
+
+    shown = page(failed(frame()).replaced(related=(cause, context)))
+
+    parts = ("/srv/app.py", "Caused by", "KeyError: 'x'", "/srv/cause.py", "Raised while handling")
+    places = [shown.text.index(part) for part in parts]
+    assert places == sorted(places)
+    # The calls of the project, the folded library and the call in it, the traceback.
+    opened = ["open" in has for has in shown.all("details")]
+    assert opened == [True, True, False, False, False]

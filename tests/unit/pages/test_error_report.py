@@ -7,13 +7,16 @@ import importlib.util
 import os
 import re
 import sys
+from functools import partial
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asyncreload.child.pages import error_report as module
-from asyncreload.child.pages.error_report import Frame, Report, public_text
+from asyncreload.child.pages import stack_frames
+from asyncreload.child.pages.error_report import Report, public_text
+from asyncreload.child.pages.stack_frames import Frame
 from asyncreload.errors import TargetError
 
 if TYPE_CHECKING:
@@ -184,7 +187,7 @@ def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path:
 def test_a_project_file_is_neither_installed_nor_pythons_nor_ours(
     file: str, *, in_project: bool
 ) -> None:
-    assert module._is_project_file(file) is in_project
+    assert stack_frames.is_project_file(file) is in_project
 
 
 def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
@@ -193,7 +196,7 @@ def test_a_frame_of_ours_or_of_the_import_system_is_trimmed_wherever_it_stands(
     (tmp_path / "outer_mod.py").write_text("import importlib\nimportlib.import_module('inner_mod')")
     (tmp_path / "inner_mod.py").write_text("try:\n    1 / 0\nexcept Exception as e:\n    e.x\n")
     monkeypatch.syspath_prepend(tmp_path)
-    ours = str(module._PACKAGE / "child" / "target.py")
+    ours = str(stack_frames._PACKAGE / "child" / "target.py")
     source = "import importlib\nimportlib.import_module('outer_mod')"
 
     report = Report.from_exception(run(source, ours))
@@ -307,10 +310,10 @@ def test_an_endless_recursion_is_cut_in_the_middle(tmp_path: Path) -> None:
 
     report = Report.from_exception(load(app, source))
 
-    assert len(report.frames) == module.FIRST_FRAMES + module.LAST_FRAMES
+    assert len(report.frames) == stack_frames.FIRST_FRAMES + stack_frames.LAST_FRAMES
     total = 1 + 301 * 2  # the module, and a ping and a pong for each n
     assert [f.skipped for f in report.frames if f.skipped] == [total - len(report.frames)]
-    assert report.frames[module.FIRST_FRAMES].skipped == total - len(report.frames)
+    assert report.frames[stack_frames.FIRST_FRAMES].skipped == total - len(report.frames)
     assert report.place == f"{app}:4"
     assert report.trace.count("  File ") == len(report.frames)
     assert f"  ... {total - len(report.frames)} more calls ...\n" in report.trace
@@ -409,3 +412,90 @@ def test_a_stranger_learns_no_detail(tmp_path: Path) -> None:
 
     assert public_text(failed) == "The application failed to load."
     assert public_text(Report.crash("exit code 7", "while loading")) == "The application crashed."
+
+
+# --- a request ------------------------------------------------------------------------------------
+
+
+def test_a_failed_request_is_told_with_its_method_and_path(tmp_path: Path) -> None:
+    report = Report.from_exception(
+        load(tmp_path / "app.py", "x"), "POST /cart?page=2\n", waits=False
+    )
+
+    assert report.request == "POST /cart?page=2"
+    assert report.text().splitlines()[2] == "in POST /cart?page=2"
+    assert "waiting for a change" not in report.text()
+    assert public_text(report) == "The application failed to answer this request."
+
+
+def test_an_exit_in_a_request_is_told_as_such() -> None:
+    hint = Report.from_exception(SystemExit(3), "GET /").hint
+    assert hint == "the app called sys.exit(3) in a request"
+
+
+def test_the_server_that_called_the_app_is_trimmed_and_what_the_app_calls_is_not() -> None:
+    source = "def app(start):\n    start()\n"
+    handlers = "def run(app):\n    app(start)\ndef start():\n    raise AssertionError\n"
+    space: dict[str, Any] = {}
+    exec(compile(source, "/srv/app.py", "exec"), space)
+    exec(compile(handlers, stack_frames._SERVER_FILE, "exec"), space)
+
+    report = Report.from_exception(raised(partial(space["run"], space["app"])), "GET /")
+
+    assert functions(report) == ["app", "start"]
+
+
+# --- related exceptions --------------------------------------------------------------------------
+
+
+def test_causes_contexts_and_group_members_are_shown_in_their_order(tmp_path: Path) -> None:
+    source = """\
+def fail(message):
+    raise ValueError(message)
+def caught(message):
+    try:
+        fail(message)
+    except ValueError as exc:
+        return exc
+try:
+    try:
+        fail("first")
+    except ValueError:
+        fail("second")
+except ValueError as exc:
+    raise ExceptionGroup("both", [caught("one"), caught("two")]) from exc
+"""
+
+    report = Report.from_exception(load(tmp_path / "app.py", source))
+
+    assert report.title == "ExceptionGroup: both (2 sub-exceptions)"
+    assert [(one.relation, one.title) for one in report.related] == [
+        ("1 of 2 in the group", "ValueError: one"),
+        ("2 of 2 in the group", "ValueError: two"),
+        ("Caused by", "ValueError: second"),
+        ("Raised while handling", "ValueError: first"),
+    ]
+    assert [frame.function for frame in report.related[0].frames] == ["caught", "fail"]
+
+
+def test_a_suppressed_context_is_not_shown(tmp_path: Path) -> None:
+    source = "try:\n    x\nexcept NameError:\n    raise ValueError from None\n"
+
+    assert Report.from_exception(load(tmp_path / "app.py", source)).related == ()
+
+
+def test_of_a_long_chain_the_latest_are_shown(tmp_path: Path) -> None:
+    source = """\
+def fail(depth):
+    try:
+        depth and fail(depth - 1)
+    finally:
+        raise ValueError(depth)
+fail(100)
+"""
+
+    related = Report.from_exception(load(tmp_path / "app.py", source)).related
+
+    assert [one.title for one in related[:2]] == ["ValueError: 99", "ValueError: 98"]
+    assert len(related) == module.MAX_RELATED + 1
+    assert related[-1].title == f"{100 - module.MAX_RELATED} more, see the traceback"

@@ -122,6 +122,26 @@ def test_a_stranger_learns_of_a_crash_that_it_was_one() -> None:
     assert (status, text) == ("503 Service Unavailable", "The application crashed.")
 
 
+@pytest.mark.parametrize(
+    ("report", "method", "asks"),
+    [
+        (FAILED.replaced(request="GET /"), "GET", False),
+        (FAILED.replaced(request="POST /"), "POST", True),
+        (FAILED.replaced(request="POST /"), "GET", False),  # of another request
+        (FAILED, "POST", False),
+    ],
+)
+def test_a_page_that_came_by_post_asks(report: Report, method: str, *, asks: bool) -> None:
+    text = ask(report, HTTP_ACCEPT=HTML, REQUEST_METHOD=method)[2]
+    assert ('id="ask"' in text) is asks
+
+
+@pytest.mark.parametrize("accept", ["*/*", HTML])
+def test_where_nothing_reloads_everybody_is_a_stranger(accept: str) -> None:
+    _, _, text = answer_of(make_report_app(FAILED, ""), {"HTTP_ACCEPT": accept})
+    assert text == "The application failed to load."
+
+
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
 
 

@@ -137,6 +137,16 @@ async def test_where_the_app_was_when_its_end_began(said: list[Message], phase: 
     assert scene.run.last_phase is phase
 
 
+async def test_an_app_that_fails_after_it_has_served_can_still_crash() -> None:
+    scene = Scene.of()
+    scene.hears(protocol.Going(), protocol.Loaded(0.5, 1))
+    assert scene.hears(protocol.LoadFailed("SyntaxError", "trace")) is Phase.REPORTING
+    assert isinstance(scene.run.outcome, Failed)
+    assert [type(event) for event in scene.events] == [Ready, Failed]
+    assert scene.run.last_phase is Phase.SERVING
+    await scene.end()
+
+
 async def test_what_comes_late_brings_no_phase_back() -> None:
     scene = Scene.of()
     scene.hears(protocol.Going(), CHANGE)

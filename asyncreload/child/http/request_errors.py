@@ -1,0 +1,55 @@
+"""What follows when the app raises in a request: it is told in the terminal and to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from asyncreload.child.imports.import_failure import is_import_failure
+from asyncreload.child.pages.error_report import Report
+from asyncreload.child.pages.report_app import make_report_app
+
+if TYPE_CHECKING:
+    from wsgiref.types import ErrorStream, WSGIApplication
+
+OnImportFailure = Callable[[Report, int], None]
+"""Called with a report, and with the time when its request began, in ns since the epoch."""
+
+
+class RequestErrors:
+    """Reports what the app raises in requests. Changes nothing, so threads may share it.
+
+    state: names this process in the event stream, which pages listen to. Empty for a server that
+        does not reload: its clients learn that the app failed, and no more.
+    live: whether pages on other machines reload themselves as well.
+    on_import_failure: called in the thread of a request that has imported project code which fails;
+        returns when that is told. None where nothing reloads: then it is an error like any other.
+    """
+
+    def __init__(
+        self, state: str, *, live: bool, on_import_failure: OnImportFailure | None = None
+    ) -> None:
+        self._state = state
+        self._live = live
+        self._on_import_failure = on_import_failure
+
+    def report(
+        self, error: BaseException, request: str, began: int, stderr: ErrorStream
+    ) -> WSGIApplication:
+        """Have an error told; return an app that answers the request with its report.
+
+        request: method and path.
+        began: when the request began, in ns since the epoch.
+        stderr: where the traceback is written to.
+        """
+        waits = self._on_import_failure is not None and is_import_failure(error)
+        report = Report.from_exception(error, request, waits=waits)
+        if self._on_import_failure is not None and waits:
+            self._on_import_failure(report, began)
+        else:
+            # Standard error may be a broken pipe, closed, or None; the client is answered.
+            with suppress(OSError, ValueError, AttributeError):
+                stderr.write(report.own or f"{report.title}\n")
+                stderr.flush()
+        return make_report_app(report, self._state, live=self._live)

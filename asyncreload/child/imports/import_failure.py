@@ -1,0 +1,75 @@
+"""Tells whether an exception came out of importing the project's code.
+
+A request that imports such code fails as a load does: until a file changes, every import of it
+fails again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+
+from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
+
+_OUR_HOOKS = os.path.dirname(__file__) + os.sep
+_IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__, _OUR_HOOKS)
+
+
+def is_import_failure(error: BaseException) -> bool:
+    """Tell whether an exception, or one that it was raised from, is that of a failed import.
+
+    It is if the import system was running a module of the project's, or could not find, read or
+    compile what a file of the project's imports. `raise ImportError` in a function is no import.
+    """
+    return any(
+        _is_running_module(frames) or _could_not_load(one, frames)
+        for one in _causes(error)
+        if (frames := [frame for frame, _ in traceback.walk_tb(one.__traceback__)])
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Iterate over an exception and its causes. A context is none: it may have been handled."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__
+
+
+def _is_running_module(frames: list[FrameType]) -> bool:
+    for frame in frames:
+        if frame.f_code.co_name == "<module>" and _is_projects(frame.f_code.co_filename):
+            # Not for `exec` or `runpy`, which run code in a namespace of the app's.
+            spec = frame.f_globals.get("__spec__")
+            if getattr(spec, "origin", None) == frame.f_code.co_filename:
+                return True
+    return False
+
+
+def _could_not_load(error: BaseException, frames: list[FrameType]) -> bool:
+    importing = _without_import_system(frames)
+    is_in_project = bool(importing) and _is_projects(importing[-1].f_code.co_filename)
+    if isinstance(error, SyntaxError) and error.filename:
+        return str(error.filename).endswith(".py") and _is_projects(str(error.filename))
+    if isinstance(error, ImportError):
+        return is_in_project and error.name is not None  # only the import system names it
+    # Such as a source that may not be read, or null bytes in it: that error names no file.
+    loading = frames[len(importing) :]
+    return is_in_project and any(frame.f_code.co_name == "get_code" for frame in loading)
+
+
+def _without_import_system(frames: list[FrameType]) -> list[FrameType]:
+    """Return the frames up to the innermost that is not the import system's, nor our hooks'."""
+    end = len(frames)
+    while end and frames[end - 1].f_code.co_filename.startswith(_IMPORT_SYSTEM):
+        end -= 1
+    return frames[:end]
+
+
+def _is_projects(file: str) -> bool:
+    return not file.startswith("<") and kind_of(absolute(file)) is FileKind.PROJECT
