@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,12 @@ __all__ = [
     "run",
     "supervise",
 ]
+
+try:
+    IMPORTED_IN = os.getcwd()
+    """Most likely where Python was started: scripts import first, and then change directory."""
+except OSError:  # it has been removed
+    IMPORTED_IN = ""
 
 _EVENTS = {"Changed", "Crashed", "Event", "Failed", "Ready", "Starting", "Stopped"}
 _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {

@@ -7,12 +7,14 @@ function says so.
 from __future__ import annotations
 
 import atexit
+import marshal
+import runpy
 import socket
 import sys
 import threading
 import zipimport
 from collections.abc import Callable, Mapping
-from types import FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 ReadDirectory = Callable[[str], Any]
@@ -29,6 +31,40 @@ def thread_exit_handlers() -> list[Callable[[], object]]:
     Without them, the idle workers of its executors are not ended early.
     """
     return list(getattr(threading, "_threading_atexits", ()))
+
+
+def has_made_temporary_files() -> bool:
+    """Tell whether `tempfile` has named any file or directory in this process.
+
+    Where it keeps its names elsewhere, the answer is yes if it was imported.
+    """
+    tempfile = sys.modules.get("tempfile")
+    return tempfile is not None and getattr(tempfile, "_name_sequence", tempfile) is not None
+
+
+def run_main_module(main: ModuleType, name: str = "") -> None:
+    """Run a module in `main`, which is `__main__`, as Python does.
+
+    Not `runpy.run_module`: that runs it in a module of its own, which is `__main__` only meanwhile,
+    so no longer for the `atexit` handlers.
+    name: what follows `-m`; empty for the `__main__.py` of the first entry of `sys.path`.
+    Raises ImportError when there is no such module, or it cannot be run.
+    """
+    if name:
+        _, spec, code = runpy._get_module_details(name)  # type: ignore[attr-defined]  # noqa: SLF001
+        sys.argv[0] = spec.origin
+    else:
+        _, spec, code = runpy._get_main_module_details()  # type: ignore[attr-defined]  # noqa: SLF001
+    runpy._run_code(code, vars(main), None, "__main__", spec)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def code_of_cache(data: bytes) -> CodeType:
+    """Return the code in the bytes of a `.pyc` file of this interpreter.
+
+    Raises EOFError, TypeError or ValueError when the file is damaged.
+    """
+    code: CodeType = marshal.loads(data[16:])  # noqa: S302  a program that the user runs
+    return code
 
 
 def current_frames() -> Mapping[int, FrameType]:

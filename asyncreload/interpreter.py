@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 BOOT = str(Path(__file__).resolve().with_name("boot.py"))
 
@@ -60,3 +62,67 @@ def boot_command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs `main` of a module of ours in a fresh interpreter."""
     flags, _ = split_command(sys.orig_argv)
     return [sys.executable, *flags, BOOT, module, *arguments]
+
+
+def command_of(script: Sequence[str]) -> list[str]:
+    """Return the command that runs a program in an interpreter like this one: its `orig_argv`."""
+    flags, _ = split_command(sys.orig_argv)
+    return [sys.orig_argv[0], *flags, *script]
+
+
+def start_directory(script: Sequence[str], main: ModuleType, otherwise: str) -> str:
+    """Return the directory in which this process was started, though it may have left it.
+
+    Python keeps no note of it. But it has made absolute, in that directory, what it was given: the
+    script's name, or its own.
+    script: what the interpreter was told to run, as `split_command` returns it.
+    main: the module `__main__`.
+    otherwise: returned when all that was given was absolute.
+    """
+    if script[0] == "-m" and (found := _searched_first()):
+        return found
+    file = str(getattr(main, "__file__", ""))
+    for given, resolved in [
+        (script[0], file),
+        (script[0], file.removesuffix("/__main__.py")),  # of a directory or an archive
+        (sys.orig_argv[0] if os.sep in sys.orig_argv[0] else "", sys.executable),
+    ]:
+        if given == "." and os.path.isdir(resolved):
+            return resolved
+        for spelled in (given, given.removeprefix("./")):
+            if spelled.strip(".-") and resolved.endswith(f"/{spelled}"):
+                return resolved.removesuffix(spelled).rstrip("/") or "/"
+    return otherwise
+
+
+def _searched_first() -> str | None:
+    """Return the directory that `-m` puts first on the path, if it can be told.
+
+    The program may have put others before it. None lies between it and those of PYTHONPATH, after
+    which comes the archive of the standard library.
+    """
+    archive = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    ends = [place for place, entry in enumerate(sys.path) if entry.endswith(archive)]
+    if sys.flags.safe_path or not ends or os.getcwd() in sys.path:
+        return None
+    has_more = not sys.flags.ignore_environment and os.environ.get("PYTHONPATH")
+    before = sys.path[: ends[0]]
+    found = before[0 if has_more else -1] if before else ""
+    return found if os.path.isabs(found) else None
+
+
+def start_environment() -> dict[bytes, bytes]:
+    """Return the variables with which this process was started, whatever it has set since.
+
+    Where the system does not tell (macOS), or a program has written its title over them, those of
+    now.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return dict(os.environb)
+    *entries, end = entries
+    if end or any(b"=" not in entry for entry in entries):
+        return dict(os.environb)
+    return dict(entry.split(b"=", 1) for entry in entries)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING
 
-from asyncreload import process_role
+from asyncreload import IMPORTED_IN, process_role
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.errors import NestedError, SettingsError
-from asyncreload.interpreter import boot_command, split_command
+from asyncreload.finalization import Finalization
+from asyncreload.interpreter import (
+    boot_command,
+    split_command,
+    start_directory,
+    start_environment,
+)
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,15 +39,16 @@ def run(
 
     A drop-in for `bottle.run(app, reloader=True)`. With `reload` this process becomes the
     supervisor: it runs its `atexit` handlers and replaces itself, and a child runs the script
-    again, with the same arguments and interpreter options, up to this call. Nothing after this
-    call is run. Without `reload` it serves right here until Ctrl-C, and returns.
+    again, up to this call: with the same arguments and interpreter options, in the directory and
+    with the environment in which Python was started. Nothing after this call is run. Without
+    `reload` it serves right here until Ctrl-C, and returns.
 
     interval: seconds between two looks at the files while nothing is requested.
     live: with `reload`, whether open pages load themselves again when the new code answers.
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
-    again; `NestedError` in a process that `multiprocessing` started; `BindError` when the address
-    cannot be listened on.
+    again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
+    `BindError` when the address cannot be listened on.
     """
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
@@ -50,17 +59,50 @@ def run(
         _serve_here(app, settings)
         return
     _refuse_workers()
+    script = _repeatable_script()
+    directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
+    _check_directory(directory)
+    run_exit_handlers()
+    finalization = Finalization()
+    finalization.has_del()  # for all that is known
+    finalization.run()
+    options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
+    command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
+    os.chdir(directory)
+    os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
+
+
+def _repeatable_script() -> list[str]:
+    """Return what Python was told to run, as it is given on the command line.
+
+    Raises `SettingsError` where that would not run the caller again: for code from the command line
+    or standard input, and in interactive use, such as a notebook.
+    """
     _, script = split_command(sys.orig_argv)
-    if not script or script[0] in {"-c", "-"}:
+    main = sys.modules["__main__"]
+    is_typed = not hasattr(main, "__file__") or hasattr(builtins, "__IPYTHON__")
+    if not script or script[0] in {"-c", "-"} or is_typed or _is_stream(script[0]):
         raise SettingsError(
             "run(reload=True) needs a script that can be run again: save the code in a file"
         )
-    run_exit_handlers()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
-    command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
-    os.execv(command[0], command)  # noqa: S606  our own interpreter
+    return script
+
+
+def _is_stream(path: str) -> bool:
+    """Tell whether a path leads to something that can be read but once, such as a pipe."""
+    try:
+        kind = os.stat(path).st_mode
+    except OSError:  # `-m`, or the program has left the directory
+        return False
+    return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
+
+
+def _check_directory(directory: str) -> None:
+    if not os.access(directory, os.X_OK):
+        raise SettingsError(
+            f"run(reload=True) runs the script again where it was started, and {directory} is gone "
+            "or closed to this process: start it in a directory that stays"
+        )
 
 
 def _refuse_workers() -> None:

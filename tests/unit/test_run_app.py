@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 def own_interpreter(tmp_path: Path, imports: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script may change what an interpreter has only once; all is put back."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "orig_argv", list(sys.orig_argv))
     monkeypatch.chdir(tmp_path)
 
 
@@ -94,7 +96,7 @@ def test_a_script_imports_what_is_beside_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "file"),
-    [("./app.py", "app.py"), ("app.py", "app.py"), ("dir/../app.py", "dir/../app.py")],
+    [("./app.py", "./app.py"), ("app.py", "app.py"), ("dir/../app.py", "dir/../app.py")],
 )
 def test_the_file_is_named_as_python_names_it(
     tmp_path: Path, seen: Callable[[], dict[str, Any]], given: str, file: str
@@ -256,11 +258,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `run` does to the process, in order."""
     done: list[Any] = []
 
-    def execv(path: str, command: list[str]) -> NoReturn:
+    def execve(path: str, command: list[str], _environment: object) -> NoReturn:
         done.append((path, command))
         raise ReplacedError
 
-    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("atexit"))
     monkeypatch.setattr(process_role, "_role", process_role._Role())
     return done
@@ -272,6 +274,9 @@ def app(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
 
 def started_as(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "orig_argv", line.split())
+    main = ModuleType("__main__")
+    main.__file__ = f"{os.getcwd()}/dir/app.py"
+    monkeypatch.setitem(sys.modules, "__main__", main)
 
 
 def test_the_process_becomes_the_supervisor_of_the_same_script(
@@ -326,6 +331,29 @@ def test_what_cannot_be_run_again_is_refused_with_the_remedy(
         asyncreload.run(app)
     assert str(caught.value) == (
         "run(reload=True) needs a script that can be run again: save the code in a file"
+    )
+    assert steps == []
+
+
+def test_a_notebook_is_refused_as_well(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernel would be run again, and not the cell. In a prompt, no code has a file."""
+    started_as("python -m ipykernel_launcher -f kernel.json", monkeypatch)
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    with pytest.raises(SettingsError, match="needs a script that can be run again"):
+        asyncreload.run(app)
+    assert steps == []
+
+
+def test_a_program_whose_directory_is_gone_is_refused(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started_as("python dir/app.py", monkeypatch)
+    sys.modules["__main__"].__file__ = f"{tmp_path}/gone/dir/app.py"
+    with pytest.raises(SettingsError) as caught:
+        asyncreload.run(app)
+    assert str(caught.value) == (
+        f"run(reload=True) runs the script again where it was started, and {tmp_path}/gone is gone "
+        "or closed to this process: start it in a directory that stays"
     )
     assert steps == []
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 
-from asyncreload.system_calls import anonymous_file, has_exceptional_condition, open_process
+from asyncreload.system_calls import (
+    anonymous_file,
+    files_open_for_writing,
+    has_exceptional_condition,
+    open_process,
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has descriptors for processes")
@@ -52,3 +59,30 @@ def test_a_closed_descriptor_has_an_exceptional_condition_and_an_open_file_none(
     assert not has_exceptional_condition(descriptor)
     os.close(descriptor)
     assert has_exceptional_condition(descriptor)
+
+
+def test_files_that_are_open_for_writing_are_found(tmp_path: Path) -> None:
+    (tmp_path / "read").write_text("")
+    before = files_open_for_writing()
+    out, into = os.pipe()
+    with (
+        open(tmp_path / "write", "w") as write,
+        open(tmp_path / "read") as _,
+        socket.socket() as _,
+    ):
+        after = files_open_for_writing()
+        assert before is not None
+        assert after is not None
+        state = os.fstat(write.fileno())
+        assert (write.fileno(), state.st_dev, state.st_ino) in after - before
+        assert {number for number, *_ in after - before} == {write.fileno(), into}
+    os.close(out)
+    os.close(into)
+
+
+def test_a_system_that_does_not_list_descriptors_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listdir(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert files_open_for_writing() is None

@@ -28,6 +28,11 @@ def put_first(root: str) -> None:
     """
     if not sys.flags.safe_path and sys.path[:1] != [root]:
         sys.path.insert(0, root)
+    forget_hidden_modules()
+
+
+def forget_hidden_modules() -> None:
+    """Forget modules of ours in whose place the app's imports would find others."""
     hidden = hidden_modules()
     for name in list(sys.modules):
         if name.partition(".")[0] in hidden:
