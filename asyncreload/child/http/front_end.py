@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
+from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
-from asyncreload.child.worker_threads import Threads
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -45,7 +45,6 @@ class FrontEnd:
         self._lobby = lobby
         self._gate = gate
         self._state = state
-        self._threads = Threads()  # now, so that the first thread has started when it is needed
         self._acceptor: Acceptor | None = None
         self._responder: Responder | None = None
         self._streams: EventStreams | None = None
@@ -109,7 +108,7 @@ class FrontEnd:
         if self._state:
             self._streams = EventStreams(self._state, live=live)
         self._responder = Responder(
-            partial(answer, app=app, site=site), threads, self._threads, self.resume
+            partial(answer, app=app, site=site), threads, RequestThreads(), self.resume
         )
         self._acceptor = Acceptor(
             self._listener, self._lobby, self._gate, self._responder, self._streams
