@@ -48,7 +48,7 @@ class Acceptor:
        older than the files were when the request had arrived.
     4. *Answered.* Requests for the event stream are taken over by `EventStreams`. For each other
        one, `Responder` occupies a slot and starts a thread, in which `wsgi.answer` reads the
-       request and runs the app through wsgiref.
+       request and runs the app through wsgiref. With one slot, that is the main thread.
     5. *Closed.* A connection serves one request. If the client still sends, `LingeringClose` reads
        that first, so that the answer is not lost.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
 from asyncreload.child.http.request_threads import RequestThreads
-from asyncreload.child.http.responder import Responder
+from asyncreload.child.http.responder import Responder, Workers
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
@@ -36,15 +36,25 @@ class FrontEnd:
     listener: the listening socket.
     lobby: hands connections over from the last process and to the next.
     gate: tells whether the code that is loaded may answer.
+    main_thread: answers the requests if the app is called by one thread at a time; objects that
+        its import has made may belong to that thread, such as a connection of sqlite3.
     state: names this process in the event stream, which pages listen to. Empty for a server that
         does not reload: it has no event stream.
     """
 
-    def __init__(self, listener: socket.socket, lobby: Lobby, gate: Gate, state: str = "") -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        lobby: Lobby,
+        gate: Gate,
+        main_thread: Workers,
+        state: str = "",
+    ) -> None:
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
         self._state = state
+        self._main_thread = main_thread
         self._acceptor: Acceptor | None = None
         self._responder: Responder | None = None
         self._streams: EventStreams | None = None
@@ -107,8 +117,9 @@ class FrontEnd:
         site = Site(*address, threads, settings.access_log, self._state if live else "")
         if self._state:
             self._streams = EventStreams(self._state, live=live)
+        workers = RequestThreads() if threads > 1 else self._main_thread
         self._responder = Responder(
-            partial(answer, app=app, site=site), threads, RequestThreads(), self.resume
+            partial(answer, app=app, site=site), threads, workers, self.resume
         )
         self._acceptor = Acceptor(
             self._listener, self._lobby, self._gate, self._responder, self._streams
