@@ -173,6 +173,29 @@ def test_p4_an_interrupt_that_the_app_raises_itself_ends_nothing(tmp_path: Path)
         bench.until_told("KeyboardInterrupt: by the app")
 
 
+FORKING = """\
+import os
+def app(environ, start_response):
+    pid = os.fork() if environ["PATH_INFO"] == "/fork" else None
+    if pid:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        open("code", "w").write(str(code))
+    start_response("200 OK", [])
+    return [b"good"] if pid != 0 else []
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "64"])
+def test_p3_a_fork_that_comes_back_out_of_a_request_ends(tmp_path: Path, threads: str) -> None:
+    files = {"app.py": FORKING}
+    with serving(tmp_path, "app.py", ("--threads", threads), files=files) as bench:
+        bench.get("/fork")  # it is the fork that has answered
+        bench.until((bench.directory / "code").exists, "the fork has ended")
+        assert bench.body() == "good"
+        assert bench.read("code") == "0"
+        assert TRACEBACK not in bench.told
+
+
 def test_p3_a_client_that_is_slow_in_the_main_thread_delays_no_reload(tmp_path: Path) -> None:
     with serving(tmp_path, "app.py", ONE_THREAD, files={"app.py": app_of("old")}) as bench:
         assert bench.body() == "old"

@@ -45,6 +45,7 @@ class Handover:
 
     def __init__(self, main: MainThread, make_agent: Callable[[Handover], Agent]) -> None:
         self._main = main
+        self._pid = os.getpid()
         self._agent: Agent = _start_side_thread(lambda: make_agent(self))
         self._loop = self._agent.loop
         self.hooks: ImportHooks = ImportHooks(self._agent.baselines, self._agent.observer)
@@ -159,6 +160,8 @@ class Handover:
         except KeyboardInterrupt:
             if not self.was_told_to_end():  # it is the app's own
                 traceback.print_exc()
+        if os.getpid() != self._pid:
+            raise SystemExit  # a fork of the app that came back out of its request
         give_interrupts_back()
 
     def is_ending(self) -> bool:
