@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import marshal
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -75,6 +76,14 @@ def current_frames() -> Mapping[int, FrameType]:
 def caller(depth: int) -> FrameType:
     """Return the frame `depth` calls above whoever calls this."""
     return sys._getframe(depth + 1)  # noqa: SLF001  underlined, but documented
+
+
+def handler_before_pdb(debugger: Any) -> Any:
+    """Return the handler of SIGINT that `pdb.Pdb`, or a class built on it, has replaced.
+
+    If it is not known, Python's own.
+    """
+    return getattr(debugger, "_previous_sigint_handler", None) or signal.default_int_handler
 
 
 def accept(listener: socket.socket) -> tuple[int, Any]:

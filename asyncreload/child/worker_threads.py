@@ -1,9 +1,9 @@
-"""Threads of ours, of which the app sees nothing.
+"""A thread of ours, of which the app sees nothing, for what would block the loop.
 
-Not `threading.Thread`: the app's `threading.enumerate()` would name them, its forks would join
-them, and gevent patches a process only as long as it finds but one thread in it. Nor
-`concurrent.futures.ThreadPoolExecutor`, which is made of them, and costs each request more than the
-hand-over itself.
+Not a `threading.Thread`: the app's `threading.enumerate()` would name it, its forks would join it,
+and gevent patches a process only as long as it finds but one thread in it. Nor
+`concurrent.futures.ThreadPoolExecutor`, which is made of them. The threads in which requests are
+answered are others: see `RequestThreads`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -25,33 +24,6 @@ Job = Callable[[], None]
 def _work(jobs: SimpleQueue[Job]) -> None:
     while True:
         jobs.get()()
-
-
-class Threads:
-    """Runs jobs, and starts a thread when none is idle. They end with the process."""
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._started = 0
-        self._wanted = 0
-        self._start()  # at boot, which a standby has done long before the first job
-
-    def _start(self) -> None:
-        # When no more threads can be had, those that there are have more to do.
-        with suppress(RuntimeError):
-            start_new_thread(_work, (self._jobs,))
-            self._started += 1
-
-    def run(self, job: Job) -> None:
-        """Run a job, which must not raise, in a thread. To be called from one thread only."""
-        self._wanted += 1
-        if self._wanted > self._started:
-            self._start()
-        self._jobs.put(job)
-
-    def finished(self) -> None:
-        """Note that a job has ended; called by the thread that calls `run`."""
-        self._wanted -= 1
 
 
 class _Hops(Executor):

@@ -133,6 +133,11 @@ class Connection:
         self._socket.sendall(request(path)[part])
         return self
 
+    def begin_upload(self, path: str) -> Self:
+        """Send the head of a request whose body never comes."""
+        self._socket.sendall(b"POST %b HTTP/1.1\r\nContent-Length: 9\r\n\r\n" % path.encode())
+        return self
+
     def receive(self) -> Answer:
         """Read the whole response, and close."""
         with self._socket:

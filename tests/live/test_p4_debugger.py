@@ -106,6 +106,14 @@ class AtTerminal(Bench):
         os.close(self.master)
 
 
+THREADS = ["64", "1"]
+"""How many answer; the only one is the main thread."""
+
+
+def options_for(moment: str) -> list[str]:
+    return ["--threads", "1"] if moment == "in the main thread" else []
+
+
 @contextmanager
 def at_terminal(tmp_path: Path, at_load: str = "", *options: str) -> Iterator[AtTerminal]:
     """Serve at a terminal, whose settings are in the end as they were."""
@@ -139,9 +147,12 @@ def save_while_debugging(bench: AtTerminal, version: str = "new") -> Connection:
     return waiting
 
 
+@pytest.mark.parametrize("threads", THREADS)
 @pytest.mark.parametrize("leave", ["c", QUIT], ids=["continue", "quit"])
-def test_p4_a_prompt_in_a_request_holds_the_reload(tmp_path: Path, leave: str) -> None:
-    with at_terminal(tmp_path) as bench:
+def test_p4_a_prompt_in_a_request_holds_the_reload(
+    tmp_path: Path, leave: str, threads: str
+) -> None:
+    with at_terminal(tmp_path, "", "--threads", threads) as bench:
         debugged = bench.debug()
         waiting = save_while_debugging(bench)
         bench.type(f"{leave}\n")
@@ -178,9 +189,10 @@ def test_p4_quitting_while_loading_is_reported(tmp_path: Path) -> None:
         bench.fresh("new")
 
 
-@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
 def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> None:
-    with at_terminal(tmp_path, "breakpoint()" if moment == "while loading" else "") as bench:
+    at_load = "breakpoint()" if moment == "while loading" else ""
+    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
         if moment == "while loading":
             bench.until_prompt()
             asked = bench.connect().send()
@@ -189,37 +201,45 @@ def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> 
             asked = bench.debug()
         for number in (1, 2):
             bench.type("\x03")
-            if moment == "while loading":  # it reaches the main thread, and readline in no other
+            if moment != "in a request":  # it reaches the main thread, and readline in no other
                 bench.until_told("--KeyboardInterrupt--", number)
             bench.until_prompt()
             bench.type(f"VERSION * {number + 1}\n")
             bench.until_told("'old" + "old" * number)
         waiting = save_while_debugging(bench)
         bench.type("c\n")
-        if moment == "in a request":
-            assert asked.receive() == Answer(200, "old"), bench.output
-        else:
-            assert asked.receive() == Answer(200, "new"), bench.output
+        version = "new" if moment == "while loading" else "old"
+        assert asked.receive() == Answer(200, version), bench.output
         assert waiting.receive() == Answer(200, "new")
         bench.fresh("new")
 
 
-def test_p4_ctrl_c_ends_it_when_the_debugger_was_left(tmp_path: Path) -> None:
-    with at_terminal(tmp_path) as bench:
-        debugged = bench.debug()
+@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
+def test_p4_ctrl_c_ends_it_when_the_debugger_was_left(tmp_path: Path, moment: str) -> None:
+    """In the main thread pdb has taken Ctrl-C for itself meanwhile."""
+    at_load = "breakpoint()" if moment == "while loading" else ""
+    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
+        if moment == "while loading":
+            bench.until_prompt()
+            debugged = bench.connect().send()
+        else:
+            debugged = bench.debug()
         bench.type("c\n")
         assert debugged.receive().body == "old"
         bench.until_as_before()
+        bench.body()  # so the one that was debugged is over, in the server as well
         bench.type("\x03")
         assert bench.wait() == 130
         assert TRACEBACK not in bench.output
+        assert "Program interrupted" not in bench.output  # by pdb
 
 
-@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
 def test_p4_the_terminal_is_as_before_when_the_child_dies_at_a_prompt(
     tmp_path: Path, moment: str
 ) -> None:
-    with at_terminal(tmp_path, "breakpoint()" if moment == "while loading" else "") as bench:
+    at_load = "breakpoint()" if moment == "while loading" else ""
+    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
         asked = None
         if moment == "while loading":
             bench.until_prompt()
@@ -237,12 +257,12 @@ def test_p4_the_terminal_is_as_before_when_the_child_dies_at_a_prompt(
         bench.fresh("new")
 
 
-@pytest.mark.parametrize("moment", ["in a request", "while loading"])
+@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
 def test_p4_the_terminal_is_as_before_when_all_ends_at_a_prompt(
     tmp_path: Path, moment: str
 ) -> None:
     at_load = "breakpoint()" if moment == "while loading" else ""
-    with at_terminal(tmp_path, at_load, "--grace", "0.5") as bench:
+    with at_terminal(tmp_path, at_load, "--grace", "0.5", *options_for(moment)) as bench:
         asked = None
         if moment == "while loading":
             bench.until_prompt()

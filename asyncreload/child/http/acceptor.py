@@ -47,8 +47,8 @@ class Acceptor:
        complete when it began; one that comes later needs another check. No answer is therefore
        older than the files were when the request had arrived.
     4. *Answered.* Requests for the event stream are taken over by `EventStreams`. For each other
-       one, `Responder` occupies a slot and a worker thread, in which `wsgi.answer` reads the
-       request and runs the app through wsgiref.
+       one, `Responder` occupies a slot and starts a thread, in which `wsgi.answer` reads the
+       request and runs the app through wsgiref. With one slot, that is the main thread.
     5. *Closed.* A connection serves one request. If the client still sends, `LingeringClose` reads
        that first, so that the answer is not lost.
 
@@ -189,5 +189,7 @@ class Acceptor:
         while covered and self._responder.free > 0:
             covered -= 1
             connection, client = self._ready.popleft()
-            if self._streams is None or not self._streams.take_over(connection, client):
-                self._responder.start(connection, client)
+            if self._streams is not None and self._streams.take_over(connection, client):
+                continue
+            if not self._responder.start(connection, client):
+                self._ready.appendleft((connection, client))  # it waits, first of all

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
 from asyncreload.child.http.request_errors import RequestErrors
-from asyncreload.child.http.responder import Responder
+from asyncreload.child.http.request_threads import RequestThreads
+from asyncreload.child.http.responder import Responder, Workers
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
-from asyncreload.child.worker_threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ class FrontEnd:
     listener: the listening socket.
     lobby: hands connections over from the last process and to the next.
     gate: tells whether the code that is loaded may answer.
+    main_thread: answers the requests if the app is called by one thread at a time; objects that
+        its import has made may belong to that thread, such as a connection of sqlite3.
     state: names this process in the event stream, which pages listen to. Empty for a server that
         does not reload: it has no event stream.
     on_import_failure: called in the loop's thread with the report when a request has imported
@@ -56,6 +58,7 @@ class FrontEnd:
         listener: socket.socket,
         lobby: Lobby,
         gate: Gate,
+        main_thread: Workers,
         state: str = "",
         on_import_failure: Callable[[Report, int, Callable[[], None]], None] | None = None,
     ) -> None:
@@ -64,8 +67,8 @@ class FrontEnd:
         self._lobby = lobby
         self._gate = gate
         self._state = state
+        self._main_thread = main_thread
         self._on_import_failure = on_import_failure
-        self._threads = Threads()  # now, so that the first thread has started when it is needed
         self._acceptor: Acceptor | None = None
         self._responder: Responder | None = None
         self._app: WSGIApplication | None = None
@@ -146,7 +149,8 @@ class FrontEnd:
 
         if self._state:
             self._streams = EventStreams(self._state, live=live)
-        self._responder = Responder(respond, threads, self._threads, self.resume)
+        workers = RequestThreads() if threads > 1 else self._main_thread
+        self._responder = Responder(respond, threads, workers, self.resume)
         self._acceptor = Acceptor(
             self._listener, self._lobby, self._gate, self._responder, self._streams
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncreload.child.http.front_end import FrontEnd
 from asyncreload.child.http.gate import OpenGate
 from asyncreload.child.http.lobby import Lobby
+from asyncreload.child.http.request_threads import RequestThreads
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -20,7 +21,8 @@ async def serve_plainly(app: WSGIApplication, listener: socket.socket, settings:
     """Answer requests until cancelled."""
     entrance, exit_ = socket.socketpair()
     with entrance, exit_:
-        front_end = FrontEnd(listener, Lobby(entrance, exit_), OpenGate())
+        # The main thread runs this very loop: it has no time to answer.
+        front_end = FrontEnd(listener, Lobby(entrance, exit_), OpenGate(), RequestThreads())
         host, port = listener.getsockname()[:2]
         front_end.serve(app, settings, (host, port))
         try:

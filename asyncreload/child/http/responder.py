@@ -1,4 +1,4 @@
-"""Has requests answered in worker threads, and closes their connections."""
+"""Has requests answered by workers, and closes their connections."""
 
 from __future__ import annotations
 
@@ -8,46 +8,58 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 from asyncreload.child.http.client_io import WhileWaiting
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.slots import Slot, Slots
+from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.sockets import ClientAddress, receive_now
-from asyncreload.child.worker_threads import Threads
 
 Respond = Callable[[socket.socket, ClientAddress, WhileWaiting], bool]
 """Answers the request on a connection, as `wsgi.answer` does.
 
 It enters the context each time that it has to wait for the client. It returns whether bytes of the
-request may be left unread. It is called in a worker thread, must not raise, and does not close the
-connection.
+request may be left unread. It is called by a worker, raises nothing but KeyboardInterrupt, and that
+in the main thread alone, and does not close the connection.
 """
+
+_NO_WORKER = 0.1
+"""Seconds until a worker is asked for again when none could be had."""
 
 _REFUSAL = (
     b"HTTP/1.0 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
 )
 
 
-class Responder:
-    """Answers at most `limit` requests at a time, each in a thread.
+class Workers(Protocol):
+    """Runs jobs outside the loop: in threads of their own, or in the main thread."""
 
-    Methods are called in the loop's thread. Worker threads run `_answer` and `_notify_free`, which
-    change nothing here: they hand what follows to the loop by `call_soon_threadsafe`. What worker
-    threads and the loop share is in `Slots`, behind its lock.
+    def run(self, job: Job) -> bool:
+        """Have a job run, at once; return False when no thread can be had for it now."""
+
+
+class Responder:
+    """Answers at most `limit` requests at a time, each by a worker.
+
+    Methods are called in the loop's thread. Workers run `_answer` and `_notify_free`, which change
+    nothing here: they hand what follows to the loop by `call_soon_threadsafe`. What workers and the
+    loop share is in `Slots`, behind its lock.
 
     respond: answers a request.
     limit: how many requests may be answered at a time; those that wait for their client do not
         count (see `Slots`).
-    threads: the worker threads.
+    workers: run what answers a request.
     on_free: called in the loop's thread when a slot may have become free.
     """
 
     def __init__(
-        self, respond: Respond, limit: int, threads: Threads, on_free: Callable[[], None]
+        self, respond: Respond, limit: int, workers: Workers, on_free: Callable[[], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._respond = respond
-        self._threads = threads
+        self._workers = workers
+        self._lacks_workers = False
         self._on_free = on_free
         self._slots = Slots(limit, self._notify_free)
         self._progress = asyncio.Event()  # set when a request is answered or a connection closed
@@ -55,17 +67,31 @@ class Responder:
 
     @property
     def free(self) -> int:
-        """How many more requests may be answered now; may be negative: see `Slots.free`."""
-        return self._slots.free
+        """How many more requests may be answered now; may be negative: see `Slots.free`.
+
+        None while no worker can be had.
+        """
+        return 0 if self._lacks_workers else self._slots.free
 
     @property
     def busy(self) -> int:
         """How many requests are being answered, or have their last bytes delivered."""
         return len(self._slots) + len(self._lingering)
 
-    def start(self, connection: socket.socket, client: ClientAddress) -> None:
-        """Begin to answer the request on a connection, which belongs to this object from now on."""
-        self._threads.run(partial(self._answer, self._slots.start(connection), client))
+    def start(self, connection: socket.socket, client: ClientAddress) -> bool:
+        """Begin to answer the request on a connection, which belongs to this object from now on.
+
+        Return False when no worker can be had: then the connection stays the caller's, and
+        `on_free` is called when it is time to try again.
+        """
+        slot = self._slots.start(connection)
+        if self._workers.run(partial(self._answer, slot, client)):
+            return True
+        self._slots.finish(slot)
+        if not self._lacks_workers:
+            self._lacks_workers = True
+            self._loop.call_later(_NO_WORKER, self._ask_for_workers)
+        return False
 
     def refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
         """Answer with an error, without a thread: the app has no part in it."""
@@ -95,9 +121,15 @@ class Responder:
                     await self._progress.wait()
 
     def _answer(self, slot: Slot, client: ClientAddress) -> None:
-        """Answer one request; runs in a worker thread."""
+        """Answer one request; run by a worker."""
+        unread = True
+        try:
+            unread = self._respond(slot.connection, client, slot)
+        finally:  # a reload, or Ctrl-C, may interrupt the main thread
+            self._end_answer(slot, unread=unread)
+
+    def _end_answer(self, slot: Slot, *, unread: bool) -> None:
         connection = slot.connection
-        unread = self._respond(connection, client, slot)
         # A second request behind the first is never answered, but must not reset the answer.
         unread = unread or bool(receive_now(connection, 1, socket.MSG_PEEK))
         with suppress(OSError):
@@ -110,13 +142,16 @@ class Responder:
 
     def _finish(self, slot: Slot, *, unread: bool) -> None:
         self._slots.finish(slot)
-        self._threads.finished()
         if unread:
             self._lingering.add(slot.connection)
         self._progress.set()
         self._on_free()
 
+    def _ask_for_workers(self) -> None:
+        self._lacks_workers = False
+        self._on_free()
+
     def _notify_free(self) -> None:
-        """Tell of a free slot; runs in the worker thread whose request has begun to wait."""
+        """Tell of a free slot; run by the worker whose request has begun to wait."""
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._on_free)

@@ -21,8 +21,8 @@ _MAX_BLOCKED = 256  # requests; each of them has a thread
 class Slot:
     """A request that is being answered. Entered as a context while it blocks on its client.
 
-    The context is entered in the worker thread that answers the request, or in another thread in
-    which the app reads the body. `blocked_since` changes under the lock of `Slots` only.
+    The context is entered in the thread that answers the request, or in another thread in which the
+    app reads the body. `blocked_since` changes under the lock of `Slots` only.
     """
 
     def __init__(self, connection: socket.socket, slots: Slots) -> None:

@@ -67,13 +67,20 @@ class AppHandler(ServerHandler):
         self.writer = writer
 
     def run(self, application: WSGIApplication) -> None:
-        """Have the app answer. Raises nothing."""
+        """Have the app answer.
+
+        Raises nothing but KeyboardInterrupt, and that only in the main thread, which answers when
+        the app is not called by several: a reload or Ctrl-C has interrupted it.
+        """
         # wsgiref's own hides every broken connection, also the app's to its database.
         try:
             self.setup_environ()
             self.result = application(self.environ, self.start_response)
             self.finish_response()
-        except BaseException:  # noqa: BLE001  sys.exit() in an app must not end our thread
+        except BaseException as exc:  # sys.exit() in an app must not end our thread
+            if self._is_interrupt(exc):
+                self._answer_interrupted()
+                raise
             self.handle_error()
 
     def send_headers(self) -> None:
@@ -93,7 +100,9 @@ class AppHandler(ServerHandler):
         try:
             self.writer.finish()
             super().close()
-        except BaseException:  # noqa: BLE001  as in `run`
+        except BaseException as exc:  # as in `run`
+            if self._is_interrupt(exc):
+                raise
             self.log_exception(sys.exc_info())
 
     def log_exception(self, exc_info: Any) -> None:
@@ -111,6 +120,17 @@ class AppHandler(ServerHandler):
             page = self.error_output
         else:
             page = self._request.report(error, self.get_stderr())
+        self._answer_error(page)
+
+    def _is_interrupt(self, error: BaseException) -> bool:
+        return isinstance(error, KeyboardInterrupt) and not self.wsgi_multithread
+
+    def _answer_interrupted(self) -> None:
+        self.error_status = "503 Service Unavailable"
+        self.error_body = b"Interrupted by a reload, or by the end of the server. Please ask again."
+        self._answer_error(self.error_output)
+
+    def _answer_error(self, page: WSGIApplication) -> None:
         if self.writer.has_sent:
             self._cut_off()
         else:

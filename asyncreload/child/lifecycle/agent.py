@@ -99,7 +99,7 @@ class Agent:
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
         state = f"{crc32(link.lock.encode()):08x}{os.urandom(8).hex()}"
         self.front_end: FrontEnd = FrontEnd(
-            listener, lobby, self.monitor, state, self.on_import_failure
+            listener, lobby, self.monitor, main, state, self.on_import_failure
         )
         self._outcome = LoadOutcome(
             link, self.front_end, self.baselines, self.scanner, self.monitor, self.advance

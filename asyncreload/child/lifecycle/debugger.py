@@ -6,10 +6,11 @@ changed or Ctrl-C was pressed.
 
 from __future__ import annotations
 
+import signal
 import sys
 from types import FrameType
 
-from asyncreload.cpython import current_frames
+from asyncreload.cpython import current_frames, handler_before_pdb
 
 _PROMPTS = frozenset({"interaction", "_cmdloop", "cmdloop"})
 
@@ -21,6 +22,20 @@ def is_at_prompt() -> bool:
         return False
     stacks = current_frames().values()
     return any(_is_prompt(frame, pdb.Pdb) for frame in stacks)
+
+
+def give_interrupts_back() -> None:
+    """Put the handler of SIGINT back that pdb has replaced; called in the main thread.
+
+    When its prompt is left in the main thread, pdb makes Ctrl-C open another one, until the next
+    prompt. What was debugged is over, though, when the main thread waits for us.
+    """
+    pdb = sys.modules.get("pdb")
+    if pdb is None:
+        return
+    debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(debugger, pdb.Pdb):
+        signal.signal(signal.SIGINT, handler_before_pdb(pdb.Pdb))
 
 
 def _is_prompt(frame: FrameType | None, kind: type) -> bool:

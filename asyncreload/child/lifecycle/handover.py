@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
 from asyncreload.child.lifecycle.agent import Agent
-from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.watch.debounce import quiet
 from asyncreload.child.watch.filesystems import is_local
@@ -45,6 +45,7 @@ class Handover:
 
     def __init__(self, main: MainThread, make_agent: Callable[[Handover], Agent]) -> None:
         self._main = main
+        self._pid = os.getpid()
         self._agent: Agent = _start_side_thread(lambda: make_agent(self))
         self._loop = self._agent.loop
         self.hooks: ImportHooks = ImportHooks(self._agent.baselines, self._agent.observer)
@@ -136,15 +137,32 @@ class Handover:
         self._loop.call_soon_threadsafe(self._agent.end, code)
 
     def wait_for_end(self) -> int:
-        """Wait until it is time to end; return the exit code."""
+        """Wait until it is time to end; return the exit code.
+
+        With `threads=1` requests are answered meanwhile, here in the main thread.
+        """
         shutdown = self._agent.shutdown
-        while shutdown.code is None:
+        give_interrupts_back()
+        while True:
+            while self._main.has_jobs():
+                self._answer_request()
+            if shutdown.code is not None:
+                return shutdown.code
             try:
                 self._main.wait()
             except KeyboardInterrupt:
                 if shutdown.code is None and not is_at_prompt():
                     raise
-        return shutdown.code
+
+    def _answer_request(self) -> None:
+        try:
+            self._main.run_job()
+        except KeyboardInterrupt:
+            if not self.was_told_to_end():  # it is the app's own
+                traceback.print_exc()
+        if os.getpid() != self._pid:
+            raise SystemExit  # a fork of the app that came back out of its request
+        give_interrupts_back()
 
     def is_ending(self) -> bool:
         """Tell whether the process is on its way out."""

@@ -1,4 +1,4 @@
-"""The main thread as the side thread sees it: it waits, is woken, and is interrupted."""
+"""The main thread as the side thread sees it: it waits, is woken, interrupted, and given jobs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import linecache
 import os
 import signal
 import threading
+from collections import deque
 from contextlib import suppress
 from types import FrameType
 
+from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.cpython import current_frames
 
@@ -17,7 +19,7 @@ _WAKE = b"w"
 
 
 class MainThread:
-    """Made in the main thread, which is the only one to call `wait`.
+    """Made in the main thread, which is the only one to call `wait` and `run_job`.
 
     `interrupt_main` raises a KeyboardInterrupt at the next bytecode, so it does not reach a thread
     that sleeps in a system call. While the main thread waits here, it does so for a pipe that is
@@ -28,6 +30,7 @@ class MainThread:
         self._ident = threading.get_ident()
         self._out, self._in = os.pipe()
         self._waits = False
+        self._jobs: deque[Job] = deque()
 
     def wait(self) -> None:
         """Wait for `wake` or `interrupt`."""
@@ -44,6 +47,23 @@ class MainThread:
     def wake(self) -> None:
         """End the present or the next `wait`."""
         os.write(self._in, _WAKE)
+
+    def run(self, job: Job) -> bool:
+        """Have the main thread run a job as soon as it is woken; return True.
+
+        Called in the loop's thread. The main thread must be in its last wait: it answers requests.
+        """
+        self._jobs.append(job)
+        self.wake()
+        return True
+
+    def has_jobs(self) -> bool:
+        """Tell whether there are jobs that have not begun."""
+        return bool(self._jobs)
+
+    def run_job(self) -> None:
+        """Run the oldest job. Raises KeyboardInterrupt when it is interrupted: then it is over."""
+        self._jobs.popleft()()
 
     def interrupt(self) -> FrameType | None:
         """Raise KeyboardInterrupt in the main thread, wherever it is; return where it was.

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.acceptor import Acceptor, _State
 from asyncreload.child.http.lobby import Lobby
+from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
-from asyncreload.child.worker_threads import Threads
+from asyncreload.child.http.thread_pool import Job
 
 if TYPE_CHECKING:
     from asyncreload.child.http.client_io import WhileWaiting
@@ -64,6 +65,7 @@ class Server:
     before_verdict: awaited while the gate reads files.
     may_answer: the app waits for this event.
     on_request: called in the worker thread when a request begins.
+    lacks_threads: whether the system has no more of them.
     slow: by their text, requests whose clients are slow until the event is set.
     """
 
@@ -79,15 +81,18 @@ class Server:
         self.slow: dict[bytes, threading.Event] = {}
         self.unread = False
         self._surroundings: tuple[Any, ...] = (listener, lobby, streams)
-        self.worker_threads = Threads()
+        self.lacks_threads = False
         self.acceptor: Acceptor
         self.responder: Responder
 
     def start(self, threads: int = 4) -> None:
         listener, lobby, streams = self._surroundings
-        self.responder = Responder(self.respond, threads, self.worker_threads, self.resume)
+        self.responder = Responder(self.respond, threads, self, self.resume)
         self.acceptor = Acceptor(listener, lobby, self, self.responder, streams)
         self.acceptor.start()
+
+    def run(self, job: Job) -> bool:
+        return not self.lacks_threads and RequestThreads().run(job)
 
     def resume(self) -> None:
         self.acceptor.resume()
@@ -141,6 +146,7 @@ class Server:
     async def close(self) -> None:
         if not hasattr(self, "acceptor"):
             return
+        self.lacks_threads = False
         for event in (self.may_answer, *self.slow.values()):
             event.set()
         self.acceptor.close(hand_over=False)

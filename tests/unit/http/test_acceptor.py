@@ -39,7 +39,7 @@ async def test_a_connection_without_a_byte_costs_no_thread_and_no_check() -> Non
         await until(lambda: server.pending == 10)
         await iterate()
         assert server.events == []
-        assert server.worker_threads._wanted == 0
+        assert server.threads == set()
         assert server.responder.busy == 0
 
 

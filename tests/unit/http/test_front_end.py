@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.pages.error_report import Report
 from asyncreload.settings import Settings
 from tests.unit.http.network import (
@@ -68,8 +69,19 @@ class App:
         return [f"by {environ['SERVER_NAME']}:{environ['SERVER_PORT']}".encode()]
 
 
+class MainThread:
+    """Runs nothing, until it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def run(self, job: Job) -> bool:
+        self.jobs.append(job)
+        return True
+
+
 def make(net: Network, gate: Gate | None = None, state: str = STATE) -> FrontEnd:
-    return FrontEnd(net.listener, net.lobby, gate or Gate(), state)
+    return FrontEnd(net.listener, net.lobby, gate or Gate(), MainThread(), state)
 
 
 def body_of(reply: str) -> str:
@@ -152,6 +164,23 @@ async def test_as_many_requests_are_answered_at_a_time_as_the_settings_say() -> 
             assert body_of(await net.answer(client))
         await front_end.quiet(DEADLINE)
         assert front_end.busy == 0
+        front_end.close(hand_over=False)
+
+
+async def test_with_one_thread_the_main_thread_answers() -> None:
+    async with network() as net:
+        main_thread, app = MainThread(), App()
+        front_end = FrontEnd(net.listener, net.lobby, Gate(), main_thread)
+        front_end.serve(app, Settings(target="", threads=1, access_log=False), ADDRESS)
+        first, second = net.connect(GET), net.connect(GET)
+        for client in (first, second):
+            await until(lambda: main_thread.jobs)
+            await iterate()
+            (job,) = main_thread.jobs
+            main_thread.jobs.clear()
+            job()  # this is the main thread
+            assert body_of(await net.answer(client)) == "by localhost:8000"
+        assert app.begun == 2
         front_end.close(hand_over=False)
 
 

@@ -1,4 +1,4 @@
-"""Requests are answered in few threads, and their connections closed so that no answer is lost."""
+"""Requests are answered in threads, and their connections closed so that no answer is lost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
+from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
-from asyncreload.child.worker_threads import Threads
+from asyncreload.child.http.thread_pool import Job
 from tests.unit.http.network import DEADLINE, has_nothing_to_read, iterate, network, until
 
 pytestmark = pytest.mark.asyncio
@@ -32,8 +33,6 @@ async def test_more_requests_than_slots_wait() -> None:
         assert [await net.answer(client) for client in clients] == [
             f"answer to {n}" for n in "abcde"
         ]
-        assert len(server.threads) <= 2
-        assert server.worker_threads._started <= 2
 
 
 async def test_requests_that_waited_for_a_slot_are_checked_again() -> None:
@@ -64,15 +63,77 @@ async def test_the_kernel_queues_connections_while_no_slot_is_free() -> None:
         assert not server.is_accepting
 
 
-async def test_an_idle_thread_is_used_again() -> None:
+async def test_no_thread_is_left_when_all_is_answered() -> None:
+    before = set(threading.enumerate())
     async with network() as net:
         server = net.server()
         server.start(threads=8)
         for name in "abcdef":
             await net.answer(net.connect(name))
             await until(lambda: not server.responder.busy)
-        assert len(server.threads) == 1
         assert threading.get_ident() not in server.threads
+        await until(lambda: set(threading.enumerate()) <= before)
+
+
+async def test_a_request_waits_while_no_thread_can_be_had() -> None:
+    """It is tried again after a while, and other connections are left to the kernel until then."""
+    async with network() as net:
+        server = net.server()
+        server.start()
+        server.lacks_threads = True
+        first = net.connect("a")
+        await until(lambda: server.responder._lacks_workers)
+        second = net.connect("b")
+        await iterate()
+        assert (server.ready, server.responder.busy, server.is_accepting) == (1, 0, False)
+        assert has_nothing_to_read(first)
+        server.responder._ask_for_workers()
+        await iterate()
+        assert server.responder._lacks_workers  # still
+        server.lacks_threads = False
+        server.responder._ask_for_workers()
+        assert await net.answer(first) == "answer to a"
+        assert await net.answer(second) == "answer to b"
+
+
+async def test_a_request_that_waits_for_a_thread_is_left_to_the_next_child() -> None:
+    async with network() as net:
+        server = net.server()
+        server.start()
+        server.lacks_threads = True
+        client = net.connect("a")
+        await until(lambda: server.responder._lacks_workers)
+        server.acceptor.close(hand_over=True)
+        following = net.server()
+        following.start()
+        assert await net.answer(client) == "answer to a"
+
+
+async def test_what_is_interrupted_is_finished_all_the_same() -> None:
+    """A reload interrupts the main thread in the middle of an answer."""
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    jobs: list[Job] = []
+
+    class MainThread:
+        def run(self, job: Job) -> bool:
+            jobs.append(job)
+            return True
+
+    told: list[str] = []
+    responder = Responder(interrupted, 1, MainThread(), lambda: told.append("free"))
+    client, connection = socket.socketpair()
+    with client:
+        assert responder.start(connection, "")
+        with pytest.raises(KeyboardInterrupt):
+            jobs[0]()
+        assert client.recv(1) == b""
+        await until(lambda: told)
+        assert responder.free == 1
+        client.close()
+        await until(lambda: not responder.busy)
 
 
 async def test_slow_clients_take_no_slot_from_others() -> None:
@@ -244,7 +305,7 @@ async def test_an_answer_that_outlives_the_loop_is_no_error() -> None:
 
     async def make() -> Responder:
         return Responder(
-            lambda connection, *_: not connection.send(b"a"), 1, Threads(), lambda: None
+            lambda connection, *_: not connection.send(b"a"), 1, RequestThreads(), lambda: None
         )
 
     responder = await asyncio.to_thread(lambda: asyncio.run(make()))

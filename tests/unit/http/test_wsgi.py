@@ -452,6 +452,21 @@ class TestAppFails:
         assert type(error).__name__ in told
         assert " GET / 500 " in told
 
+    def test_an_interrupt_of_the_main_thread_is_raised(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A reload interrupts it, or Ctrl-C: nothing has failed, but who waits gets an answer."""
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            raise KeyboardInterrupt
+
+        with pair() as (browser, server):
+            browser.sendall(GET)
+            with pytest.raises(KeyboardInterrupt):
+                answer(server, CLIENT, NEVER_WAITS, app=app, site=UNLOGGED)
+            assert receive(browser).startswith(b"HTTP/1.0 503 Service Unavailable\r\n")
+        assert capsys.readouterr().err == ""
+
     def test_before_the_first_block(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = Blocks(b"%d" % (1 // 0) for _ in range(1))
         reply, _ = exchange(app, GET)

@@ -25,6 +25,9 @@ class MainThread:
     def wake(self) -> None:
         self.woken += 1
 
+    def run(self, _job: Callable[[], None]) -> bool:
+        return False
+
     def interrupt(self) -> FrameType | None:
         self.interrupted += 1
         found: FrameType | None = self.frame

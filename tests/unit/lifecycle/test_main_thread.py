@@ -1,4 +1,4 @@
-"""The main thread waits, is woken and interrupted. These tests run in it, and never sleep."""
+"""The main thread waits, is woken, interrupted, given jobs. These tests run in it, never sleep."""
 
 from __future__ import annotations
 
@@ -136,6 +136,35 @@ def test_an_interrupt_ends_a_wait(main: MainThread) -> None:
         bytecodes()
     thread.join(DEADLINE)
     assert not main.sleeps_here()
+
+
+def test_a_job_ends_the_wait_and_is_run_in_the_main_thread(main: MainThread) -> None:
+    ran: list[int] = []
+    thread = while_it_waits(main, lambda: main.run(lambda: ran.append(threading.get_ident())))
+    with bounded(main):
+        main.wait()
+    thread.join(DEADLINE)
+    main.run_job()
+    assert ran == [threading.get_ident()]
+    assert not main.has_jobs()
+
+
+def test_a_job_that_is_interrupted_is_over_and_the_others_remain(main: MainThread) -> None:
+    ran: list[str] = []
+
+    def interrupted() -> None:
+        ran.append("first")
+        assert from_another_thread(main.interrupt) is not None
+        bytecodes()
+        ran.append("not interrupted")
+
+    main.run(interrupted)
+    main.run(lambda: ran.append("second"))
+    with pytest.raises(KeyboardInterrupt):
+        main.run_job()
+    assert main.has_jobs()
+    main.run_job()
+    assert ran == ["first", "second"]
 
 
 def test_an_interrupt_says_where_the_code_was(main: MainThread, handled: list[int]) -> None:

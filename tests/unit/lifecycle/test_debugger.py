@@ -1,0 +1,56 @@
+"""Pdb takes Ctrl-C for itself until its next prompt; when the request is over it has to let go."""
+
+from __future__ import annotations
+
+import io
+import pdb  # noqa: T100  it is what is tested
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from asyncreload.child.lifecycle.debugger import give_interrupts_back
+
+pytestmark = pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="they need the main thread"
+)
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Have the handler of SIGINT after each test that was there before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def leave_prompt(kind: type[pdb.Pdb]) -> None:
+    """Do what the command `continue` does."""
+    debugger = kind(stdin=io.StringIO(), stdout=io.StringIO())
+    debugger.reset()
+    debugger.do_continue("")
+
+
+class Other(pdb.Pdb):
+    """A debugger built on pdb."""
+
+
+@pytest.mark.parametrize("kind", [pdb.Pdb, Other])
+def test_the_handler_that_pdb_has_replaced_is_put_back(kind: type[pdb.Pdb]) -> None:
+    def handle(*_: object) -> None:
+        """Be the app's own."""
+
+    for before in (handle, signal.default_int_handler):
+        signal.signal(signal.SIGINT, before)
+        leave_prompt(kind)
+        assert signal.getsignal(signal.SIGINT) is not before
+        give_interrupts_back()
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_any_other_handler_stays(handler: object) -> None:
+    signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
+    give_interrupts_back()
+    assert signal.getsignal(signal.SIGINT) is handler
