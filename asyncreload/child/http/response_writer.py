@@ -31,8 +31,8 @@ class ResponseWriter:
         self.client_is_gone = False
         self.has_sent = False
         """Whether some of the response was sent, and cannot be taken back."""
-        self.drops_body = False
-        """Whether what is written is dropped: it is the body of an answer to HEAD."""
+        self.limit: int | None = None
+        """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
         self.expects_continue = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
 
@@ -50,9 +50,13 @@ class ResponseWriter:
 
     def write(self, data: bytes) -> int:
         """Keep data until it is flushed; return its size in bytes."""
-        if data and not self.drops_body:
+        size = len(data)
+        if self.limit is not None:
+            data = data[: self.limit]
+            self.limit -= len(data)
+        if data:
             self._unsent.append(data)
-        return len(data)
+        return size
 
     def flush(self) -> None:
         """Send what was written. Raises OSError when the connection breaks."""
@@ -75,7 +79,7 @@ class ResponseWriter:
     def discard(self) -> None:
         """Forget what was written and not sent."""
         self._unsent.clear()
-        self.drops_body = False
+        self.limit = None
 
     def send_continue(self) -> None:
         """Send `100 Continue` if the client waits for it, unless the response has begun.

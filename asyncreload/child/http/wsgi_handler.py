@@ -9,14 +9,17 @@ from wsgiref.simple_server import ServerHandler
 
 from asyncreload.child.http.live_injection import ERROR_PAGE, adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
+from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
 from asyncreload.child.pages.navigation import is_navigation
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.headers import Headers
     from wsgiref.simple_server import WSGIRequestHandler
     from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+    from _typeshed import OptExcInfo
 
     from asyncreload.child.http.response_writer import ResponseWriter
 
@@ -39,7 +42,10 @@ class AppHandler(ServerHandler):
 
     # wsgiref has these; its type stubs do not.
     environ: WSGIEnvironment
+    status: str
+    headers: Headers
     headers_sent: bool
+    bytes_sent: int
     result: Iterable[bytes] | None
 
     def __init__(
@@ -60,6 +66,9 @@ class AppHandler(ServerHandler):
         )
         self.request_handler = request
         self.writer = writer
+        # From the environ as it was: the app's own may be changed by middleware.
+        self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
+        self._told_length: int | None = None
 
     def run(self, application: WSGIApplication) -> None:
         """Have the app answer. Raises nothing."""
@@ -71,13 +80,64 @@ class AppHandler(ServerHandler):
         except BaseException:  # noqa: BLE001  sys.exit() in an app must not end our thread
             self.handle_error()
 
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        if exc_info and exc_info[1] and self.headers_sent:
+            raise exc_info[1]  # wsgiref's own works only in the handler of that exception
+        return super().start_response(checked_status(status), checked_headers(headers), exc_info)
+
+    def write(self, data: bytes) -> None:
+        if isinstance(data, bytes):
+            if not data:  # the headers may still be replaced: PEP 3333, "The start_response()"
+                return
+            data = bytes(data)  # wsgiref refuses classes derived from bytes
+        super().write(data)
+
+    def client_is_modern(self) -> bool:
+        return self.base_env["SERVER_PROTOCOL"] != "HTTP/0.9"  # the app may change its environ
+
+    def set_content_length(self) -> None:
+        # Of an answer to HEAD without any body it is not known how long that to GET would be.
+        if not has_no_body(self.status) and (self.bytes_sent or not self._is_head):
+            super().set_content_length()
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        if self.status[0] == "1" or self.status[:3] == "204":
+            del self.headers["Content-Length"]  # RFC 9110 forbids it, but not with 304
+        length = self.headers["Content-Length"]
+        self._told_length = None if length is None else int(length)
+
     def send_headers(self) -> None:
         super().send_headers()
-        self.writer.drops_body = self.environ["REQUEST_METHOD"] == "HEAD"
+        length = self.headers["Content-Length"]  # a live page's is adapted
+        if self._omits_body:
+            self.writer.limit = 0
+        elif length is not None:
+            self.writer.limit = int(length)
 
     def finish_content(self) -> None:
+        if not self.status:
+            raise RuntimeError("the app has returned without a call of start_response")
+        if not self.headers_sent and self._omits_body:
+            self.send_headers()  # wsgiref would add Content-Length: 0
         super().finish_content()
         self._flush()  # headers without a body, before the app's close(), which may take long
+        if not self._omits_body and self._told_length not in {None, self.bytes_sent}:
+            self._warn(
+                f"the app set Content-Length: {self._told_length}, "
+                f"but its body has {self.bytes_sent} bytes"
+            )
+
+    @property
+    def _omits_body(self) -> bool:
+        return self._is_head or has_no_body(self.status)
+
+    def _warn(self, text: str) -> None:
+        # Standard error may be a broken pipe, closed, or None.
+        with suppress(OSError, ValueError, AttributeError):
+            self.get_stderr().write(f"{text}\n")
 
     def close(self) -> None:
         # The answer is complete: a close() that fails is logged, and nothing more is sent. The
@@ -116,11 +176,6 @@ class LivePageHandler(AppHandler):
     state: names this process, see `EventStreams`.
     """
 
-    # wsgiref has these; its type stubs do not.
-    status: str
-    headers: Headers
-    bytes_sent: int
-
     def __init__(
         self,
         request: WSGIRequestHandler,
@@ -134,7 +189,6 @@ class LivePageHandler(AppHandler):
         self._state = state
         self._first_bytes = b""
         self._tag = b""
-        self._content_length: str | None = None
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_navigation = is_navigation(self.base_env)
         if self._is_navigation:
@@ -151,12 +205,11 @@ class LivePageHandler(AppHandler):
         if self._is_navigation:
             self._tag = script_tag(self._state, self.status, self.headers, self._first_bytes)
             if self._tag:
-                self._content_length = self.headers["Content-Length"]
                 adapt_headers(self.headers, len(self._tag))
 
     def finish_content(self) -> None:
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
-        is_as_told = self._content_length in {None, str(self.bytes_sent)}
+        super().finish_content()
+        is_as_told = self._told_length in {None, self.bytes_sent}
         if self._tag and is_as_told and self.bytes_sent:
             self.write(self._tag)
-        super().finish_content()
