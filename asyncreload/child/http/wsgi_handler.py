@@ -33,12 +33,9 @@ class AppHandler(ServerHandler):
     multithread: whether the app may be called by another thread meanwhile.
     """
 
-    # wsgiref shows the app the environment of the process; our variables are not for the app.
-    os_environ = {  # noqa: RUF012  an instance attribute to the type stubs
-        name: value
-        for name, value in ServerHandler.os_environ.items()
-        if not name.startswith("ASYNCRELOAD_")
-    }
+    # wsgiref adds the environment variables of the process. No other server does: HTTP_PROXY and
+    # HTTPS would be taken for the client's.
+    os_environ = {}  # noqa: RUF012  an instance attribute to the type stubs
 
     # wsgiref has these; its type stubs do not.
     environ: WSGIEnvironment
@@ -95,7 +92,7 @@ class AppHandler(ServerHandler):
         super().write(data)
 
     def client_is_modern(self) -> bool:
-        return self.base_env["SERVER_PROTOCOL"] != "HTTP/0.9"  # the app may change its environ
+        return True  # it is no HTTP/0.9; wsgiref asks the environ, which the app may have emptied
 
     def set_content_length(self) -> None:
         # Of an answer to HEAD without any body it is not known how long that to GET would be.
