@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.live.driving import DEADLINE, until
 
+PATIENCE = 6 * DEADLINE  # seconds; only a server that does not answer is waited for so long
 Facts = dict[str, str]
 """What is told of an answer: each fact has a name, such as `outcome` or `environ PATH_INFO`."""
 
@@ -32,10 +33,10 @@ def listening(command: Sequence[str], directory: Path, output: Path) -> Iterator
         return found
 
     try:
-        yield int(until(told, "it listens", 3 * DEADLINE)[1])
+        yield int(until(told, "it listens", PATIENCE)[1])
     finally:
         process.terminate()
-        process.wait(DEADLINE)
+        process.wait(PATIENCE)
 
 
 def ask(port: int, request: bytes, *, is_all: bool = True) -> Facts:
@@ -80,7 +81,7 @@ def _environ(told: dict[str, Any]) -> Facts:
 def _exchange(port: int, request: bytes, *, is_all: bool) -> bytes:
     """Return what comes until the response is complete, or the server ends the connection."""
     data = b""
-    with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
         with suppress(ConnectionError):  # it has refused what it has read, and reads no more
             client.sendall(request)
             if not is_all:
