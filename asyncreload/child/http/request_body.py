@@ -11,48 +11,53 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
-if TYPE_CHECKING:
-    from email.message import Message
+from asyncreload.child.http.head_parser import MAX_LINE, RefusedRequestError
 
+if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+    from asyncreload.child.http.head_parser import RequestHead
     from asyncreload.child.http.response_writer import ResponseWriter
 
-MAX_LINE: Final = 65536  # bytes; http.server has this limit for the request line and each header
 _MAX_TRAILERS: Final = 100  # http.client has this limit for headers
 _LENGTH: Final = re.compile("[0-9]{1,18}")  # int() would take "+1", "1_0" and other scripts' digits
-_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n", re.DOTALL)
-
-
-class FramingError(ValueError):
-    """The headers of a request do not tell where its body ends; it is refused."""
-
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+# In an extension, behind the semicolon, neither LF without CR nor CR alone: where another server
+# sees the end of the line there, the next chunk begins elsewhere.
+_CHUNK_SIZE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-][\t\x20-\x7e\x80-\xff]*)?\r\n"
+)
 
 
 class MalformedBodyError(ValueError):
     """A chunked request body breaks the rules. If the app does not catch it, the answer is 400."""
 
 
-def body_length(headers: Message) -> int | None:
+def body_length(head: RequestHead) -> int | None:
     """Return how many bytes the body has, None if it is chunked.
 
-    Raises FramingError for headers that are invalid or contradict each other: servers that
+    Raises RefusedRequestError for headers that are invalid or contradict each other: servers that
     understand them differently could be made to disagree about where the next request begins.
     """
-    lengths = {length.strip() for length in headers.get_all("Content-Length", [])}
-    encodings = headers.get_all("Transfer-Encoding")
+    lengths = head.get_all("Content-Length")
+    encodings = head.get_all("Transfer-Encoding")
     if encodings and lengths:
-        raise FramingError(HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding")
-    if encodings and [name.strip().lower() for name in encodings] != ["chunked"]:
-        raise FramingError(HTTPStatus.NOT_IMPLEMENTED, "Unknown Transfer-Encoding")
+        _refuse("Content-Length and Transfer-Encoding must not be sent together")
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-        raise FramingError(HTTPStatus.BAD_REQUEST, "Invalid Content-Length")
-    if encodings:
-        return None
-    return int(lengths.pop()) if lengths else 0
+        _refuse(f"Content-Length is {', '.join(lengths)!r}; send one number of bytes")
+    if not encodings:
+        return int(lengths[0]) if lengths else 0
+    if head.version < "HTTP/1.1":
+        _refuse(f"Transfer-Encoding must not be sent in {head.version}; send HTTP/1.1")
+    if [name.lower() for name in encodings] != ["chunked"]:
+        _refuse(
+            f"Transfer-Encoding is {', '.join(encodings)!r}; only chunked is supported",
+            HTTPStatus.NOT_IMPLEMENTED,
+        )
+    return None
+
+
+def _refuse(reason: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> NoReturn:
+    raise RefusedRequestError(status, reason)
 
 
 class RequestBody(io.RawIOBase):
@@ -105,7 +110,7 @@ class RequestBody(io.RawIOBase):
         return size
 
     def _begin_chunk(self) -> None:
-        if not self._is_first_chunk and self._read_line() not in (b"\r\n", b"\n"):
+        if not self._is_first_chunk and self._read_line() != b"\r\n":
             self._fail_malformed("a chunk is longer than its size says")
         self._is_first_chunk = False
         found = _CHUNK_SIZE.fullmatch(self._read_line())
@@ -118,7 +123,7 @@ class RequestBody(io.RawIOBase):
 
     def _skip_trailers(self) -> None:
         for _ in range(_MAX_TRAILERS + 1):
-            if self._read_line() in (b"\r\n", b"\n"):
+            if self._read_line() == b"\r\n":
                 return
         self._fail_malformed("there are too many trailers")
 
@@ -128,6 +133,8 @@ class RequestBody(io.RawIOBase):
             self._fail_malformed("a line is too long")
         if not line.endswith(b"\n"):
             self._fail_cut_off()
+        if not line.endswith(b"\r\n"):
+            self._fail_malformed("a line ends with LF, without CR")
         return line
 
     def _fail_cut_off(self) -> NoReturn:

@@ -34,8 +34,8 @@ class ResponseWriter:
         self.client_is_gone = False
         self.has_sent = False
         """Whether some of the response was sent, and cannot be taken back."""
-        self.drops_body = False
-        """Whether what is written is dropped: it is the body of an answer to HEAD."""
+        self.limit: int | None = None
+        """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
         self.expects_continue = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
         self.was_reset = False
@@ -55,9 +55,13 @@ class ResponseWriter:
 
     def write(self, data: bytes) -> int:
         """Keep data until it is flushed; return its size in bytes."""
-        if data and not self.drops_body:
+        size = len(data)
+        if self.limit is not None:
+            data = data[: self.limit]
+            self.limit -= len(data)
+        if data:
             self._unsent.append(data)
-        return len(data)
+        return size
 
     def flush(self) -> None:
         """Send what was written. Raises OSError when the connection breaks."""
@@ -80,7 +84,7 @@ class ResponseWriter:
     def discard(self) -> None:
         """Forget what was written and not sent."""
         self._unsent.clear()
-        self.drops_body = False
+        self.limit = None
 
     def reset(self) -> None:
         """Close the connection by a reset: its client sees that the response is not complete.

@@ -8,12 +8,18 @@ import sys
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler
 
 from asyncreload.child.http.client_io import WhileWaiting, open_reader
-from asyncreload.child.http.request_body import MAX_LINE, FramingError, RequestBody, body_length
+from asyncreload.child.http.environ import make_environ
+from asyncreload.child.http.head_parser import (
+    MAX_LINE,
+    RefusedRequestError,
+    parse_target,
+    read_head,
+)
+from asyncreload.child.http.request_body import RequestBody, body_length
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
 from asyncreload.child.http.wsgi_handler import AppHandler, LivePageHandler
@@ -23,6 +29,8 @@ from asyncreload.style import access_line
 
 if TYPE_CHECKING:
     from wsgiref.types import ErrorStream, WSGIApplication, WSGIEnvironment
+
+    from asyncreload.child.http.head_parser import RequestHead
 
 TERSE_ERRORS = RequestErrors("", live=False)
 """Shows clients no details of an error."""
@@ -77,9 +85,10 @@ def answer(
 
 
 class Request(WSGIRequestHandler):
-    """One request: reads and checks its head, then runs the app, and logs it.
+    """One request: reads its head, then runs the app, and logs it.
 
-    The base class does all that in its constructor, for a server; here there is none.
+    Of the base class, this uses the error page and what wsgiref's handler needs of a request. The
+    base class would also parse the head, but accepts much that is invalid.
     """
 
     def __init__(
@@ -90,13 +99,14 @@ class Request(WSGIRequestHandler):
         site: Site,
         errors: RequestErrors,
     ) -> None:
-        self.client_address = client if isinstance(client, tuple) else (client,)
-        self.rfile = reader
+        self.rfile: io.BufferedReader = reader
         self.writer = writer
         self.wfile = cast("io.BufferedIOBase", writer)
         self.site = site
         self.errors = errors
-        self.server = cast("Any", SimpleNamespace(base_environ=_base_environ(site)))
+        self.client = client
+        self.requestline = self.command = ""
+        self.request_version = "HTTP/1.0"  # for an error page, until it is known
         self.body: RequestBody | None = None
         self._is_empty = False  # the client has sent nothing at all
         self._began = 0.0
@@ -114,36 +124,27 @@ class Request(WSGIRequestHandler):
 
         If not, the client has its error page. Raises OSError when the connection breaks.
         """
-        self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
+        first_line = self.rfile.readline(MAX_LINE + 1)
         self._began, self._began_at = time.perf_counter(), time.time_ns()
-        self._is_empty = not self.raw_requestline
-        if len(self.raw_requestline) > MAX_LINE:
-            self.requestline = self.request_version = self.command = ""
-            self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
+        self._is_empty = not first_line
+        if first_line == b"\r\n":  # some clients send one more line end behind a body
+            first_line = self.rfile.readline(MAX_LINE + 1)
+        if not first_line:
             return False
+        self.requestline = first_line.decode("latin-1").rstrip("\r\n")
         try:
-            if not self.parse_request():
-                return False
-            # HTTP/0.9 has no headers: for that, newer Pythons leave a plain dictionary.
-            self.headers = self.headers or self.MessageClass()
-            self._open_body()
-        except FramingError as exc:
-            self.send_error(exc.status, str(exc))
+            head = read_head(first_line, self.rfile)
+            target = parse_target(head)
+            length = body_length(head)
+        except RefusedRequestError as exc:
+            self.send_error(exc.status, explain=str(exc))
             return False
-        except OSError:
-            raise
-        except Exception:  # noqa: BLE001  the parser of headers, one for mail, fails on garbage
-            self.send_error(HTTPStatus.BAD_REQUEST)
-            return False
+        server = (self.site.host, self.site.port)
+        self._environ = make_environ(head, target, self.client, server)
+        self.command, self.path, self.request_version = head.method, head.target, head.version
+        self.body = RequestBody(self.rfile, self.writer, length)
+        self.writer.expects_continue = _expects_continue(head)
         return True
-
-    def _open_body(self) -> None:
-        length = body_length(self.headers)
-        self.body = RequestBody(cast("io.BufferedReader", self.rfile), self.writer, length)
-        self.writer.expects_continue = (
-            self.headers.get("Expect", "").lower() == "100-continue"
-            and self.request_version >= "HTTP/1.1"
-        )
 
     def run(self, app: WSGIApplication) -> None:
         """Have the app answer, after `read_head` has returned True."""
@@ -162,9 +163,7 @@ class Request(WSGIRequestHandler):
         return self.errors.report(error, self._line, self._began_at, stderr)
 
     def get_environ(self) -> WSGIEnvironment:
-        environ = super().get_environ()
-        environ["wsgi.input_terminated"] = True
-        return environ
+        return self._environ
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         del size
@@ -191,13 +190,6 @@ class Request(WSGIRequestHandler):
         """Log nothing: `log_request` tells the status of an error page as well."""
 
 
-def _base_environ(site: Site) -> dict[str, str]:
-    # What WSGIServer.setup_environ gives, without its getfqdn(), which asks the DNS.
-    return {
-        "SERVER_NAME": site.host,
-        "GATEWAY_INTERFACE": "CGI/1.1",
-        "SERVER_PORT": str(site.port),
-        "REMOTE_HOST": "",
-        "CONTENT_LENGTH": "",
-        "SCRIPT_NAME": "",
-    }
+def _expects_continue(head: RequestHead) -> bool:
+    expectations = [text.lower() for text in head.get_all("Expect")]
+    return expectations == ["100-continue"] and head.version >= "HTTP/1.1"

@@ -9,18 +9,19 @@ from wsgiref.simple_server import ServerHandler
 
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
+from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
 from asyncreload.child.pages.navigation import is_navigation
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.headers import Headers
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+    from _typeshed import OptExcInfo
+
     from asyncreload.child.http.response_writer import ResponseWriter
     from asyncreload.child.http.wsgi import Request
-
-_BODILESS = frozenset({"204", "304"})
 
 
 class AppHandler(ServerHandler):
@@ -32,20 +33,17 @@ class AppHandler(ServerHandler):
     multithread: whether the app may be called by another thread meanwhile.
     """
 
-    # wsgiref shows the app the environment of the process; our variables are not for the app.
-    os_environ = {  # noqa: RUF012  an instance attribute to the type stubs
-        name: value
-        for name, value in ServerHandler.os_environ.items()
-        if not name.startswith("ASYNCRELOAD_")
-    }
+    # wsgiref adds the environment variables of the process. No other server does: HTTP_PROXY and
+    # HTTPS would be taken for the client's.
+    os_environ = {}  # noqa: RUF012  an instance attribute to the type stubs
 
     # wsgiref has these; its type stubs do not.
     environ: WSGIEnvironment
-    headers_sent: bool
-    result: Iterable[bytes] | None
     status: str
-    headers: Headers | None
+    headers: Headers
+    headers_sent: bool
     bytes_sent: int
+    result: Iterable[bytes] | None
 
     def __init__(
         self,
@@ -65,6 +63,9 @@ class AppHandler(ServerHandler):
         )
         self.request_handler = self._request = request
         self.writer = writer
+        # From the environ as it was: the app's own may be changed by middleware.
+        self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
+        self._told_length: int | None = None
 
     def run(self, application: WSGIApplication) -> None:
         """Have the app answer.
@@ -83,16 +84,64 @@ class AppHandler(ServerHandler):
                 raise
             self.handle_error()
 
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        if exc_info and exc_info[1] and self.headers_sent:
+            raise exc_info[1]  # wsgiref's own works only in the handler of that exception
+        return super().start_response(checked_status(status), checked_headers(headers), exc_info)
+
+    def write(self, data: bytes) -> None:
+        if isinstance(data, bytes):
+            if not data:  # the headers may still be replaced: PEP 3333, "The start_response()"
+                return
+            data = bytes(data)  # wsgiref refuses classes derived from bytes
+        super().write(data)
+
+    def client_is_modern(self) -> bool:
+        return True  # it is no HTTP/0.9; wsgiref asks the environ, which the app may have emptied
+
+    def set_content_length(self) -> None:
+        # Of an answer to HEAD without any body it is not known how long that to GET would be.
+        if not has_no_body(self.status) and (self.bytes_sent or not self._is_head):
+            super().set_content_length()
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        if self.status[0] == "1" or self.status[:3] == "204":
+            del self.headers["Content-Length"]  # RFC 9110 forbids it, but not with 304
+        length = self.headers["Content-Length"]
+        self._told_length = None if length is None else int(length)
+
     def send_headers(self) -> None:
         super().send_headers()
-        # As the client has asked: middleware may have changed the app's environ.
-        self.writer.drops_body = self.base_env["REQUEST_METHOD"] == "HEAD"
+        length = self.headers["Content-Length"]  # a live page's is adapted
+        if self._omits_body:
+            self.writer.limit = 0
+        elif length is not None:
+            self.writer.limit = int(length)
 
     def finish_content(self) -> None:
-        if self.headers is None:
-            raise AssertionError("the app has returned, and has not called start_response before")
+        if not self.status:
+            raise RuntimeError("the app has returned without a call of start_response")
+        if not self.headers_sent and self._omits_body:
+            self.send_headers()  # wsgiref would add Content-Length: 0
         super().finish_content()
         self._flush()  # headers without a body, before the app's close(), which may take long
+        if not self._omits_body and self._told_length not in {None, self.bytes_sent}:
+            self._warn(
+                f"the app set Content-Length: {self._told_length}, "
+                f"but its body has {self.bytes_sent} bytes"
+            )
+
+    @property
+    def _omits_body(self) -> bool:
+        return self._is_head or has_no_body(self.status)
+
+    def _warn(self, text: str) -> None:
+        # Standard error may be a broken pipe, closed, or None.
+        with suppress(OSError, ValueError, AttributeError):
+            self.get_stderr().write(f"{text}\n")
 
     def close(self) -> None:
         # The answer is complete: a close() that fails is logged, and nothing more is sent. The
@@ -140,7 +189,7 @@ class AppHandler(ServerHandler):
         """Answer with a page of ours; nothing of the app's answer has been sent."""
         self.writer.discard()  # headers that could not be encoded, written in part
         self.headers_sent = False
-        self.headers = None
+        self.headers = None  # type: ignore[assignment]  # by which wsgiref knows of none
         # The environ as it came: middleware may have changed the app's.
         self.result = page(dict(self.base_env), self.start_response)
         with suppress(OSError):
@@ -149,23 +198,13 @@ class AppHandler(ServerHandler):
     def _cut_off(self) -> None:
         """End a response that has begun so that the client notices if it is not complete."""
         code = self.status.partition(" ")[0]
-        if self._is_complete(code):
+        length = self._told_length
+        if self._omits_body or (length is not None and self.bytes_sent >= length):
             self._request.log_request(code)
             return
-        if not self._told_length():
+        if length is None:
             self.writer.reset()
         self._request.log_cut_off(code)
-
-    def _is_complete(self, code: str) -> bool:
-        if self.writer.drops_body or code in _BODILESS:
-            return True
-        length = self._told_length()
-        return bool(length) and self.bytes_sent >= int(length)
-
-    def _told_length(self) -> str:
-        """Return the length that the client was told, "" if none."""
-        length = self.headers["Content-Length"] if self.headers is not None else None
-        return length if length and length.isascii() and length.isdecimal() else ""
 
 
 class LivePageHandler(AppHandler):
@@ -173,8 +212,6 @@ class LivePageHandler(AppHandler):
 
     state: names this process, see `EventStreams`.
     """
-
-    headers: Headers
 
     def __init__(
         self,
@@ -189,7 +226,6 @@ class LivePageHandler(AppHandler):
         self._state = state
         self._first_bytes = b""
         self._tag = b""
-        self._content_length: str | None = None
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_navigation = is_navigation(self.base_env)
 
@@ -203,12 +239,11 @@ class LivePageHandler(AppHandler):
         if self._is_navigation:
             self._tag = script_tag(self._state, self.status, self.headers, self._first_bytes)
             if self._tag:
-                self._content_length = self.headers["Content-Length"]
                 adapt_headers(self.headers, len(self._tag))
 
     def finish_content(self) -> None:
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
-        is_as_told = self._content_length in {None, str(self.bytes_sent)}
+        super().finish_content()
+        is_as_told = self._told_length in {None, self.bytes_sent}
         if self._tag and is_as_told and self.bytes_sent:
             self.write(self._tag)
-        super().finish_content()

@@ -16,8 +16,7 @@ def may_see_report(environ: WSGIEnvironment) -> bool:
     """Tell whether a request comes from this machine, and names it in its `Host` header.
 
     The header keeps out pages of other sites whose name was made to resolve to this machine (DNS
-    rebinding). A request with a whole URL in the place of its path is meant for a proxy, and gets
-    False.
+    rebinding). If there is a whole URL in the place of the path, the environ has the host of that.
 
     environ: the WSGI environ of the request.
     """

@@ -212,7 +212,9 @@ async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answere
         told.append(on_told)
 
     async with network() as net:
-        front_end = FrontEnd(net.listener, net.lobby, Gate(), STATE, on_import_failure)
+        front_end = FrontEnd(
+            net.listener, net.lobby, Gate(), MainThread(), STATE, on_import_failure
+        )
         front_end.serve(imports, SETTINGS, ADDRESS)
         first = net.connect(GET.replace("/ ", "/first "))
         await until(lambda: told)

@@ -35,20 +35,20 @@ def test_what_is_written_is_sent_when_it_is_flushed(opened: Opened) -> None:
 def test_what_is_discarded_is_not_sent(opened: Opened) -> None:
     writer, client = opened
     writer.write(b"half")
-    writer.drops_body = True
+    writer.limit = 0
     writer.discard()
     writer.write(b"error")
     writer.flush()
     assert receive_now(client, 100) == b"error"
 
 
-def test_a_body_is_dropped_but_counted(opened: Opened) -> None:
+def test_what_is_beyond_the_limit_is_dropped_but_counted(opened: Opened) -> None:
     writer, client = opened
     writer.write(b"head")
-    writer.drops_body = True
-    assert writer.write(b"body") == 4
+    writer.limit = 6
+    assert [writer.write(b"body") for _ in range(3)] == [4, 4, 4]
     writer.flush()
-    assert receive_now(client, 100) == b"head"
+    assert receive_now(client, 100) == b"headbodybo"
 
 
 def test_the_end_is_told_once_all_is_sent(opened: Opened) -> None:

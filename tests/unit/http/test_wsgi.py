@@ -60,7 +60,8 @@ class TestAnswer:
         ("request_line", "told"),
         [
             (b"GET /a?b=c%20d HTTP/1.1", r"GET /a\?b=c%20d 200"),
-            (b"GET /\x1b[2J\x9b1m HTTP/1.1", r"GET /\\x1b\[2J\\x9b1m 200"),
+            (b"GET /\x9b1m HTTP/1.1", r"GET /\\x9b1m 200"),
+            (b"GET /\x1b[2J HTTP/1.1", r"GET /\\x1b\[2J HTTP/1.1 400"),
             (b"GET", "GET 400"),
             (b"GET / HTTP/9.9", "GET / HTTP/9.9 505"),
             (b"\x1b[31mred", r"\\x1b\[31mred 400"),
@@ -215,14 +216,10 @@ class TestAnswer:
             closing.set()
         assert app.closed == 1
 
-    def test_http_09_has_no_headers(self) -> None:
-        with answering(hello) as (browser, _):
-            browser.sendall(b"GET /\r\n\r\n")
-            assert receive(browser) == b"hello"
-
 
 class TestEnviron:
-    def test_as_wsgiref_gives_it(self) -> None:
+    def test_is_all_that_is_known_and_nothing_else(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://proxy.example")  # is not the client's
         keeper = Keeper(dict)
         request = b"GET /a%20b/%C3%A9?q=%20 HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
         exchange(validator(keeper), request)
@@ -234,12 +231,14 @@ class TestEnviron:
             "GATEWAY_INTERFACE": "CGI/1.1",
             "REQUEST_METHOD": "GET",
             "REMOTE_ADDR": "127.0.0.1",
-            "REMOTE_HOST": "",
-            "CONTENT_LENGTH": "",
-            "CONTENT_TYPE": "text/plain",
+            "REMOTE_HOST": "127.0.0.1",
+            "REMOTE_PORT": "54321",
+            "SERVER_SOFTWARE": "WSGIServer/0.2",
             "SCRIPT_NAME": "",
             "PATH_INFO": "/a b/Ã©",
             "QUERY_STRING": "q=%20",
+            "REQUEST_URI": "/a%20b/%C3%A9?q=%20",
+            "RAW_URI": "/a%20b/%C3%A9?q=%20",
             "HTTP_HOST": "x",
             "HTTP_X_A": "1,2",
             "wsgi.version": (1, 0),
@@ -249,7 +248,8 @@ class TestEnviron:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
         }
-        assert {name: environ[name] for name in expected} == expected
+        objects = {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper"}
+        assert {name: environ[name] for name in environ.keys() - objects} == expected
 
     def test_one_thread(self) -> None:
         keeper = Keeper(dict)
@@ -278,6 +278,7 @@ class TestRefused:
             ((b"Content-Length:",), 400),
             ((b"Content-Length: " + b"9" * 5000,), 400),
             ((b"Content-Length: 1", b"Content-Length: 2"), 400),
+            ((b"Content-Length: 1", b"Content-Length: 1"), 400),
             ((b"Content-Length: 1, 1",), 400),
             ((b"Transfer-Encoding: gzip, chunked",), 501),
             ((b"Transfer-Encoding: gzip",), 501),
@@ -293,11 +294,6 @@ class TestRefused:
         assert unread is True
         assert "Traceback" not in capsys.readouterr().err
 
-    def test_the_same_length_twice_is_no_contradiction(self) -> None:
-        keeper = Keeper(read_all)
-        exchange(validator(keeper), post(b"ab", b"Content-Length: 2", b"Content-Length: 2"))
-        assert keeper.seen == b"ab"
-
     @pytest.mark.parametrize(
         ("request_", "status"),
         [
@@ -305,6 +301,9 @@ class TestRefused:
             (b"GET / HTTP/x\r\n\r\n", 400),
             (b"GET / a b HTTP/1.1\r\n\r\n", 400),
             (b"GARBAGE\r\n\r\n", 400),
+            (b"GET /\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nX: 1\n\r\n", 400),
+            (b"\r\n\r\n", 400),
             (b"\x16\x03\x01\x02\x00\x01\xfc\x85\xa0\n\r\n", 400),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
             (b"\r\n", None),
@@ -316,7 +315,6 @@ class TestRefused:
     def test_malformed_head(
         self, request_: bytes, status: int | None, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Older Pythons answer without a head where they know no version to answer in."""
         with answering(never) as (browser, unread):
             browser.sendall(request_)
             browser.shutdown(socket.SHUT_WR)
@@ -324,7 +322,7 @@ class TestRefused:
         if status is None:
             assert reply == b""
         else:
-            assert reply.startswith((b"HTTP/1.0 %d " % status, b"<!DOCTYPE"))
+            assert reply.startswith(b"HTTP/1.0 %d " % status)
             assert b"Error code: %d<" % status in reply
         assert unread == [True]
         assert "Traceback" not in capsys.readouterr().err
@@ -503,13 +501,12 @@ class TestAppFails:
             reply, _ = exchange(app, method + b" / HTTP/1.1\r\n\r\n")
             assert reply.startswith(b"HTTP/1.0 500 ")
             assert b"200 OK" not in reply
-        assert "UnicodeEncodeError" in capsys.readouterr().err
+        assert "the header Location is '/中'" in capsys.readouterr().err
 
     def test_no_start_response(self, capsys: pytest.CaptureFixture[str]) -> None:
         reply, _ = exchange(lambda _environ, _start_response: [], GET)
         assert reply.startswith(b"HTTP/1.0 500 ")
-        told = capsys.readouterr().err
-        assert told.startswith("AssertionError: the app has returned, and has not called start_")
+        assert "without a call of start_response" in capsys.readouterr().err
 
     def test_wsgi_errors_is_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         keeper = Keeper(lambda environ: environ["wsgi.errors"].write("told\n"))

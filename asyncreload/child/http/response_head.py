@@ -1,0 +1,62 @@
+"""Checks what an app gives to `start_response`, before any of it is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_TEXT: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
+_NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CODE: Final = re.compile("[0-9]{3}")
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+
+
+def checked_status(status: str) -> str:
+    """Return a status that may be sent, such as "200 OK".
+
+    Raises ValueError for line ends and control characters.
+    """
+    status = _plain(_checked("status", status))
+    # wsgiref insists on the blank that PEP 3333 asks for; other servers take "200" alone.
+    return f"{status} " if isinstance(status, str) and _CODE.fullmatch(status) else status
+
+
+def checked_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return a list of headers that may be sent. It is a new one: wsgiref adds to it.
+
+    Raises ValueError for a name or value that could not be sent as it is: with a line end, which
+    would begin another header, with a control character, or with one that is not in Latin-1.
+    """
+    return [(_checked_name(name), _checked_value(name, value)) for name, value in headers]
+
+
+def has_no_body(status: str) -> bool:
+    """Tell whether the answer ends with its headers, whatever they say: 1xx, 204 and 304."""
+    return status[0] == "1" or status[:3] in {"204", "304"}
+
+
+def _checked_name(name: str) -> str:
+    if isinstance(name, str) and not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header: use letters, digits and -")
+    return _plain(name)
+
+
+def _checked_value(name: str, value: str) -> str:
+    if isinstance(value, str) and name.lower() == "content-length" and not _LENGTH.fullmatch(value):
+        raise ValueError(f"the header Content-Length is {value!r}: give the number of bytes")
+    return _plain(_checked(f"header {name}", value))
+
+
+def _checked(what: str, text: str) -> str:
+    if isinstance(text, str) and not _TEXT.fullmatch(text):
+        raise ValueError(
+            f"the {what} is {text!r}: it may hold neither line ends nor control characters, "
+            "and only characters of Latin-1; quote others, as by urllib.parse.quote()"
+        )
+    return text
+
+
+def _plain(text: str) -> str:
+    """Return the text as a str: wsgiref refuses classes derived from that, and all other types."""
+    return str.__str__(text) if isinstance(text, str) else text
