@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from binascii import crc32
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -91,6 +92,7 @@ class Agent:
         """What is loaded; set by the main thread, before it enters the phase of loading."""
         self.baselines: Baselines = Baselines(self._on_new_file)
         self.scanner: ChangeScanner = ChangeScanner(self.baselines)
+        self.scanner.searches.begin(sys.path)
         self.monitor: ChangeMonitor = ChangeMonitor(
             self.scanner, self.baselines, ModuleScan(self.baselines), self
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load
@@ -49,6 +50,7 @@ class Handover:
         self._loop = self._agent.loop
         self.hooks: ImportHooks = ImportHooks(self._agent.baselines, self._agent.observer)
         self.hooks.install()
+        install_search_hook(self._agent.scanner.searches)
         self._agent.advance(Phase.WARM)
 
     # --- until the load ------------------------------------------------------------------------
@@ -81,6 +83,8 @@ class Handover:
         agent.link.send(Going())
         agent.baselines.begin_load(time.time_ns(), go.changed)
         agent.baselines.adopt(go.watched)
+        if found := agent.scanner.searches.scan_all():
+            self.start_cold(f"{found[0]} has come or gone since this process looked for it")
         agent.preload.check_shadowed()
         if go.settle:
             settled = quiet(load.root, go.changed, asyncio.sleep)

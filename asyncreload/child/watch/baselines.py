@@ -156,7 +156,7 @@ class Baselines:
         """
         state = self.take(path, kind)
         late = is_later(state, self._load_began, self._now())
-        if kind is FileKind.PROJECT and late and not _has_led_to_load(path, self._changed):
+        if kind is FileKind.PROJECT and late and not self.has_led_to_load(path):
             with self._lock:
                 self.project[path] = FileState(None, digest=ABSENT)
 
@@ -168,6 +168,10 @@ class Baselines:
             if state := files.get(path):
                 is_same = state.digest in {None, loaded}
                 files[path] = state._replace(digest=loaded) if is_same else MIXED
+
+    def has_led_to_load(self, path: str) -> bool:
+        """Tell whether a file's change, which was found before, is the reason for this load."""
+        return _has_led_to_load(path, self._changed)
 
     def is_watched(self, path: str) -> bool:
         """Tell whether there is a baseline of a file."""
