@@ -9,9 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 from itertools import pairwise
 
 _PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
+_STARTTIME = 19  # of the fields behind the name, see proc(5)
+_A_MINUTE = 60_000_000_000
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
 
@@ -35,6 +38,21 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def process_began() -> int:
+    """Return when this process began, in ns since the epoch; exact to 10 ms (`/proc/self/stat`).
+
+    Where that is not told (macOS): a minute ago, which is earlier than it was.
+    """
+    now = time.time_ns()
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[_STARTTIME])
+        since_boot = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return now - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_boot)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return now - _A_MINUTE
 
 
 def anonymous_file(size: int) -> int:

@@ -89,6 +89,7 @@ class Watch:
     def catch_up(self) -> None:
         """Do what the change monitor and its thread do."""
         self.modules.scan()
+        self.modules.take_packages()
         self.baselines.learn()
 
     def changed(self) -> list[str]:

@@ -93,8 +93,9 @@ class Agent:
         self.baselines: Baselines = Baselines(self._on_new_file)
         self.scanner: ChangeScanner = ChangeScanner(self.baselines)
         self.scanner.searches.begin(sys.path)
+        self.modules: ModuleScan = ModuleScan(self.baselines)
         self.monitor: ChangeMonitor = ChangeMonitor(
-            self.scanner, self.baselines, ModuleScan(self.baselines), self
+            self.scanner, self.baselines, self.modules, self
         )
         self.preload: PreloadSession = PreloadSession(link.send, start_cold)
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.

@@ -27,6 +27,7 @@ from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
 from asyncreload.phase import Phase
 from asyncreload.protocol import RELOAD, Booted, Go, Going, StartCold
+from asyncreload.system_calls import process_began
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -61,7 +62,7 @@ class Handover:
         Raises SystemExit when the supervisor ends first.
         """
         agent = self._agent
-        agent.link.send(Booted())
+        agent.link.send(Booted(agent.modules.ran_at_start))
         is_local(os.sep)  # reads the table of mounts, while there is time
         while True:
             while not agent.orders:
@@ -92,6 +93,8 @@ class Handover:
         forget_archives()
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         agent.scanner.watch_patterns(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
+        if outdated := agent.modules.take_start(process_began):
+            self.start_cold(f"{outdated[0]} has changed since Python ran it")
         agent.load = load.replaced(began=time.time_ns())
         try:
             if not go.crash:

@@ -160,6 +160,21 @@ class Baselines:
             with self._lock:
                 self.project[path] = FileState(None, digest=ABSENT)
 
+    def take_at_start(self, path: str, since: int) -> None:
+        """Take the baseline of a file that Python had loaded before this process could watch.
+
+        since: when the process began, in ns since the epoch. If the file changed after that, it
+        counts as changed, unless it is as it was when its change led to this load.
+        """
+        state = self.take(path, reads=True)
+        if self.patterns.ignores(path):
+            return
+        told = self._changed.get(path)
+        led_here = told is not None and FileState.from_json(told).digest == state.digest
+        if is_later(state, since, self._now()) and not led_here:
+            with self._lock:
+                self.project[path] = FileState(None, digest=ABSENT)
+
     def was_read(self, path: str, data: bytes) -> None:
         """Note the very bytes that were loaded."""
         loaded = digest(data)
