@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 
 import pytest
 
-from asyncreload.system_calls import anonymous_file, open_process
+from asyncreload.system_calls import anonymous_file, open_process, process_began
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has descriptors for processes")
@@ -45,3 +46,15 @@ def test_a_file_without_a_name_has_its_size(
         assert os.fstat(descriptor).st_size == 8
     finally:
         os.close(descriptor)
+
+
+def test_the_beginning_of_this_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not, a time that is surely earlier than that of a process that starts."""
+    before = time.time_ns() - time.process_time_ns()
+    assert process_began() < before + 20_000_000
+
+    def unknown(_: str) -> int:
+        raise ValueError
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert process_began() < time.time_ns() - 50_000_000_000
