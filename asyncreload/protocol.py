@@ -38,6 +38,9 @@ class Message(FrozenData):
 class Booted(Message):
     """Child: the interpreter and our modules are up; waiting for `Go`."""
 
+    ran: tuple[str, ...] = ()
+    """The project's files that Python itself has run when it started."""
+
 
 class Go(Message):
     """Parent: your predecessor is gone; load and serve."""

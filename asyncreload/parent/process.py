@@ -49,6 +49,8 @@ class Process:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.ran_at_start: tuple[str, ...] = ()
+        """The project's files that Python itself ran when it started; known once it has booted."""
 
     @classmethod
     async def start(cls, inheritance: Sequence[int], lock: str, surroundings: Surroundings) -> Self:
@@ -108,7 +110,10 @@ class Process:
     async def has_booted(self) -> bool:
         """Wait for the first message; tell whether it came."""
         async for message in self.messages():
-            return isinstance(message, Booted)
+            if isinstance(message, Booted):
+                self.ran_at_start = message.ran
+                return True
+            break
         return False
 
     async def preload(self, preload: Preload) -> Preloaded | None:

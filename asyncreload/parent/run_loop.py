@@ -78,11 +78,12 @@ class RunLoop:
 
         target: None for a script.
         """
+        root = target.root if target else surroundings.directory
         start = partial(Process.start, inheritance.descriptors, lock, surroundings)
         children = Children(start, lock, settings.grace)
         reports = Reports(
             event_log,
-            Standby(settings, children.start, children.reap),
+            Standby(settings, children.start, children.reap, roots=(root, surroundings.directory)),
             RestartPolicy(settings, target, inheritance.address, lock, event_log),
         )
 
@@ -90,7 +91,7 @@ class RunLoop:
             return Watchdog(
                 child,
                 inheritance.liveness,
-                target.root if target else surroundings.directory,
+                root,
                 settings.interval,
                 partial(killed_with_us, lock=lock),
             )

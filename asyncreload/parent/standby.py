@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from asyncreload.parent.preload_plan import PreloadPlan
@@ -41,6 +42,8 @@ class Standby:
     start: starts a process.
     reap: kills one and waits for its end.
     look_every: seconds.
+    roots: the directories of the project. Where Python itself runs code in them when it starts, no
+        process is started before the last child has ended.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Standby:
         reap: Callable[[Process], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
         look_every: float = LOOK_EVERY,
+        roots: Sequence[str] = (),
     ) -> None:
         self._is_kept_ready = settings.standby
         self._plan = PreloadPlan(replays=settings.standby and settings.preload == "packages")
@@ -57,9 +61,11 @@ class Standby:
         self._reap = reap
         self._clock = clock
         self._look_every = look_every
+        self._roots = [os.path.join(root, "") for root in roots]
         self._next: Preparation | None = None
         self._from_nothing: Preparation | None = None
         self._taken_has_preloaded = False
+        self._may_start_early = True
         self._cold_load_took = 0.0
         self._discarded: set[asyncio.Task[None]] = set()
 
@@ -68,10 +74,17 @@ class Standby:
         if self._is_kept_ready:
             self.start_next()
 
-    def start_next(self) -> Preparation:
-        """Begin to prepare the next child if that has not begun: it will be needed at once."""
+    def start_next(self) -> None:
+        """Begin to prepare the next child if that has not begun: it will be needed at once.
+
+        But not where Python itself runs code of the project: the last child has to end before.
+        """
+        if self._may_start_early:
+            self._begin_next()
+
+    def _begin_next(self) -> Preparation:
         if self._next is None:
-            self._next = self._new_preparation(preloads=True)
+            self._next = self._new_preparation(preloads=self._may_start_early)
         return self._next
 
     def learn(self, preload: Preload) -> None:
@@ -114,11 +127,11 @@ class Standby:
         Raises `AsyncreloadError` when children end before they have booted, and OSError when none
         can be started for good.
         """
-        began, told = self._clock(), False
+        began, told, early = self._clock(), False, self._next
         while True:
             candidates = self._candidates()
             for one in candidates:
-                if one.task.done() and (child := await self._claim(one)):
+                if one.task.done() and (child := await self._claim(one, is_early=one is early)):
                     return child
                 if not one.task.done() and one.is_stopped():
                     self._discard(one)
@@ -144,7 +157,7 @@ class Standby:
         a second more, it may never end. Then a process is started that imports nothing ahead. The
         replay goes on beside it, for the next reload.
         """
-        first = self.start_next()
+        first = self._begin_next()
         times, margin = LONGEST_REPLAY
         longest = self._cold_load_took * times + margin
         if self._from_nothing is None and first.has_preloaded_for(longest):
@@ -152,10 +165,16 @@ class Standby:
             self._from_nothing = self._new_preparation(preloads=False)
         return [first] if self._from_nothing is None else [first, self._from_nothing]
 
-    async def _claim(self, done: Preparation) -> Process | None:
-        """Return the process that is ready; None if somebody has killed or stopped it since."""
+    async def _claim(self, done: Preparation, *, is_early: bool) -> Process | None:
+        """Return the process that is ready; None if it cannot be used.
+
+        Somebody may have killed or stopped it since. Or Python has run code of the project in it
+        while the last child was still there (`is_early`): that is older than the save.
+        """
         child = done.task.result()
-        if child.has_ended() or child.is_stopped():
+        self._note_code_at_start(child.ran_at_start)
+        is_old = is_early and not self._may_start_early
+        if child.has_ended() or child.is_stopped() or is_old:
             self._forget(done)
             await self._reap(child)
             return None
@@ -164,6 +183,16 @@ class Standby:
         self._forget(done)
         self._taken_has_preloaded = done.has_preloaded
         return child
+
+    def _note_code_at_start(self, ran: tuple[str, ...]) -> None:
+        paths = [path for path in ran if any(path.startswith(root) for root in self._roots)]
+        if paths and self._may_start_early and self._is_kept_ready:
+            log.warning(
+                "no process stands by for the next reload: Python itself runs %s of the project "
+                "when it starts (sitecustomize, or a .pth file); import it in the app instead",
+                paths[0],
+            )
+        self._may_start_early = not paths
 
     def _new_preparation(self, *, preloads: bool) -> Preparation:
         return Preparation(self._plan, self._start, self._reap, self._clock, preloads=preloads)

@@ -7,7 +7,12 @@ import os
 import sys
 import zipimport
 from contextlib import contextmanager
-from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
+from importlib.machinery import (
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +32,7 @@ _WRAPPED: list[tuple[Any, str]] = [
     (zipimport, "_read_directory"),
     (ExtensionFileLoader, "create_module"),
     (SourcelessFileLoader, "get_code"),
+    (FileFinder, "find_spec"),
     (SourceFileLoader, "get_code"),
     (SourceFileLoader, "path_stats"),
     (SourceFileLoader, "get_data"),
@@ -60,7 +66,7 @@ def restored_loaders() -> Callable[[], AbstractContextManager[None]]:
 def loaders() -> Iterator[Callable[[Watch], None]]:
     """Installs a watch's import hooks, which is undone after the test."""
     with _restored_loaders():
-        yield lambda watch: watch.hooks.install()
+        yield lambda watch: watch.install_hooks()
 
 
 @pytest.fixture

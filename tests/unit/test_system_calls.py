@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from asyncreload.system_calls import (
     files_open_for_writing,
     has_exceptional_condition,
     open_process,
+    process_began,
 )
 
 
@@ -86,3 +88,15 @@ def test_a_system_that_does_not_list_descriptors_says_so(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "listdir", listdir)
     assert files_open_for_writing() is None
+
+
+def test_the_beginning_of_this_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not, a time that is surely earlier than that of a process that starts."""
+    before = time.time_ns() - time.process_time_ns()
+    assert process_began() < before + 20_000_000
+
+    def unknown(_: str) -> int:
+        raise ValueError
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert process_began() < time.time_ns() - 50_000_000_000

@@ -17,6 +17,7 @@ import pytest
 
 from asyncreload.child.imports.import_hooks import ImportHooks
 from asyncreload.child.imports.import_observer import ImportObserver
+from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.watch import change_scanner, file_state
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.change_scanner import ChangeScanner
@@ -73,16 +74,22 @@ class Watch:
         search_path: Iterable[str] | None = None,
     ) -> None:
         self.baselines = Baselines(self._on_new_file, clock.time_ns, search_path)
-        self.scanner = ChangeScanner(self.baselines, clock)
+        self.scanner = ChangeScanner(self.baselines, clock, modules)
         self.modules = ModuleScan(self.baselines, modules)
         self.hooks = ImportHooks(self.baselines, observer, clock.time_ns)
 
     def _on_new_file(self, path: str) -> None:
         self.scanner.doubt(path)
 
+    def install_hooks(self) -> None:
+        """Hook into all that imports."""
+        self.hooks.install()
+        install_search_hook(self.scanner.searches)
+
     def catch_up(self) -> None:
-        """Do what the change monitor's thread does."""
+        """Do what the change monitor and its thread do."""
         self.modules.scan()
+        self.modules.take_packages()
         self.baselines.learn()
 
     def changed(self) -> list[str]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from binascii import crc32
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -92,8 +93,10 @@ class Agent:
         """What is loaded; set by the main thread, before it enters the phase of loading."""
         self.baselines: Baselines = Baselines(self._on_new_file)
         self.scanner: ChangeScanner = ChangeScanner(self.baselines)
+        self.scanner.searches.begin(sys.path)
+        self.modules: ModuleScan = ModuleScan(self.baselines)
         self.monitor: ChangeMonitor = ChangeMonitor(
-            self.scanner, self.baselines, ModuleScan(self.baselines), self
+            self.scanner, self.baselines, self.modules, self
         )
         self.preload: PreloadSession = PreloadSession(link.send, start_cold)
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.

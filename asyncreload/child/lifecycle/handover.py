@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load
@@ -26,6 +27,7 @@ from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
 from asyncreload.phase import Phase
 from asyncreload.protocol import RELOAD, Booted, Go, Going, StartCold
+from asyncreload.system_calls import process_began
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -50,6 +52,7 @@ class Handover:
         self._loop = self._agent.loop
         self.hooks: ImportHooks = ImportHooks(self._agent.baselines, self._agent.observer)
         self.hooks.install()
+        install_search_hook(self._agent.scanner.searches)
         self._agent.advance(Phase.WARM)
 
     # --- until the load ------------------------------------------------------------------------
@@ -60,7 +63,7 @@ class Handover:
         Raises SystemExit when the supervisor ends first.
         """
         agent = self._agent
-        agent.link.send(Booted())
+        agent.link.send(Booted(agent.modules.ran_at_start))
         is_local(os.sep)  # reads the table of mounts, while there is time
         while True:
             while not agent.orders:
@@ -82,6 +85,8 @@ class Handover:
         agent.link.send(Going())
         agent.baselines.begin_load(time.time_ns(), go.changed)
         agent.baselines.adopt(go.watched)
+        if found := agent.scanner.searches.scan_all():
+            self.start_cold(f"{found[0]} has come or gone since this process looked for it")
         agent.preload.check_shadowed()
         if go.settle:
             settled = quiet(load.root, go.changed, asyncio.sleep)
@@ -89,6 +94,8 @@ class Handover:
         forget_archives()
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         agent.scanner.watch_patterns(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
+        if outdated := agent.modules.take_start(process_began):
+            self.start_cold(f"{outdated[0]} has changed since Python ran it")
         agent.load = load.replaced(began=time.time_ns())
         try:
             if not go.crash:

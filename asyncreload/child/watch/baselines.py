@@ -156,7 +156,22 @@ class Baselines:
         """
         state = self.take(path, kind)
         late = is_later(state, self._load_began, self._now())
-        if kind is FileKind.PROJECT and late and not _has_led_to_load(path, self._changed):
+        if kind is FileKind.PROJECT and late and not self.has_led_to_load(path):
+            with self._lock:
+                self.project[path] = FileState(None, digest=ABSENT)
+
+    def take_at_start(self, path: str, since: int) -> None:
+        """Take the baseline of a file that Python had loaded before this process could watch.
+
+        since: when the process began, in ns since the epoch. If the file changed after that, it
+        counts as changed, unless it is as it was when its change led to this load.
+        """
+        state = self.take(path, reads=True)
+        if self.patterns.ignores(path):
+            return
+        told = self._changed.get(path)
+        led_here = told is not None and FileState.from_json(told).digest == state.digest
+        if is_later(state, since, self._now()) and not led_here:
             with self._lock:
                 self.project[path] = FileState(None, digest=ABSENT)
 
@@ -168,6 +183,10 @@ class Baselines:
             if state := files.get(path):
                 is_same = state.digest in {None, loaded}
                 files[path] = state._replace(digest=loaded) if is_same else MIXED
+
+    def has_led_to_load(self, path: str) -> bool:
+        """Tell whether a file's change, which was found before, is the reason for this load."""
+        return _has_led_to_load(path, self._changed)
 
     def is_watched(self, path: str) -> bool:
         """Tell whether there is a baseline of a file."""

@@ -114,7 +114,7 @@ class ChangeMonitor:
         """Return the files that may have changed; nothing is read."""
         self._asked_at = self._clock()
         self._nudged.set()  # what the request imports is to be looked at soon, too
-        return self._scanner.look()
+        return self._look()
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether suspects have changed; then a reload begins, or is held."""
@@ -124,8 +124,13 @@ class ChangeMonitor:
 
     async def is_fresh(self) -> bool:
         """Look; tell whether nothing has changed. If something has, a reload begins."""
-        suspects = self._scanner.look()
+        suspects = self._look()
         return not (suspects and await self._compare(suspects))
+
+    def _look(self) -> list[str]:
+        # What an earlier request has imported by a loader of its own may have been saved since.
+        self._modules.scan()
+        return self._scanner.look()
 
     async def is_quiet(self, seconds: float) -> bool:
         """Look for so many seconds; tell whether nothing has changed meanwhile."""
@@ -166,6 +171,7 @@ class ChangeMonitor:
                 await self._sleep(self._pause(interval))
 
     async def _look_at_all(self) -> None:
+        self._modules.scan()
         if suspects := self._scanner.look_at_all(self._clock()):
             await self._compare(suspects)
         elif self._held is Held.CHANGE:
@@ -194,8 +200,8 @@ class ChangeMonitor:
         return self._baselines.is_learning() or self._modules.is_behind()
 
     def _catch_up(self) -> None:
-        """Take in modules that no hook has seen; read some of the digests that are not known."""
-        self._modules.scan()
+        """Take in packages that no hook has seen; read some of the digests that are not known."""
+        self._modules.take_packages()
         self._baselines.learn()
 
     def _pause(self, interval: float) -> float:

@@ -7,9 +7,11 @@ the suspects and tells which of them have other bytes.
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncreload.child.watch.baselines import Baselines, Changed
@@ -18,6 +20,7 @@ from asyncreload.child.watch.file_kinds import container
 from asyncreload.child.watch.file_state import FileState, read_state, signature_at
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.import_searches import ImportSearches
 from asyncreload.child.watch.polling import Looks, Polling
 from asyncreload.child.worker_threads import hop
 
@@ -64,15 +67,26 @@ class ChangeScanner:
 
     Used by the side thread and, one call at a time, by its helper thread. `watch_patterns` is
     called by the main thread, before anybody looks.
+
+    modules: where modules are registered; `sys.modules`, but for tests.
     """
 
-    def __init__(self, baselines: Baselines, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        baselines: Baselines,
+        clock: Clock = time,
+        modules: Mapping[str, ModuleType | None] = sys.modules,
+    ) -> None:
         self._baselines = baselines
         self._clock = clock
         self._found: dict[str, FileState] = {}
         self._directories = DirectoryScanner(Patterns(), baselines.take, baselines.take_as_absent)
         self._polling = Polling()
         self._looks: Looks = self._polling
+        self.searches: ImportSearches = ImportSearches(
+            baselines, self.doubt, clock.time_ns, modules
+        )
+        """What imports have looked for in the project's directories."""
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
         """Seconds of CPU that the last look at everything took."""
@@ -141,6 +155,7 @@ class ChangeScanner:
         kinds = (
             baselines.project,
             self._directories.directories,
+            self.searches.directories,
             baselines.packages,
             baselines.package_directories,
         )
@@ -158,13 +173,20 @@ class ChangeScanner:
 
         For what must not be missed: before a request, and while a save is waited for.
         """
-        count = len(self._baselines.project) + len(self._directories.directories)
+        asked = (
+            self._baselines.project,
+            self._directories.directories,
+            self.searches.directories,
+        )
+        count = sum(map(len, asked))
         return self._look_by(self._polling if count <= ASKED_ONE_BY_ONE else self._looks)
 
     def _look_by(self, looks: Looks) -> list[str]:
         for directory in looks.look(self._directories.directories):
             self._directories.scan_again(directory)
-        return looks.look(self._baselines.project)
+        for directory in looks.look(self.searches.directories):
+            self.searches.scan_again(directory)
+        return looks.look(self._baselines.project) + self.searches.differing()
 
     def look_at_all(self, now: float) -> list[str]:
         """Look at the project and, when it is time for that, at the packages too.
@@ -221,7 +243,7 @@ class ChangeScanner:
     def _differs(self, path: str, state: FileState) -> bool:
         if self.is_package_directory(path):
             return True
-        if not self._baselines.differs(path, state):
+        if not (self.searches.differs(path) or self._baselines.differs(path, state)):
             return False
         self._found[path] = state
         return True

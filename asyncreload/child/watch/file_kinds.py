@@ -8,6 +8,7 @@ import sys
 from enum import Enum, auto
 from functools import lru_cache
 from importlib.util import source_from_cache
+from typing import Any
 
 _OURS = os.path.abspath(__file__).rsplit(os.sep, 3)[0]
 
@@ -74,16 +75,25 @@ def source_file(module: object) -> str | None:
     None for modules without a file. Nothing is looked up through a module's own `__getattr__`:
     lazy modules would import at that.
     """
-    try:
-        found = object.__getattribute__(module, "__dict__").get("__file__")
-    except AttributeError:
-        return None
+    found = _attribute(module, "__file__")
     if not isinstance(found, str) or not found:
         return None
     path = absolute(found)
     if path.endswith((".pyc", ".pyo")):
         path = _source_of_cached(path)
     return path
+
+
+def spec_of(module: object) -> Any:
+    """Return the spec of a module, if it has one; looked up as `source_file` does."""
+    return _attribute(module, "__spec__")
+
+
+def _attribute(module: object, name: str) -> Any:
+    try:
+        return object.__getattribute__(module, "__dict__").get(name)
+    except AttributeError:
+        return None
 
 
 def _source_of_cached(path: str) -> str:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import takewhile
 from types import ModuleType
 
 from asyncreload.child.watch.baselines import Baselines
-from asyncreload.child.watch.file_kinds import FileKind, container, kind_of, source_file
+from asyncreload.child.watch.file_kinds import FileKind, container, kind_of, source_file, spec_of
+from asyncreload.child.watch.file_state import read_state
+
+_OURS = __name__.partition(".")[0]
 
 
 class ModuleScan:
     """Goes through the modules that have come since the last scan.
 
-    To be called by one thread at a time; the main thread may import meanwhile.
+    `take_packages` is called by the helper thread, the rest by the side thread; the main thread and
+    requests may import meanwhile.
 
     modules: where modules are registered; `sys.modules`, but for tests.
     """
@@ -23,27 +30,92 @@ class ModuleScan:
     ) -> None:
         self._baselines = baselines
         self._modules = modules
-        self._seen = set(modules)  # what we need ourselves is not the app's
+        # What we need ourselves is not the app's.
+        self._seen = {name: id(module) for name, module in modules.items()}
+        self._last = self._newest()
+        self._packages: deque[str] = deque()
+        self.ran_at_start: tuple[str, ...] = self._project_files_at_start()
+        """The project's files that Python has run before anything of ours.
+
+        They were imported by `sitecustomize`, say, or by a line of a `.pth` file.
+        """
+        self._states_at_start = {path: read_state(path) for path in self.ran_at_start}
+
+    def _project_files_at_start(self) -> tuple[str, ...]:
+        before_us = takewhile(lambda name: name != _OURS, list(self._modules))
+        paths = {_file_of(self._modules.get(name)) for name in before_us}
+        found = {path for path in paths if path and kind_of(path) is FileKind.PROJECT}
+        return tuple(sorted(map(container, found)))
+
+    def take_start(self, process_began: Callable[[], int]) -> list[str]:
+        """Take the baselines of those files.
+
+        Return which of them have other bytes by now than when this scan was made: a process that
+        has stood by meanwhile is of no use any more.
+        process_began: returns when that was, in ns since the epoch.
+        """
+        for path in self.ran_at_start:
+            self._baselines.take_at_start(path, process_began())
+        states = self._states_at_start.items()
+        return [path for path, state in states if read_state(path).digest != state.digest]
 
     def is_behind(self) -> bool:
-        """Tell whether modules have come or gone since the last scan."""
-        return len(self._modules) != len(self._seen)
+        """Tell whether there is something to be taken in: `scan` or `take_packages` does that."""
+        return bool(self._packages) or self._has_moved()
 
     def scan(self) -> None:
-        """Take baselines of the files of new modules, where the import hooks took none.
+        """Take baselines of the project's files of new modules, where the import hooks took none.
 
         How such a file was when it was loaded is not known: one that changed after the load had
-        begun counts as changed.
+        begun counts as changed. Cheap when no module has come: called before each request.
         """
-        names = set(self._modules)
-        for name in names - self._seen:
-            path = source_file(self._modules.get(name))
-            if path is None or self._baselines.is_watched(path):
-                continue
-            path = container(path)
-            kind = kind_of(path)
-            if kind is FileKind.IGNORED or self._baselines.is_watched(path):
-                continue
-            if not self._baselines.patterns.ignores(path):
-                self._baselines.take_late(path, kind)
+        if not self._has_moved():
+            return
+        self._last = self._newest()  # before: what comes meanwhile is for the next scan
+        names = {name: id(module) for name, module in list(self._modules.items())}
+        for name, module in names.items():
+            if self._seen.get(name) != module:
+                self._take(self._modules.get(name))
         self._seen = names
+
+    def take_packages(self) -> None:
+        """Take baselines of the files of packages that the scans have found."""
+        while self._packages:
+            path = self._packages.popleft()
+            if not self._baselines.is_watched(path):
+                self._baselines.take_late(path, FileKind.PACKAGE)
+
+    def _has_moved(self) -> bool:
+        return len(self._modules) != len(self._seen) or self._newest() != self._last
+
+    def _newest(self) -> tuple[str, int] | None:
+        """Return the module that was registered last."""
+        try:
+            name = next(reversed(self._modules), "")  # type: ignore[arg-type]  # a dict
+        except RuntimeError:  # others are registered at this moment
+            return None
+        return name, id(self._modules.get(name))
+
+    def _take(self, module: ModuleType | None) -> None:
+        path = _file_of(module)
+        if path is None or self._baselines.is_watched(path):
+            return
+        kind = kind_of(path)
+        if kind is FileKind.IGNORED:
+            return
+        path = container(path)
+        if self._baselines.is_watched(path) or self._baselines.patterns.ignores(path):
+            return
+        if kind is FileKind.PACKAGE:
+            self._packages.append(path)
+        else:
+            self._baselines.take_late(path, kind)
+
+
+def _file_of(module: object) -> str | None:
+    """Return the file of a module, also of one whose loader has told it to the spec alone."""
+    if path := source_file(module):
+        return path
+    origin = getattr(spec_of(module), "origin", None)
+    is_file = isinstance(origin, str) and os.path.isabs(origin) and os.path.isfile(origin)
+    return origin if is_file else None

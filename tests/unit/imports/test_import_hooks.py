@@ -338,7 +338,8 @@ def test_a_fork_of_the_app_takes_another_lock(
 
     monkeypatch.setattr(os, "register_at_fork", register_at_fork)
     loaders(project.watch)
-    assert calls == [project.watch.baselines.renew_lock]
+    watch = project.watch
+    assert calls == [watch.baselines.renew_lock, watch.scanner.searches.renew_lock]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class FakeChild:
         """Called for each message that it hears."""
         self.reaped = False
         self.killed = False
+        self.ran_at_start: tuple[str, ...] = ()
         self.had: list[float] = []
         """The seconds that it was given."""
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()

@@ -29,6 +29,7 @@ class Child:
         self.boots = plan.get("boots", True)
         self.code = plan.get("code", 0)
         self.replay = plan.get("replay")
+        self.ran_at_start = plan.get("ran_at_start", ())
         self.dead = False
         self.stopped = False
         self.finished = asyncio.Event()
@@ -84,7 +85,14 @@ class Fakes:
         self.children: list[Child] = []
         settings = Settings(target="app.py", **options)
         self.now = 1000.0
-        self.standby = Standby(settings, self.start, self.reap, lambda: self.now, look_every=0)
+        self.standby = Standby(
+            settings,
+            self.start,
+            self.reap,
+            lambda: self.now,
+            look_every=0,
+            roots=("/project",),
+        )
 
     async def start(self) -> Process:
         await asyncio.sleep(0)
@@ -207,6 +215,53 @@ async def test_when_it_is_needed_at_once_the_next_child_is_made_before_it_is_tak
     await fakes.rest()
     [ready] = fakes.children
     assert await fakes.take() is ready
+
+
+CODE_AT_START = {"ran_at_start": ("/project/lib.py",)}
+
+
+async def test_where_python_itself_runs_project_code_no_process_is_started_early(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It would have run older code than the next save's, and beside the child that serves."""
+    fakes = Fakes(CODE_AT_START, CODE_AT_START)
+    first = await fakes.take()
+    assert fakes.children == [first]
+    [told] = caplog.messages
+    assert "/project/lib.py" in told
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    fakes.standby.start_next()
+    await fakes.rest()
+    assert fakes.children == [first]
+    second = await fakes.take()
+    assert fakes.children == [first, second]
+    assert second.preloads == []
+    assert caplog.messages == [told]
+
+
+async def test_code_that_is_not_the_projects_may_run_when_python_starts() -> None:
+    """A tool's: the process that stands by finds out by itself when that has changed."""
+    fakes = Fakes({"ran_at_start": ("/project-tools/sitecustomize.py",)})
+    await fakes.take()
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert await fakes.take() is fakes.children[1]
+
+
+async def test_a_standby_in_which_python_has_run_project_code_is_not_used() -> None:
+    """As soon as Python does that no more, one stands by again."""
+    fakes = Fakes({}, CODE_AT_START, {})
+    await fakes.take()
+    fakes.standby.prepare()
+    await fakes.rest()
+    third = await fakes.take()
+    _, early, last = fakes.children
+    assert third is last
+    assert early.reaped
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert len(fakes.children) == 4
 
 
 async def test_a_standby_that_was_killed_is_replaced() -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.watch import file_state, polling
 from asyncreload.child.watch.file_state import Signature
 from tests.unit.watching import Clock, Disk, Watch
@@ -177,3 +182,127 @@ def test_changed_is_what_has_other_bytes_also_where_clocks_are_coarse(
     """On a file system that ticks every 10 ms: many writes have equal signatures."""
     with coarse_disk() as disk:
         reported_iff_different(Watch(clock=disk.clock), disk, baselines, steps, how)
+
+
+# --- what imports would find ---------------------------------------------------------------------
+
+PLACES = ("one", "two")
+ENTRIES = (
+    *("a.py", "A.py", "a.pyc", f"a{EXTENSION_SUFFIXES[0]}", "a/__init__.py", "a/other.py"),
+    *("a/__init__.pyc", "b.py", "b", "b/__init__.py", "c.py", "a.txt"),
+)
+MODULES = ("a", "b")
+MOVES = st.one_of(
+    st.tuples(
+        st.sampled_from(["create", "create", "remove"]),
+        st.sampled_from(PLACES),
+        st.sampled_from(ENTRIES),
+        st.just(""),
+    ),
+    st.tuples(
+        st.just("rename"),
+        st.sampled_from(PLACES),
+        st.sampled_from(ENTRIES),
+        st.sampled_from(ENTRIES),
+    ),
+    st.tuples(st.just("exchange"), st.sampled_from(PLACES), st.just(""), st.just("")),
+    st.tuples(st.just("look"), st.just(""), st.just(""), st.just("")),
+)
+
+
+class SearchedDisk:
+    """Two directories of a project that are on the path, and what may be done to them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = [str(root / place) for place in PLACES]
+        for place in self.path:
+            os.mkdir(place)
+
+    def do(self, what: str, place: str, name: str, other: str) -> None:
+        """Do something to an entry, if that is possible as things are."""
+        with suppress(OSError, shutil.Error):
+            getattr(self, what)(self.root / place / name, self.root / place / other)
+
+    def create(self, path: Path, _: Path) -> None:
+        if not path.suffix:
+            path.mkdir()
+            return
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    def remove(self, path: Path, _: Path) -> None:
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink()
+
+    def rename(self, path: Path, other: Path) -> None:
+        path.rename(other)
+
+    def exchange(self, path: Path, _: Path) -> None:
+        """Let the two directories take the place of each other."""
+        one, two = (Path(place) for place in self.path)
+        one.rename(self.root / "third")
+        two.rename(one)
+        (self.root / "third").rename(two)
+
+    def find(self, name: str) -> ModuleSpec | None:
+        """Return what a start from nothing would find."""
+        for place in self.path:
+            sys.path_importer_cache.pop(place, None)
+        return PathFinder.find_spec(name, self.path)
+
+
+def essence(spec: ModuleSpec | None) -> list[str | None]:
+    if spec is None:
+        return []
+    return list(spec.submodule_search_locations or ()) if spec.loader is None else [spec.origin]
+
+
+def names_of(paths: list[str], root: Path) -> set[str]:
+    """Return the modules that paths stand for."""
+    parts = [Path(path).relative_to(root).parts for path in paths]
+    return {part[1].partition(".")[0] for part in parts}
+
+
+@pytest.mark.parametrize("events", [False, True], ids=["polling", "inotify"])
+@settings(
+    max_examples=60,
+    deadline=None,
+    # The fixture gives a function, which keeps nothing from one sequence to the next.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(MOVES, max_size=6), st.lists(MOVES, max_size=10))
+def test_changed_is_what_an_import_would_find_elsewhere(
+    restored_loaders: Callable[[], AbstractContextManager[None]],
+    events: bool,  # noqa: FBT001  a parameter
+    before: list[tuple[str, str, str, str]],
+    after: list[tuple[str, str, str, str]],
+) -> None:
+    """Whatever comes, goes or takes another name where imports have looked."""
+    if events:
+        pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
+    with TemporaryDirectory() as temp, asyncio.Runner() as runner:
+        disk = SearchedDisk(Path(temp).resolve())
+        for step in before:
+            disk.do(*step) if step[0] != "look" else None
+        modules: dict[str, ModuleType | None] = {}
+        watch = Watch(modules=modules)
+        with restored_loaders():
+            install_search_hook(watch.scanner.searches)
+            found = {name: disk.find(name) for name in MODULES}
+        for name, spec in found.items():
+            modules[name] = module = ModuleType(name)
+            module.__file__ = spec.origin if spec and spec.loader else None
+        if events:
+            watch.scanner.use_events(str(disk.root))
+        for step in [*after, ("look", "", "", "")]:
+            if step[0] != "look":
+                disk.do(*step)
+                continue
+            changed = runner.run(watch.scanner.compare(watch.scanner.look()))
+            assert names_of(changed, disk.root) == {
+                name for name in MODULES if essence(disk.find(name)) != essence(found[name])
+            }
+            watch.scanner.make_cheaper()
+        watch.scanner.use_polling()

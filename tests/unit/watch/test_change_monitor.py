@@ -131,8 +131,12 @@ class Parts:
         return self.is_module_new
 
     def scan(self) -> None:
-        self.is_module_new = False
-        self.log.append("scanned")
+        if self.is_module_new:
+            self.is_module_new = False
+            self.log.append("scanned")
+
+    def take_packages(self) -> None:
+        self.log.append("packages taken")
 
     # --- listener ---
 
@@ -440,14 +444,28 @@ async def test_each_look_is_followed_by_what_goes_along_with_it(parts: Parts) ->
 async def test_what_is_left_to_be_learned_is_learned_after_a_look(parts: Parts) -> None:
     parts.learning = 2
     await run(parts, 4)
-    assert parts.log == [*["scanned", "learned", "after look"] * 2, "after look"]
+    assert parts.log == [*["packages taken", "learned", "after look"] * 2, "after look"]
 
 
 @pytest.mark.asyncio
-async def test_modules_that_no_hook_has_seen_are_looked_for_after_a_look(parts: Parts) -> None:
+async def test_modules_that_no_hook_has_seen_are_taken_in_before_a_look(parts: Parts) -> None:
     parts.is_module_new = True
     await run(parts, 2)
     assert parts.log[0] == "scanned"
+
+
+@pytest.mark.asyncio
+async def test_modules_that_a_request_has_imported_are_taken_in_before_the_next_one(
+    parts: Parts,
+) -> None:
+    """They may have been saved since, and a loader of the app's own has told nobody of them."""
+    monitor = monitor_of(parts)
+    for look in (monitor.check, monitor.is_fresh):
+        parts.is_module_new = True
+        parts.log.clear()
+        if asyncio.iscoroutine(found := look()):
+            await found
+        assert parts.log == ["scanned"]
 
 
 @pytest.mark.asyncio

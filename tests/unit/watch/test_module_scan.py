@@ -6,15 +6,17 @@ import json
 import os
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from asyncreload.child.watch.baselines import Baselines
+from asyncreload.child.watch.file_state import read_state
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.module_scan import ModuleScan
-from tests.unit.watching import Project
+from tests.unit.watching import HOUR, Project
 
 
 def test_modules_that_no_hook_has_seen_are_found(project: Project) -> None:
@@ -26,7 +28,7 @@ def test_modules_that_no_hook_has_seen_are_found(project: Project) -> None:
     project.register("lib", project.write("site-packages/lib.py"))
     project.register("namespace", None)
     project.modules |= {"os": os, "none": None, "builtin": sys}
-    watch.modules.scan()
+    watch.catch_up()
     assert sorted(watch.baselines.to_json()) == [loaded, extension]
     assert len(watch.baselines) == 3
     project.write("fast.so", b"built again")
@@ -95,6 +97,76 @@ def test_a_module_that_takes_the_place_of_another_is_found(project: Project) -> 
     assert sorted(watch.baselines.to_json()) == [project.path("a.so"), project.path("b.so")]
 
 
+def test_a_module_that_takes_the_place_of_another_of_its_name_is_found(project: Project) -> None:
+    watch = project.new_watch()
+    project.register("plugin", project.write("one.py"))
+    watch.modules.scan()
+    project.modules.pop("plugin")
+    project.register("plugin", project.write("two.py"))
+    watch.modules.scan()
+    assert project.watched() == [project.path("one.py"), project.path("two.py")]
+
+
+def test_a_file_that_only_the_spec_names_is_watched(project: Project) -> None:
+    watch = project.new_watch()
+    path = project.write("plugin.txt")
+    made = ModuleType("plugin")
+    made.__spec__ = ModuleSpec("plugin", None, origin=path)
+    project.modules["plugin"] = made
+    watch.modules.scan()
+    assert project.watched() == [path]
+
+
+# --- before us ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("saved", "led_here", "changed"),
+    [
+        ("before", False, []),
+        ("after", False, ["lib.py"]),
+        ("after", True, []),
+        ("twice", True, ["lib.py"]),
+    ],
+)
+def test_what_python_has_imported_when_it_started_is_watched(
+    project: Project,
+    saved: str,
+    led_here: bool,  # noqa: FBT001  a row
+    changed: list[str],
+) -> None:
+    """A save since the process began is a change, if it is not the one that has led to it."""
+    path = project.write("lib.py")
+    began = time.time_ns() + (HOUR if saved == "before" else -HOUR)
+    found = {path: read_state(path).to_json()} if led_here else {}
+    if saved == "twice":
+        project.write("lib.py", b"x = 2\n")
+    project.register("lib", path)
+    project.register("package", project.write("site-packages/package.py"))
+    project.register("asyncreload", project.path("asyncreload/__init__.py"))
+    project.register("aiofiles", project.write("libs/aiofiles.py"))  # we have imported it
+    watch = project.new_watch()
+    assert watch.modules.ran_at_start == (path,)
+    watch.baselines.begin_load(time.time_ns(), found)
+    assert watch.modules.take_start(lambda: began) == []
+    assert project.watched() == [path]
+    assert project.changed() == changed
+    project.write("lib.py", b"x = 3\n")
+    assert project.changed() == ["lib.py"]
+
+
+def test_what_has_changed_while_the_process_stood_by_is_told(project: Project) -> None:
+    """Although it is what has led to the load: another process has to run it."""
+    path = project.write("lib.py")
+    project.register("lib", path)
+    watch = project.new_watch()
+    began = time.time_ns()
+    assert watch.modules.take_start(lambda: began) == []
+    project.write("lib.py", b"x = 2\n")
+    watch.baselines.begin_load(time.time_ns(), {path: read_state(path).to_json()})
+    assert watch.modules.take_start(lambda: began) == [path]
+
+
 # --- by itself, over modules that are given ------------------------------------------------------
 
 
@@ -127,6 +199,9 @@ def test_each_file_is_watched_as_what_it_is() -> None:
     }
     scan.scan()
     assert [*baselines.project] == ["/srv/app.py"]
+    assert scan.is_behind()  # what may take its time is left to the helper thread
+    scan.take_packages()
+    assert not scan.is_behind()
     assert [*baselines.packages] == ["/srv/venv/site-packages/lib.py"]
 
 

@@ -1,0 +1,41 @@
+"""Notes what imports look for in the project's directories, found or not."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.machinery import FileFinder, ModuleSpec
+from types import ModuleType
+
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.child.watch.file_state import Now
+from asyncreload.child.watch.import_searches import NOTHING, ImportSearches, Winner
+
+
+def install_search_hook(searches: ImportSearches, now: Now = time.time_ns) -> None:
+    """Wrap `FileFinder.find_spec`, which looks for a module in one directory of the path.
+
+    now: the clock, in ns since the epoch.
+    """
+    plain = FileFinder.find_spec
+
+    def find_spec(
+        finder: FileFinder, fullname: str, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if kind_of(finder.path + os.sep) is not FileKind.PROJECT:
+            return plain(finder, fullname, target)
+        began = now()
+        spec = plain(finder, fullname, target)
+        searches.note(finder.path, fullname, _met(spec), began)
+        return spec
+
+    FileFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]  # typeshed has it in a base
+    os.register_at_fork(after_in_child=searches.renew_lock)
+
+
+def _met(spec: ModuleSpec | None) -> Winner:
+    if spec is None:
+        return NOTHING
+    if spec.loader is None and spec.submodule_search_locations:
+        return Winner(next(iter(spec.submodule_search_locations)), is_portion=True)
+    return Winner(spec.origin or "")
