@@ -62,10 +62,11 @@ class _Hops(Executor):
         self._started = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in the thread."""
+        """Run a function in the thread; at once and here, as long as none can be had."""
         if not self._started:
-            self._started = True
-            start_new_thread(_work, (self._jobs,))
+            with suppress(RuntimeError):
+                start_new_thread(_work, (self._jobs,))
+                self._started = True
         future: Future[T] = Future()
 
         def job() -> None:
@@ -75,7 +76,10 @@ class _Hops(Executor):
                 except BaseException as exc:  # noqa: BLE001  it is handed to who waits
                     future.set_exception(exc)
 
-        self._jobs.put(job)
+        if self._started:
+            self._jobs.put(job)
+        else:
+            job()
         return future
 
 

@@ -42,3 +42,21 @@ def test_when_no_more_can_be_had_those_that_there_are_do_it(
     threads.run(ended.set)
     assert ended.wait(DEADLINE)
     assert threads._started == 2
+
+
+def test_a_hop_is_made_here_as_long_as_no_thread_can_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allowed = False
+
+    def start_new_thread(function: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if not allowed:
+            raise RuntimeError("can't start new thread")
+        start(function, args)
+
+    monkeypatch.setattr(module, "start_new_thread", start_new_thread)
+    hops = module._Hops()
+    here = threading.get_ident()
+    assert hops.submit(threading.get_ident).result(DEADLINE) == here
+    allowed = True
+    assert hops.submit(threading.get_ident).result(DEADLINE) != here
