@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from itertools import pairwise
 
-_PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
+# From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
 
@@ -35,6 +38,17 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def continue_at_parents_end() -> None:
+    """Have the kernel continue this process, if it is stopped then, when its parent ends (Linux).
+
+    Uses `prctl`. To a process that runs the signal, SIGCONT, means nothing. So it does no harm that
+    the kernel sends it as well when no more than the parent's thread ends that has started us.
+    Elsewhere a stopped process stays until somebody continues it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
 def anonymous_file(size: int) -> int:

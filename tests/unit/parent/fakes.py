@@ -30,6 +30,7 @@ class FakeChild:
         """Called for each message that it hears."""
         self.reaped = False
         self.killed = False
+        self.stopped = False
         self.had: list[float] = []
         """The seconds that it was given."""
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
@@ -81,6 +82,9 @@ class FakeChild:
 
     async def wait(self) -> int:
         return await asyncio.shield(self._code)
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def kill(self) -> None:
         self.killed = True
