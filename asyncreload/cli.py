@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from asyncreload import config
 from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.options import Option, options_of
+from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.settings import Settings
 from asyncreload.target import did_you_mean, likely_file
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
-        code = asyncio.run(_until_signal(asked, voice))
+        code = _run(asked, voice)
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
         )  # once more would disturb what Python cleans up
@@ -54,6 +55,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE
     sys.exit(code)
+
+
+def _run(options: dict[str, Any], voice: Voice) -> int:
+    """Supervise, and return the exit code; also when asyncio finds no thread to end threads in."""
+    code: int | None = None
+
+    async def supervise() -> None:
+        nonlocal code
+        code = await _until_signal(options, voice)
+
+    try:
+        asyncio.run(supervise())
+    except RuntimeError:
+        if code is None:
+            raise
+    return code or 0
 
 
 async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
@@ -83,6 +100,9 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
     def exit_code(code: int) -> int:
         return SIGNALLED + received[0] if received else code
 
+    if os.getpid() == 1:  # of a container: what loses its parent there comes to us
+        orphans = loop.create_task(reap_orphans(OrphanReaper.install().look))
+        task.add_done_callback(lambda _: orphans.cancel())
     # Not a second time: a terminal that was closed has sent SIGHUP.
     printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE), exit_code)
     if isinstance(printer, ForPeople):

@@ -6,19 +6,32 @@ function says so.
 
 from __future__ import annotations
 
+import _posixsubprocess
 import atexit
 import marshal
+import os
+import posix
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import zipimport
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 ReadDirectory = Callable[[str], Any]
+
+# By these functions Python code starts processes, `subprocess` and `multiprocessing` included.
+_STARTERS = [
+    *((os, name) for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp")),
+    *((posix, name) for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp")),
+    (_posixsubprocess, "fork_exec"),
+    (subprocess, "_fork_exec"),
+]
 
 
 def run_exit_handlers() -> None:
@@ -99,6 +112,28 @@ def wrap_archive_reader(wrap: Callable[[ReadDirectory], ReadDirectory]) -> None:
     """Replace the function by which `zipimport` reads the contents of an archive."""
     plain: ReadDirectory = zipimport._read_directory  # type: ignore[attr-defined]  # noqa: SLF001
     zipimport._read_directory = wrap(plain)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def record_started_processes(record: Callable[[int], object]) -> None:
+    """Have the ID of each process recorded that Python code starts, by whatever function.
+
+    Not of those that C code starts. A function that this Python lacks is left out.
+    """
+    for owner, name in _STARTERS:
+        if (plain := getattr(owner, name, None)) is not None:
+            setattr(owner, name, _recorded(plain, record))
+
+
+def _recorded(plain: Callable[..., Any], record: Callable[[int], object]) -> Callable[..., Any]:
+    @wraps(plain)
+    def start(*args: Any, **kwargs: Any) -> Any:
+        started = plain(*args, **kwargs)
+        pid = started[0] if isinstance(started, tuple) else started  # `forkpty` returns two
+        if pid:  # else this is the new process
+            record(pid)
+        return started
+
+    return start
 
 
 def forget_archives() -> None:

@@ -1,39 +1,51 @@
-"""The processes that a process started, and their end."""
+"""Which processes a process has started, and which of them live.
+
+A process has ended when all of its threads have: only then has the kernel closed its files, and
+given its locks free. One that is being ended, as one of 1 GB is for a while, has not.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 
-_POLITE = 0.2
-_STEP = 0.005
+MARK = "ASYNCRELOAD_FAMILY"
+"""The variable that marks all that an app starts, so that it is found when the app has crashed.
+Its value is the path of the supervisor's lockfile."""
+
+_STATE, _PARENT, _THREADS = 0, 1, 17  # places in /proc/PID/stat after the command's name
+_ENDED = frozenset({b"Z", b"X"})  # of the first thread; others may still run
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that descend from one; elsewhere than on Linux, its direct children."""
+    """Return the processes that descend from one; some of its own children may have ended.
+
+    Elsewhere than on Linux, only its direct children. Its last children come first, as found at
+    the very end: a process that forks and ends, again and again, does not wait to be looked for.
+    """
     if sys.platform != "linux":
         return _direct_children(pid)
-    children: dict[int, list[int]] = defaultdict(list)
-    for other, parent in _parents():
-        children[parent].append(other)
-    found: list[int] = []
-    unseen = [pid]
-    while unseen:
-        below = children[unseen.pop()]
-        found += below
-        unseen += below
-    return found
+    below = _all_below(pid)
+    return [*children(pid), *below]
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process's main thread, zombies included. Linux only.
+
+    Among them is what the process has adopted. Empty on a kernel that was built without that list.
+    """
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+        return [int(child) for child in file.read().split()]
+    return []
 
 
 def has_children() -> bool:
-    """Tell cheaply whether this process may have children; where that cannot be told, it has."""
-    if not hasattr(os, "waitid"):
+    """Tell by one system call whether this process may have children, zombies included."""
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
         return True
     try:
         # Nobody is reaped, nor waited for.
@@ -43,65 +55,55 @@ def has_children() -> bool:
     return True
 
 
-def marked(entry: str) -> list[int]:
-    """Return the processes that were started with `entry` in their environment, and their forks.
+def family(lock: str) -> list[int]:
+    """Return the processes that were started under a supervisor, and their forks.
 
-    entry: `NAME=value`. Linux only; elsewhere nothing is found.
+    A process that has changed its environment, or is being ended by the kernel, is not found.
+    lock: the path of the supervisor's lockfile. Linux only; elsewhere nothing is found.
     """
+    mark = os.fsencode(f"{MARK}={lock}")
     found = []
     for name in _numbers():
         with suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
-            if os.fsencode(entry) in file.read().split(b"\0"):
+            if mark in file.read().split(b"\0"):
                 found.append(int(name))
     return found
 
 
-def end(pids: Iterable[int], patience: float = _POLITE) -> None:
-    """Ask processes to end, and kill those that are left after `patience` seconds.
-
-    But not the resource tracker of `multiprocessing`: it ignores that, and ends when we do.
-    """
-    pids = [pid for pid in pids if not _is_tracker(pid)]
-    left = _signal(pids, signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    while left and time.monotonic() < deadline:
-        time.sleep(_STEP)
-        left = [pid for pid in left if _lives(pid)]
-    _signal(left, signal.SIGKILL)
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has ended, whether or not it was reaped."""
+    if sys.platform != "linux":
+        with suppress(OSError):
+            os.kill(pid, 0)
+            return False
+        return True
+    fields = _fields(str(pid))
+    return fields is None or _is_over(fields)
 
 
-def kill(pids: Iterable[int]) -> None:
-    """Kill processes at once."""
-    _signal(pids, signal.SIGKILL)
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> list[int]:
-    reached = []
-    for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            reached.append(pid)
-    return reached
-
-
-def _is_tracker(pid: int) -> bool:
+def is_tracker(pid: int) -> bool:
+    """Tell whether a process is the resource tracker of `multiprocessing`. Linux only."""
     with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         return b"multiprocessing.resource_tracker" in file.read()
     return False
 
 
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and is not reaped does not."""
-    if sys.platform != "linux":
-        with suppress(OSError):
-            os.kill(pid, 0)
-            return True
-        return False
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    except OSError:
-        return False
+def _all_below(pid: int) -> list[int]:
+    children_of: dict[int, list[int]] = defaultdict(list)
+    for other, fields in _processes():
+        if not _is_over(fields):  # what has ended is nobody's parent any more
+            children_of[int(fields[_PARENT])].append(other)
+    found: list[int] = []
+    unseen = [pid]
+    while unseen:
+        below = children_of[unseen.pop()]
+        found += below
+        unseen += below
+    return found
+
+
+def _is_over(fields: list[bytes]) -> bool:
+    return fields[_STATE] in _ENDED and int(fields[_THREADS]) <= 1
 
 
 def _numbers() -> list[str]:
@@ -111,10 +113,17 @@ def _numbers() -> list[str]:
         return []
 
 
-def _parents() -> Iterable[tuple[int, int]]:
+def _processes() -> Iterator[tuple[int, list[bytes]]]:
     for name in _numbers():
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            yield int(name), int(file.read().rpartition(b")")[2].split()[1])
+        if (fields := _fields(name)) is not None:
+            yield int(name), fields
+
+
+def _fields(name: str) -> list[bytes] | None:
+    with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+        # The command's name is in parentheses, and may itself contain some.
+        return file.read().rpartition(b")")[2].split()
+    return None
 
 
 def _direct_children(pid: int) -> list[int]:

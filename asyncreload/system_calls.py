@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import os
 import select
+import signal
 import stat
 import sys
 import time
@@ -18,9 +19,11 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-_PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 _STARTTIME = 19  # of the fields behind the name, see proc(5)
 _A_MINUTE = 60_000_000_000
+# From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
 _FILES = frozenset({stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR})
@@ -87,6 +90,17 @@ def process_began() -> int:
         return now - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_boot)
     except (OSError, ValueError, IndexError, AttributeError):
         return now - _A_MINUTE
+
+
+def continue_at_parents_end() -> None:
+    """Have the kernel continue this process, if it is stopped then, when its parent ends (Linux).
+
+    Uses `prctl`. To a process that runs the signal, SIGCONT, means nothing. So it does no harm that
+    the kernel sends it as well when no more than the parent's thread ends that has started us.
+    Elsewhere a stopped process stays until somebody continues it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
 def anonymous_file(size: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -34,10 +35,11 @@ class _Hops(Executor):
         self._started = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in the thread."""
+        """Run a function in the thread; at once and here, as long as none can be had."""
         if not self._started:
-            self._started = True
-            start_new_thread(_work, (self._jobs,))
+            with suppress(RuntimeError):
+                start_new_thread(_work, (self._jobs,))
+                self._started = True
         future: Future[T] = Future()
 
         def job() -> None:
@@ -47,7 +49,10 @@ class _Hops(Executor):
                 except BaseException as exc:  # noqa: BLE001  it is handed to who waits
                     future.set_exception(exc)
 
-        self._jobs.put(job)
+        if self._started:
+            self._jobs.put(job)
+        else:
+            job()
         return future
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-
-import aiofiles.os
+from functools import partial
 
 from asyncreload import descendants
-from asyncreload.parent.process import MARK, Process
+from asyncreload.ending import end_all
+from asyncreload.parent.process import Process
 from asyncreload.parent.tasks import Tasks
+from asyncreload.parent.threads import in_thread
 from asyncreload.protocol import End
 from asyncreload.terminal import Terminal
 
@@ -18,8 +19,8 @@ from asyncreload.terminal import Terminal
 TO_VANISH = 1.0  # what a child gets for its end that runs nothing and holds nothing any more
 MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
 
-_descendants = aiofiles.os.wrap(descendants.descendants)
-_marked = aiofiles.os.wrap(descendants.marked)
+_descendants = in_thread(descendants.descendants)
+_family = in_thread(descendants.family)
 
 
 class Children:
@@ -36,6 +37,7 @@ class Children:
         self._grace = grace
         self._children: set[Process] = set()
         self._reapers = Tasks()
+        self._terminal = Terminal()
         self._lingering: asyncio.Task[None] | None = None
 
     async def start(self) -> Process:
@@ -60,27 +62,34 @@ class Children:
         self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
 
     async def kill_orphans(self) -> None:
-        """Kill what an app has started that crashed, and could not end it itself."""
-        orphans = await _marked(f"{MARK}={self._lock}")
-        descendants.kill({*orphans} - {child.pid for child in self._children})
+        """Kill what an app has started that crashed, and could not end it; until none is left."""
+
+        async def find() -> set[int]:
+            return {*await _family(self._lock)} - {child.pid for child in self._children}
+
+        await end_all(find)
 
     def kill(self) -> None:
         """Kill all children; what they started is left to `end`."""
         for child in self._children:
             child.kill()
 
-    async def end_politely(self, child: Process) -> None:
+    def ask_to_end(self, child: Process) -> None:
         """Have a child end itself, so that the app's `atexit` handlers are run."""
+        if child in self._children:
+            self._terminal = Terminal()
+            child.send(End())
+
+    async def wait_for_end(self, child: Process) -> None:
+        """Wait for the end of a child that was asked to; kill it if it takes too long."""
         if child not in self._children:
             return
-        terminal = Terminal()
-        child.send(End())
         try:
             async with child.fair_timeout(self._grace + MARGIN):
                 await child.wait()
         except TimeoutError:
             await kill_with_descendants(child)
-            terminal.restore()
+            self._terminal.restore()
 
     async def stop_waiting(self) -> None:
         """Kill those that linger, or were to be reaped later."""
@@ -107,7 +116,13 @@ class Children:
 
 
 async def kill_with_descendants(child: Process) -> None:
-    """Kill a child and all that it has started, which is found only while it lives."""
-    below = await _descendants(child.pid)
-    child.kill()
-    descendants.kill(below)
+    """Kill all that a child has started, until none of that is left, and then the child.
+
+    Until then the child is stopped: it starts nothing more, but what loses its parent still comes
+    to it, and so is found.
+    """
+    child.stop()
+    try:
+        await end_all(partial(_descendants, child.pid))
+    finally:
+        child.kill()

@@ -13,15 +13,14 @@ from typing import Self
 
 import aiofiles.os
 
+from asyncreload.descendants import MARK
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
 from asyncreload.parent.fair_time import fair_sleep, fair_timeout
 from asyncreload.parent.process_state import ProcessState, is_stopped, read_state
-from asyncreload.parent.subprocesses import kill, start_process
+from asyncreload.parent.subprocesses import kill, start_process, stop
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
 
-MARK = "ASYNCRELOAD_FAMILY"
-"""The variable that marks all that an app starts, so that it is found when the app has crashed."""
 _read_state = aiofiles.os.wrap(read_state)
 
 _LONGEST_LINE = 64 * 1024 * 1024
@@ -145,6 +144,10 @@ class Process:
     def kill(self) -> None:
         """End the child at once."""
         kill(self._process)
+
+    def stop(self) -> None:
+        """Stop the child, so that it starts nothing more; to be killed next."""
+        stop(self._process)
 
     async def close(self) -> None:
         """Kill what is left, reap it, and let go of the control channel."""

@@ -125,6 +125,7 @@ class RunLoop:
 
     def kill(self) -> None:
         """Kill all children at once; `run` then comes to its end soon."""
+        lockfile.remove(self._lock)  # nobody else is left to do that, if we are killed next
         self._children.kill()
 
     def close(self) -> None:
@@ -163,14 +164,22 @@ class RunLoop:
         return code
 
     async def _shut_down(self, *tasks: asyncio.Task[int] | asyncio.Task[None]) -> None:
-        """End the children, politely at first; then nothing is left of them or the lockfile."""
+        """End the children, politely at first; then nothing is left of them or the lockfile.
+
+        The lockfile goes at the very beginning: we may be killed at any moment from now on, also
+        when no child is left to delete it. The child is told before, so that it does not take us
+        for dead.
+        """
         try:
             await cancel(*tasks)
+            if self._current is not None:
+                self._children.ask_to_end(self._current.child)
+            lockfile.remove(self._lock)
             await self._reports.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()
             if self._current is not None:
-                await self._children.end_politely(self._current.child)
+                await self._children.wait_for_end(self._current.child)
         finally:
             lockfile.remove(self._lock)
             await self._children.end()

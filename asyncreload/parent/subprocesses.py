@@ -15,7 +15,7 @@ import os
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from signal import SIGKILL
+from signal import SIGKILL, SIGSTOP
 from subprocess import Popen
 from traceback import walk_tb
 from typing import Any
@@ -57,9 +57,18 @@ def kill(process: Process) -> None:
     Not by `Process.kill`: before Python 3.13 that looks whether the process has ended, and so takes
     its exit code away from the loop, which then logs "Unknown child process" and reports 255.
     """
+    _send(process, SIGKILL)
+
+
+def stop(process: Process) -> None:
+    """Stop a process, until it is continued or killed; no matter if it has ended."""
+    _send(process, SIGSTOP)
+
+
+def _send(process: Process, number: int) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, SIGKILL)
+            os.kill(process.pid, number)
 
 
 async def _start(create: Create, command: Sequence[str], options: dict[str, Any]) -> Process:

@@ -10,8 +10,6 @@ from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
 
-import aiofiles.os
-
 from asyncreload import lockfile, process_role
 from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
@@ -20,6 +18,7 @@ from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.run_loop import RunLoop
+from asyncreload.parent.threads import in_thread
 from asyncreload.settings import Options, Settings
 from asyncreload.target import Target
 
@@ -208,7 +207,7 @@ class Supervisor:
         self._event_log.tell(Stopped(1 if failed else 0 if task.cancelled() else task.result()))
 
 
-@aiofiles.os.wrap
+@in_thread
 def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address]:
     """Find the target's file and the host's address, in a thread: either may take its time."""
     target = None if settings.script else Target.parse(settings.target, directory)

@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from subprocess import PIPE
 
-import aiofiles.os
-
 from asyncreload.liveness import LivenessCounter
 from asyncreload.parent.process import Process
 from asyncreload.parent.subprocesses import kill, start_process
+from asyncreload.parent.threads import in_thread
 from asyncreload.protocol import Ping
 from asyncreload.python_files import python_files
 
@@ -99,7 +98,7 @@ class Watchdog:
 
     async def _watch_silent(self, since: int) -> tuple[str, ...] | None:
         """Return the files that have changed, or None when the child answers again."""
-        changed = aiofiles.os.wrap(_changed_since)
+        changed = in_thread(_changed_since)
         while not await self.answers(self._interval):
             paths = await changed(since, self._watched, self._root)
             if paths or self._is_impatient:

@@ -54,7 +54,10 @@ class Lobby:
             return []
         if kind == _TO_CLOSE:
             for descriptor in descriptors:
-                start_new_thread(os.close, (descriptor,))
+                try:
+                    start_new_thread(os.close, (descriptor,))
+                except RuntimeError:  # no thread can be had
+                    os.close(descriptor)
             return []
         return [from_descriptor(descriptor) for descriptor in descriptors]
 

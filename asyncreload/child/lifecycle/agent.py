@@ -55,10 +55,12 @@ if TYPE_CHECKING:
 
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.imports.import_observer import ImportObserver
+    from asyncreload.child.lifecycle.app_processes import AppProcesses
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.pages.error_report import Report
 
 # All in seconds.
+FAREWELL = 0.05  # what the parent's `End` gets to be heard, when it has deleted its lockfile
 UNDISTURBED = 0.02  # that a load has the GIL for itself
 SLOW_LOAD = 3.0  # until a load is told to be slow
 
@@ -77,11 +79,13 @@ class Agent:
         listener: socket.socket,
         lobby: Lobby,
         start_cold: Callable[[str], NoReturn],
+        app_processes: AppProcesses,
         process_end: ProcessEnd,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._main = main
         self._lobby = lobby
+        self._app_processes = app_processes
         self._phase = Phase.BOOTING
         self._phase_lock = Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,7 +112,7 @@ class Agent:
             link, self.front_end, self.baselines, self.scanner, self.monitor, self.advance
         )
         self.shutdown: Shutdown = Shutdown(
-            main, link, self.front_end, self._leave_event_queue, process_end
+            main, link, self.front_end, self._leave_event_queue, app_processes, process_end
         )
 
     async def run(self, on_up: Callable[[], None]) -> None:
@@ -175,6 +179,7 @@ class Agent:
         self._main.wake()
         if isinstance(order, protocol.Go):
             self._go_heard.set()
+            self._spawn(self._app_processes.reap_orphans())
             self.loop.call_later(UNDISTURBED, self._watch_load)
 
     async def _answer_look(self, number: int) -> None:
@@ -189,7 +194,7 @@ class Agent:
     def _check_parent(self) -> None:
         interval = self.load.settings.interval if self.load else USUAL_INTERVAL
         if self.link.check(interval) is Verdict.GONE:
-            self.end(protocol.ORPHANED)
+            self.loop.call_later(FAREWELL, self.end, protocol.ORPHANED)
 
     # --- a load, and what comes of it ----------------------------------------------------------
 

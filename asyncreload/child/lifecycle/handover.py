@@ -39,6 +39,10 @@ INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
 
 
+NO_THREAD_PAUSE = 0.1
+"""Seconds until the side thread is tried again, when the system gives no thread."""
+
+
 class Handover:
     """The main thread's way to the agent. Methods are called by the main thread.
 
@@ -199,6 +203,7 @@ class Handover:
 
 def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
     """Start the thread in whose loop the agent lives; return the agent when all is up."""
+    parent = os.getppid()
     up = Event()
     made: list[Agent] = []
 
@@ -217,6 +222,13 @@ def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
         finally:
             os._exit(1)  # a child without its side thread would be deaf and blind
 
-    start_new_thread(live, ())
+    while True:
+        try:
+            start_new_thread(live, ())
+            break
+        except RuntimeError:  # none can be had at the moment
+            if os.getppid() != parent:
+                os._exit(1)
+            time.sleep(NO_THREAD_PAUSE)
     up.wait()
     return made[0]

@@ -17,7 +17,6 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from asyncreload import descendants
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
@@ -27,6 +26,7 @@ from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.app_processes import AppProcesses
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import ParentLink
     from asyncreload.finalization import Finalization
@@ -74,19 +74,21 @@ class Shutdown:
         link: ParentLink,
         front_end: FrontEnd,
         before_end: Callable[[], object],
+        app_processes: AppProcesses,
         process_end: ProcessEnd,
     ) -> None:
         self._main = main
         self._link = link
         self._front_end = front_end
         self._before_end = before_end
+        self._app_processes = app_processes
         self._process_end = process_end
         self._terminal = Terminal()
         self._main_has_left = asyncio.Event()
         self._finalizes_late = False
-        self._lingers = False
         self._hurries = False
         self._task: asyncio.Task[None] | None = None
+        self._lingering: asyncio.Task[None] | None = None
         self.code: int | None = None
         """The exit code, once the end has begun. Set once, and read by the main thread."""
         self.drained: threading.Event = threading.Event()
@@ -103,9 +105,8 @@ class Shutdown:
             self._task = asyncio.create_task(self._end(code, grace, has_run=has_run))
             return
         self._hurries = True
-        if self._lingers:
-            self._end_descendants()
-            self._process_end.exit(code)
+        if self._lingering is not None:
+            self._lingering.cancel()
 
     def finalize(self, *, has_del: bool) -> None:
         """Do what the interpreter's own end does for the app's files and objects.
@@ -129,6 +130,10 @@ class Shutdown:
         try:
             if has_run:
                 await self._end_politely(code, grace)
+            else:
+                await self._app_processes.end()  # packages that were imported ahead may start some
+                if code == ORPHANED:
+                    await self._app_processes.end_family()
         except BaseException:
             traceback.print_exc()
             raise
@@ -149,13 +154,15 @@ class Shutdown:
             await asyncio.wait_for(self._main_has_left.wait(), patience)
         self._main_has_left.set()
         if code == RELOAD and front_end.busy and not self._hurries:
-            self._lingers = True
             self._link.send(Left(code, front_end.busy))
-            await front_end.quiet(grace)
+            self._lingering = asyncio.create_task(front_end.quiet(grace))
+            await asyncio.wait({self._lingering})
         if self._finalizes_late:
             with suppress(TimeoutError):
                 await asyncio.wait_for(hop(self._process_end.finalization.run), EXIT_HANDLERS)
-        self._end_descendants()
+        await self._app_processes.end()
+        if is_at_prompt():
+            self._terminal.restore()
         if code == RELOAD:
             self._before_end()
             self._process_end.vanish(code, self._link.fileno())
@@ -165,13 +172,6 @@ class Shutdown:
     def _wake(self, frame: FrameType, instruction: int) -> None:
         if not self._main_has_left.is_set() and not self._main.has_moved(frame, instruction):
             self._main.signal()
-
-    def _end_descendants(self) -> None:
-        """End what the app started; put the terminal back if a debugger dies at its prompt."""
-        if descendants.has_children():
-            descendants.end(descendants.descendants(os.getpid()))
-        if is_at_prompt():
-            self._terminal.restore()
 
 
 def end_executors() -> None:
@@ -191,5 +191,6 @@ def end_executors() -> None:
         finally:
             done.set()
 
-    start_new_thread(end, ())
-    done.wait(EXECUTORS)
+    with suppress(RuntimeError):  # no thread can be had
+        start_new_thread(end, ())
+        done.wait(EXECUTORS)

@@ -8,13 +8,19 @@ from contextlib import suppress
 
 from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle.agent import Agent
+from asyncreload.child.lifecycle.app_processes import AppProcesses
 from asyncreload.child.lifecycle.handover import Handover
 from asyncreload.child.lifecycle.main_thread import MainThread
 from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
 from asyncreload.finalization import Finalization
 from asyncreload.liveness import LivenessCounter
-from asyncreload.system_calls import adopt_orphans, files_open_for_writing
+from asyncreload.orphans import OrphanReaper
+from asyncreload.system_calls import (
+    adopt_orphans,
+    continue_at_parents_end,
+    files_open_for_writing,
+)
 
 
 def take_over(arguments: list[str]) -> Handover:
@@ -38,12 +44,14 @@ def take_over(arguments: list[str]) -> Handover:
     lock = os.environ.pop("ASYNCRELOAD_LOCKFILE")
     os.set_inheritable(liveness, False)
     adopt_orphans()
+    continue_at_parents_end()
+    app_processes = AppProcesses(OrphanReaper.install(), lock)
     link = ParentLink(control, parent, lock, LivenessCounter(liveness))
     lobby = Lobby(entrance, exit_)
 
     def make_agent(handover: Handover) -> Agent:
         end = ProcessEnd(Finalization(files_open_for_writing() or frozenset()))
-        return Agent(main_thread, link, listener, lobby, handover.start_cold, end)
+        return Agent(main_thread, link, listener, lobby, handover.start_cold, app_processes, end)
 
     return Handover(main_thread, make_agent)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from asyncreload.child.http import lobby as module
 from asyncreload.child.http.lobby import Lobby
 from tests.unit.http.network import take_all
 
@@ -78,3 +79,19 @@ def test_a_lobby_whose_other_end_is_gone_is_empty_and_takes_nothing() -> None:
     with ours, theirs, waiting.entrance:
         waiting.put([theirs])
         waiting.delegate_close(theirs.fileno())
+
+
+def test_what_is_left_to_be_closed_is_closed_at_once_when_no_thread_can_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start_new_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(module, "start_new_thread", start_new_thread)
+    waiting = lobby()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, waiting.entrance, waiting.exit:
+        waiting.delegate_close(theirs.fileno())
+        theirs.close()
+        assert waiting.take() == []
+        assert ours.recv(1) == b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -116,6 +117,22 @@ class End(ProcessEnd):
         self.vanished.append((code, channel))
 
 
+class AppProcesses:
+    """Nothing was started; notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def reap_orphans(self) -> None:
+        self.asked.append("reap orphans")
+
+    async def end(self) -> None:
+        self.asked.append("end")
+
+    async def end_family(self) -> None:
+        self.asked.append("end family")
+
+
 class FrontEnd:
     """Takes no requests; says what is asked of it."""
 
@@ -123,6 +140,8 @@ class FrontEnd:
         self.closed: list[bool] = []
         self.waited: list[tuple[str, float]] = []
         self.busy = 0
+        self.lasts = False
+        """Whether a response is sent for ever."""
 
     def close(self, *, hand_over: bool) -> None:
         self.closed.append(hand_over)
@@ -132,6 +151,8 @@ class FrontEnd:
 
     async def quiet(self, seconds: float) -> None:
         self.waited.append(("quiet", seconds))
+        if self.lasts:
+            await asyncio.Event().wait()
 
 
 def frame(instruction: int = 7) -> Any:

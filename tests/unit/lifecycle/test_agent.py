@@ -22,7 +22,7 @@ from asyncreload.child.preload.session import QuietObserver, RecordingObserver, 
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
-from tests.unit.lifecycle.stand_ins import End, Link, MainThread
+from tests.unit.lifecycle.stand_ins import AppProcesses, End, Link, MainThread
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,6 +35,7 @@ class Bench:
     def __init__(self, root: Path, sockets: list[socket.socket]) -> None:
         self.root = root
         self.main, self.link, self.end = MainThread(), Link(), End()
+        self.app_processes = AppProcesses()
         listener, entrance, exit_ = sockets
         self.agent = Agent(
             cast("Any", self.main),
@@ -42,6 +43,7 @@ class Bench:
             listener,
             Lobby(entrance, exit_),
             self.start_cold,
+            cast("Any", self.app_processes),
             self.end,
         )
         self.running = asyncio.create_task(self.agent.run(lambda: None))
@@ -262,13 +264,36 @@ async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Benc
 
 
 async def test_without_word_of_the_parents_end_it_is_looked_for_at_once(
-    make: Callable[[], Bench],
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "FAREWELL", 0)
     bench = make()
     bench.link.hears_end, bench.link.verdict = False, Verdict.GONE
     await bench.up()
     await bench.settle()
     assert bench.end.exited == [protocol.ORPHANED]
+
+
+async def test_a_parent_that_deletes_its_lockfile_and_says_end_means_what_it_says(
+    make: Callable[[], Bench],
+) -> None:
+    """It deletes the file as soon as it has begun to end; the word may be heard after that."""
+    bench = make()
+    bench.link.hears_end, bench.link.verdict = False, Verdict.GONE
+    await bench.up()
+    bench.link.say(protocol.End(143))
+    await bench.settle()
+    assert bench.end.exited == [143]
+
+
+async def test_orphans_are_reaped_from_go_on(make: Callable[[], Bench]) -> None:
+    bench = make()
+    await bench.up()
+    await bench.settle()
+    assert bench.app_processes.asked == []
+    bench.link.say(bench.go())
+    await bench.settle()
+    assert bench.app_processes.asked == ["reap orphans"]
 
 
 async def test_a_standby_ends_at_once(make: Callable[[], Bench]) -> None:

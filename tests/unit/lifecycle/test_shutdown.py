@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from asyncreload import descendants
 from asyncreload.child.lifecycle import shutdown as module
 from asyncreload.child.lifecycle.shutdown import (
     EXIT_HANDLERS,
@@ -17,30 +16,26 @@ from asyncreload.child.lifecycle.shutdown import (
     end_executors,
 )
 from asyncreload.protocol import INTERRUPTED, ORPHANED, RELOAD, Left
-from tests.unit.lifecycle.stand_ins import End, FrontEnd, Link, MainThread, frame
+from tests.unit.lifecycle.stand_ins import AppProcesses, End, FrontEnd, Link, MainThread, frame
 
 
 class Bench:
     def __init__(self) -> None:
         self.main, self.link, self.front_end, self.end = MainThread(), Link(), FrontEnd(), End()
+        self.app_processes = AppProcesses()
         self.last: list[str] = []
         self.shutdown = Shutdown(
             cast("Any", self.main),
             cast("Any", self.link),
             cast("Any", self.front_end),
             lambda: self.last.append("before the end"),
+            cast("Any", self.app_processes),
             self.end,
         )
 
     async def settle(self) -> None:
         for _ in range(10):
             await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-def childless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's own process is nobody's parent here."""
-    monkeypatch.setattr(descendants, "has_children", lambda: False)
 
 
 @pytest.mark.asyncio
@@ -82,6 +77,44 @@ async def test_what_has_run_nothing_ends_at_once() -> None:
     await bench.settle()
     assert bench.end.exited == [RELOAD]
     assert bench.front_end.closed == []
+    assert bench.app_processes.asked == ["end"]  # a package may have started some
+
+
+@pytest.mark.asyncio
+async def test_a_standby_without_a_parent_ends_what_that_leaves() -> None:
+    bench = Bench()
+    bench.shutdown.begin(ORPHANED, 5.0, has_run=False)
+    await bench.settle()
+    assert bench.app_processes.asked == ["end", "end family"]
+    assert bench.end.exited == [ORPHANED]
+
+
+@pytest.mark.asyncio
+async def test_a_child_at_work_ends_only_what_its_app_started() -> None:
+    """It knows nothing of a standby that may be all right, and ends by itself."""
+    bench = Bench()
+    bench.shutdown.begin(ORPHANED, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.app_processes.asked == ["end"]
+
+
+@pytest.mark.asyncio
+async def test_who_lingers_and_is_asked_again_ends_at_once() -> None:
+    bench = Bench()
+    bench.front_end.busy = 1
+    bench.front_end.lasts = True
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert bench.link.sent == [Left(RELOAD, 1)]
+    assert bench.app_processes.asked == []
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    assert bench.app_processes.asked == ["end"]
+    assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
 
 
 @pytest.mark.asyncio

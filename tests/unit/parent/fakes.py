@@ -31,6 +31,7 @@ class FakeChild:
         self.reaped = False
         self.killed = False
         self.ran_at_start: tuple[str, ...] = ()
+        self.stopped = False
         self.had: list[float] = []
         """The seconds that it was given."""
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
@@ -82,6 +83,9 @@ class FakeChild:
 
     async def wait(self) -> int:
         return await asyncio.shield(self._code)
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def kill(self) -> None:
         self.killed = True

@@ -42,7 +42,8 @@ async def test_a_child_that_leaves_when_asked_is_not_killed() -> None:
     family = Family()
     child = await family.child()
     child.answers = leaves(child)
-    await family.children.end_politely(child.process)
+    family.children.ask_to_end(child.process)
+    await family.children.wait_for_end(child.process)
     assert child.heard == [End()]
     assert not child.killed
 
@@ -50,7 +51,8 @@ async def test_a_child_that_leaves_when_asked_is_not_killed() -> None:
 async def test_a_child_that_does_not_leave_is_killed_after_grace() -> None:
     family = Family()
     child = await family.child()
-    await family.children.end_politely(child.process)
+    family.children.ask_to_end(child.process)
+    await family.children.wait_for_end(child.process)
     assert child.had == [GRACE + MARGIN]
     assert child.killed
 
@@ -59,7 +61,8 @@ async def test_a_child_that_was_reaped_is_not_asked() -> None:
     family = Family()
     child = await family.child()
     await family.children.reap(child.process)
-    await family.children.end_politely(child.process)
+    family.children.ask_to_end(child.process)
+    await family.children.wait_for_end(child.process)
     assert child.heard == []
 
 
@@ -122,4 +125,5 @@ async def test_a_start_that_fails_leaves_nothing_to_end() -> None:
 async def test_a_child_is_killed_though_nothing_is_found_of_it() -> None:
     child = FakeChild()
     await kill_with_descendants(child.process)
+    assert child.stopped  # so that it started nothing meanwhile
     assert child.killed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -202,6 +203,29 @@ async def test_cancelled_it_leaves_nothing(lock: str) -> None:
     assert scene.inheritance.closed
     assert scene.loop.current is None
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_lockfile_is_gone_while_there_is_still_somebody_to_delete_it(lock: str) -> None:
+    """We may be killed at any moment of our end; the child knows by then that it is to end."""
+    scene = Scene(lock)
+    child = await serving(scene, 1)
+    there: list[bool] = []
+    child.answers = lambda message: there.append(os.path.exists(lock))
+    scene.running.cancel()
+    await until(lambda: not os.path.exists(lock))
+    assert not child.has_ended()
+    assert child.heard[-1] == protocol.End()
+    assert there == [True]
+    child.dies(0)
+    await scene.cancel()
+
+
+async def test_the_lockfile_is_gone_before_all_are_killed(lock: str) -> None:
+    scene = Scene(lock)
+    await serving(scene, 1)
+    scene.loop.kill()
+    assert not os.path.exists(lock)
+    await scene.cancel()
 
 
 async def test_asked_twice_all_are_killed(lock: str) -> None:
