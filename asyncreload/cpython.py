@@ -33,6 +33,15 @@ def thread_exit_handlers() -> list[Callable[[], object]]:
     return list(getattr(threading, "_threading_atexits", ()))
 
 
+def has_made_temporary_files() -> bool:
+    """Tell whether `tempfile` has named any file or directory in this process.
+
+    Where it keeps its names elsewhere, the answer is yes if it was imported.
+    """
+    tempfile = sys.modules.get("tempfile")
+    return tempfile is not None and getattr(tempfile, "_name_sequence", tempfile) is not None
+
+
 def run_main_module(main: ModuleType, name: str = "") -> None:
     """Run a module in `main`, which is `__main__`, as Python does.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from asyncreload import IMPORTED_IN, process_role
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.errors import NestedError, SettingsError
+from asyncreload.finalization import Finalization
 from asyncreload.interpreter import (
     boot_command,
     split_command,
@@ -62,8 +63,7 @@ def run(
     directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
     _check_directory(directory)
     run_exit_handlers()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    Finalization().run()
     options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
     command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
     os.chdir(directory)

@@ -7,13 +7,20 @@ what happens instead.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import stat
 import sys
+from contextlib import suppress
 from itertools import pairwise
 
 _PR_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
+_FILES = frozenset({stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR})
+
+OpenFile = tuple[int, int, int]
+"""A descriptor, with the device and the inode of what it refers to."""
 
 
 def open_process(pid: int) -> int | None:
@@ -70,3 +77,28 @@ def close_all_but(channel: int, farewell: bytes) -> None:
             if descriptor not in {*range(_STANDARD + 1), channel}:
                 libc.close(descriptor)
     libc.write(channel, farewell, len(farewell))
+
+
+def files_open_for_writing() -> frozenset[OpenFile] | None:
+    """Return the files, pipes and devices that this process can write to; sockets are none.
+
+    None where the system does not list descriptors in /dev/fd.
+    """
+    found = set()
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        return None
+    for descriptor in map(int, names):
+        with suppress(OSError):  # that of the list itself
+            state = os.fstat(descriptor)
+            if stat.S_IFMT(state.st_mode) not in _FILES:
+                continue
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                found.add((descriptor, state.st_dev, state.st_ino))
+    return frozenset(found)
+
+
+def flush_c_streams() -> None:
+    """Write what the C library has buffered for its output streams. The GIL is free meanwhile."""
+    ctypes.CDLL(None).fflush(None)

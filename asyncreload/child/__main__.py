@@ -110,13 +110,14 @@ def load_app(handover: Handover, go: Go) -> WSGIApplication | Report | None:
 
 
 def leave(handover: Handover, code: int) -> NoReturn:
-    """Let the last requests be answered, run the app's `atexit` handlers, and end."""
+    """Let the last requests be answered, run the app's `atexit` handlers, and end.
+
+    What the interpreter's own end would do after them is done as well: see finalization.py.
+    """
     handover.drain(code)
     end_executors()
     run_exit_handlers()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or replaced by the app
-            stream.flush()
+    handover.finalize()
     handover.exit()
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 import asyncreload
-from asyncreload import cli, process_role
+from asyncreload import cli, process_role, run_app
 from asyncreload.child.http import plain_server as plain
 from asyncreload.child.imports.script_runner import root_of, run_script
 from asyncreload.child.watch.file_state import digest
 from asyncreload.errors import BindError, NestedError, SettingsError
+from asyncreload.finalization import Finalization
 from asyncreload.interpreter import BOOT
 from tests.unit.watching import Watch
 
@@ -262,7 +263,14 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         done.append((path, command))
         raise ReplacedError
 
+    class NoFinalization(Finalization):
+        """The objects of the tests have not come to their end."""
+
+        def run(self) -> None:
+            done.append("objects")
+
     monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(run_app, "Finalization", NoFinalization)
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("atexit"))
     monkeypatch.setattr(process_role, "_role", process_role._Role())
     return done
@@ -285,8 +293,8 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
     started_as("python -X dev -OO dir/app.py -v x", monkeypatch)
     with pytest.raises(ReplacedError):
         asyncreload.run(app, "::1", 9000, interval=0.5)
-    first, (path, command) = steps
-    assert first == "atexit"
+    *before, (path, command) = steps
+    assert before == ["atexit", "objects"]
     assert path == sys.executable
     assert command[:-1] == [
         sys.executable,
@@ -310,7 +318,7 @@ def test_the_supervisor_understands_what_it_is_given(
     started_as("python -m shop.web --debug", monkeypatch)
     with pytest.raises(ReplacedError):
         asyncreload.run(app)
-    _, (_, command) = steps
+    *_, (_, command) = steps
     assert cli._asked(command[-2:]) == {
         "host": "127.0.0.1",
         "port": 8000,

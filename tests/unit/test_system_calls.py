@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 
-from asyncreload.system_calls import anonymous_file, open_process
+from asyncreload.system_calls import anonymous_file, files_open_for_writing, open_process
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has descriptors for processes")
@@ -45,3 +47,30 @@ def test_a_file_without_a_name_has_its_size(
         assert os.fstat(descriptor).st_size == 8
     finally:
         os.close(descriptor)
+
+
+def test_files_that_are_open_for_writing_are_found(tmp_path: Path) -> None:
+    (tmp_path / "read").write_text("")
+    before = files_open_for_writing()
+    out, into = os.pipe()
+    with (
+        open(tmp_path / "write", "w") as write,
+        open(tmp_path / "read") as _,
+        socket.socket() as _,
+    ):
+        after = files_open_for_writing()
+        assert before is not None
+        assert after is not None
+        state = os.fstat(write.fileno())
+        assert (write.fileno(), state.st_dev, state.st_ino) in after - before
+        assert {number for number, *_ in after - before} == {write.fileno(), into}
+    os.close(out)
+    os.close(into)
+
+
+def test_a_system_that_does_not_list_descriptors_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listdir(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert files_open_for_writing() is None

@@ -161,6 +161,10 @@ class Handover:
         while not self._agent.shutdown.drained.wait(1):
             pass
 
+    def finalize(self) -> None:
+        """Have the app's files written and its objects deleted, after its `atexit` handlers."""
+        self._agent.shutdown.finalize()
+
     def exit(self) -> NoReturn:
         """Have the process ended: no code of the user's runs in the main thread any more."""
         self._loop.call_soon_threadsafe(self._agent.shutdown.main_has_left)

@@ -12,8 +12,9 @@ from asyncreload.child.lifecycle.handover import Handover
 from asyncreload.child.lifecycle.main_thread import MainThread
 from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
+from asyncreload.finalization import Finalization
 from asyncreload.liveness import LivenessCounter
-from asyncreload.system_calls import adopt_orphans
+from asyncreload.system_calls import adopt_orphans, files_open_for_writing
 
 
 def take_over(arguments: list[str]) -> Handover:
@@ -41,7 +42,8 @@ def take_over(arguments: list[str]) -> Handover:
     lobby = Lobby(entrance, exit_)
 
     def make_agent(handover: Handover) -> Agent:
-        return Agent(main_thread, link, listener, lobby, handover.start_cold, ProcessEnd())
+        end = ProcessEnd(Finalization(files_open_for_writing() or frozenset()))
+        return Agent(main_thread, link, listener, lobby, handover.start_cold, end)
 
     return Handover(main_thread, make_agent)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload import descendants
 from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.protocol import ORPHANED, RELOAD, Left
 from asyncreload.system_calls import close_all_but
@@ -28,16 +29,23 @@ if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.finalization import Finalization
 
 # All in seconds.
 LAST_REQUESTS = 0.1  # what requests in flight get before the old code is told to go
-EXIT_HANDLERS = 0.5  # what `atexit` handlers get in a reload
+EXIT_HANDLERS = 0.5  # what `atexit` handlers, and files to be written, get in a reload
 WAKE_AFTER = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
 EXECUTORS = 0.1  # what running jobs get before `atexit` handlers have their turn all the same
 
 
 class ProcessEnd:
-    """The two ways in which a child ends. Neither waits for the interpreter's own end."""
+    """The two ways in which a child ends. Neither waits for the interpreter's own end.
+
+    finalization: does for the app what that would do.
+    """
+
+    def __init__(self, finalization: Finalization) -> None:
+        self.finalization: Finalization = finalization
 
     def exit(self, code: int) -> None:
         """End the process at once."""
@@ -75,6 +83,7 @@ class Shutdown:
         self._process_end = process_end
         self._terminal = Terminal()
         self._main_has_left = asyncio.Event()
+        self._finalizes_late = False
         self._lingers = False
         self._hurries = False
         self._task: asyncio.Task[None] | None = None
@@ -97,6 +106,16 @@ class Shutdown:
         if self._lingers:
             self._end_descendants()
             self._process_end.exit(code)
+
+    def finalize(self) -> None:
+        """Do what the interpreter's own end does for the app's files and objects.
+
+        Called by the main thread. While responses are still sent in a reload, their code runs: then
+        the files are only flushed, before the next child loads, and the rest is done after them.
+        """
+        self._finalizes_late = self.code == RELOAD and bool(self._front_end.busy)
+        finalization = self._process_end.finalization
+        (finalization.flush if self._finalizes_late else finalization.run)()
 
     def main_has_left(self) -> None:
         """Note that the main thread runs no code of the app any more."""
@@ -129,6 +148,9 @@ class Shutdown:
             self._lingers = True
             self._link.send(Left(code, front_end.busy))
             await front_end.quiet(grace)
+        if self._finalizes_late:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hop(self._process_end.finalization.run), EXIT_HANDLERS)
         self._end_descendants()
         if code == RELOAD:
             self._before_end()

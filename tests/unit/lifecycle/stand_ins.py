@@ -7,6 +7,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
+from asyncreload.finalization import Finalization
 from asyncreload.lockfile import Verdict
 from asyncreload.protocol import Message
 
@@ -80,10 +81,25 @@ class Link:
         return 99
 
 
+class NoFinalization(Finalization):
+    """Notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def flush(self) -> None:
+        self.done.append("flush")
+
+    def run(self) -> None:
+        self.done.append("run")
+
+
 class End(ProcessEnd):
     """Notes how the process would have ended."""
 
     def __init__(self) -> None:
+        self.finalization: NoFinalization = NoFinalization()
+        super().__init__(self.finalization)
         self.exited: list[int] = []
         self.vanished: list[tuple[int, int]] = []
 

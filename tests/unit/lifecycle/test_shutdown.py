@@ -152,6 +152,30 @@ async def test_a_main_thread_that_sleeps_is_woken_by_a_signal(
     assert bench.main.signalled == signalled
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("code", "busy", "before", "late"),
+    [
+        (RELOAD, 0, ["run"], ["run"]),
+        (RELOAD, 1, ["flush"], ["flush", "run"]),  # what still answers needs its objects
+        (INTERRUPTED, 1, ["run"], ["run"]),
+    ],
+)
+async def test_the_apps_objects_come_to_their_end_when_none_of_its_code_runs(
+    code: int, busy: int, before: list[str], late: list[str]
+) -> None:
+    bench = Bench()
+    bench.front_end.busy = busy
+    bench.shutdown.begin(code, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.finalize()  # by the main thread, after `atexit`
+    assert bench.end.finalization.done == before
+    bench.shutdown.main_has_left()
+    while not (bench.end.vanished or bench.end.exited):
+        await asyncio.sleep(0)
+    assert bench.end.finalization.done == late
+
+
 def test_executors_are_shut_in_reverse_order(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
     calls = [lambda: done.append(1), lambda: done.append(2)]
