@@ -20,8 +20,9 @@ child/lifecycle/shutdown.py), but threads are not joined: those of a server seld
 For 5, modules are not cleared: our own threads still need them, and so may a last response; in a
 large process it would take long. Instead the objects are found that have something to do at their
 end, and are told to do it. All their globals are still there, which is more than Python promises.
-That is for a process that has a file open for writing, or has made a temporary file; any other pays
-for a look at its descriptors and no more, and the `__del__` methods of its objects are not called.
+That is for a process that has a file open for writing, has made a temporary file, or has loaded
+code of the project that names `__del__`. Any other pays for a look at its descriptors and no more;
+`__del__` methods of packages alone are not called there.
 
 What is left to the end of the process, and comes to the same: sockets are closed, a database of
 `sqlite3` is rolled back by who opens it next. What is left undone: suspended generators are not
@@ -169,8 +170,13 @@ class Finalization:
         self._own = own
         self._objects = objects
         self._is_planned = False
+        self._has_del = False
         self._calls: deque[tuple[Call, Any]] = deque()
         self._kept: list[Any] = []  # so that none is deleted once more when others let it go
+
+    def has_del(self) -> None:
+        """Note that objects of the program may have a method `__del__`."""
+        self._has_del = True
 
     def flush(self) -> None:
         """Write what is buffered, and call no code of the program's: it still runs."""
@@ -193,8 +199,10 @@ class Finalization:
         _flush_standard_streams()
 
     def _is_needed(self) -> bool:
+        if self._has_del or has_made_temporary_files():
+            return True
         files = files_open_for_writing()
-        return files is None or bool(files - self._own) or has_made_temporary_files()
+        return files is None or bool(files - self._own)
 
     def _plan(self) -> None:
         """Arrange what is to be done, and in which order."""

@@ -63,7 +63,9 @@ def run(
     directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
     _check_directory(directory)
     run_exit_handlers()
-    Finalization().run()
+    finalization = Finalization()
+    finalization.has_del()  # for all that is known
+    finalization.run()
     options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
     command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
     os.chdir(directory)

@@ -162,6 +162,34 @@ def test_p3_files_are_flushed_before_the_next_load_and_closed_after_the_last_res
         assert bench.read(f"file.{first}") == "streaming later"
 
 
+MARKED = f"""{LOGGED}
+class Marked:
+    def __init__(self):
+        open("mark", "x").close()
+    def __del__(self):
+        os.unlink("mark")
+marked = Marked()
+VERSION = "1"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [VERSION.encode()]
+"""
+
+
+def test_p3_objects_are_deleted_in_a_process_without_open_files(
+    serve: Serve, project: Path
+) -> None:
+    """Also where the code came out of a cache: the second process runs it from there."""
+    served = serve("main.py", files={"main.py": "from app import app\n", "app.py": MARKED})
+    assert served.body() == "1"
+    for number in range(2):
+        served.write("main.py", f"from app import app\nNUMBER = {number}\n")
+        assert served.body() == "1"
+    served.stop()
+    assert len(served.loads()) == 3
+    assert not (project / "mark").exists()
+
+
 BLOCKS = """\
 import os
 VERSION = "1"

@@ -152,9 +152,9 @@ def test_what_all_can_be_reached_from_is_not_followed(tmp_path: Path) -> None:
     assert module._held_by(owner, {id(others[0]): others[0]}) == []
 
 
-@pytest.mark.parametrize("temporary", [False, True])
+@pytest.mark.parametrize(("temporary", "has_del"), [(False, False), (True, False), (False, True)])
 def test_a_process_that_has_nothing_open_does_not_look_at_its_objects(
-    monkeypatch: pytest.MonkeyPatch, *, temporary: bool
+    monkeypatch: pytest.MonkeyPatch, *, temporary: bool, has_del: bool
 ) -> None:
     looked: list[str] = []
 
@@ -164,9 +164,11 @@ def test_a_process_that_has_nothing_open_does_not_look_at_its_objects(
 
     monkeypatch.setattr(module, "has_made_temporary_files", lambda: temporary)
     finalization = Finalization(frozenset({(9, 1, 1)}), objects)
+    if has_del:
+        finalization.has_del()
     finalization.flush()
     finalization.run()
-    assert looked == ["looked"] * 2 * temporary
+    assert looked == ["looked"] * 2 * (temporary or has_del)
 
 
 def test_where_descriptors_cannot_be_listed_objects_are_looked_at(

@@ -54,6 +54,8 @@ class ImportHooks:
         self._taken: dict[str, FileState] = {}
         self._caches: dict[str, bytes] = {}
         self._compiled: set[str] = set()
+        self.defines_del: bool = False
+        """Whether a class of the project's may have a method `__del__`."""
 
     def install(self) -> None:
         """Wrap the loaders, from now on and for good."""
@@ -117,6 +119,7 @@ class ImportHooks:
 
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
         """Tell the observer of a project's source that is compiled and about to be run."""
+        self.defines_del = self.defines_del or _names_del(code)
         self._observer().after_compile(path, code, state)
 
     def before_source(
@@ -224,3 +227,11 @@ class ImportHooks:
             return plain(itself, *arguments)
 
         setattr(loader, method, load)
+
+
+def _names_del(code: Code) -> bool:
+    """Tell whether code, or the bytes of its cache, names `__del__` anywhere."""
+    if isinstance(code, bytes):
+        return b"__del__" in code
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return "__del__" in code.co_names or any(map(_names_del, inner))

@@ -163,7 +163,7 @@ class Handover:
 
     def finalize(self) -> None:
         """Have the app's files written and its objects deleted, after its `atexit` handlers."""
-        self._agent.shutdown.finalize()
+        self._agent.shutdown.finalize(has_del=self.hooks.defines_del)
 
     def exit(self) -> NoReturn:
         """Have the process ended: no code of the user's runs in the main thread any more."""

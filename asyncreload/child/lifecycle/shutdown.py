@@ -107,14 +107,18 @@ class Shutdown:
             self._end_descendants()
             self._process_end.exit(code)
 
-    def finalize(self) -> None:
+    def finalize(self, *, has_del: bool) -> None:
         """Do what the interpreter's own end does for the app's files and objects.
+
+        has_del: whether the project's objects may have a method `__del__`.
 
         Called by the main thread. While responses are still sent in a reload, their code runs: then
         the files are only flushed, before the next child loads, and the rest is done after them.
         """
         self._finalizes_late = self.code == RELOAD and bool(self._front_end.busy)
         finalization = self._process_end.finalization
+        if has_del:
+            finalization.has_del()
         (finalization.flush if self._finalizes_late else finalization.run)()
 
     def main_has_left(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import marshal
 import os
 import py_compile
 import runpy
@@ -16,6 +17,7 @@ from types import CodeType
 
 import pytest
 
+from asyncreload.child.imports.import_hooks import _names_del
 from asyncreload.child.imports.import_observer import Code, ImportObserver
 from asyncreload.child.preload.session import RefusingObserver
 from asyncreload.child.watch.file_kinds import FileKind
@@ -337,3 +339,17 @@ def test_a_fork_of_the_app_takes_another_lock(
     monkeypatch.setattr(os, "register_at_fork", register_at_fork)
     loaders(project.watch)
     assert calls == [project.watch.baselines.renew_lock]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("class A:\n    def __del__(self): ...", True),
+        ("def f():\n    class A:\n        def __del__(self): ...", True),
+        ("class A:\n    def __delete__(self): ...", False),
+    ],
+)
+def test_a_method_that_is_called_at_the_end_is_seen(source: str, *, expected: bool) -> None:
+    code = compile(source, "app.py", "exec")
+    assert _names_del(code) is expected
+    assert _names_del(marshal.dumps(code)) is expected

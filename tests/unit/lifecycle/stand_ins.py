@@ -87,6 +87,9 @@ class NoFinalization(Finalization):
     def __init__(self) -> None:
         self.done: list[str] = []
 
+    def has_del(self) -> None:
+        self.done.append("has del")
+
     def flush(self) -> None:
         self.done.append("flush")
 

@@ -168,12 +168,19 @@ async def test_the_apps_objects_come_to_their_end_when_none_of_its_code_runs(
     bench.front_end.busy = busy
     bench.shutdown.begin(code, 5.0, has_run=True)
     await bench.settle()
-    bench.shutdown.finalize()  # by the main thread, after `atexit`
+    bench.shutdown.finalize(has_del=False)  # by the main thread, after `atexit`
     assert bench.end.finalization.done == before
     bench.shutdown.main_has_left()
     while not (bench.end.vanished or bench.end.exited):
         await asyncio.sleep(0)
     assert bench.end.finalization.done == late
+
+
+@pytest.mark.asyncio
+async def test_methods_that_are_called_at_the_end_are_told_of() -> None:
+    bench = Bench()
+    bench.shutdown.finalize(has_del=True)
+    assert bench.end.finalization.done == ["has del", "run"]
 
 
 def test_executors_are_shut_in_reverse_order(monkeypatch: pytest.MonkeyPatch) -> None:
