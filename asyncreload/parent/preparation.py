@@ -19,7 +19,9 @@ _LACKING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
     | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
 )
-_MOST_TRIES = 5
+_MOST_TRIES = 12
+_MOST_REPLAYS = 8
+"""Of these tries: each replay may find packages that the next one is to leave out."""
 RETRY_PAUSE = 0.1
 """Seconds until another try, when the system lacks the means for a process."""
 
@@ -97,8 +99,8 @@ class Preparation:
     async def _make(self) -> Process:
         code = 0
         for left in reversed(range(_MOST_TRIES)):
-            if not left:
-                self._plan.switch_off()  # the last try is the simplest
+            if left < _MOST_TRIES - _MOST_REPLAYS:  # the last tries are the simplest
+                self._preloads = False
             self._child = child = await self._start_when_possible()
             try:
                 self._enter(Stage.BOOTING)
