@@ -122,6 +122,8 @@ class Preload(Message):
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = _NOTHING
     """The conditions after the load."""
+    later: dict[str, Any] = _NOTHING
+    """The conditions after the requests since then: they may have imported more."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
     import_prefixes: dict[str, str] = _NOTHING

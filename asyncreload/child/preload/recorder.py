@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.preload.conditions import Conditions, patcher, read_conditions
@@ -104,16 +104,19 @@ class Recorder:
             self._work_off_codes()
         return self._import_prefixes[path] == then
 
-    def mismatches(self, final: Mapping[str, Any]) -> list[str]:
+    def mismatches(self, final: Conditions) -> list[str]:
         """Return which conditions after the load are not those of the load that was replayed."""
         if self._replayed is None:
             return []
-        return [name for name in final if final[name] != self._replayed.final[name]]
+        # What requests had imported later was imported ahead with the rest.
+        then = (self._replayed.final, self._replayed.later)
+        return [name for name in final if final[name] not in [each.get(name) for each in then]]
 
-    def to_preload(self, root: str, final: Mapping[str, Any]) -> Preload:
+    def to_preload(self, root: str, final: Conditions, later: Conditions) -> Preload:
         """Return what the next standby is to import; nothing when in doubt.
 
         final: the conditions after the load.
+        later: those of now.
         """
         if found := patcher():
             return Preload(root, obstacle=f"{found} changes Python for all that is imported later")
@@ -132,7 +135,8 @@ class Recorder:
             settings=self._settings,
             data=self._data,
             changes=self._changes,
-            final=dict(final),
+            final=final,
+            later=later,
             states={path: self._states.get(path) for path, prefix in prefixes.items() if prefix},
             import_prefixes=dict(prefixes),
         )
@@ -145,6 +149,8 @@ class Recorder:
     def _is_foreign(self, name: str) -> bool:
         module = sys.modules.get(name)
         if name in self.boot or _name_of(module) != name:
+            return False
+        if not {*_parents(name)} <= sys.modules.keys():  # the rest of a package that has failed
             return False
         path = source_file(module)
         return path is not None and kind_of(path) is not FileKind.PROJECT
@@ -178,6 +184,11 @@ class Aliases:
             return False
         path = source_file(module)
         return path is None or kind_of(path) is not FileKind.PROJECT
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _name_of(module: object) -> str | None:

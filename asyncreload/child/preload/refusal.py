@@ -23,8 +23,8 @@ class RefusingObserver(ImportObserver):
         """Whether anything was refused since `begin`."""
 
     def leave_out(self, names: Iterable[str]) -> None:
-        """Refuse these modules, and those below them."""
-        self._left_out = frozenset(names)
+        """Refuse these modules, too, and those below them."""
+        self._left_out |= {*names}
 
     def begin(self) -> None:
         """Begin with another import."""

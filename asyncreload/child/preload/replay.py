@@ -113,7 +113,7 @@ class _Replay:
 
     def _import(self, name: str) -> None:
         self._tell(name)
-        environ = dict(os.environ)
+        environ, failed = dict(os.environ), len(self._failed)
         self._observer.begin()
         try:
             importlib.import_module(name)
@@ -123,6 +123,7 @@ class _Replay:
         lacking = self._observer.failed() & {*self._preload.modules}
         if lacking or self._observer.has_refused:
             self._failed += [name, *sorted(lacking)]
+        self._observer.leave_out(self._failed[failed:])
         self._packages_own.update(difference(environ, os.environ))
 
     def _differing_data(self, name: str) -> str:

@@ -99,8 +99,9 @@ class PreloadSession:
 
     def check_load(self) -> None:
         """The load has ended: start cold if it left other conditions than the one replayed."""
-        if self._replayed is not None and FILTERS in self._replayed.final:
-            arrange_filters(self._replayed.final[FILTERS])
+        if self._replayed is not None:
+            for then in (self._replayed.final, self._replayed.later):
+                arrange_filters(then.get(FILTERS, []))
         conditions = after_load()
         if differing := self._recorder.mismatches(conditions):
             self._start_cold(f"after the load these differ: {', '.join(differing)}")
@@ -110,4 +111,5 @@ class PreloadSession:
         """Tell what a standby should import: after the load, and when requests imported more."""
         if self._after_load is not None and len(sys.modules) != self._told_modules:
             self._told_modules = len(sys.modules)
-            self._send(await hop(self._recorder.to_preload, root, self._after_load))
+            to_preload = self._recorder.to_preload
+            self._send(await hop(to_preload, root, self._after_load, after_load()))

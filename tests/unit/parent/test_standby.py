@@ -110,6 +110,15 @@ class Fakes:
             await asyncio.sleep(0)
         pytest.fail("it never came to that")
 
+    def taking(self, seconds: float, replay: Any) -> Callable[[Preload], Preloaded]:
+        """Return a replay that takes its time."""
+
+        def slow(preload: Preload) -> Preloaded:
+            self.now += seconds
+            return cast("Preloaded", replay(preload))
+
+        return slow
+
     async def passes(self, seconds: float) -> None:
         """Let time pass, and the loop run."""
         self.now += seconds
@@ -559,6 +568,19 @@ async def test_a_replay_that_takes_longer_than_a_load_is_not_waited_for() -> Non
     slow.finished.set()
     await fakes.rest()
     assert await fakes.take() is slow
+
+
+async def test_a_reload_does_not_wait_for_one_replay_after_the_other() -> None:
+    """Each finds more that has to be left out: all of them count as one that takes long."""
+    fakes = Fakes({}, *[failing(f"m{number}") for number in range(7)])
+    await fakes.take()
+    fakes.standby.has_loaded(1.0)
+    fakes.standby.learn(preload(*(f"m{number}" for number in range(9))))
+    for plan in fakes.plans:
+        plan["replay"] = fakes.taking(1.0, plan["replay"])
+    child = await fakes.take()
+    assert child.preloads == []
+    assert fakes.now < 1007
 
 
 async def test_the_replay_is_taken_if_it_is_ready_first() -> None:

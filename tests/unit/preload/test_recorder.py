@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -32,6 +33,16 @@ def test_the_standard_library_is_noted_too(child: ChildRun) -> None:
     child.modules.discard("colorsys")
     child.start()
     assert "colorsys" in child.preload("import colorsys").modules
+
+
+def test_the_rest_of_a_package_that_has_failed_is_not_noted(child: ChildRun) -> None:
+    """It cannot be imported by its name: as of GeoDjango, where its libraries are missing."""
+    child.package("broken", "import broken.part.sub\nraise ImportError")
+    child.package("broken/part")
+    child.package("broken/part/sub.py")
+    preload = child.preload("try: import broken\nexcept ImportError: pass")
+    assert "broken.part.sub" in sys.modules
+    assert not {"broken", "broken.part", "broken.part.sub"} & {*preload.modules}
 
 
 def test_what_there_was_before_is_not_noted(child: ChildRun) -> None:
