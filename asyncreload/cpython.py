@@ -19,6 +19,7 @@ import sys
 import threading
 import zipimport
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import wraps
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -142,3 +143,20 @@ def forget_archives() -> None:
     for place, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimport.zipimporter):
             del sys.path_importer_cache[place]
+
+
+def spare_loggers(spared: AbstractSet[str]) -> None:
+    """Have `logging.config` neither disable nor reset these loggers: its caller had none yet.
+
+    Without the function that does so, it disables them; it does nothing while nobody has imported
+    the module.
+    """
+    config: Any = sys.modules.get("logging.config")
+    plain = getattr(config, "_handle_existing_loggers", None)
+    if plain is None:
+        return
+
+    def handle_existing(existing: list[str], children: list[str], disable: Any) -> None:
+        plain([name for name in existing if name not in spared], children, disable)
+
+    config._handle_existing_loggers = handle_existing  # noqa: SLF001

@@ -2,7 +2,7 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Preload) -> Preloaded -> (KnownFiles, Go) -> Going
+    Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go) -> Going
         -> Loaded | LoadFailed | Reporting -> FilesChanged -> Left
 
 `LoadFailed` may also follow `Loaded`: a request has imported code of the project's that fails.
@@ -113,8 +113,12 @@ class Preload(Message):
     root: str
     argv: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
-    settings: dict[str, str] = _NOTHING
-    """What each module may have looked at while it was imported."""
+    left_out: tuple[str, ...] = ()
+    """Modules that cannot be imported ahead; what needs one of them cannot be either."""
+    conditions: tuple[dict[str, Any], ...] = ()
+    """What modules may have looked at while they were imported, each once."""
+    settings: dict[str, int] = _NOTHING
+    """Under which of these conditions the project imported each of these modules."""
     data: dict[str, Data] = _NOTHING
     """The data in modules that the project had imported by then, where they were new."""
     mismatches: Data = _NOTHING
@@ -123,10 +127,14 @@ class Preload(Message):
     """How `os.environ` was changed just before each of these modules was imported."""
     final: dict[str, Any] = _NOTHING
     """The conditions after the load."""
+    later: dict[str, Any] = _NOTHING
+    """The conditions after the requests since then: they may have imported more."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
     import_prefixes: dict[str, str] = _NOTHING
     """What each of the project's files does before its last import."""
+    obstacle: str = ""
+    """Why nothing can be imported ahead; "" when something can."""
 
     def is_like(self, other: Preload | None) -> bool:
         """Tell whether the same standby comes of both, however their files have been touched."""
@@ -139,14 +147,20 @@ class KnownFiles(Message):
     files: dict[str, Any]
 
 
+class Preloading(Message):
+    """Child: this module is about to be imported ahead. If the process dies, it died of it."""
+
+    module: str
+
+
 class Preloaded(Message):
     """Child: what was to be imported ahead is; these modules could not be."""
 
     failed: tuple[str, ...]
-    fits: bool = True
-    """Whether the rest is what the last child had."""
     stopped: str = ""
     """Before which module it ended, as the app had set something up before that."""
+    reason: str = ""
+    """What that was."""
     mismatches: Data = _NOTHING
     """Data that are not what they were, perhaps as they are never the same."""
 
@@ -239,6 +253,7 @@ _KINDS = {
         FilesChanged,
         Preload,
         KnownFiles,
+        Preloading,
         Preloaded,
         StartCold,
         PackagesChanged,

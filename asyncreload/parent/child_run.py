@@ -211,8 +211,7 @@ class ChildRun:
             case protocol.PackagesChanged():
                 standby.renew()
             case protocol.StartCold():
-                log.debug("starting cold: %s", message.reason)
-                standby.was_wrong()
+                standby.was_wrong(message.reason)
                 standby.start_next()
                 self.starts_cold = True
 

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from asyncreload.protocol import Data, Preload, Preloaded
+from asyncreload.style import duration
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
@@ -20,14 +21,19 @@ class PreloadPlan:
     under the same conditions. It may turn out wrong (the child then starts cold), which counts;
     one that merely takes long is not wrong.
 
+    What is not imported ahead any more is told once, with the reason.
+
     replays: whether there are to be any.
     """
 
     def __init__(self, *, replays: bool) -> None:
         self._replays = replays
-        self._failed: set[str] = set()
+        self._failed: frozenset[str] = frozenset()
         self._mismatches: Data = {}
         self._wrong_in_a_row = 0
+        self._told: set[str] = set()
+        self.cold_load: float = 0.0
+        """Seconds that the last load took for which nothing was imported ahead."""
         self.preload: Preload | None = None
         """What to import; None when that is not known, or nothing is to be imported."""
         self.known_files: dict[str, Any] = {}
@@ -37,6 +43,8 @@ class PreloadPlan:
         """Take note of what a child has imported; tell whether a standby should differ now."""
         if not self._replays:
             return False
+        if preload.obstacle:
+            self._tell(f"nothing is imported ahead: {preload.obstacle}")
         preload = self._without_failures(preload)
         if preload.is_like(self.preload):
             return False
@@ -48,36 +56,27 @@ class PreloadPlan:
         log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
         self.preload, self._mismatches = None, {}
 
-    def was_wrong(self) -> None:
+    def was_wrong(self, reason: str) -> None:
         """Note that a replay could not stand for a cold start."""
-        log.debug("standby: what it imported ahead did not fit")
         self._wrong_in_a_row += 1
-        self._replays = self._replays and self._wrong_in_a_row < MOST_WRONG
+        if self._wrong_in_a_row == MOST_WRONG and self._replays:
+            self._replays = False
+            self._tell(f"nothing is imported ahead any more, as it did not fit: {reason}")
+        else:
+            log.debug("starting cold: %s", reason)
         self.forget()
 
     def was_right(self) -> None:
         """Note that an app was loaded on top of a replay."""
         self._wrong_in_a_row = 0
 
-    def switch_off(self) -> None:
-        """Have nothing imported ahead from now on."""
-        log.debug("standby: nothing is imported ahead from now on")
-        self.preload, self._replays = None, False
-
     def accepts(self, pid: int, preloaded: Preloaded | None) -> bool:
         """Learn from how a replay ended; tell whether the process can be used.
 
-        preloaded: None when the process has died of it.
+        preloaded: None when the process has died, but not of an import.
         """
         preload = self.preload
-        if preload is None:  # forgotten meanwhile
-            return False
-        usable = preloaded is not None and (
-            preloaded.fits or preloaded.failed or preloaded.mismatches
-        )
-        if preloaded is None or not usable:
-            log.debug("standby: process %d did not survive its imports, or differs", pid)
-            self.switch_off()
+        if preload is None or preloaded is None:  # forgotten meanwhile, or dead
             return False
         self._log_outcome(pid, preload, preloaded)
         self._failed |= {*preloaded.failed}
@@ -92,9 +91,27 @@ class PreloadPlan:
             log.debug("standby: %d data differ; comparing once more", len(preloaded.mismatches))
         elif preloaded.stopped:
             log.debug("standby: process %d leaves off before %s", pid, preloaded.stopped)
+            rest = len(preload.modules) - preload.modules.index(preloaded.stopped)
+            more = f" and {rest - 1} modules after it are" if rest > 1 else " is"
+            self._tell(
+                f"{preloaded.stopped}{more} not imported ahead, "
+                f"as the app sets up something else before it: {preloaded.reason}"
+            )
         else:
             log.debug("standby: process %d has imported %d modules", pid, len(preload.modules))
 
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            cost = f"; a load from nothing takes {duration(self.cold_load)}" * bool(self.cold_load)
+            log.warning("starting cold: %s%s", what, cost)
+
     def _without_failures(self, preload: Preload) -> Preload:
-        kept = tuple(name for name in preload.modules if name not in self._failed)
-        return preload.replaced(modules=kept, mismatches=self._mismatches)
+        return preload.replaced(
+            modules=tuple(each for each in preload.modules if not self._is_left_out(each)),
+            left_out=tuple(sorted(self._failed)),
+            mismatches=self._mismatches,
+        )
+
+    def _is_left_out(self, module: str) -> bool:
+        return any(f"{module}.".startswith(f"{failed}.") for failed in self._failed)

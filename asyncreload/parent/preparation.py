@@ -19,7 +19,9 @@ _LACKING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
     | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
 )
-_MOST_TRIES = 5
+_MOST_TRIES = 12
+_MOST_REPLAYS = 8
+"""Of these tries: each replay may find packages that the next one is to leave out."""
 RETRY_PAUSE = 0.1
 """Seconds until another try, when the system lacks the means for a process."""
 
@@ -64,7 +66,7 @@ class Preparation:
         self._clock = clock
         self._preloads = preloads
         self._child: Process | None = None
-        self._since = clock()
+        self._replays_since: float | None = None
         self.stage: Stage = Stage.STARTING
         self.has_preloaded: bool = False
         """Whether packages were imported in the process that is, or becomes, ready."""
@@ -84,8 +86,10 @@ class Preparation:
         return self._child is not None and self._child.is_stopped()
 
     def has_preloaded_for(self, seconds: float) -> bool:
-        """Tell whether it still imports packages, after so many seconds."""
-        return self.stage is Stage.PRELOADING and self._clock() - self._since > seconds
+        """Tell whether it is not ready so many seconds after its first process began to import."""
+        if self._replays_since is None or self.stage is Stage.READY:
+            return False
+        return self._clock() - self._replays_since > seconds
 
     async def undo(self) -> None:
         """Give up: end the process, whether it is ready or not."""
@@ -97,22 +101,22 @@ class Preparation:
     async def _make(self) -> Process:
         code = 0
         for left in reversed(range(_MOST_TRIES)):
-            if not left:
-                self._plan.switch_off()  # the last try is the simplest
+            if left < _MOST_TRIES - _MOST_REPLAYS:  # the last tries are the simplest
+                self._preloads = False
             self._child = child = await self._start_when_possible()
             try:
-                self._enter(Stage.BOOTING)
+                self.stage = Stage.BOOTING
                 if await child.has_booted():
                     if await self._preload(child):
                         child.send(KnownFiles(self._plan.known_files))
-                        self._enter(Stage.READY)
+                        self.stage = Stage.READY
                         return child
                 else:
                     code = await child.wait()
             except BaseException:
                 await self._reap(child)
                 raise
-            self._enter(Stage.STARTING)
+            self.stage = Stage.STARTING
             self._child = None
             await self._reap(child)
             if code > 0:  # it has said why; after a signal from outside it is worth another try
@@ -144,8 +148,7 @@ class Preparation:
         if preload is None or not preload.modules:
             log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
             return True
-        self._enter(Stage.PRELOADING)
+        self.stage = Stage.PRELOADING
+        if self._replays_since is None:
+            self._replays_since = self._clock()
         return self._plan.accepts(child.pid, await child.preload(preload))
-
-    def _enter(self, stage: Stage) -> None:
-        self.stage, self._since = stage, self._clock()

@@ -19,7 +19,7 @@ from asyncreload.interpreter import boot_command
 from asyncreload.parent.fair_time import fair_sleep, fair_timeout
 from asyncreload.parent.process_state import ProcessState, is_stopped, read_state
 from asyncreload.parent.subprocesses import kill, start_process, stop
-from asyncreload.protocol import Booted, Message, Preload, Preloaded, decode
+from asyncreload.protocol import Booted, Message, Preload, Preloaded, Preloading, decode
 
 _read_state = aiofiles.os.wrap(read_state)
 
@@ -116,12 +116,18 @@ class Process:
         return False
 
     async def preload(self, preload: Preload) -> Preloaded | None:
-        """Have packages imported; return what came of it, or None when the child died."""
+        """Have packages imported; return what came of it, or None when the child died.
+
+        When it died of a module, that is told as one that has failed.
+        """
         self.send(preload)
+        last: Preloaded | None = None
         async for message in self.messages():
             if isinstance(message, Preloaded):
                 return message
-        return None
+            if isinstance(message, Preloading):
+                last = Preloaded((message.module,))
+        return last
 
     def send(self, message: Message) -> None:
         """Send a message; does nothing when the child is gone."""

@@ -66,7 +66,6 @@ class Standby:
         self._from_nothing: Preparation | None = None
         self._taken_has_preloaded = False
         self._may_start_early = True
-        self._cold_load_took = 0.0
         self._discarded: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
@@ -109,9 +108,9 @@ class Standby:
         self._plan.forget()
         self._discard_all()
 
-    def was_wrong(self) -> None:
+    def was_wrong(self, reason: str) -> None:
         """Note that a replay could not stand for a cold start; the next child starts cold."""
-        self._plan.was_wrong()
+        self._plan.was_wrong(reason)
         self._discard_all()
 
     def has_loaded(self, seconds: float) -> None:
@@ -119,7 +118,7 @@ class Standby:
         if self._taken_has_preloaded:
             self._plan.was_right()
         else:
-            self._cold_load_took = seconds
+            self._plan.cold_load = seconds
 
     async def take(self) -> Process:
         """Return the next child; it has booted, and waits.
@@ -159,7 +158,7 @@ class Standby:
         """
         first = self._begin_next()
         times, margin = LONGEST_REPLAY
-        longest = self._cold_load_took * times + margin
+        longest = self._plan.cold_load * times + margin
         if self._from_nothing is None and first.has_preloaded_for(longest):
             log.debug("standby: its imports take longer than a load; starting from nothing")
             self._from_nothing = self._new_preparation(preloads=False)

@@ -264,14 +264,11 @@ CWD, ENVIRON = os.getcwd(), environ()
             "first": "import logging\nLEVEL = logging.getLogger().getEffectiveLevel()",
             "third": "import logging\nLEVEL = logging.getLogger().getEffectiveLevel()",
         },
-        replayed="first",
     ),
     "logger of a package configured": Case(
         "import logging\nlogging.getLogger('third').setLevel('DEBUG')\nimport third",
         "third.LEVEL",
         {"third": "import logging\nLEVEL = logging.getLogger('third').getEffectiveLevel()"},
-        is_warm=False,
-        replayed="",
     ),
     "loggers disabled by a configuration": Case(
         """
@@ -281,8 +278,23 @@ CWD, ENVIRON = os.getcwd(), environ()
         """,
         "[third.log.disabled, third.log.getEffectiveLevel()]",
         {"third": "import logging\nlog = logging.getLogger('third')"},
-        is_warm=False,
-        replayed="",
+    ),
+    "factory of log records": Case(
+        """
+        import logging
+        plain = logging.getLogRecordFactory()
+        def factory(*arguments, **named):
+            return plain(*arguments, **named)
+        logging.setLogRecordFactory(factory)
+        import third
+        """,
+        "[third.LOADED, logging.getLogRecordFactory() is factory]",
+        {"third": THIRD},
+    ),
+    "path edited after all imports": Case(
+        "import third\nsys.path.append('/elsewhere')",
+        "[third.LOADED, sys.path]",
+        {"third": THIRD},
     ),
     "logger class": Case(
         """

@@ -123,7 +123,7 @@ class Handover:
 
     def serve(self, app: WSGIApplication) -> None:
         """Answer requests with the app from now on; unless what was imported ahead does not fit."""
-        self._agent.preload.check_load(self._load.root)
+        self._agent.preload.check_load()
         self._loop.call_soon_threadsafe(self._agent.serve, app, self._load)
 
     def show(self, report: Report) -> None:

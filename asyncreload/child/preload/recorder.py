@@ -7,17 +7,20 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from asyncreload.child.imports.import_observer import Code
-from asyncreload.child.preload.fingerprint import data_of, fingerprint
+from asyncreload.child.preload.conditions import Conditions, patcher, read_conditions
 from asyncreload.child.preload.import_prefix import import_prefix
+from asyncreload.child.preload.package_data import data_of
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of, source_file
 from asyncreload.child.watch.file_state import FileState, Signature
 from asyncreload.cpython import caller
 from asyncreload.protocol import Data, Preload
 
 T = TypeVar("T")
+
+ALIASES = "modules put under other names"
 
 
 class Recorder:
@@ -30,10 +33,11 @@ class Recorder:
     def __init__(self) -> None:
         self.boot: frozenset[str] = frozenset(sys.modules)
         """The modules that we need ourselves."""
-        self._path = tuple(sys.path)
+        self._aliases = Aliases(self.boot)
         self._argv: tuple[str, ...] = ()
         self._replayed: Preload | None = None
-        self._fingerprints: dict[str, str] = {}
+        self._conditions: list[Conditions] = []
+        self._settings: dict[str, int] = {}
         self._data: dict[str, Data] = {}
         self._changes: dict[str, dict[str, str | None]] = {}
         self._import_prefixes: dict[str, str] = {}
@@ -46,7 +50,8 @@ class Recorder:
     def start_from(self, preload: Preload) -> None:
         """Take over the notes of which this process replays the imports."""
         self._replayed = preload
-        self._fingerprints = dict(preload.settings)
+        self._conditions = list(preload.conditions)
+        self._settings = dict(preload.settings)
         self._changes = dict(preload.changes)
         self._data = dict(preload.data)
         self._order = {name: place for place, name in enumerate(preload.modules)}
@@ -61,13 +66,19 @@ class Recorder:
         # What a package imports while it is imported itself is the package's own affair.
         if not _is_projects(caller(1)):
             return
-        self._fingerprints[name] = fingerprint(name)
-        if name not in self._data:  # else a standby has more by now than the project had then
+        if name not in self._settings:  # else a standby has more by now than the project had then
+            self._note_conditions(name)
             self._data[name] = difference(merged(self._data), data_of(self._data))
         now = dict(os.environ)
         if now != self._environ:
             self._changes[name] = difference(self._environ, now)
             self._environ = now
+
+    def _note_conditions(self, name: str) -> None:
+        found = read_conditions() | {ALIASES: sorted(self._aliases.find())}
+        if found not in self._conditions[-1:]:
+            self._conditions.append(found)
+        self._settings[name] = len(self._conditions) - 1
 
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
         """Note the code of a project's file: what it does before its last import counts."""
@@ -93,19 +104,22 @@ class Recorder:
             self._work_off_codes()
         return self._import_prefixes[path] == then
 
-    def mismatches(self, final: Mapping[str, Any]) -> list[str]:
+    def mismatches(self, final: Conditions) -> list[str]:
         """Return which conditions after the load are not those of the load that was replayed."""
         if self._replayed is None:
             return []
-        return [name for name in final if final[name] != self._replayed.final[name]]
+        # What requests had imported later was imported ahead with the rest.
+        then = (self._replayed.final, self._replayed.later)
+        return [name for name in final if final[name] not in [each.get(name) for each in then]]
 
-    def to_preload(self, root: str, final: Mapping[str, Any]) -> Preload:
+    def to_preload(self, root: str, final: Conditions, later: Conditions) -> Preload:
         """Return what the next standby is to import; nothing when in doubt.
 
         final: the conditions after the load.
+        later: those of now.
         """
-        if final["patched"] or final["path"] != list(self._path):
-            return Preload(root)
+        if found := patcher():
+            return Preload(root, obstacle=f"{found} changes Python for all that is imported later")
         self._work_off_codes()
         prefixes = self._import_prefixes
         late = len(self._order)
@@ -117,10 +131,12 @@ class Recorder:
             root,
             self._argv,
             tuple(modules),
-            settings=self._fingerprints,
+            conditions=tuple(self._conditions),
+            settings=self._settings,
             data=self._data,
             changes=self._changes,
-            final=dict(final) | {"aliases": _placed(aliases(self.boot), {*modules})},
+            final=final,
+            later=later,
             states={path: self._states.get(path) for path, prefix in prefixes.items() if prefix},
             import_prefixes=dict(prefixes),
         )
@@ -134,31 +150,45 @@ class Recorder:
         module = sys.modules.get(name)
         if name in self.boot or _name_of(module) != name:
             return False
+        if not {*_parents(name)} <= sys.modules.keys():  # the rest of a package that has failed
+            return False
         path = source_file(module)
         return path is not None and kind_of(path) is not FileKind.PROJECT
 
 
-def aliases(boot: frozenset[str]) -> set[str]:
-    """Return the names under which something stands in `sys.modules` that is not that module."""
-    return {
-        name
-        for name, module in list(sys.modules.items())
-        if name not in boot
-        and name not in {"__main__", "__mp_main__"}
-        and _name_of(module) != name
-        and not ((path := source_file(module)) and kind_of(path) is FileKind.PROJECT)
-    }
+class Aliases:
+    """Finds the names under which something stands in `sys.modules` that is not that module.
+
+    boot: the names that do not count.
+    """
+
+    def __init__(self, boot: frozenset[str]) -> None:
+        self._boot = boot
+        self._genuine: dict[str, int] = {}
+        """Of the modules that are what their name says, the `id`: each is looked into once."""
+
+    def find(self) -> set[str]:
+        """Return the names that there are now."""
+        found = set()
+        for name, module in list(sys.modules.items()):
+            if self._genuine.get(name) == id(module) or name in self._boot:
+                continue
+            if self._is_alias(name, module):
+                found.add(name)
+            else:
+                self._genuine[name] = id(module)
+        return found
+
+    def _is_alias(self, name: str, module: object) -> bool:
+        if name in {"__main__", "__mp_main__"} or _name_of(module) == name:
+            return False
+        path = source_file(module)
+        return path is None or kind_of(path) is not FileKind.PROJECT
 
 
-def _placed(found: set[str], modules: set[str]) -> dict[str, int]:
-    """Return of each alias how many modules had been loaded after it came."""
-    later = 0
-    placed = {}
-    for name in reversed(list(sys.modules)):  # in the order in which their loads ended
-        if name in found:
-            placed[name] = later
-        later += name in modules
-    return placed
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _name_of(module: object) -> str | None:

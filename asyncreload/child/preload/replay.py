@@ -1,16 +1,16 @@
 """Imports ahead, in a standby, what the last child imported from outside the project.
 
-An app that is loaded after a replay must behave as after a cold start. So only that is imported
-ahead which was imported under the same conditions, and where that cannot be known, nothing is:
+An app that is loaded after a replay must behave as after a cold start. So a package is imported
+ahead only under the conditions under which the project imported it:
 
-- The order is that of the last load. Before a module is imported, `os.environ` is made what it was
-  when the last child imported it; it is put back afterwards. Path, arguments and `__main__` are
-  those of the app.
-- What else a project may have set up before it imports a package (warnings, logging, finders, the
-  current directory, data in other packages) is compared before each import; from the first
-  mismatch on, nothing is imported.
-- No project code is loaded: its sources are refused (session.py). A package that asks for it, or
-  fails in another way, is left out of the next standby; this one is thrown away.
+- The order is that of the last load. Path, arguments and `__main__` are those of the app. Before a
+  module is imported, `os.environ` is made what it was then, and so is what else the project had set
+  up (logging, warnings, the import path: reproduction.py). All is put back afterwards.
+- What cannot be made what it was (import hooks, modules put in the place of others, data in other
+  packages) is compared before each import; from the first mismatch on, nothing is imported.
+- No project code is loaded: its sources are refused. A package that asks for it, that fails in
+  another way, or that changes what the project had set up, is left out of the next standby, and so
+  is what needs it; this standby is thrown away.
 - When the project does something else now before its last import, or when the conditions after the
   load differ from those of the recording, the child is replaced by a cold one.
 """
@@ -18,98 +18,152 @@ ahead which was imported under the same conditions, and where that cannot be kno
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from asyncreload.child.imports.search_path import hidden_modules, module_names, put_first
-from asyncreload.child.preload.fingerprint import data_of, fingerprint
-from asyncreload.child.preload.recorder import aliases, difference, merged
-from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.child.imports.search_path import put_first
+from asyncreload.child.preload.conditions import LOGGERS
+from asyncreload.child.preload.package_data import data_of, make_lazy
+from asyncreload.child.preload.recorder import ALIASES, Aliases, difference, merged
+from asyncreload.child.preload.refusal import RefusingObserver
+from asyncreload.child.preload.reproduction import Reproduction
+from asyncreload.cpython import spare_loggers
 from asyncreload.protocol import Data, Preload, Preloaded
 
 
-def replay(preload: Preload, boot: frozenset[str], refused: Callable[[], int]) -> Preloaded:
+def replay(
+    preload: Preload,
+    boot: frozenset[str],
+    observer: RefusingObserver,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Preloaded:
     """Import what was recorded, in silence; return what came of it.
 
     boot: the modules that we need ourselves.
-    refused: returns how often project code was asked for so far. Some packages cope when they do
-        not get it, and are not the same after that.
+    observer: observes the imports.
+    tell: is told each module before it is imported: the process may die of it.
     """
     sys.argv = list(preload.argv)
     put_first(preload.root)
-    failed: list[str] = []
-    mismatches: Data = {}
-    stopped = ""
+    observer.leave_out(preload.left_out)
+    loggers = {*logging.root.manager.loggerDict}
     with _silence(), _environment() as packages_own:
-        for name in preload.modules:
-            _set_variables(preload.changes.get(name, {}))
+        preloaded = _Replay(preload, boot, observer, tell, packages_own).run()
+    _spare_new_loggers(preload, loggers)
+    return preloaded
+
+
+class _Replay:
+    """The imports, one after the other. The parameters are those of `replay`.
+
+    packages_own: is given the changes to the environment that packages have made.
+    """
+
+    def __init__(
+        self,
+        preload: Preload,
+        boot: frozenset[str],
+        observer: RefusingObserver,
+        tell: Callable[[str], None],
+        packages_own: dict[str, str | None],
+    ) -> None:
+        self._preload = preload
+        self._aliases = Aliases(boot)
+        self._observer = observer
+        self._tell = tell
+        self._packages_own = packages_own
+        self._reproduction = Reproduction()
+        self._last = ""
+        """Which module the project has imported under the present conditions."""
+        self._failed: list[str] = []
+        self._mismatches: Data = {}
+
+    def run(self) -> Preloaded:
+        """Import all, up to what would find something else than it had found."""
+        stopped = reason = ""
+        for name in self._preload.modules:
+            _set_variables(self._preload.changes.get(name, {}))
             if name in sys.modules:
                 continue
-            if name in preload.settings and not _is_as_it_was(name, preload, mismatches):
+            if name in self._preload.settings and (reason := self._enter(name)):
                 stopped = name
                 break
-            before, environ = refused(), dict(os.environ)
-            if not _is_imported(name) or refused() > before:
-                failed.append(name)
-            packages_own.update(difference(environ, os.environ))
-    return Preloaded(tuple(failed), _fits(preload, stopped, boot), stopped, mismatches)
+            self._import(name)
+        self._leave()
+        failed = tuple(dict.fromkeys(self._failed))
+        return Preloaded(failed, stopped, reason, self._mismatches)
+
+    def _enter(self, name: str) -> str:
+        """Make the conditions those of a module; return what cannot be what it was, if anything."""
+        self._leave()
+        self._last = name
+        preload = self._preload
+        wanted = dict(preload.conditions[preload.settings[name]])
+        met = {alias for alias in wanted.pop(ALIASES) if _is_nobodys(alias)}
+        if lacking := met - self._aliases.find():
+            return f"the module {min(lacking)} in sys.modules"
+        return self._differing_data(name) or self._reproduction.enter(wanted)
+
+    def _leave(self) -> None:
+        if self._reproduction.leave():
+            self._failed.append(self._last)
+
+    def _import(self, name: str) -> None:
+        self._tell(name)
+        environ, failed = dict(os.environ), len(self._failed)
+        self._observer.begin()
+        try:
+            importlib.import_module(name)
+        except BaseException:  # noqa: BLE001  some call sys.exit; all are told to the parent
+            self._failed.append(name)
+        # Some cope with what they do not get, and are not the same after that.
+        lacking = self._observer.failed() & {*self._preload.modules}
+        if lacking or self._observer.has_refused:
+            self._failed += [name, *sorted(lacking)]
+        self._observer.leave_out(self._failed[failed:])
+        self._packages_own.update(difference(environ, os.environ))
+
+    def _differing_data(self, name: str) -> str:
+        """Return what the project has set up in a package before it imports a module, if anything.
+
+        Data that differ for the first time are added to the mismatches, and do not count yet. The
+        next standby finds the same if the project had changed them, and something else if they are
+        others in each process, as times and keys are.
+        """
+        names = [*self._preload.data]
+        before = names[: names.index(name)]
+        known = {
+            key: value
+            for key, value in merged(self._preload.data, name).items()
+            if key.partition(":")[0] in sys.modules
+        }
+        found = data_of(before)
+        if [key for key in known if known[key] and key not in found and make_lazy(key)]:
+            found = data_of(before)
+        for key, now in difference(known, found).items():
+            if key not in self._preload.mismatches:
+                self._mismatches[key] = now
+            elif self._preload.mismatches[key] == now:
+                return key.replace(":", ".")
+        return ""
 
 
-def _is_as_it_was(name: str, preload: Preload, mismatches: Data) -> bool:
-    """Tell whether a package that the project imports would find what it found then.
-
-    Data that differ for the first time are added to `mismatches`, and do not count yet. The next
-    standby finds the same if the project had changed them, and something else if they are others
-    in each process, as times and keys are.
-    """
-    if fingerprint(name) != preload.settings[name]:
-        return False
-    names = [*preload.data]
-    before = names[: names.index(name)]
-    known = {
-        key: value
-        for key, value in merged(preload.data, name).items()
-        if key.partition(":")[0] in sys.modules
-    }
-    for key, now in difference(known, data_of(before)).items():
-        if key not in preload.mismatches:
-            mismatches[key] = now
-        elif preload.mismatches[key] == now:
-            return False
-    return True
+def _is_nobodys(alias: str) -> bool:
+    """Tell whether no package that is yet to be imported, or left out, can have made an alias."""
+    parent = alias.rpartition(".")[0]
+    return not parent or parent in sys.modules
 
 
-def _fits(preload: Preload, stopped: str, boot: frozenset[str]) -> bool:
-    """Tell whether a replay has left in `sys.modules` what the recorded load did.
-
-    Else the project has put it there, and packages that were imported after that have met it.
-    """
-    modules = preload.modules
-    rest = modules[modules.index(stopped) :] if stopped else ()
-    left_off = sum(name not in sys.modules for name in rest)
-    met = {name for name, later in preload.final.get("aliases", {}).items() if later > left_off}
-    return met <= {*aliases(boot)}
-
-
-def _is_imported(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except BaseException:  # noqa: BLE001  some call sys.exit; all are told to the parent
-        return False
-    return True
-
-
-def is_shadowed(preload: Preload) -> bool:
-    """Tell whether a file of the project now has the name of a module that was met in a replay."""
-    replayed = {name.partition(".")[0] for name in preload.modules}
-    for place in sys.path:
-        if kind_of(os.path.join(place, "")) is FileKind.PROJECT:
-            sys.path_importer_cache.pop(place, None)  # filled by the replay, and maybe outdated
-            if module_names(place, replayed):
-                return True
-    return bool(hidden_modules())
+def _spare_new_loggers(preload: Preload, loggers: set[str]) -> None:
+    """Have the project's configuration not disable loggers that it had not found in the load."""
+    if "logging.config" in preload.modules:
+        importlib.import_module("logging.config")
+    states = preload.final.get(LOGGERS, {})
+    new = {*logging.root.manager.loggerDict} - loggers
+    spare_loggers({name for name in new if name not in states or not states[name][1]})
 
 
 @contextmanager

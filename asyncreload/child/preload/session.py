@@ -7,32 +7,17 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from asyncreload.child.imports.import_observer import Code, ImportObserver
-from asyncreload.child.preload.fingerprint import snapshot
+from asyncreload.child.preload.conditions import FILTERS, after_load
 from asyncreload.child.preload.recorder import Recorder
-from asyncreload.child.preload.replay import is_shadowed, replay
+from asyncreload.child.preload.refusal import RefusingObserver
+from asyncreload.child.preload.replay import replay
+from asyncreload.child.preload.reproduction import arrange_filters
+from asyncreload.child.preload.shadowing import is_shadowed
 from asyncreload.child.watch.file_kinds import FileKind
 from asyncreload.child.watch.file_state import FileState
 from asyncreload.child.worker_threads import hop
 from asyncreload.phase import Phase
-from asyncreload.protocol import Message, Preload
-
-
-class RefusingObserver(ImportObserver):
-    """In a standby: refuses project code, which would be old before it is used."""
-
-    def __init__(self) -> None:
-        self.refused: int = 0
-        """How often project code was asked for."""
-
-    def before_module(self, path: str, name: str, kind: FileKind) -> None:
-        del name
-        if kind is FileKind.PROJECT:
-            self.refused += 1
-            raise ImportError(f"{path} belongs to the project: a standby does not load it")
-
-    def before_other_code(self, path: str) -> bool:
-        del path
-        return False
+from asyncreload.protocol import Message, Preload, Preloading
 
 
 class QuietObserver(ImportObserver):
@@ -97,7 +82,11 @@ class PreloadSession:
         """Import ahead what the last child has imported, and tell the parent what came of it."""
         self._replayed = preload
         self._recorder.start_from(preload)
-        self._send(replay(preload, self._recorder.boot, lambda: self._refusing.refused))
+
+        def tell(module: str) -> None:
+            self._send(Preloading(module))
+
+        self._send(replay(preload, self._recorder.boot, self._refusing, tell))
 
     def check_shadowed(self) -> None:
         """Start cold if a file of the project now has the name of a package that was replayed."""
@@ -108,15 +97,19 @@ class PreloadSession:
         """Note the arguments that the app is started with."""
         self._recorder.note_arguments(argv)
 
-    def check_load(self, root: str) -> None:
+    def check_load(self) -> None:
         """The load has ended: start cold if it left other conditions than the one replayed."""
-        after_load = snapshot(root)
-        if differing := self._recorder.mismatches(after_load):
+        if self._replayed is not None:
+            for then in (self._replayed.final, self._replayed.later):
+                arrange_filters(then.get(FILTERS, []))
+        conditions = after_load()
+        if differing := self._recorder.mismatches(conditions):
             self._start_cold(f"after the load these differ: {', '.join(differing)}")
-        self._after_load = after_load
+        self._after_load = conditions
 
     async def tell(self, root: str) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""
         if self._after_load is not None and len(sys.modules) != self._told_modules:
             self._told_modules = len(sys.modules)
-            self._send(await hop(self._recorder.to_preload, root, self._after_load))
+            to_preload = self._recorder.to_preload
+            self._send(await hop(to_preload, root, self._after_load, after_load()))

@@ -19,7 +19,7 @@ import pytest
 
 from asyncreload.child.imports.import_hooks import _names_del
 from asyncreload.child.imports.import_observer import Code, ImportObserver
-from asyncreload.child.preload.session import RefusingObserver
+from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.watch.file_kinds import FileKind
 from asyncreload.child.watch.file_state import FileState, digest
 from asyncreload.cpython import forget_archives

@@ -18,7 +18,8 @@ from asyncreload.child.lifecycle import agent as module
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.pages.error_report import Report
-from asyncreload.child.preload.session import QuietObserver, RecordingObserver, RefusingObserver
+from asyncreload.child.preload.refusal import RefusingObserver
+from asyncreload.child.preload.session import QuietObserver, RecordingObserver
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings

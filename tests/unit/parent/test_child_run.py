@@ -234,7 +234,7 @@ async def test_what_the_standby_is_told() -> None:
     scene = Scene.of()
     preload = protocol.Preload("/project")
     scene.hears(preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch"))
-    calls = [("learn", preload), ("renew",), ("was_wrong",), ("start_next",)]
+    calls = [("learn", preload), ("renew",), ("was_wrong", "a mismatch"), ("start_next",)]
     assert scene.standby.calls == calls
     assert scene.run.starts_cold
 

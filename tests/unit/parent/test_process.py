@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from asyncreload.parent.process import Process, describe
-from asyncreload.protocol import Booted, Going, Message, Ping, Preload, Preloaded
+from asyncreload.protocol import Booted, Going, Message, Ping, Preload, Preloaded, Preloading
 from tests.unit.parent.fakes import NO_PROCESS
 
 pytestmark = pytest.mark.asyncio
@@ -81,6 +81,11 @@ async def test_what_came_of_the_imports() -> None:
     assert await child.preload(preload) == said
     assert child.writer.written == preload.encode()
     assert await Child().preload(preload) is None
+
+
+async def test_a_child_that_dies_of_an_import_tells_of_which() -> None:
+    child = Child(Preloading("third"), Preloading("deadly"))
+    assert await child.preload(Preload("/project")) == Preloaded(("deadly",))
 
 
 async def test_nothing_is_said_to_a_child_that_is_gone() -> None:

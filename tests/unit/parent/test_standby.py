@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -117,6 +118,15 @@ class Fakes:
             await asyncio.sleep(0)
         pytest.fail("it never came to that")
 
+    def taking(self, seconds: float, replay: Any) -> Callable[[Preload], Preloaded]:
+        """Return a replay that takes its time."""
+
+        def slow(preload: Preload) -> Preloaded:
+            self.now += seconds
+            return cast("Preloaded", replay(preload))
+
+        return slow
+
     async def passes(self, seconds: float) -> None:
         """Let time pass, and the loop run."""
         self.now += seconds
@@ -160,6 +170,11 @@ async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:
     fakes = Fakes({"raises": PermissionError(errno.EACCES, "no interpreter")})
     with pytest.raises(PermissionError):
         await fakes.take()
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what a person is told without `--verbose`."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 # --- making and taking -----------------------------------------------------------------------
@@ -379,23 +394,54 @@ async def test_wrong_once_is_cold_once() -> None:
     for _ in range(5):  # right in between: it is not given up
         fakes.standby.learn(preload("third"))
         assert (await fakes.take()).modules == [("third",)]
-        fakes.standby.was_wrong()
+        fakes.standby.was_wrong("it does not fit")
         assert (await fakes.take()).preloads == []
         fakes.standby.learn(preload("third"))
         assert (await fakes.take()).modules == [("third",)]
         fakes.standby.has_loaded(1.0)
 
 
-async def test_wrong_again_and_again_is_cold_for_good() -> None:
+async def test_wrong_again_and_again_is_cold_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    """That is told once, with the reason and with what it costs."""
     fakes = Fakes()
     replayed = 0
     for _ in range(20):
         fakes.standby.learn(preload("third"))
         replayed += bool((await fakes.take()).preloads)
-        fakes.standby.was_wrong()
+        fakes.standby.was_wrong("after the load these differ: loggers")
         assert (await fakes.take()).preloads == []
         fakes.standby.has_loaded(1.0)  # the cold one loaded
     assert replayed <= 3
+    [told] = warnings_in(caplog)
+    assert told == (
+        "starting cold: nothing is imported ahead any more, as it did not fit: after the load "
+        "these differ: loggers; a load from nothing takes 1.0 s"
+    )
+
+
+async def test_what_stops_a_replay_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    plan = {"replay": lambda _: Preloaded((), stopped="other", reason="import hooks")}
+    fakes = Fakes({}, plan, plan)
+    await fakes.take()
+    fakes.standby.has_loaded(0.25)
+    for _ in range(2):
+        fakes.standby.learn(preload("third", "other", "more", "last"))
+        await fakes.take()
+    [told] = warnings_in(caplog)
+    assert told == (
+        "starting cold: other and 2 modules after it are not imported ahead, as the app sets up "
+        "something else before it: import hooks; a load from nothing takes 250 ms"
+    )
+
+
+async def test_why_nothing_is_imported_ahead_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fakes = Fakes()
+    for _ in range(2):
+        fakes.standby.learn(Preload("/project", obstacle="it is too green"))
+        assert (await fakes.take()).preloads == []
+    assert warnings_in(caplog) == ["starting cold: nothing is imported ahead: it is too green"]
 
 
 # --- what the last child has seen ------------------------------------------------------------
@@ -469,30 +515,41 @@ async def test_all_that_is_left_fails() -> None:
 
 
 async def test_another_package_fails_each_time() -> None:
-    """However often: there is a child in the end, and no exception."""
-    plans = [failing(f"m{number}") for number in range(30)]
+    """However often: there is a child in the end, no exception, and a replay the next time."""
+    plans = [failing(f"m{number}") for number in range(8)]
     fakes = Fakes(*plans)
-    fakes.standby.learn(preload(*(f"m{number}" for number in range(30))))
+    names = [f"m{number}" for number in range(30)]
+    fakes.standby.learn(preload(*names))
     child = await fakes.take()
     assert fakes.alive == [child]
     assert len(fakes.children) < 10
+    assert child.preloads == []
+    fakes.standby.prepare()
+    child = await fakes.take()
+    assert child.modules == [tuple(names[8:])]
+    assert child.preloads[0].left_out == tuple(sorted(names[:8]))
 
 
-async def test_a_child_that_dies_in_the_replay_ends_replays() -> None:
+async def test_what_is_below_a_package_that_failed_is_left_out_with_it() -> None:
+    fakes = Fakes(failing("needy"))
+    fakes.standby.learn(preload("third", "needy", "needy.part", "needy2"))
+    child = await fakes.take()
+    assert child.modules == [("third", "needy2")]
+
+
+async def test_a_child_that_dies_unseen_is_replaced() -> None:
+    """Of what it died nobody knows: perhaps somebody has killed it."""
     fakes = Fakes({"replay": lambda _: None})
-    fakes.standby.learn(preload("deadly"))
+    fakes.standby.learn(preload("third"))
     fakes.standby.prepare()
     child = await fakes.take()
     assert child is fakes.children[1]
-    assert child.preloads == []
-    fakes.standby.learn(preload("deadly"))
-    assert (await fakes.take()).preloads == []
+    assert child.modules == [("third",)]
     assert fakes.children[0].reaped
 
 
-async def test_a_replay_that_does_not_fit_ends_replays() -> None:
-    """The project has put something into `sys.modules` that packages have met."""
-    fakes = Fakes({"replay": lambda _: Preloaded((), fits=False)})
+async def test_children_that_die_again_and_again_end_in_one_that_imports_nothing() -> None:
+    fakes = Fakes(*[{"replay": lambda _: None}] * 9)
     fakes.standby.learn(preload("third"))
     child = await fakes.take()
     assert child.preloads == []
@@ -566,6 +623,19 @@ async def test_a_replay_that_takes_longer_than_a_load_is_not_waited_for() -> Non
     slow.finished.set()
     await fakes.rest()
     assert await fakes.take() is slow
+
+
+async def test_a_reload_does_not_wait_for_one_replay_after_the_other() -> None:
+    """Each finds more that has to be left out: all of them count as one that takes long."""
+    fakes = Fakes({}, *[failing(f"m{number}") for number in range(7)])
+    await fakes.take()
+    fakes.standby.has_loaded(1.0)
+    fakes.standby.learn(preload(*(f"m{number}" for number in range(9))))
+    for plan in fakes.plans:
+        plan["replay"] = fakes.taking(1.0, plan["replay"])
+    child = await fakes.take()
+    assert child.preloads == []
+    assert fakes.now < 1007
 
 
 async def test_the_replay_is_taken_if_it_is_ready_first() -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import builtins
+import locale
+import logging
+import os
+import socket
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 from asyncreload.child.imports.import_observer import ImportObserver
-from asyncreload.child.preload.fingerprint import snapshot
+from asyncreload.child.preload.conditions import after_load
 from asyncreload.child.preload.recorder import Recorder
+from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.replay import replay
-from asyncreload.child.preload.session import QuietObserver, RefusingObserver
+from asyncreload.child.preload.session import QuietObserver
 from asyncreload.protocol import Preload, Preloaded, decode
 from tests.unit.watching import Watch
 
@@ -64,6 +73,37 @@ class ChildRun:
         if root:
             sys.path.insert(0, self.root)
 
+    @contextmanager
+    def app_settings(self) -> Iterator[None]:
+        """Put back afterwards what an app sets up; the next child begins without."""
+        root, path, streams = logging.getLogger(), list(sys.path), (sys.stdout, sys.stderr)
+        level, handlers, disabled = root.level, list(root.handlers), root.manager.disable
+        factory, kind = logging.getLogRecordFactory(), logging.getLoggerClass()
+        finders, names, cwd = list(sys.meta_path), dict(vars(builtins)), os.getcwd()
+        place, timeout = locale.setlocale(locale.LC_ALL), socket.getdefaulttimeout()
+        loggers = {**root.manager.loggerDict}
+        states = {name: vars(each).copy() for name, each in loggers.items()}
+        try:
+            with warnings.catch_warnings():
+                yield
+        finally:
+            sys.path[:], (sys.stdout, sys.stderr) = path, streams
+            root.setLevel(level)
+            root.handlers[:] = handlers
+            logging.disable(disabled)
+            logging.setLogRecordFactory(factory)
+            logging.setLoggerClass(kind)
+            sys.meta_path[:] = finders
+            for name in vars(builtins).keys() - names:
+                delattr(builtins, name)
+            os.chdir(cwd)
+            locale.setlocale(locale.LC_ALL, place)
+            socket.setdefaulttimeout(timeout)
+            for name, each in loggers.items():
+                vars(each).update(states[name])
+            for name in root.manager.loggerDict.keys() - loggers:
+                del root.manager.loggerDict[name]
+
     def run(self, source: str) -> dict[str, Any]:
         """Load an app, whose imports are recorded."""
         self.observer = QuietObserver(self.recorder)
@@ -75,10 +115,10 @@ class ChildRun:
     def preload(self, source: str) -> Preload:
         """Load an app, and return what there is to replay, as the next child is told it."""
         self.run(source)
-        found = self.recorder.to_preload(self.root, snapshot(self.root))
+        found = self.recorder.to_preload(self.root, after_load(), after_load())
         travelled = decode(found.encode())
-        assert travelled == found
         assert isinstance(travelled, Preload)
+        assert travelled.is_like(found)  # a signature travels as a list
         return travelled
 
     def replay(self, preload: Preload) -> list[str]:
@@ -88,7 +128,7 @@ class ChildRun:
         self.observer = refusing = RefusingObserver()
         self.replayed = preload
         try:
-            self.told = replay(preload, self.recorder.boot, lambda: refusing.refused)
+            self.told = replay(preload, self.recorder.boot, refusing)
         finally:
             self.observer = ImportObserver()
         return list(self.told.failed)

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from asyncreload.child.preload import replay as replay_module
-from asyncreload.child.preload.replay import is_shadowed
+from asyncreload.child.preload.conditions import logger_states, read_conditions
+from asyncreload.child.preload.reproduction import arrange_filters
+from asyncreload.child.preload.shadowing import is_shadowed
 from asyncreload.protocol import Preload
 from tests.unit.preload.child_runs import ChildRun
 
@@ -88,32 +89,168 @@ def test_the_environment_is_undone_after_a_failure(child: ChildRun) -> None:
     assert "MODE" not in os.environ
 
 
+# --- what the app had set up ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "import sys; sys.meta_path.append(type('Finder', (), {'find_spec': lambda *_: None}))",
+        "import builtins; builtins._ = str",
+        "import logging; logging.setLoggerClass(type('Mine', (logging.Logger,), {}))",
+        "import io, sys; sys.stdout = io.StringIO()",
+        "import warnings; warnings.simplefilter('error', type('Mine', (Warning,), {}))",
+    ],
+)
+def test_the_replay_ends_where_the_app_had_set_up_what_cannot_be_made_anew(
+    child: ChildRun, change: str
+) -> None:
+    for name in "abc":
+        child.package(f"{name}.py")
+    with child.app_settings():
+        preload = child.preload(f"import a\n{change}\nimport b, c")
+    assert child.replay(preload) == []
+    assert {"a"} == child.loaded() & {"a", "b", "c"}
+    assert child.told.stopped == "b"
+    assert child.told.reason in preload.final
+
+
+SEES = """
+import locale, logging, os, socket, sys, warnings
+def look():
+    with warnings.catch_warnings(record=True) as shown:
+        try:
+            warnings.warn("old", UserWarning)
+        except UserWarning as exc:
+            shown.append(exc)
+    root, own = logging.getLogger(), logging.getLogger("sees")
+    return [
+        len(shown), root.level, len(root.handlers), own.getEffectiveLevel(), own.propagate,
+        root.manager.disable, os.getcwd(), list(sys.path), locale.setlocale(locale.LC_ALL),
+        socket.getdefaulttimeout(),
+    ]
+SEEN = look()
+"""
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "import warnings; warnings.filterwarnings('ignore', 'old')",
-        "import warnings; warnings.simplefilter('always')",
+        "import warnings; warnings.simplefilter('ignore', UserWarning)",
         "import logging; logging.getLogger().setLevel(7)",
+        "import logging; logging.getLogger('sees').setLevel(7)",
+        "import logging; logging.getLogger('sees').propagate = False",
         "import logging; logging.getLogger().addHandler(logging.NullHandler())",
         "import logging; logging.disable(logging.ERROR)",
-        "import os; os.chdir(os.path.dirname(os.getcwd()))",
+        "import os; os.chdir('..')",
+        "import sys; sys.path.append('/elsewhere')",
+        "import sys; sys.path.insert(0, '/elsewhere')",
+        "import locale; locale.setlocale(locale.LC_ALL, 'C')",
+        "import socket; socket.setdefaulttimeout(7)",
     ],
 )
-def test_the_replay_ends_where_the_app_had_changed_a_setting(
+def test_a_package_finds_what_the_app_had_set_up(
     child: ChildRun, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And after the replay, all is as it was: the app is to set it up again."""
     monkeypatch.chdir(child.root)
-    for name in "abc":
-        child.package(f"{name}.py")
-    first = child.preload("import a, b, c")
-    child.start()
-    preload = child.preload(f"import a\n{change}\nimport b, c")
-    assert preload.final != first.final
-    # As it was before the app ran:
-    monkeypatch.setattr(replay_module, "fingerprint", lambda _name="": first.settings["a"])
+    child.package("first.py", "import logging, warnings")
+    child.package("sees.py", SEES)
+    child.package("other.py")
+    with child.app_settings():
+        preload = child.preload(f"import first\n{change}\nimport sees, other")
+        found = sys.modules["sees"].SEEN
+    child.path(root=True)
+    before = read_conditions()
     assert child.replay(preload) == []
-    assert {"a"} == child.loaded() & {"a", "b", "c"}
-    assert child.told.stopped == "b"
+    assert child.told.stopped == ""
+    assert found == sys.modules["sees"].SEEN
+    assert "other" in child.loaded()
+    assert read_conditions() == before
+    assert sys.modules["sees"].look() != found
+
+
+def test_a_replay_ends_with_the_loggers_that_a_configuration_had_not_found(
+    child: ChildRun,
+) -> None:
+    """`dictConfig` disables all loggers that there are, and there were fewer then."""
+    app = """
+    import logging.config, first
+    logging.config.dictConfig({"version": 1, "loggers": {"mine": {"level": "INFO"}}})
+    import third
+    """
+    child.package("first.py", "import logging\nlog = logging.getLogger('first')")
+    child.package("third.py", "import logging\nlog = logging.getLogger('third')")
+    with child.app_settings():
+        preload = child.preload(app)
+    with child.app_settings():
+        child.replay(preload)
+        child.run(app)
+        assert [sys.modules[name].log.disabled for name in ("first", "third")] == [True, False]
+        assert logger_states() == preload.final["loggers"]
+
+
+def test_a_package_that_makes_log_records_is_left_out_under_a_factory_of_the_apps(
+    child: ChildRun,
+) -> None:
+    child.package("silent.py")
+    child.package("loud.py", "import logging\nlogging.getLogger('loud').warning('here')")
+    source = """
+    import logging
+    plain = logging.getLogRecordFactory()
+    def factory(*arguments, **named):
+        return plain(*arguments, **named)
+    logging.setLogRecordFactory(factory)
+    import loud, silent
+    """
+    with child.app_settings():
+        preload = child.preload(source)
+    assert child.replay(preload) == ["loud"]
+    assert child.told.stopped == ""
+    assert "silent" in child.loaded()
+
+
+@pytest.mark.parametrize(
+    ("app", "package"),
+    [
+        ("logging.getLogger('loud').setLevel(7)", "logging.getLogger('loud').setLevel(8)"),
+        ("logging.disable(7)", "logging.disable(8)"),
+        (
+            "warnings.filterwarnings('error', 'mine')",
+            "warnings.simplefilter('ignore', UserWarning)",
+        ),
+        ("warnings.simplefilter('ignore')", "warnings.resetwarnings()"),
+        ("sys.path.append('/elsewhere')", "sys.path.append('/there')"),
+    ],
+)
+def test_a_package_that_changes_what_the_app_had_set_up_is_left_out(
+    child: ChildRun, app: str, package: str
+) -> None:
+    """Which of the two came last cannot be repeated: the app's comes after the replay."""
+    imports = "import logging, sys, warnings"
+    child.package("loud.py", f"{imports}\n{package}")
+    child.package("silent.py")
+    with child.app_settings():
+        preload = child.preload(f"{imports}\n{app}\nimport loud, silent")
+    with child.app_settings():
+        assert child.replay(preload) == ["loud"]
+
+
+def test_a_package_adds_warning_filters_to_those_of_the_app(child: ChildRun) -> None:
+    """As numpy does: in front of the app's, which come later when it is imported ahead."""
+    imports = "import warnings"
+    source = f"{imports}\nwarnings.simplefilter('ignore', UserWarning)\nimport loud"
+    child.package("loud.py", f"{imports}\nwarnings.filterwarnings('ignore', 'numpy.dtype')")
+    with child.app_settings():
+        preload = child.preload(source)
+    with child.app_settings():
+        assert child.replay(preload) == []
+        child.run(source)
+        wanted = preload.final["warning filters"]
+        assert read_conditions()["warning filters"] != wanted
+        arrange_filters(wanted)
+        assert read_conditions()["warning filters"] == wanted
 
 
 @pytest.mark.parametrize(
@@ -185,23 +322,91 @@ def test_data_that_are_never_the_same_are_no_reason(child: ChildRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "fits_in"),
+    ("source", "stopped"),
     [
-        ("import a, b\nb.SET = True\nimport c, d", True),
-        ("sys.modules['stub'] = types\nimport a, b\nb.SET = True\nimport c, d", False),
-        ("import a, b\nb.SET = True\nsys.modules['stub'] = types\nimport c, d", True),
-        ("import a, b, c, d\nsys.modules['stub'] = types", True),
-        ("import a, b, c\nsys.modules['stub'] = types\nimport d", False),
+        ("sys.modules['stub'] = types\nimport a, b, c", "a"),
+        ("import a, b\nsys.modules['stub'] = types\nimport c", "c"),
+        ("import a, b\nsys.modules['a.sub'] = types\nimport c", "c"),
+        ("import a, b, c\nsys.modules['stub'] = types", ""),
     ],
 )
-def test_what_the_project_put_among_the_modules_was_met_by_what_came_later(
-    child: ChildRun, source: str, *, fits_in: bool
+def test_the_replay_ends_where_the_app_had_put_something_among_the_modules(
+    child: ChildRun, source: str, stopped: str
 ) -> None:
-    for name in "abcd":
+    for name in "abc":
         child.package(f"{name}.py")
     preload = child.preload(f"import sys, types\n{source}")
-    assert child.replay_twice(preload) == []
-    assert child.told.fits is fits_in
+    assert child.replay(preload) == []
+    assert child.told.stopped == stopped
+    assert child.told.reason.startswith("the module ") is bool(stopped)
+
+
+def test_what_the_standard_library_puts_among_the_modules_is_not_the_apps(
+    child: ChildRun,
+) -> None:
+    child.modules -= {"pyexpat", "pyexpat.model", "pyexpat.errors", "xml.parsers.expat"}
+    child.modules -= {"xml.parsers.expat.model", "xml.parsers.expat.errors"}
+    child.package("a.py")
+    child.start()
+    preload = child.preload("import xml.parsers.expat, a")
+    assert child.replay(preload) == []
+    assert child.told.stopped == ""
+    assert "a" in child.loaded()
+
+
+def test_names_that_a_package_makes_when_they_are_asked_for_are_not_the_apps(
+    child: ChildRun,
+) -> None:
+    """As pydantic's. Nor is the value that comes of it another one than the app has found."""
+    child.package(
+        "lazy.py",
+        """
+        def Field(): pass
+        made = {"Field": Field, "NAME": "lazy"}
+        del Field
+        def __getattr__(name):
+            if name not in made:
+                raise AttributeError(name)
+            globals()[name] = made[name]
+            return made[name]
+        """,
+    )
+    child.package("b.py")
+    preload = child.preload("from lazy import Field, NAME\nimport b")
+    assert child.replay(preload) == []
+    assert child.told.mismatches == {}
+    assert "b" in child.loaded()
+    child.start()
+    preload = child.preload("from lazy import NAME\nimport lazy\nlazy.other = 1\nimport b")
+    child.replay_twice(preload)
+    assert (child.told.stopped, child.told.reason) == ("b", "lazy.other")
+
+
+# --- what cannot be imported ahead ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["import needy", "try: import needy\nexcept Exception: pass"])
+def test_what_needs_a_package_that_fails_is_left_out_too(child: ChildRun, how: str) -> None:
+    """Also one that copes without it: it is not the same after that."""
+    child.module("mine.py", "VALUE = 1")
+    child.package("needy.py", "from mine import VALUE")
+    child.package("user.py", how)
+    child.package("other.py")
+    preload = child.preload("import mine, user, needy, other")
+    assert child.replay(preload) == ["user", "needy"]
+    kept = ("other",)
+    preload = preload.replaced(modules=("user", "other"), left_out=("needy",))
+    assert child.replay(preload) == ["user"]
+    assert child.replay(preload.replaced(modules=kept, left_out=("needy", "user"))) == []
+    assert {*kept} == child.loaded() & {"user", "needy", "other"}
+
+
+def test_a_package_that_fails_in_each_process_is_no_reason(child: ChildRun) -> None:
+    """Such as what only speeds up another, and is not there."""
+    child.package("speedups.py", "raise ImportError")
+    child.package("third.py", "try: import speedups\nexcept ImportError: pass")
+    assert child.replay(child.preload("import third")) == []
+    assert "third" in child.loaded()
 
 
 def test_lazy_objects_are_left_alone(child: ChildRun) -> None:

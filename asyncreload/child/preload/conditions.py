@@ -1,0 +1,112 @@
+"""The conditions under which a package is imported, and a load comes to its end.
+
+What a project sets up before it imports a package, the package may notice: the import path, log
+configuration, warning filters. Here the conditions are read; reproduction.py makes them in a
+standby what they were.
+"""
+
+from __future__ import annotations
+
+import _locale
+import builtins
+import logging
+import os
+import re
+import sys
+import warnings
+from socket import getdefaulttimeout
+from typing import Any
+
+Conditions = dict[str, Any]
+"""Plain data, as JSON carries it, by names that a person understands."""
+
+ENVIRONMENT = "environment variables"
+FILTERS = "warning filters"
+LOGGERS = "loggers"
+
+UNTOUCHED = [logging.NOTSET, False, True, 0]
+"""The state of a logger as it is made: level, disabled, propagate, number of handlers."""
+_PATCHERS = ("gevent.monkey", "eventlet.patcher")
+"""Modules that change the interpreter for those that are imported after them."""
+
+
+def read_conditions() -> Conditions:
+    """Return what a package may look at while it is imported, but for the environment."""
+    hooks = [*map(kind_name, sys.meta_path), *map(kind_name, sys.path_hooks)]
+    return {
+        "import path": list(sys.path),
+        "import hooks": [hook for hook in hooks if not hook.startswith("asyncreload.")],
+        "working directory": current_directory(),
+        "locale": _locale.setlocale(_locale.LC_ALL),
+        "default timeout of sockets": getdefaulttimeout(),
+        "built-in names": sorted(vars(builtins)),
+        "standard streams": [kind_name(sys.stdout), kind_name(sys.stderr)],
+        FILTERS: [describe_filter(each) for each in warnings.filters],
+        LOGGERS: logger_states(),
+        "least level of logging": logging.root.manager.disable,
+        "class of loggers": kind_name(logging.getLoggerClass()),
+        "factory of log records": factory_name(),
+    }
+
+
+def after_load() -> Conditions:
+    """Return what must be the same after two loads for the one to have stood for the other."""
+    return {ENVIRONMENT: dict(os.environ)} | read_conditions()
+
+
+def patcher() -> str:
+    """Return the module that has changed the interpreter for all others; "" if there is none."""
+    return next((name for name in _PATCHERS if name in sys.modules), "")
+
+
+def current_directory() -> str:
+    """Return the current directory; "" when that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def describe_filter(each: Any) -> list[Any]:
+    """Return a warning filter as plain data."""
+    action, message, category, module, line = each
+    return [
+        action,
+        _describe_pattern(message),
+        kind_name(category),
+        _describe_pattern(module),
+        line,
+    ]
+
+
+def _describe_pattern(pattern: Any) -> Any:
+    """Return a pattern as plain data: the filters that Python begins with have plain strings."""
+    return [pattern.pattern, pattern.flags] if isinstance(pattern, re.Pattern) else pattern
+
+
+def logger_states() -> dict[str, list[int]]:
+    """Return the loggers, the root among them, that are not as they are made."""
+    named = logging.root.manager.loggerDict.items()
+    loggers = {name: each for name, each in named if isinstance(each, logging.Logger)}
+    states = {name: state(each) for name, each in {"root": logging.root, **loggers}.items()}
+    return {name: states[name] for name in sorted(states) if states[name] != UNTOUCHED}
+
+
+def state(logger: logging.Logger) -> list[int]:
+    """Return what a logger was set up with."""
+    return [logger.level, logger.disabled, logger.propagate, len(logger.handlers)]
+
+
+def factory_name() -> str:
+    """Return where the factory of log records comes from: its `str` may have an address in it."""
+    factory = logging.getLogRecordFactory()
+    if hasattr(factory, "__qualname__"):
+        return f"{factory.__module__}.{factory.__qualname__}"
+    return kind_name(factory)
+
+
+def kind_name(thing: object) -> str:
+    """Return the name of a class, or of a thing's class."""
+    # Not `isinstance`: a lazy object would answer for what it stands for, and make that for it.
+    kind = thing if issubclass(type(thing), type) else type(thing)
+    return f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]  # a class
