@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,9 @@ Create = Callable[..., Awaitable[Process]]
 
 RACE_PAUSE = 0.01
 """Seconds until another try, when a loop in another thread starts a process at this moment."""
+_STARTING = threading.Lock()
+"""Held while a loop other than the standard one starts a process: two threads must not do it at a
+time. uvloop raises then, and leaves descriptors open."""
 REAP_PAUSE = 0.005
 """Seconds between two looks at a killed process that no loop waits for."""
 
@@ -76,7 +80,7 @@ async def _start(create: Create, command: Sequence[str], options: dict[str, Any]
         options = options | {"process_group": 0}  # other loops may know no such option
     while True:
         try:
-            return await create(*command, **options)
+            return await _create_alone(create, command, options)
         except (OSError, RuntimeError) as exc:
             await _end_left_over(exc)
             if _NO_THREAD in str(exc):
@@ -86,6 +90,18 @@ async def _start(create: Create, command: Sequence[str], options: dict[str, Any]
             for descriptor in options.get("pass_fds", ()):  # uvloop leaves them inheritable then
                 os.set_inheritable(descriptor, False)
             await asyncio.sleep(RACE_PAUSE)
+
+
+async def _create_alone(create: Create, command: Sequence[str], options: dict[str, Any]) -> Process:
+    """Start a process while no other thread's loop does, where loops cannot do it side by side."""
+    if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        return await create(*command, **options)
+    while not _STARTING.acquire(blocking=False):  # noqa: ASYNC110  of another thread's loop
+        await asyncio.sleep(RACE_PAUSE)
+    try:
+        return await create(*command, **options)
+    finally:
+        _STARTING.release()
 
 
 async def _undo(starting: asyncio.Task[Process]) -> None:

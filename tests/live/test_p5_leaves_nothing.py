@@ -409,7 +409,7 @@ def test_p5_a_child_that_holds_the_gil_ends_with_its_supervisor(serve: Serve, te
     assert not locks(temp)
 
 
-FEW_THREADS = 3  # of one that is still booting
+FEW_THREADS = 2  # of one that is still booting
 FORKING_HOST = """\
 import asyncio, os, time
 from asyncreload import Supervisor

@@ -22,7 +22,7 @@ print("loading")
 def app(environ, start_response):
     print("asked", environ["REQUEST_METHOD"])
     start_response("200 OK", [("X-Name", "one")])
-    return ["Grüße, ".encode(), environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"] or 0))]
+    return ["Grüße, ".encode(), environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH", 0)))]
 """
 
 

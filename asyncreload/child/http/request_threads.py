@@ -55,8 +55,12 @@ def _has_green_threads() -> bool:
     They would run in our loop's thread, if at all. So requests get threads of the system there, of
     which `threading` has but a dummy.
     """
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None and gevent.is_module_patched("threading"):
-        return True
-    eventlet = sys.modules.get("eventlet.patcher")
-    return eventlet is not None and eventlet.is_monkey_patched("thread")
+    asks = (
+        ("gevent.monkey", "is_module_patched", "threading"),
+        ("eventlet.patcher", "is_monkey_patched", "thread"),
+    )
+    for module, name, what in asks:
+        is_patched = getattr(sys.modules.get(module), name, None)  # it may be half imported
+        if is_patched is not None and is_patched(what):
+            return True
+    return False

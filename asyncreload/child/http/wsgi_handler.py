@@ -177,7 +177,11 @@ class AppHandler(ServerHandler):
     def _answer_interrupted(self) -> None:
         self.error_status = "503 Service Unavailable"
         self.error_body = b"Interrupted by a reload, or by the end of the server. Please ask again."
-        self._answer_error(self.error_output)
+        if not self.writer.has_sent:
+            self._answer_instead(self.error_output)
+        elif self.status is not None:  # wsgiref forgets it once the response has been logged
+            # Not reset, as for an error: a reload resets no connection.
+            self._request.log_cut_off(self.status.partition(" ")[0])
 
     def _answer_error(self, page: WSGIApplication) -> None:
         if self.writer.has_sent:
