@@ -15,7 +15,6 @@ _CONTROLS: Final = {
 _ZONE: Final = os.environ.get("TZ")
 _OFFSET: Final = time.localtime().tm_gmtoff
 """The user's time zone, as it was before an app could set another: Django sets `TZ`. In seconds."""
-_STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
 
 def plain(text: str) -> str:
@@ -57,17 +56,3 @@ def clock(stream: TextIO | None) -> str:
     is_users = os.environ.get("TZ") == _ZONE  # then it also knows of the change to summer time
     now = time.localtime() if is_users else time.gmtime(time.time() + _OFFSET)
     return coloured(time.strftime("%H:%M:%S", now), DIM, stream)
-
-
-def access_line(
-    request: str, status: str, seconds: float, stream: TextIO | None, *, cut_off: bool = False
-) -> str:
-    """Return the line that tells of an answer: `12:00:00 GET /path 200 6 ms`.
-
-    cut_off: whether the answer has ended before it was complete; the line says so.
-    """
-    colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)
-    status = coloured(status, colour, stream)
-    took = coloured(duration(seconds), DIM, stream)
-    end = f" · {coloured('cut off', RED, stream)}" if cut_off else ""
-    return f"{clock(stream)} {plain(request)} {status} {took}{end}\n"

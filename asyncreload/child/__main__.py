@@ -14,9 +14,9 @@ from asyncreload import process_role
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import root_of, run_script
-from asyncreload.child.lifecycle.handover import Handover
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
+from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.child.lifecycle.signals import end_on_signals
 from asyncreload.child.lifecycle.startup import join_parents_group, take_over
 from asyncreload.child.pages.error_report import Report
@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> None:
     """Live a child's life. The arguments: the parent's number, and the descriptors it left us."""
     pid = os.getpid()
     sys.modules["__main__"] = ModuleType("__main__")  # the app's, and no business of ours
-    handover = take_over(arguments)
-    end_on_signals(handover.end)
+    side_thread = take_over(arguments)
+    end_on_signals(side_thread.end)
     try:
-        code = live(handover)
+        code = live(side_thread)
     except KeyboardInterrupt:
         code = SIGNALLED + signal.SIGINT
     except SystemExit as exc:
@@ -50,40 +50,40 @@ def main(arguments: list[str]) -> None:
         sys.exit(code)  # a fork of the app that came back out of its import
     while True:
         with suppress(KeyboardInterrupt):  # it may come once more, or late
-            leave(handover, code)
+            leave(side_thread, code)
 
 
-def live(handover: Handover) -> int:
+def live(side_thread: SideThread) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
     pid = os.getpid()
     directory = _current_directory()
-    go = handover.wait_for_go()
+    go = side_thread.wait_for_go()
     try:
         os.chdir(directory)  # it may be another one by now, of the same name
     except OSError:
         return NO_DIRECTORY
     join_parents_group()
     try:
-        app = load_app(handover, go)
+        app = load_app(side_thread, go)
     except BaseException as exc:
-        interrupted = isinstance(exc, KeyboardInterrupt) and handover.was_told_to_end()
+        interrupted = isinstance(exc, KeyboardInterrupt) and side_thread.was_told_to_end()
         if interrupted or os.getpid() != pid:
             raise
-        if handover.is_ending():  # whatever the app made of the interrupt
-            return handover.wait_for_end()
-        handover.show(Report.from_exception(exc))
+        if side_thread.is_ending():  # whatever the app made of the interrupt
+            return side_thread.wait_for_end()
+        side_thread.show(Report.from_exception(exc))
     else:
         if app is None or os.getpid() != pid:
             return 0
         if isinstance(app, Report):
-            handover.show(app)
+            side_thread.show(app)
         else:
-            handover.serve(app)
+            side_thread.serve(app)
     process_role.has_loaded()
-    return handover.wait_for_end()
+    return side_thread.wait_for_end()
 
 
-def load_app(handover: Handover, go: Go) -> WSGIApplication | Report | None:
+def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None:
     """Load what the parent says; None when that was a script, and it has come to its end.
 
     When the last load crashed it is not repeated: what is served instead is a report of it.
@@ -91,38 +91,38 @@ def load_app(handover: Handover, go: Go) -> WSGIApplication | Report | None:
     settings = Settings.from_json(go.settings)
     target = Target(**go.target) if go.target else None
     root = target.root if target else root_of(settings.script)
-    handover.begin_load(Load(go, settings, root, time.time_ns()))
+    side_thread.begin_load(Load(go, settings, root, time.time_ns()))
     if go.crash:
         return Report.crash(*go.crash)
 
     def serve(app: WSGIApplication) -> NoReturn:
         import_urls()
         process_role.has_loaded()
-        handover.serve(app)
-        raise SystemExit(handover.wait_for_end())
+        side_thread.serve(app)
+        raise SystemExit(side_thread.wait_for_end())
 
     process_role.become_child(serve)
     if target is None:
-        handover.note_arguments([*settings.script[settings.script[0] == "-m" :]])
-        run_script(settings.script, handover.hooks)
+        side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
+        run_script(settings.script, side_thread.hooks)
         return None
     prepare(target)
-    handover.note_arguments(list(sys.argv))
+    side_thread.note_arguments(list(sys.argv))
     app = load(target)
     import_urls()
     return app
 
 
-def leave(handover: Handover, code: int) -> NoReturn:
+def leave(side_thread: SideThread, code: int) -> NoReturn:
     """Let the last requests be answered, run the app's `atexit` handlers, and end.
 
     What the interpreter's own end would do after them is done as well: see finalization.py.
     """
-    handover.drain(code)
+    side_thread.drain(code)
     end_executors()
     run_exit_handlers()
-    handover.finalize()
-    handover.exit()
+    side_thread.finalize()
+    side_thread.exit()
 
 
 def _current_directory() -> str:

@@ -80,7 +80,7 @@ class RequestBody(io.RawIOBase):
         self._left = length or 0  # bytes of the body, or of the chunk
         self._is_first_chunk = True
         self._error = ""  # why the body is malformed
-        self.has_ended = length == 0
+        self.has_ended: bool = length == 0
         """Whether all of it was read."""
 
     def readable(self) -> bool:

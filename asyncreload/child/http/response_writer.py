@@ -31,14 +31,14 @@ class ResponseWriter:
         self._connection = connection
         self._while_waiting = while_waiting
         self._unsent: list[bytes] = []
-        self.client_is_gone = False
-        self.has_sent = False
+        self.client_is_gone: bool = False
+        self.has_sent: bool = False
         """Whether some of the response was sent, and cannot be taken back."""
         self.limit: int | None = None
         """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
-        self.expects_continue = False
+        self.expects_continue: bool = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
-        self.was_reset = False
+        self.was_reset: bool = False
         """Whether the connection was closed by `reset`."""
 
     def __enter__(self) -> Self:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import socket
-import sys
 import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler
 
+from asyncreload.child.http.access_log import log_access
 from asyncreload.child.http.client_io import WhileWaiting, open_reader
 from asyncreload.child.http.environ import make_environ
 from asyncreload.child.http.head_parser import (
@@ -25,7 +25,6 @@ from asyncreload.child.http.response_writer import ResponseWriter
 from asyncreload.child.http.wsgi_handler import AppHandler, LivePageHandler
 from asyncreload.child.sockets import ClientAddress
 from asyncreload.frozen_data import FrozenData
-from asyncreload.style import access_line
 
 if TYPE_CHECKING:
     from wsgiref.types import ErrorStream, WSGIApplication, WSGIEnvironment
@@ -101,12 +100,14 @@ class Request(WSGIRequestHandler):
     ) -> None:
         self.rfile: io.BufferedReader = reader
         self.writer = writer
-        self.wfile = cast("io.BufferedIOBase", writer)
+        self.wfile: io.BufferedIOBase = cast("io.BufferedIOBase", writer)
         self.site = site
         self.errors = errors
         self.client = client
-        self.requestline = self.command = ""
-        self.request_version = "HTTP/1.0"  # for an error page, until it is known
+        self.requestline: str = ""
+        self.command: str = ""
+        self.path: str = ""
+        self.request_version: str = "HTTP/1.0"  # for an error page, until it is known
         self.body: RequestBody | None = None
         self._is_empty = False  # the client has sent nothing at all
         self._began = 0.0
@@ -181,10 +182,7 @@ class Request(WSGIRequestHandler):
     def _log(self, status: str, *, cut_off: bool = False) -> None:
         if self.site.access_log:
             seconds = time.perf_counter() - self._began
-            # Standard error may be a broken pipe, closed, or None.
-            with suppress(OSError, ValueError, AttributeError):
-                line = access_line(self._line, status, seconds, sys.stderr, cut_off=cut_off)
-                sys.stderr.write(line)
+            log_access(self._line, status, seconds, cut_off=cut_off)
 
     def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the base class has it so
         """Log nothing: `log_request` tells the status of an error page as well."""

@@ -35,13 +35,15 @@ class AppHandler(ServerHandler):
 
     # wsgiref adds the environment variables of the process. No other server does: HTTP_PROXY and
     # HTTPS would be taken for the client's.
-    os_environ = {}  # noqa: RUF012  an instance attribute to the type stubs
+    os_environ: dict[str, str] = {}  # noqa: RUF012  an instance attribute to the type stubs
 
     # wsgiref has these; its type stubs do not.
     environ: WSGIEnvironment
     status: str
     headers: Headers
     headers_sent: bool
+    error_status: str
+    error_body: bytes
     bytes_sent: int
     result: Iterable[bytes] | None
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import protocol
 from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.imports.pyc_cache import remove_cache
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
 from asyncreload.child.lifecycle.parent_link import (
@@ -68,7 +69,7 @@ SLOW_LOAD = 3.0  # until a load is told to be slow
 class Agent:
     """Composes the services of the side thread, and holds the phase. Made in that thread's loop.
 
-    What the main thread calls stands in handover.py.
+    What the main thread calls stands in side_thread.py.
     start_cold: ends this process, so that a cold one takes its place. Called by the main thread.
     """
 
@@ -260,6 +261,8 @@ class Agent:
 
     def on_change(self, paths: list[str]) -> None:
         """Reload, because these files have changed."""
+        for path in {*paths}.intersection(self.modules.ran_at_start):
+            remove_cache(path)  # Python reads it before our hooks are there to check its age
         env_files = self.load.env_files if self.load else []
         # What a standby has imported, it may have imported under other variables.
         packages = any(self.scanner.is_package(path) or path in env_files for path in paths)
@@ -289,7 +292,7 @@ class Agent:
     # --- the end -------------------------------------------------------------------------------
 
     def end(self, code: int) -> None:
-        """Begin the end, in the loop's thread; elsewhere, call `Handover.end`."""
+        """Begin the end, in the loop's thread; elsewhere, call `SideThread.end`."""
         has_run = self._go_heard.is_set()
         self.advance(Phase.DRAINING)
         grace = self.load.settings.grace if self.load else EXIT_HANDLERS

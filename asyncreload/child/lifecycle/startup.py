@@ -9,10 +9,10 @@ from contextlib import suppress
 from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.app_processes import AppProcesses
-from asyncreload.child.lifecycle.handover import Handover
 from asyncreload.child.lifecycle.main_thread import MainThread
 from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
+from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.finalization import Finalization
 from asyncreload.liveness import LivenessCounter
 from asyncreload.orphans import OrphanReaper
@@ -23,7 +23,7 @@ from asyncreload.system_calls import (
 )
 
 
-def take_over(arguments: list[str]) -> Handover:
+def take_over(arguments: list[str]) -> SideThread:
     """Make what the parent left us ours alone, and start the side thread.
 
     arguments: the parent's process ID, and the numbers of the descriptors that it left us.
@@ -49,11 +49,11 @@ def take_over(arguments: list[str]) -> Handover:
     link = ParentLink(control, parent, lock, LivenessCounter(liveness))
     lobby = Lobby(entrance, exit_)
 
-    def make_agent(handover: Handover) -> Agent:
+    def make_agent(side_thread: SideThread) -> Agent:
         end = ProcessEnd(Finalization(files_open_for_writing() or frozenset()))
-        return Agent(main_thread, link, listener, lobby, handover.start_cold, app_processes, end)
+        return Agent(main_thread, link, listener, lobby, side_thread.start_cold, app_processes, end)
 
-    return Handover(main_thread, make_agent)
+    return SideThread(main_thread, make_agent)
 
 
 def join_parents_group() -> None:

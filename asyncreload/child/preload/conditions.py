@@ -24,7 +24,7 @@ ENVIRONMENT = "environment variables"
 FILTERS = "warning filters"
 LOGGERS = "loggers"
 
-UNTOUCHED = [logging.NOTSET, False, True, 0]
+UNTOUCHED: list[Any] = [logging.NOTSET, False, True, 0]
 """The state of a logger as it is made: level, disabled, propagate, number of handlers."""
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")
 """Modules that change the interpreter for those that are imported after them."""

@@ -1,4 +1,4 @@
-"""What the main thread asks of the side thread, and waits for: the seam between the two.
+"""The side thread as the main thread sees it: what is asked of it, and waited for.
 
 The main thread belongs to the user's code. It comes here to wait for its turn, to hand over the app
 or the report of a failure, and to be told when to end.
@@ -43,13 +43,15 @@ NO_THREAD_PAUSE = 0.1
 """Seconds until the side thread is tried again, when the system gives no thread."""
 
 
-class Handover:
-    """The main thread's way to the agent. Methods are called by the main thread.
+class SideThread:
+    """Starts the side thread, and is the main thread's way to the agent that lives there.
+
+    Methods are called by the main thread.
 
     make_agent: makes the agent, in the side thread's loop.
     """
 
-    def __init__(self, main: MainThread, make_agent: Callable[[Handover], Agent]) -> None:
+    def __init__(self, main: MainThread, make_agent: Callable[[SideThread], Agent]) -> None:
         self._main = main
         self._pid = os.getpid()
         self._agent: Agent = _start_side_thread(lambda: make_agent(self))

@@ -1,0 +1,46 @@
+"""The access log: a line on standard error for each answer, `12:00:00 GET /path 200 6 ms`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Final, TextIO
+
+from asyncreload.style import (
+    BOLD,
+    CYAN,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    clock,
+    coloured,
+    duration,
+    plain,
+)
+
+_STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
+
+
+def log_access(request: str, status: str, seconds: float, *, cut_off: bool = False) -> None:
+    """Write the line of an answer.
+
+    request: what was asked for, as in `GET /path`.
+    seconds: how long the answer took.
+    cut_off: whether the answer has ended before it was complete; the line says so.
+    """
+    # Standard error may be a broken pipe, closed, or None.
+    with suppress(OSError, ValueError, AttributeError):
+        stream: TextIO = sys.stderr
+        stream.write(access_line(request, status, seconds, stream, cut_off=cut_off))
+
+
+def access_line(
+    request: str, status: str, seconds: float, stream: TextIO, *, cut_off: bool = False
+) -> str:
+    """Return the line of an answer, in colours where the stream wants them."""
+    colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)
+    status = coloured(status, colour, stream)
+    took = coloured(duration(seconds), DIM, stream)
+    end = f" · {coloured('cut off', RED, stream)}" if cut_off else ""
+    return f"{clock(stream)} {plain(request)} {status} {took}{end}\n"
