@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -206,6 +207,23 @@ async def test_a_change_is_told_before_the_end_begins(make: Callable[[], Bench])
     assert [*changed.files] == ["/app.py"]
     assert not changed.packages
     assert bench.agent.shutdown.code == protocol.RELOAD
+
+
+async def test_the_cache_of_what_python_runs_at_its_start_goes_with_a_change(
+    make: Callable[[], Bench], tmp_path: Path
+) -> None:
+    """The next Python would read it before any hook of ours: it may be as young as the save."""
+    caches = []
+    for name in ("early.py", "late.py"):
+        (tmp_path / name).write_text("")
+        caches.append(Path(cache_from_source(str(tmp_path / name))))
+        caches[-1].parent.mkdir(exist_ok=True)
+        caches[-1].touch()
+    bench = make()
+    bench.load()
+    bench.agent.modules.ran_at_start = (str(tmp_path / "early.py"),)
+    bench.agent.on_change([str(tmp_path / "early.py"), str(tmp_path / "late.py")])
+    assert [cache.exists() for cache in caches] == [False, True]
 
 
 async def test_an_environment_file_outdates_what_a_standby_has_imported(
