@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # All in seconds.
 PATIENCE_WITH_FAILURE = 0.3  # without a change, before a failed load is shown
+TOLD_FIRST = 0.01  # that the parent gets to tell of a failed load before its page is there
 LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answers go first
 SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
 
@@ -103,6 +104,10 @@ class LoadOutcome:
             self._link.send(protocol.Reporting())
         else:
             self._tell_failure(report)
+            # Whoever sees the page finds the failure in the terminal, too, and among the events.
+            await asyncio.sleep(TOLD_FIRST)
+            if not self._enter(Phase.REPORTING):
+                return
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
 
