@@ -18,6 +18,7 @@ from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
 from asyncreload.child.http.thread_pool import Job
+from tests.unit.looping import until
 
 if TYPE_CHECKING:
     from asyncreload.child.http.client_io import WhileWaiting
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 DEADLINE = 10.0
 END = b"\r\n\r\n"
 """Of the head of a request."""
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Iterate the loop until the condition holds."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def iterate(times: int = 50) -> None:

@@ -21,8 +21,8 @@ from tests.unit.http.network import (
     network,
     reset_on_close,
     take_all,
-    until,
 )
+from tests.unit.looping import until
 
 pytestmark = pytest.mark.asyncio
 

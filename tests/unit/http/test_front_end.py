@@ -20,8 +20,8 @@ from tests.unit.http.network import (
     iterate,
     network,
     take_all,
-    until,
 )
+from tests.unit.looping import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from asyncreload.child.http.lingering_close import LingeringClose
-from tests.unit.http.network import DEADLINE, reset_on_close, until
+from tests.unit.http.network import DEADLINE, reset_on_close
+from tests.unit.looping import until
 
 pytestmark = pytest.mark.asyncio
 

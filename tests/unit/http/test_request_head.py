@@ -12,7 +12,7 @@ import pytest
 
 from asyncreload.child.http import request_head as module
 from asyncreload.child.http.request_head import PendingHeads
-from tests.unit.http.network import until
+from tests.unit.looping import until
 
 pytestmark = pytest.mark.asyncio
 

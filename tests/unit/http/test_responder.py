@@ -12,7 +12,8 @@ import pytest
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
 from asyncreload.child.http.thread_pool import Job
-from tests.unit.http.network import DEADLINE, has_nothing_to_read, iterate, network, until
+from tests.unit.http.network import DEADLINE, has_nothing_to_read, iterate, network
+from tests.unit.looping import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
-import pytest
-
 from asyncreload.parent.process import Process
 from asyncreload.protocol import Go, Message
 
@@ -100,12 +98,3 @@ async def rest() -> None:
     """Let the loop run until nothing is to be done any more."""
     for _ in range(50):
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop, and the threads that it waits for, run until the condition holds."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    pytest.fail("it never came to that")

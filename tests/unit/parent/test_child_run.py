@@ -18,7 +18,8 @@ from asyncreload.parent.watchdog import Watchdog
 from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Left, Message
 from asyncreload.settings import Settings
-from tests.unit.parent.fakes import GO, FakeChild, rest, until
+from tests.unit.looping import until
+from tests.unit.parent.fakes import GO, FakeChild, rest
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,7 +10,8 @@ import pytest
 from asyncreload.parent.children import MARGIN, Children, kill_with_descendants
 from asyncreload.parent.process import Process
 from asyncreload.protocol import End, Message
-from tests.unit.parent.fakes import FakeChild, rest, until
+from tests.unit.looping import until
+from tests.unit.parent.fakes import FakeChild, rest
 
 pytestmark = pytest.mark.asyncio
 

@@ -25,7 +25,8 @@ from asyncreload.parent.watchdog import Watchdog
 from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Go, Left
 from asyncreload.settings import Settings
-from tests.unit.parent.fakes import FakeChild, until
+from tests.unit.looping import until
+from tests.unit.parent.fakes import FakeChild
 
 pytestmark = pytest.mark.asyncio
 

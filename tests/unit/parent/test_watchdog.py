@@ -16,7 +16,8 @@ import pytest_asyncio
 from asyncreload.liveness import LivenessCounter
 from asyncreload.parent.watchdog import ANSWERS_WITHIN, BEATS_WITHIN, Watchdog
 from asyncreload.protocol import Message, Ping
-from tests.unit.parent.fakes import FakeChild, until
+from tests.unit.looping import until
+from tests.unit.parent.fakes import FakeChild
 
 pytestmark = pytest.mark.asyncio
 
