@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.live.commands import free_port
 from tests.live.driving import LIVES, LONG, Answer, is_alive
 from tests.live.failing import SOON, TRACEBACK, Benches, serving
 
@@ -147,9 +147,7 @@ def app(environ, start_response):
 )
 def test_p3_what_only_one_can_hold_never_collides(tmp_path: Path, size: int, reloads: int) -> None:
     """A lock, a port, an exclusive database and a pid file, though nobody waits for the kernel."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     files = {"app.py": CLAIMS % (size, port, 0)}
     with serving(tmp_path, "app.py", ("--no-access-log",), files=files) as bench:
         assert bench.body() == "0"
