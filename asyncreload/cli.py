@@ -19,6 +19,7 @@ from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
+from asyncreload.protocol import SIGNALLED
 from asyncreload.settings import Settings
 from asyncreload.target import did_you_mean, likely_file
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from asyncreload.parent.supervisor import Supervisor
 
 BAD_USAGE = 2
-SIGNALLED = 128
 
 READER_CHECK = 1.0
 """Seconds between two looks whether anybody still reads what `--json` writes."""

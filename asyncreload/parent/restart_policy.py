@@ -15,14 +15,12 @@ from asyncreload.events import Crashed
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.process import describe
 from asyncreload.phase import Phase
-from asyncreload.protocol import FilesChanged, Go, Left
+from asyncreload.protocol import RELOAD, SIGNALLED, FilesChanged, Go, Left
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
-RELOAD = 3
-SIGNALLED = 128
 
 # All in seconds.
 BURST = 0.1  # a change that follows another one, or its load, so soon belongs to the same burst

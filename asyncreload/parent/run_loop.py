@@ -26,11 +26,11 @@ from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
 from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Process, Surroundings
-from asyncreload.parent.restart_policy import RELOAD, RestartPolicy
+from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.tasks import cancel
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
-from asyncreload.protocol import Go
+from asyncreload.protocol import RELOAD, Go
 from asyncreload.settings import Settings
 from asyncreload.target import Target
 
