@@ -48,6 +48,26 @@ def thread_exit_handlers() -> list[Callable[[], object]]:
     return list(getattr(threading, "_threading_atexits", ()))
 
 
+class _NotAwaited(threading.Event):
+    """Set when a thread has begun; who starts it does not wait for that."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return True
+
+
+def start_without_waiting(thread: threading.Thread) -> None:
+    """Start a thread; it may not have begun to run when this returns, and have no `ident` yet.
+
+    `Thread.start` waits until it runs, and so hands the GIL to and fro: twice the time of the rest.
+    Where a thread keeps that event elsewhere, this waits as well. Raises RuntimeError when no
+    thread can be had.
+    """
+    if hasattr(thread, "_started"):
+        thread._started = _NotAwaited()  # noqa: SLF001
+    thread.start()
+
+
 def has_made_temporary_files() -> bool:
     """Tell whether `tempfile` has named any file or directory in this process.
 

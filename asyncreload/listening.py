@@ -52,6 +52,9 @@ def bind(address: Address, host: str, port: int) -> socket.socket:
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             # Connections that browsers open early stay out of any process that may crash.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER)
+        # Connections have it from the listener. Else a second block of an answer waits until the
+        # client has acknowledged the first: 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address.name)
         listener.listen(socket.SOMAXCONN)
         listener.setblocking(False)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import re
 from http import HTTPStatus
-from typing import Final, NoReturn
-
-from asyncreload.frozen_data import FrozenData
+from typing import Final, NamedTuple, NoReturn
 
 MAX_LINE: Final = 65536  # bytes; http.server has this limit for the request line and each header
 _MAX_HEADERS: Final = 100  # http.client has this limit
@@ -26,7 +24,7 @@ _URL: Final = re.compile(
 )
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
 # An app gets these as one text. A second one would make it a text that means neither.
-_ONLY_ONCE: Final = ("Host", "Content-Type")
+_ONLY_ONCE: Final = ("host", "content-type")
 
 
 class RefusedRequestError(ValueError):
@@ -37,7 +35,7 @@ class RefusedRequestError(ValueError):
         self.status = status
 
 
-class RequestHead(FrozenData):
+class RequestHead(NamedTuple):
     """The head of a request. Texts are decoded as Latin-1: each character stands for a byte."""
 
     method: str
@@ -54,7 +52,7 @@ class RequestHead(FrozenData):
         return [value for own, value in self.headers if own.lower() == name]
 
 
-class Target(FrozenData):
+class Target(NamedTuple):
     """What a request is for; not decoded."""
 
     host: str | None
@@ -82,11 +80,12 @@ def read_head(first_line: bytes, reader: io.BufferedReader) -> RequestHead:
         raise RefusedRequestError(
             HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"{version} is not supported; send HTTP/1.1"
         )
-    head = RequestHead(method, target, version, _read_headers(reader))
+    headers = _read_headers(reader)
+    names = [name.lower() for name, _ in headers]
     for name in _ONLY_ONCE:
-        if len(head.get_all(name)) > 1:
-            _refuse(f"the header {name} may be sent only once")
-    return head
+        if names.count(name) > 1:
+            _refuse(f"the header {name.title()} may be sent only once")
+    return RequestHead(method, target, version, headers)
 
 
 def parse_target(head: RequestHead) -> Target:

@@ -8,6 +8,7 @@ from contextvars import Context, copy_context
 from functools import partial
 
 from asyncreload.child.http.thread_pool import Job, ThreadPool
+from asyncreload.cpython import start_without_waiting
 
 _INHERITS_CONTEXT: bool = getattr(sys.flags, "thread_inherit_context", False)
 """Whether a thread begins with the context variables of the one that starts it (from 3.14 on)."""
@@ -36,9 +37,10 @@ class RequestThreads:
                 self._pool.run(partial(context.run, job))
             else:
                 # A daemon, as those of `http.server`, Flask and Django: Ctrl-C waits for none.
-                threading.Thread(
+                thread = threading.Thread(
                     target=process_request_thread, args=(job, context), daemon=True
-                ).start()
+                )
+                start_without_waiting(thread)
         except RuntimeError:  # the limit of processes or of memory is reached
             return False
         return True

@@ -19,9 +19,9 @@ from asyncreload.child.sockets import ClientAddress, receive_now
 Respond = Callable[[socket.socket, ClientAddress, WhileWaiting], bool]
 """Answers the request on a connection, as `wsgi.answer` does.
 
-It enters the context each time that it has to wait for the client. It returns whether bytes of the
-request may be left unread. It is called by a worker, raises nothing but KeyboardInterrupt, and that
-in the main thread alone, and does not close the connection.
+It enters the context each time that it has to wait for the client. It shuts the sending side down,
+and returns whether bytes of the request may be left unread. It is called by a worker, raises
+nothing but KeyboardInterrupt, and that in the main thread alone, and does not close the connection.
 """
 
 _NO_WORKER = 0.1
@@ -42,9 +42,10 @@ class Workers(Protocol):
 class Responder:
     """Answers at most `limit` requests at a time, each by a worker.
 
-    Methods are called in the loop's thread. Workers run `_answer` and `_notify_free`, which change
-    nothing here: they hand what follows to the loop by `call_soon_threadsafe`. What workers and the
-    loop share is in `Slots`, behind its lock.
+    Methods are called in the loop's thread. Workers run `_answer` and what that calls. What they
+    share with the loop is in `Slots`, behind its lock. The loop is woken, by
+    `call_soon_threadsafe`, only where something waits for the end of the request: two threads that
+    run at once hand the GIL to and fro, which costs more than to answer.
 
     respond: answers a request.
     limit: how many requests may be answered at a time; those that wait for their client do not
@@ -61,7 +62,8 @@ class Responder:
         self._workers = workers
         self._lacks_workers = False
         self._on_free = on_free
-        self._slots = Slots(limit, self._notify_free)
+        self._slots = Slots(limit, partial(self._call_in_loop, on_free))
+        self._is_awaited = False  # whether somebody waits for `_progress`
         self._progress = asyncio.Event()  # set when a request is answered or a connection closed
         self._lingering = LingeringClose(self._progress.set)
 
@@ -114,6 +116,8 @@ class Responder:
         await self._wait_until(lambda: not self.busy, seconds)
 
     async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        # Before the condition takes the lock: a worker that comes after it tells of its end.
+        self._is_awaited = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -131,27 +135,25 @@ class Responder:
     def _end_answer(self, slot: Slot, *, unread: bool) -> None:
         connection = slot.connection
         # A second request behind the first is never answered, but must not reset the answer.
-        unread = unread or bool(receive_now(connection, 1, socket.MSG_PEEK))
-        with suppress(OSError):
-            # Not close alone: a process that the app forked may hold the connection open.
-            connection.shutdown(socket.SHUT_WR)
-        if not unread:
-            connection.close()
-        with suppress(RuntimeError):  # the loop has ended, and with it all interest
-            self._loop.call_soon_threadsafe(partial(self._finish, slot, unread=unread))
-
-    def _finish(self, slot: Slot, *, unread: bool) -> None:
+        if unread or receive_now(connection, 1, socket.MSG_PEEK):
+            with suppress(OSError):  # an interrupted one has not been shut down
+                connection.shutdown(socket.SHUT_WR)
+            self._call_in_loop(partial(self._linger, slot))
+            return
+        connection.close()
         self._slots.finish(slot)
-        if unread:
-            self._lingering.add(slot.connection)
+        if self._is_awaited:
+            self._call_in_loop(self._progress.set)
+
+    def _linger(self, slot: Slot) -> None:
+        self._lingering.add(slot.connection)  # first: it is never seen in neither
+        self._slots.finish(slot)
         self._progress.set()
-        self._on_free()
 
     def _ask_for_workers(self) -> None:
         self._lacks_workers = False
         self._on_free()
 
-    def _notify_free(self) -> None:
-        """Tell of a free slot; run by the worker whose request has begun to wait."""
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._on_free)
+    def _call_in_loop(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it all interest
+            self._loop.call_soon_threadsafe(function)

@@ -38,6 +38,7 @@ class ResponseWriter:
         """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
         self.expects_continue: bool = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
+        self._is_finished = False
         self.was_reset: bool = False
         """Whether the connection was closed by `reset`."""
 
@@ -77,9 +78,14 @@ class ResponseWriter:
 
         Raises OSError when the connection breaks.
         """
-        self.flush()
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
+        try:
+            self.flush()
+        finally:
+            if not self._is_finished:
+                self._is_finished = True
+                with suppress(OSError):
+                    # Not a close alone: a process that the app forked may hold the connection open.
+                    self._connection.shutdown(socket.SHUT_WR)
 
     def discard(self) -> None:
         """Forget what was written and not sent."""
@@ -93,7 +99,7 @@ class ResponseWriter:
         process that the app has forked and that holds the connection delays the reset.
         """
         self.discard()
-        self.was_reset = True
+        self.was_reset = self._is_finished = True
         with suppress(OSError):
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._connection.close()

@@ -41,11 +41,10 @@ class Slot:
 class Slots:
     """The requests that are being answered, at most `limit` at a time.
 
-    `start`, `finish` and `len` are used in the loop's thread; the other methods in any. A lock
-    guards what they share. `len` reads one attribute that only the loop's thread changes.
+    `start` is used in the loop's thread; the other methods in any. A lock guards what they share.
 
-    on_free: called when a request that blocks has made a slot free, in its thread, without the
-        lock.
+    on_free: called when a slot has become free where none was, in the thread of the request that
+        has made it free, without the lock.
     max_blocked: how many requests may block. One more, and the connection of the one that has
         blocked longest is shut down. If it is not given, a quarter of the process's descriptors.
     clock: tells the time in seconds.
@@ -68,7 +67,8 @@ class Slots:
         self._blocked: dict[Slot, None] = {}  # the one that has blocked longest comes first
 
     def __len__(self) -> int:
-        return len(self._slots)
+        with self._lock:
+            return len(self._slots)
 
     @property
     def free(self) -> int:
@@ -91,6 +91,9 @@ class Slots:
         with self._lock:
             self._slots.discard(slot)
             self._blocked.pop(slot, None)
+            has_made_free = self._count_free() == 1
+        if has_made_free:
+            self._on_free()
 
     def has_active(self, slow_after: float) -> bool:
         """Tell whether any request is being answered that does not block on a slow client.

@@ -56,9 +56,10 @@ def answer(
     site: Site,
     errors: RequestErrors = TERSE_ERRORS,
 ) -> bool:
-    """Answer the one request on `connection`; closing it is the caller's.
+    """Answer the one request on `connection`, and tell the client that the answer has ended.
 
-    It is closed here only to cut off a response that the app could not complete.
+    Closing it is the caller's; it is closed here only to cut off a response that the app could not
+    complete.
 
     while_waiting: a context that is entered each time that the client has to be waited for.
 
@@ -74,12 +75,10 @@ def answer(
         request = Request(reader, ResponseWriter(connection, while_waiting), client, site, errors)
         # An OSError here is the connection's: the client went away. The app's are caught inside.
         with suppress(OSError), request.writer:
-            if connection.family != socket.AF_UNIX:
-                # Else a second block waits until the client has acknowledged the first: 40 ms.
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if request.read_head():
                 request.run(app)
-            request.writer.flush()
+        with suppress(OSError):
+            request.writer.finish()
     return request.has_unread
 
 

@@ -33,7 +33,11 @@ _PACKAGES = _real({*site.getsitepackages(), site.getusersitepackages()})
 # As `sysconfig` has it, which would take a millisecond: sources, and what was compiled.
 _SOURCES = os.path.dirname(os.__file__)
 _COMPILED = os.path.join(sys.base_exec_prefix, sys.platlibdir, os.path.basename(_SOURCES))
-_STANDARD = _real({_SOURCES, _COMPILED})
+# Which Python looks in first, though it is seldom there.
+_ARCHIVE = os.path.join(
+    sys.base_prefix, sys.platlibdir, f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+)
+_STANDARD = _real({_SOURCES, _COMPILED, _ARCHIVE})
 
 
 @lru_cache(maxsize=4096)

@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import ctypes.util
 import errno
+import fcntl
 import os
 import stat
+import termios
+from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from asyncreload.child.watch.file_kinds import FileKind, is_below, kind_of
 from asyncreload.child.watch.filesystems import MountTable, is_local
@@ -52,6 +55,13 @@ _UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
 """What is heard when what is watched is not any more what it was."""
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
+_SMALLEST_EVENT, _LARGEST_EVENT = 16, 272
+"""Bytes of an event: without a name, and with the longest one."""
+_BUFFER = 64 * _LARGEST_EVENT
+"""Bytes that are read at once."""
+_READ_AT_ONCE = _BUFFER // _SMALLEST_EVENT
+"""How many events may have been read already and wait in asyncinotify."""
+
 AT_A_TIME = 250
 """How many files `tend` begins to watch: some milliseconds' work."""
 
@@ -68,7 +78,7 @@ class Events:
     def __init__(self, roots: Iterable[str]) -> None:
         self._roots = sorted(roots, key=len, reverse=True)
         try:
-            self._queue = Inotify(cache_size=64)
+            self._queue = Inotify(cache_size=_BUFFER // _LARGEST_EVENT)
         except OSError as exc:
             raise LimitError(_remedy(exc, "max_user_instances")) from exc
         self.descriptor: int = self._queue.fd
@@ -127,13 +137,8 @@ class Events:
         """Drain the queue; note what was heard of."""
         upset = self._mounts.has_changed()
         upset = upset or any(_identity(path) != known for path, known in self._anchors.items())
-        while True:
-            try:
-                event = self._queue.sync_get()
-            except BlockingIOError:
-                break
-            if event is not None:
-                upset = self._hear(event) or upset
+        for event in self._queued_events():
+            upset = self._hear(event) or upset
         if upset:
             self._forget()
         while self._doubted:
@@ -141,6 +146,21 @@ class Events:
         for files, asked in self._asked.items():
             asked.update(path for path in self._heard if path in files)
         self._heard.clear()
+
+    def _queued_events(self) -> Iterator[Event]:
+        """Iterate over what was queued when this began, and perhaps some more.
+
+        Not until nothing is queued: something may write to the directory faster than this reads.
+        """
+        size = array("i", [0])
+        fcntl.ioctl(self.descriptor, termios.FIONREAD, size)
+        for _ in range(size[0] // _SMALLEST_EVENT + _READ_AT_ONCE):
+            try:
+                event = self._queue.sync_get()
+            except BlockingIOError:
+                return
+            if event is not None:
+                yield event
 
     def _hear(self, event: Event) -> bool:
         """Note an event; tell whether what is watched is not what it was."""

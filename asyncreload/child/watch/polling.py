@@ -113,10 +113,14 @@ def _bulk_call() -> Callable[..., Any] | None:
 _statx = _bulk_call()
 
 
+_WORTH_A_TOP = 12
+"""How many files make up for two more questions."""
+
+
 class _Round:
     """One round through a given list of files.
 
-    They are asked for from the directory on that they have in common: to come down to it is a
+    Many are asked for from the directory on that they have in common: to come down to it is a
     third of the work. That it is still the one that has its name is asked for each time.
     """
 
@@ -125,7 +129,7 @@ class _Round:
         quick = [path for path in paths if _statx and is_local(os.path.dirname(path))]
         self._paths = quick
         self._slow = sorted({*paths} - {*quick})
-        self._top = _Top(_in_common(quick))
+        self._top = _Top(_in_common(quick) if len(quick) >= _WORTH_A_TOP else "")
         self._buffer = ctypes.create_string_buffer(_SIZE * len(quick))
         self._arguments = [
             _arguments(*self._top.below(path), self._buffer, place * _SIZE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,14 +56,15 @@ def answering(
     site: Site = SITE,
     connect: Connect = unix_pair,
 ) -> Iterator[tuple[socket.socket, list[bool]]]:
-    """A browser's socket, and the return value once the block is left."""
+    """A browser's socket, and the return value once the block is left.
+
+    Until then nobody closes the server's socket, as when a process that the app forked holds it.
+    """
     unread: list[bool] = []
     with pair(connect) as (browser, server):
 
         def run() -> None:
             unread.append(answer(server, client, NEVER_WAITS, app=app, site=site))
-            with suppress(OSError):  # the browser is gone
-                server.shutdown(socket.SHUT_WR)
 
         thread = threading.Thread(target=run)
         thread.start()

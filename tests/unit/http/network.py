@@ -118,6 +118,7 @@ class Server:
         self.may_answer.wait(DEADLINE)
         with suppress(OSError):
             connection.sendall(b"answer to " + request)
+            connection.shutdown(socket.SHUT_WR)
         self.events.append(f"end {request.decode()}")
         return self.unread
 

@@ -158,3 +158,19 @@ def test_where_threading_starts_greenlets_it_is_a_thread_of_the_system(
     answers[patched] = True
     threads = RequestThreads()
     assert in_request(kind, threads) is not threading.Thread
+
+
+def test_who_starts_it_does_not_wait_until_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned, over = threading.Event(), threading.Event()
+    waited: list[bool] = []
+    begin: Callable[[threading.Thread], None] = threading.Thread._bootstrap  # type: ignore[attr-defined]
+
+    def begin_late(thread: threading.Thread) -> None:
+        waited.append(not returned.wait(DEADLINE))
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "_bootstrap", begin_late)
+    assert RequestThreads().run(over.set)
+    returned.set()
+    assert over.wait(DEADLINE)
+    assert waited == [False]

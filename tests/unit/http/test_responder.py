@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import threading
 
@@ -263,16 +262,6 @@ async def test_a_lingering_connection_keeps_nobody_waiting_for_a_thread() -> Non
         server.unread = False
         assert await net.answer(net.connect("b")) == "answer to b"
         assert len(server.responder._lingering) == 1
-
-
-async def test_the_end_is_seen_though_a_fork_holds_the_connection_open() -> None:
-    async with network() as net:
-        server = net.server()
-        held: list[int] = []
-        server.on_request = lambda connection: held.append(os.dup(connection.fileno()))
-        server.start()
-        assert await net.answer(net.connect("a")) == "answer to a"
-        os.close(held[0])
 
 
 async def test_what_is_pipelined_is_not_answered_and_resets_nothing() -> None:

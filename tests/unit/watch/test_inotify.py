@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -166,3 +166,27 @@ def test_at_the_kernels_limit_it_says_which(
     monkeypatch.setattr(inotify, "Inotify", refuse)
     with pytest.raises(LimitError, match="max_user_instances"):
         inotify.Events([str(tmp_path)])
+
+
+def test_a_look_ends_though_something_writes_faster_than_it_reads(tmp_path: Path) -> None:
+    path, busy = tmp_path / "a", tmp_path / "app.log"
+    path.write_text("x")
+    files = Files({str(path): stat_state(str(path), later)})
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    path.write_text("y")
+    queue = events._queue
+    reads = 0
+
+    class Busy:
+        def sync_get(self) -> Any:
+            nonlocal reads
+            reads += 1
+            assert reads < 10_000
+            busy.write_text(f"{reads}")
+            return queue.sync_get()
+
+    events._queue = cast("Any", Busy())
+    assert events.look(files) == [str(path)]
+    events._queue = queue
+    events.close()

@@ -59,11 +59,12 @@ def test_a_file_that_another_thread_imports_meanwhile_is_not_taken_for_approved(
 
 
 def polled(root: Path) -> tuple[Polling, Files]:
-    """Two files of a project, at which was looked once."""
-    for name in ("a.py", "sub/b.py"):
+    """Files of a project that are worth to be asked for from there, at which was looked once."""
+    names = ["a.py", *(f"sub/b{number}.py" for number in range(1, polling._WORTH_A_TOP))]
+    for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
-    paths = [str(root / "a.py"), str(root / "sub" / "b.py")]
+    paths = [str(root / name) for name in names]
     looks, files = (
         Polling(),
         Files({path: FileState(signature_at(path)) for path in paths}),
