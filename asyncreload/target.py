@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import os
 import reprlib
@@ -66,7 +65,9 @@ class Target(FrozenData):
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
     """The end of an error message: the known name that is likely meant, if there is one."""
-    close = difflib.get_close_matches(word, known, n=1)
+    from difflib import get_close_matches  # noqa: PLC0415  a millisecond, for mistakes alone
+
+    close = get_close_matches(word, known, n=1)
     return f': did you mean "{prefix}{close[0]}"?' if close else otherwise
 
 
