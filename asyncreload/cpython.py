@@ -7,6 +7,7 @@ function says so.
 from __future__ import annotations
 
 import _posixsubprocess
+import asyncio
 import atexit
 import marshal
 import os
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 import zipimport
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -38,6 +40,22 @@ _STARTERS = [
 def run_exit_handlers() -> None:
     """Run the `atexit` handlers now: the interpreter's own end is not waited for."""
     atexit._run_exitfuncs()  # noqa: SLF001  no public function runs them
+
+
+def loop_descriptors(loop: asyncio.AbstractEventLoop) -> list[int]:
+    """Return the descriptors that asyncio's own loop has opened for itself."""
+    selector: Any = loop._selector  # type: ignore[attr-defined]  # noqa: SLF001
+    pair = (loop._ssock, loop._csock)  # type: ignore[attr-defined]  # noqa: SLF001
+    return [selector.fileno(), *(end.fileno() for end in pair)]
+
+
+def exit_finalizers() -> list[weakref.finalize[..., Any]]:
+    """Return the finalizers of `weakref.finalize` that are to be called at the end.
+
+    None where they are kept elsewhere.
+    """
+    registry = getattr(weakref.finalize, "_registry", {})
+    return [finalizer for finalizer, info in list(registry.items()) if info.atexit]
 
 
 def thread_exit_handlers() -> list[Callable[[], object]]:

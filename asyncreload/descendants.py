@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 MARK = "ASYNCRELOAD_FAMILY"
@@ -21,16 +22,18 @@ _STATE, _PARENT, _THREADS = 0, 1, 17  # places in /proc/PID/stat after the comma
 _ENDED = frozenset({b"Z", b"X"})  # of the first thread; others may still run
 
 
-def descendants(pid: int) -> list[int]:
+def descendants(pid: int, spared: AbstractSet[int] = frozenset()) -> list[int]:
     """Return the processes that descend from one; some of its own children may have ended.
+
+    spared: processes that are left out, with all below them.
 
     Elsewhere than on Linux, only its direct children. Its last children come first, as found at
     the very end: a process that forks and ends, again and again, does not wait to be looked for.
     """
     if sys.platform != "linux":
         return _direct_children(pid)
-    below = _all_below(pid)
-    return [*children(pid), *below]
+    below = _all_below(pid, spared)
+    return [*(child for child in children(pid) if child not in spared), *below]
 
 
 def children(pid: int) -> list[int]:
@@ -41,6 +44,16 @@ def children(pid: int) -> list[int]:
     with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
         return [int(child) for child in file.read().split()]
     return []
+
+
+def children_of_all_threads(pid: int) -> list[int]:
+    """Return the children of a process, whichever of its threads has started them. Linux only."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    return found
 
 
 def has_children() -> bool:
@@ -88,10 +101,12 @@ def is_tracker(pid: int) -> bool:
     return False
 
 
-def _all_below(pid: int) -> list[int]:
+def _all_below(pid: int, spared: AbstractSet[int]) -> list[int]:
     children_of: dict[int, list[int]] = defaultdict(list)
     for other, fields in _processes():
-        if not _is_over(fields):  # what has ended is nobody's parent any more
+        if (
+            not _is_over(fields) and other not in spared
+        ):  # what has ended is nobody's parent any more
             children_of[int(fields[_PARENT])].append(other)
     found: list[int] = []
     unseen = [pid]

@@ -48,18 +48,26 @@ class Ready:
     seconds: since the change was seen, or since the start.
     paths: the files whose change it answers with, also if a load between was given up; empty for
         the first load, and when the reload was asked for.
-    files: how many files of the project are watched.
+    files: how many files are watched.
+    origin: how its load began: "checkpoint", "standby" (packages were imported ahead) or "cold".
+    modules: how many modules of the project are loaded.
+    anew: how many of them were loaded anew; all of them, but from a checkpoint.
     """
 
     pid: int
     seconds: float
     paths: tuple[str, ...]
     files: int
+    origin: str = "cold"
+    modules: int = 0
+    anew: int = 0
 
     def __str__(self) -> str:
         fresh = f"fresh in {duration(self.seconds)}"
         if self.paths:
-            return f"{_names(self.paths)} changed · {fresh}"
+            loaded = f" · {self.anew} of {self.modules} modules"
+            told = loaded if self.origin == "checkpoint" else ""
+            return f"{_names(self.paths)} changed · {fresh}{told}"
         return f"{fresh} · {files(self.files)}"
 
 

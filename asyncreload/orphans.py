@@ -44,6 +44,15 @@ class OrphanReaper:
         record_started_processes(started.add)
         return cls(started)
 
+    def disown(self, pid: int) -> None:
+        """Reap a process when it has ended, though it was started here: nobody waits for it."""
+        self._started.discard(pid)
+
+    def begin_anew(self) -> None:
+        """In a fork that goes on: it has started nothing yet."""
+        self._started.clear()
+        self._suspects = set()
+
     def look(self) -> bool:
         """Reap what was seen at the last look, too; return whether there is more to reap soon.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
+
+from asyncreload.forks import in_forks_of_app
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -39,7 +40,7 @@ def is_loading() -> bool:
 def become_child(serve: Serve) -> None:
     """Note that this process is a child, and how it serves an app that a script gives to `run`."""
     _role.serve, _role.loading = serve, True
-    os.register_at_fork(after_in_child=_forget)
+    in_forks_of_app(_forget)
 
 
 def has_loaded() -> None:

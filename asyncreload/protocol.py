@@ -5,6 +5,10 @@ A child's life as its parent hears it:
     Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go) -> Going
         -> Loaded | LoadFailed | Reporting -> FilesChanged -> Left
 
+A checkpoint has a channel of its own, on which the parent sends nothing but descriptors:
+
+    CheckpointTaken -> (Resumed -> ResumedEnded)*
+
 `LoadFailed` may also follow `Loaded`: a request has imported code of the project's that fails.
 """
 
@@ -61,6 +65,10 @@ class Go(Message):
     """After a crash: when the predecessor was told to go, in ns since the epoch."""
     explain: bool = False
     """Whether to say why files are watched."""
+    checkpoints: tuple[str, ...] = ()
+    """The files before which a checkpoint is to be taken, if they are loaded."""
+    checkpoint_at_end: bool = False
+    """Whether one is to be taken at the end of the load."""
 
 
 class Going(Message):
@@ -72,6 +80,10 @@ class Loaded(Message):
 
     seconds: float
     files: int
+    modules: int = 0
+    """How many modules of the project are loaded."""
+    anew: int = 0
+    """How many of them this load has loaded: fewer when it has gone on from a checkpoint."""
 
 
 class LoadFailed(Message):
@@ -139,6 +151,43 @@ class Preload(Message):
     def is_like(self, other: Preload | None) -> bool:
         """Tell whether the same standby comes of both, however their files have been touched."""
         return other is not None and self.replaced(states=other.states) == other
+
+
+class CheckpointTaken(Message):
+    """Checkpoint: it was taken, and waits to be asked to go on."""
+
+    pid: int
+    place: str
+    """Before which file, behind which module that is kept, or at the end of the load."""
+    read: tuple[str, ...]
+    """What was read until then: files, and directories that were listed."""
+    modules: int
+    """How many modules of the project were loaded until then."""
+
+
+class Resumed(Message):
+    """Checkpoint: a process has been forked that goes on with the load."""
+
+    pid: int
+
+
+class ResumedEnded(Message):
+    """Checkpoint: that process has ended, with this exit code; -N for signal N."""
+
+    pid: int
+    code: int
+
+
+class CheckpointRefused(Message):
+    """Child: the checkpoint that it goes on from is not valid any more; leaving with code 3."""
+
+    reason: str
+
+
+class Obstacle(Message):
+    """Child: why there is no checkpoint at a place."""
+
+    reason: str
 
 
 class KnownFiles(Message):
@@ -252,6 +301,11 @@ _KINDS = {
         Watching,
         FilesChanged,
         Preload,
+        CheckpointTaken,
+        Resumed,
+        ResumedEnded,
+        CheckpointRefused,
+        Obstacle,
         KnownFiles,
         Preloading,
         Preloaded,

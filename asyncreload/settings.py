@@ -38,6 +38,8 @@ class Options(TypedDict, total=False):
     standby: bool
     preload: str
     inotify: bool
+    checkpoints: int
+    keep: Texts
     script: tuple[str, ...]
 
 
@@ -85,19 +87,24 @@ class Settings:
     """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
     inotify: bool = True
     """Be told of changes by the kernel. On Linux, with the extra `inotify`."""
+    checkpoints: int = 4
+    """How many frozen forks of a load are kept, to go on from. Linux only; 0 for none."""
+    keep: tuple[str, ...] = field(default=(), metadata={"metavar": "MODULE"})
+    """A module that is loaded once. What it holds is then as old as that."""
     script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
 
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("env_file", "watch", "ignore"):
+        for name in ("env_file", "watch", "ignore", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
         for name in ("standby", "inotify", "live", "access_log"):
             _check_switch(name, getattr(self, name))
         _check_whole("port", self.port, 0, 65535)
+        _check_whole("checkpoints", self.checkpoints, 0, 64)
         _check_whole("threads", self.threads, 1, 1024)
         if self.preload not in PRELOADS:
             raise SettingsError(

@@ -44,6 +44,11 @@ def open_process(pid: int) -> int | None:
         return None
 
 
+def has_checkpoints() -> bool:
+    """Tell whether this system has all that checkpoints need: Linux 5.3 or later, with `/proc`."""
+    return sys.platform == "linux" and hasattr(os, "pidfd_open") and os.path.exists("/proc/self/fd")
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends (`prctl`, Linux).
 
@@ -101,6 +106,19 @@ def continue_at_parents_end() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+
+
+def continue_when_readable(descriptor: int) -> None:
+    """Have the kernel continue this process, if it is stopped, when a socket is readable or closed.
+
+    Uses SIGIO's mechanism with another signal, SIGCONT, which means nothing to a process that runs
+    (`F_SETSIG`, Linux). Elsewhere a stopped process stays until somebody continues it.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGCONT)
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
 def anonymous_file(size: int) -> int:

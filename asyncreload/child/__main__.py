@@ -18,7 +18,7 @@ from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.child.lifecycle.signals import end_on_signals
-from asyncreload.child.lifecycle.startup import join_parents_group, take_over
+from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.protocol import SIGNALLED
@@ -36,7 +36,6 @@ NO_DIRECTORY = 1
 
 def main(arguments: list[str]) -> None:
     """Live a child's life. The arguments: the parent's number, and the descriptors it left us."""
-    pid = os.getpid()
     sys.modules["__main__"] = ModuleType("__main__")  # the app's, and no business of ours
     side_thread = take_over(arguments)
     end_on_signals(side_thread.end)
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> None:
         code = SIGNALLED + signal.SIGINT
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-    if os.getpid() != pid:
+    if os.getpid() != side_thread.pid:
         sys.exit(code)  # a fork of the app that came back out of its import
     while True:
         with suppress(KeyboardInterrupt):  # it may come once more, or late
@@ -55,25 +54,24 @@ def main(arguments: list[str]) -> None:
 
 def live(side_thread: SideThread) -> int:
     """Wait for our turn, load, serve; return the exit code when it is time to leave."""
-    pid = os.getpid()
     directory = _current_directory()
     go = side_thread.wait_for_go()
     try:
         os.chdir(directory)  # it may be another one by now, of the same name
     except OSError:
         return NO_DIRECTORY
-    join_parents_group()
+    side_thread.join_supervisors_group()
     try:
         app = load_app(side_thread, go)
     except BaseException as exc:
         interrupted = isinstance(exc, KeyboardInterrupt) and side_thread.was_told_to_end()
-        if interrupted or os.getpid() != pid:
+        if interrupted or os.getpid() != side_thread.pid:
             raise
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
         side_thread.show(Report.from_exception(exc))
     else:
-        if app is None or os.getpid() != pid:
+        if app is None or os.getpid() != side_thread.pid:
             return 0
         if isinstance(app, Report):
             side_thread.show(app)

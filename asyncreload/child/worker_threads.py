@@ -31,15 +31,20 @@ class _Hops(Executor):
     """One thread for what would block the loop: looks at files, and reading them."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """In a fork, which has no such thread: have another one started when there is a job."""
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._started = False
+        self.is_started: bool = False
+        """Whether there is a thread."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in the thread; at once and here, as long as none can be had."""
-        if not self._started:
+        if not self.is_started:
             with suppress(RuntimeError):
                 start_new_thread(_work, (self._jobs,))
-                self._started = True
+                self.is_started = True
         future: Future[T] = Future()
 
         def job() -> None:
@@ -49,7 +54,7 @@ class _Hops(Executor):
                 except BaseException as exc:  # noqa: BLE001  it is handed to who waits
                     future.set_exception(exc)
 
-        if self._started:
+        if self.is_started:
             self._jobs.put(job)
         else:
             job()
@@ -57,6 +62,19 @@ class _Hops(Executor):
 
 
 _HOPS = _Hops()
+
+
+def renew() -> None:
+    """In a fork that goes on: have another thread started when it is needed."""
+    _HOPS.renew()
+
+
+def park(stop: Callable[[], None]) -> bool:
+    """Have the thread call `stop` next; return False if there is no thread."""
+    if not _HOPS.is_started:
+        return False
+    _HOPS.submit(stop)
+    return True
 
 
 async def hop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

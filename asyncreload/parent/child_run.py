@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from asyncreload import protocol
 from asyncreload.events import Changed, Crashed, Failed, Ready
+from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.children import kill_with_descendants
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.notices import Notices
@@ -43,11 +45,23 @@ class Reports:
 
     event_log: EventLog
     standby: Standby
+    checkpoints: Checkpoints
     restart_policy: RestartPolicy
     notices: Notices = field(default_factory=Notices)
     tasks: Tasks = field(default_factory=Tasks)
     """What the run does beside listening; cancelled when the supervisor ends."""
     clock: Callable[[], float] = time.monotonic
+
+
+class Origin(Enum):
+    """Where a child comes from, and so how much of its load was done before."""
+
+    CHECKPOINT = "checkpoint"
+    """It goes on from the middle of an earlier load."""
+    STANDBY = "standby"
+    """Its packages were imported ahead."""
+    COLD = "cold"
+    """It has begun with nothing."""
 
 
 class ChildRun:
@@ -59,9 +73,16 @@ class ChildRun:
     """
 
     def __init__(
-        self, child: Process, go: protocol.Go, watchdog: Watchdog, reports: Reports
+        self,
+        child: Process,
+        go: protocol.Go,
+        watchdog: Watchdog,
+        reports: Reports,
+        origin: Origin = Origin.COLD,
     ) -> None:
         self.child: Process = child
+        self.origin: Origin = origin
+        """Where the child comes from."""
         self.go: protocol.Go = go
         """What the child was told."""
         self.since: int = time.time_ns()
@@ -84,8 +105,8 @@ class ChildRun:
         """How the child saw the project's files."""
         self.was_silenced: bool = False
         """Whether the child was killed for a reload, as it did not answer any more."""
-        self.starts_cold: bool = False
-        """Whether the child gives way to one that has imported nothing ahead."""
+        self.starts_again: bool = False
+        """Whether the child gives way to one from elsewhere: what it has loaded does not fit."""
         self._watchdog = watchdog
         self._reports = reports
         self._terminal = Terminal()
@@ -154,10 +175,13 @@ class ChildRun:
                 self._hear_change(message)
             case protocol.Left():
                 self.left = message
+                self.child.announce(message.code)
                 self._enter(Phase.DRAINING)
                 self._answer_prompt(at_prompt=False)
             case protocol.Preload() | protocol.PackagesChanged() | protocol.StartCold():
                 self._hear_of_packages(message)
+            case protocol.CheckpointRefused() | protocol.Obstacle():
+                self._hear_of_checkpoints(message)
             case protocol.Notice():
                 self._reports.notices.tell(message)
             case protocol.WatchReasons():
@@ -176,7 +200,15 @@ class ChildRun:
                 self._reports.standby.has_loaded(message.seconds)
                 since = policy.last_change if self.go.changed else self._began
                 took = self._reports.clock() - since
-                self.outcome = Ready(self.child.pid, took, policy.answered(), message.files)
+                self.outcome = Ready(
+                    self.child.pid,
+                    took,
+                    policy.answered(),
+                    message.files,
+                    self.origin.value,
+                    message.modules,
+                    message.anew,
+                )
                 self._reports.event_log.tell(self.outcome)
             case protocol.LoadFailed():
                 self._enter(Phase.REPORTING)
@@ -199,7 +231,10 @@ class ChildRun:
     def _hear_change(self, changed: protocol.FilesChanged) -> None:
         if changed.packages:
             self._reports.standby.forget()
-        self._reports.standby.start_next()  # it boots while the old one leaves
+            self._reports.checkpoints.forget()
+        self._reports.checkpoints.on_change(changed.files)
+        if not self._reports.checkpoints.is_resuming:
+            self._reports.standby.start_next()  # it boots while the old one leaves
         self._leave_for(changed)
         self._urging = self._reports.tasks.start(self._urge())
 
@@ -212,8 +247,16 @@ class ChildRun:
                 standby.renew()
             case protocol.StartCold():
                 standby.was_wrong(message.reason)
+                self._reports.checkpoints.forget()
                 standby.start_next()
-                self.starts_cold = True
+                self.starts_again = True
+
+    def _hear_of_checkpoints(self, message: protocol.CheckpointRefused | protocol.Obstacle) -> None:
+        if isinstance(message, protocol.Obstacle):
+            log.debug("%s", message.reason)
+            return
+        self._reports.checkpoints.was_refused(message.reason)
+        self.starts_again = True
 
     def _hear_answer(self, message: protocol.Message) -> None:
         match message:
@@ -249,7 +292,7 @@ class ChildRun:
         files = dict.fromkeys(paths, _UNSEEN)
         self.was_silenced = True
         self._leave_for(protocol.FilesChanged(files, loading=self.phase is Phase.LOADING))
-        await kill_with_descendants(self.child)
+        await kill_with_descendants(self.child, self._reports.checkpoints.pids())
 
     async def _urge(self) -> None:
         """Kill a child that has seen a change, but neither leaves nor answers any more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 
@@ -29,9 +30,18 @@ class Children:
     start: starts a process.
     lock: the lockfile's path, by which what an app has started is found when the app has crashed.
     grace: seconds that an app gets for its end.
+    checkpoints: returns the process IDs of the checkpoints. A child has started some of them, but
+        they are no processes of the app's, and what has gone on from them is no descendant.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[Process]], lock: str, grace: float) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[Process]],
+        lock: str,
+        grace: float,
+        checkpoints: Callable[[], AbstractSet[int]] = frozenset,
+    ) -> None:
+        self._checkpoints = checkpoints
         self._start = start
         self._lock = lock
         self._grace = grace
@@ -45,6 +55,10 @@ class Children:
         child = await self._start()
         self._children.add(child)
         return child
+
+    def adopt(self, child: Process) -> None:
+        """Take over a process that goes on from a checkpoint."""
+        self._children.add(child)
 
     async def reap(self, child: Process) -> None:
         """Kill a child if it lives, and wait for its end."""
@@ -61,11 +75,14 @@ class Children:
             self._lingering.cancel()
         self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
 
-    async def kill_orphans(self) -> None:
-        """Kill what an app has started that crashed, and could not end it; until none is left."""
+    async def kill_orphans(self, spared: AbstractSet[int] = frozenset()) -> None:
+        """Kill what an app has started that crashed, and could not end it; until none is left.
+
+        spared: processes that are left alone.
+        """
 
         async def find() -> set[int]:
-            return {*await _family(self._lock)} - {child.pid for child in self._children}
+            return {*await _family(self._lock)} - {child.pid for child in self._children} - spared
 
         await end_all(find)
 
@@ -88,7 +105,7 @@ class Children:
             async with child.fair_timeout(self._grace + MARGIN):
                 await child.wait()
         except TimeoutError:
-            await kill_with_descendants(child)
+            await kill_with_descendants(child, self._checkpoints())
             self._terminal.restore()
 
     async def stop_waiting(self) -> None:
@@ -111,18 +128,20 @@ class Children:
                     await child.wait()
         finally:
             if not child.has_ended():
-                await kill_with_descendants(child)
+                await kill_with_descendants(child, self._checkpoints())
             await self.reap(child)
 
 
-async def kill_with_descendants(child: Process) -> None:
+async def kill_with_descendants(child: Process, spared: AbstractSet[int] = frozenset()) -> None:
     """Kill all that a child has started, until none of that is left, and then the child.
+
+    spared: processes that are left alone, with all below them.
 
     Until then the child is stopped: it starts nothing more, but what loses its parent still comes
     to it, and so is found.
     """
     child.stop()
     try:
-        await end_all(partial(_descendants, child.pid))
+        await end_all(partial(_descendants, child.pid, spared))
     finally:
         child.kill()

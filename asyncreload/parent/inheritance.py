@@ -9,10 +9,11 @@ from asyncreload.liveness import LivenessCounter
 
 
 class Inheritance:
-    """The listening socket, the lobby and the liveness counter; open until it is closed.
+    """The listening socket, the lobby, a rendezvous, the liveness counter; open until it is closed.
 
     The lobby is a pair of sockets: an old child puts connections in at one end, and the next child
-    takes them out at the other. Raises OSError when there is no descriptor or memory left; then
+    takes them out at the other. The rendezvous is where a child hands over the link to each
+    checkpoint that it has taken. Raises OSError when there is no descriptor or memory left; then
     the listener is closed, too.
     """
 
@@ -20,9 +21,12 @@ class Inheritance:
         with ExitStack() as stack:
             stack.enter_context(listener)
             lobby = [stack.enter_context(end) for end in socket.socketpair()]
+            self.rendezvous, theirs = map(
+                stack.enter_context, socket.socketpair(type=socket.SOCK_DGRAM)
+            )
             self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
             self.descriptors: list[int] = [
-                *(one.fileno() for one in (listener, *lobby)),
+                *(one.fileno() for one in (listener, *lobby, theirs)),
                 self.liveness.descriptor,
             ]
             """What is left to a child, in the order in which it expects it."""

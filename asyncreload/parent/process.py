@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import asyncio.subprocess
 import os
 import signal
 import socket
@@ -18,12 +17,13 @@ from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
 from asyncreload.parent.fair_time import fair_sleep, fair_timeout
 from asyncreload.parent.process_state import ProcessState, is_stopped, read_state
-from asyncreload.parent.subprocesses import kill, start_process, stop
+from asyncreload.parent.resumed_process import ResumedProcess
+from asyncreload.parent.subprocesses import AnyProcess, kill, start_process, stop
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, Preloading, decode
 
 _read_state = aiofiles.os.wrap(read_state)
 
-_LONGEST_LINE = 64 * 1024 * 1024
+LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
 
@@ -41,7 +41,7 @@ class Process:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: AnyProcess,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -60,7 +60,7 @@ class Process:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+                reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
             except BaseException:
                 ours.close()
                 raise
@@ -142,6 +142,11 @@ class Process:
             async for line in self._reader:
                 with suppress(ValueError):  # cut off by the child's death
                     yield decode(line)
+
+    def announce(self, code: int) -> None:
+        """Note the exit code with which the child says that it will end."""
+        if isinstance(self._process, ResumedProcess):
+            self._process.announce(code)
 
     async def wait(self) -> int:
         """Wait until the child is dead and reaped; return its exit code, -N for signal N."""

@@ -55,7 +55,7 @@ class EndedRun(Protocol):
     @property
     def was_silenced(self) -> bool: ...
     @property
-    def starts_cold(self) -> bool: ...
+    def starts_again(self) -> bool: ...
 
 
 class RestartPolicy:
@@ -101,7 +101,7 @@ class RestartPolicy:
         meant = run.left is not None and run.left.code == code
         if lockfile.is_gone(self._lock):
             return 0
-        if run.starts_cold:
+        if run.starts_again:
             return run.go
         if run.was_silenced or run.changed or (meant and code == RELOAD):
             return self._reload(run)

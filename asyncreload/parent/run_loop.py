@@ -20,19 +20,25 @@ from functools import partial
 from typing import Self
 
 from asyncreload import lockfile
-from asyncreload.parent.child_run import ChildRun, Reports
+from asyncreload.parent.checkpoints import Checkpoints
+from asyncreload.parent.child_run import ChildRun, Origin, Reports
 from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
 from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Process, Surroundings
+from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.tasks import cancel
+from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
 from asyncreload.protocol import RELOAD, Go
 from asyncreload.settings import Settings
+from asyncreload.system_calls import has_checkpoints
 from asyncreload.target import Target
+
+_recent_files = in_thread(recent_files)
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
@@ -80,10 +86,17 @@ class RunLoop:
         """
         root = target.root if target else surroundings.directory
         start = partial(Process.start, inheritance.descriptors, lock, surroundings)
-        children = Children(start, lock, settings.grace)
+        children = Children(start, lock, settings.grace, lambda: checkpoints.pids())
+        checkpoints = Checkpoints(
+            inheritance.rendezvous,
+            settings.checkpoints if has_checkpoints() else 0,
+            partial(_recent_files, root, settings.checkpoints),
+            children.adopt,
+        )
         reports = Reports(
             event_log,
             Standby(settings, children.start, children.reap, roots=(root, surroundings.directory)),
+            checkpoints,
             RestartPolicy(settings, target, inheritance.address, lock, event_log),
         )
 
@@ -136,16 +149,22 @@ class RunLoop:
 
     async def _serve(self) -> int:
         following: Go | int = self._restart_policy.first()
+        self._reports.tasks.start(self._reports.checkpoints.open())
         while isinstance(following, Go):
-            run = self._begin(await self._standby.take(), following)
+            run = await self._begin(following)
             await run.follow()
             code = await self._end_of(run)
             run.end()
             following = await self._restart_policy.after(run, code)
         return following
 
-    def _begin(self, child: Process, go: Go) -> ChildRun:
-        self._current = ChildRun(child, go, self._watchdog_of(child), self._reports)
+    async def _begin(self, go: Go) -> ChildRun:
+        origin = Origin.CHECKPOINT
+        if (child := await self._reports.checkpoints.take(go)) is None:
+            child = await self._standby.take()
+            origin = Origin.STANDBY if self._standby.has_preloaded else Origin.COLD
+        go = self._reports.checkpoints.asked(go)
+        self._current = ChildRun(child, go, self._watchdog_of(child), self._reports, origin)
         self._reports.event_log.wake()
         return self._current
 
@@ -159,7 +178,7 @@ class RunLoop:
             return RELOAD
         code = await run.child.wait()
         if run.left is None:
-            await self._children.kill_orphans()
+            await self._children.kill_orphans(self._reports.checkpoints.pids())
         await self._children.reap(run.child)
         return code
 
@@ -178,6 +197,7 @@ class RunLoop:
             await self._reports.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()
+            await self._reports.checkpoints.end()
             if self._current is not None:
                 await self._children.wait_for_end(self._current.child)
         finally:

@@ -68,6 +68,11 @@ class Standby:
         self._may_start_early = True
         self._discarded: set[asyncio.Task[None]] = set()
 
+    @property
+    def has_preloaded(self) -> bool:
+        """Whether packages were imported ahead in the process that was taken last."""
+        return self._taken_has_preloaded
+
     def prepare(self) -> None:
         """Begin to prepare the next child if that has not begun, and one is kept ready."""
         if self._is_kept_ready:

@@ -19,7 +19,19 @@ from contextlib import suppress
 from signal import SIGKILL, SIGSTOP
 from subprocess import Popen
 from traceback import walk_tb
-from typing import Any
+from typing import Any, Protocol
+
+
+class AnyProcess(Protocol):
+    """What counts of a process: one of asyncio's own, or one that goes on from a checkpoint."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
 
 Create = Callable[..., Awaitable[Process]]
 
@@ -55,7 +67,7 @@ async def start_process(
         raise
 
 
-def kill(process: Process) -> None:
+def kill(process: AnyProcess) -> None:
     """Kill a process at once; no matter if it has ended.
 
     Not by `Process.kill`: before Python 3.13 that looks whether the process has ended, and so takes
@@ -64,12 +76,12 @@ def kill(process: Process) -> None:
     _send(process, SIGKILL)
 
 
-def stop(process: Process) -> None:
+def stop(process: AnyProcess) -> None:
     """Stop a process, until it is continued or killed; no matter if it has ended."""
     _send(process, SIGSTOP)
 
 
-def _send(process: Process, number: int) -> None:
+def _send(process: AnyProcess, number: int) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable, Mapping
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
@@ -22,6 +21,7 @@ from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
 from asyncreload.child.watch.file_state import FileState, Now
 from asyncreload.cpython import ReadDirectory, wrap_archive_reader
+from asyncreload.forks import in_forks_of_app
 
 EDITED_LATELY = 86_400_000_000_000
 """Nanoseconds: a package that was edited so recently may have a cache that is outdated."""
@@ -68,7 +68,7 @@ class ImportHooks:
         wrap_archive_reader(self._watched_archive)
         self._wrap_compiled(ExtensionFileLoader, "create_module")
         self._wrap_compiled(SourcelessFileLoader, "get_code")
-        os.register_at_fork(after_in_child=self._baselines.renew_lock)
+        in_forks_of_app(self._baselines.renew_lock)
 
     def _wrap(self, name: str, around: Callable[..., Any]) -> Any:
         """Put a method in the place of a loader's, and return that."""

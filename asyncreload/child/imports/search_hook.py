@@ -10,6 +10,7 @@ from types import ModuleType
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.child.watch.file_state import Now
 from asyncreload.child.watch.import_searches import NOTHING, ImportSearches, Winner
+from asyncreload.forks import in_forks_of_app
 
 
 def install_search_hook(searches: ImportSearches, now: Now = time.time_ns) -> None:
@@ -30,7 +31,7 @@ def install_search_hook(searches: ImportSearches, now: Now = time.time_ns) -> No
         return spec
 
     FileFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]  # typeshed has it in a base
-    os.register_at_fork(after_in_child=searches.renew_lock)
+    in_forks_of_app(searches.renew_lock)
 
 
 def _met(spec: ModuleSpec | None) -> Winner:

@@ -22,12 +22,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from binascii import crc32
 from collections import deque
 from collections.abc import Callable, Coroutine
-from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn
+from threading import Lock, get_native_id
+from typing import TYPE_CHECKING, Any
 
 from asyncreload import protocol
 from asyncreload.child.http.front_end import FrontEnd
@@ -41,12 +40,9 @@ from asyncreload.child.lifecycle.parent_link import (
     ParentLink,
 )
 from asyncreload.child.lifecycle.shutdown import EXIT_HANDLERS, ProcessEnd, Shutdown
-from asyncreload.child.preload.session import PreloadSession
-from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.change_monitor import ChangeMonitor
-from asyncreload.child.watch.change_scanner import ChangeScanner
-from asyncreload.child.watch.module_scan import ModuleScan
 from asyncreload.child.worker_threads import hop
+from asyncreload.cpython import loop_descriptors
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 
@@ -57,8 +53,13 @@ if TYPE_CHECKING:
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.app_processes import AppProcesses
+    from asyncreload.child.lifecycle.load_state import LoadState
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.pages.error_report import Report
+    from asyncreload.child.preload.session import PreloadSession
+    from asyncreload.child.watch.baselines import Baselines
+    from asyncreload.child.watch.change_scanner import ChangeScanner
+    from asyncreload.child.watch.module_scan import ModuleScan
 
 # All in seconds.
 FAREWELL = 0.05  # what the parent's `End` gets to be heard, when it has deleted its lockfile
@@ -70,7 +71,7 @@ class Agent:
     """Composes the services of the side thread, and holds the phase. Made in that thread's loop.
 
     What the main thread calls stands in side_thread.py.
-    start_cold: ends this process, so that a cold one takes its place. Called by the main thread.
+    state: what is known of the load; that of a checkpoint, in a process that goes on from it.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Agent:
         link: ParentLink,
         listener: socket.socket,
         lobby: Lobby,
-        start_cold: Callable[[str], NoReturn],
+        state: LoadState,
         app_processes: AppProcesses,
         process_end: ProcessEnd,
     ) -> None:
@@ -91,26 +92,33 @@ class Agent:
         self._phase_lock = Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._go_heard = asyncio.Event()
+        self._thread_id = get_native_id()
+        self._helper_ids: list[int] = []
         self.link: ParentLink = link
         self.orders: deque[protocol.Go | protocol.Preload] = deque()
         """What the parent wants the main thread to do, in its order."""
         self.load: Load | None = None
         """What is loaded; set by the main thread, before it enters the phase of loading."""
-        self.baselines: Baselines = Baselines(self._on_new_file)
-        self.scanner: ChangeScanner = ChangeScanner(self.baselines)
-        self.scanner.searches.begin(sys.path)
-        self.modules: ModuleScan = ModuleScan(self.baselines)
+        self.baselines: Baselines = state.baselines
+        self.scanner: ChangeScanner = state.scanner
+        self.modules: ModuleScan = state.modules
+        self.preload: PreloadSession = state.preload
         self.monitor: ChangeMonitor = ChangeMonitor(
             self.scanner, self.baselines, self.modules, self
         )
-        self.preload: PreloadSession = PreloadSession(link.send, start_cold)
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
-        state = f"{crc32(link.lock.encode()):08x}{os.urandom(8).hex()}"
+        name = f"{crc32(link.lock.encode()):08x}{os.urandom(8).hex()}"
         self.front_end: FrontEnd = FrontEnd(
-            listener, lobby, self.monitor, main, state, self.on_import_failure
+            listener, lobby, self.monitor, main, name, self.on_import_failure
         )
         self._outcome = LoadOutcome(
-            link, self.front_end, self.baselines, self.scanner, self.monitor, self.advance
+            link,
+            self.front_end,
+            self.baselines,
+            self.scanner,
+            self.monitor,
+            self.advance,
+            lambda: self.preload.loaded,
         )
         self.shutdown: Shutdown = Shutdown(
             main, link, self.front_end, self._leave_event_queue, app_processes, process_end
@@ -122,7 +130,7 @@ class Agent:
         if not (hears_end := self.link.hear_end(self._on_orphaned)):
             self._check_parent()  # it may have ended already
         # The first hop to a thread starts it, and imports for that.
-        await hop(len, self.baselines)
+        self._helper_ids = [await hop(get_native_id)]
         on_up()
         while True:
             if hears_end:
@@ -132,6 +140,21 @@ class Agent:
             if at_work:  # a standby's beat would hide that the child at work is silent
                 self.link.beat()
             self._check_parent()
+
+    # --- while a checkpoint is taken -----------------------------------------------------------
+
+    def thread_ids(self) -> list[int]:
+        """Return the kernel's numbers of this process's own threads: main, side and helper."""
+        return [os.getpid(), self._thread_id, *self._helper_ids]
+
+    def descriptors(self) -> list[int]:
+        """Return the numbers of what the loop and the looks have open."""
+        return [*loop_descriptors(self.loop), *self.scanner.descriptors()]
+
+    def bury(self) -> None:
+        """In a fork, where this agent's thread does not run: close what its loop had open."""
+        for descriptor in loop_descriptors(self.loop):
+            os.close(descriptor)
 
     # --- the phase -----------------------------------------------------------------------------
 
@@ -285,9 +308,6 @@ class Agent:
         if self.phase is not Phase.DRAINING and self.baselines.has_learned():
             self._outcome.tell_files(self.load)
         await self.preload.tell(self.load.root)
-
-    def _on_new_file(self, path: str) -> None:
-        self.monitor.on_new_file(path)
 
     # --- the end -------------------------------------------------------------------------------
 

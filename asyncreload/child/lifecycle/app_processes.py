@@ -31,6 +31,8 @@ class AppProcesses:
     ) -> None:
         self._orphans = orphans
         self._lock = lock
+        self.spared: set[int] = set()
+        """Checkpoints that this process has taken."""
         self._clock = clock
         self._sleep = sleep
 
@@ -43,7 +45,7 @@ class AppProcesses:
 
         One system call when there is nothing.
         """
-        if descendants.has_children():
+        if descendants.has_children() and self._has_others():
             await end_all(self._find, POLITE)
             reap_children()
 
@@ -60,9 +62,23 @@ class AppProcesses:
             await self._sleep(LOOK_EVERY)
         await end_all(self._find_family)
 
+    def spare(self, pid: int) -> None:
+        """Leave a child process alone, with all below it: it is no process of the app's."""
+        self._orphans.disown(pid)
+        self.spared.add(pid)
+
+    def begin_anew(self) -> None:
+        """In a fork that goes on: it has no children yet."""
+        self._orphans.begin_anew()
+        self.spared.clear()
+
+    def _has_others(self) -> bool:
+        found = descendants.children_of_all_threads(os.getpid())
+        return not found or not self.spared.issuperset(found)
+
     async def _find(self) -> list[int]:
         reap_children()
-        return descendants.descendants(os.getpid())
+        return descendants.descendants(os.getpid(), self.spared)
 
     async def _find_family(self) -> set[int]:
         return {*descendants.family(self._lock)} - {os.getpid()}

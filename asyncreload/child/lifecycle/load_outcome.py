@@ -44,6 +44,8 @@ class Load(FrozenData):
     """The directory that the project's imports start from."""
     began: int
     """When, in ns since the epoch; not before the end of a burst of changes."""
+    loaded_before: int = 0
+    """How many modules of the project were loaded in the checkpoint that this goes on from."""
 
     @property
     def env_files(self) -> list[str]:
@@ -55,6 +57,7 @@ class LoadOutcome:
     """Opens the front end with what a load has brought. Lives in the side thread's loop.
 
     enter: enters a phase; returns whether it is the present one then.
+    count_loaded: returns how many modules of the project were loaded.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class LoadOutcome:
         scanner: ChangeScanner,
         monitor: ChangeMonitor,
         enter: Callable[[Phase], bool],
+        count_loaded: Callable[[], int],
     ) -> None:
         self._link = link
         self._front_end = front_end
@@ -72,6 +76,7 @@ class LoadOutcome:
         self._scanner = scanner
         self._monitor = monitor
         self._enter = enter
+        self._count_loaded = count_loaded
 
     def serve(self, app: WSGIApplication, load: Load) -> None:
         """Answer requests with the app."""
@@ -79,7 +84,9 @@ class LoadOutcome:
             return  # it is on its way out
         self._front_end.serve(app, load.settings, load.go.address)
         seconds = (time.time_ns() - load.began) / 1e9
-        self._link.send(protocol.Loaded(seconds, len(self._baselines)))
+        loaded = self._count_loaded()
+        anew = loaded - load.loaded_before
+        self._link.send(protocol.Loaded(seconds, len(self._baselines), loaded, anew))
         if len(self._baselines) <= TOLD_BEFORE_SETTLED:
             self.tell_files(load, settled=False)
 

@@ -28,9 +28,17 @@ class MainThread:
 
     def __init__(self) -> None:
         self._ident = threading.get_ident()
-        self._out, self._in = os.pipe()
+        self.renew()
         self._waits = False
         self._jobs: deque[Job] = deque()
+
+    def renew(self) -> None:
+        """In a fork that goes on: have a pipe that nobody else writes to."""
+        self._out, self._in = os.pipe()
+
+    def descriptors(self) -> tuple[int, int]:
+        """Return both ends of the pipe."""
+        return self._out, self._in
 
     def wait(self) -> None:
         """Wait for `wake` or `interrupt`."""

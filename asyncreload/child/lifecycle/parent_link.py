@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from asyncreload import lockfile
+from asyncreload import descendants, lockfile
 from asyncreload.liveness import LivenessCounter
 from asyncreload.protocol import Lines, Message, Notice
 from asyncreload.system_calls import open_process
@@ -36,10 +36,18 @@ class ParentLink:
     connection: the child's end of the control channel.
     parent: the process ID of whoever is at the other end.
     lock: the path of the lockfile.
+    is_own_parent: whether that is the parent of this process. That of a process which goes on from
+        a checkpoint is the checkpoint, whose end means nothing.
     """
 
     def __init__(
-        self, connection: socket.socket, parent: int, lock: str, liveness: LivenessCounter
+        self,
+        connection: socket.socket,
+        parent: int,
+        lock: str,
+        liveness: LivenessCounter,
+        *,
+        is_own_parent: bool = True,
     ) -> None:
         connection.setblocking(False)
         self._connection = connection
@@ -50,14 +58,19 @@ class ParentLink:
         self._sending = threading.Lock()
         self._lines = Lines()
         self._is_suspicious = False
+        self._is_own_parent = is_own_parent
+        self._parents_end: int | None = None
 
     def fileno(self) -> int:
         """Return the descriptor of the control channel."""
         return self._connection.fileno()
 
     def close(self) -> None:
-        """Let go of the control channel, in a process that the app forked."""
+        """Let go of what is open, in a fork of this process."""
         self._connection.close()
+        if self._parents_end is not None:
+            with suppress(OSError):
+                os.close(self._parents_end)
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -107,7 +120,7 @@ class ParentLink:
         Unlike the end of the channel, this is also heard when somebody else holds the other end.
         """
         loop = asyncio.get_running_loop()
-        descriptor = open_process(self._parent)
+        self._parents_end = descriptor = open_process(self._parent)
         if descriptor is None:
             return False
 
@@ -129,7 +142,7 @@ class ParentLink:
         or a host whose loop is blocked, is not dead.
         interval: seconds between two touches, at least.
         """
-        if os.getppid() != self._parent:
+        if self._has_lost_parent():
             lockfile.remove(self.lock)
             return lockfile.Verdict.GONE
         verdict = lockfile.judge(self.lock, interval, time.time())
@@ -137,6 +150,20 @@ class ParentLink:
             self.notice(f"the lockfile {self.lock} was not touched lately; going on")
         self._is_suspicious = verdict is lockfile.Verdict.STALE
         return verdict
+
+    def descriptors(self) -> list[int]:
+        """Return what this object holds open."""
+        held = (self._connection.fileno(), self._parents_end)
+        return [descriptor for descriptor in held if descriptor is not None and descriptor >= 0]
+
+    def _has_lost_parent(self) -> bool:
+        if self._is_own_parent:
+            return os.getppid() != self._parent
+        if self._parents_end is None:
+            return descendants.has_ended(self._parent)
+        poll = select.poll()
+        poll.register(self._parents_end, select.POLLIN)
+        return bool(poll.poll(0))
 
     def remove_lockfile(self) -> None:
         """Delete the lockfile, as the parent cannot any more."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.worker_threads import hop
@@ -51,7 +51,7 @@ class ProcessEnd:
         """End the process at once."""
         os._exit(code)
 
-    def vanish(self, code: int, channel: int) -> None:
+    def vanish(self, code: int, channel: int) -> NoReturn:
         """Close all files, say so on the channel, and end the process.
 
         To free the memory of a large process takes the kernel up to 100 ms, and only then does it
@@ -121,6 +121,14 @@ class Shutdown:
         if has_del:
             finalization.has_del()
         (finalization.flush if self._finalizes_late else finalization.run)()
+
+    def flush_files(self) -> None:
+        """Have written what the app's files still hold, before this process is forked."""
+        self._process_end.finalization.flush()
+
+    def vanish(self, code: int) -> NoReturn:
+        """End the process at once, with all files closed. No code of the app's has its turn."""
+        self._process_end.vanish(code, self._link.fileno())
 
     def main_has_left(self) -> None:
         """Note that the main thread runs no code of the app any more."""

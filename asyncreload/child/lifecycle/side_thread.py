@@ -1,38 +1,62 @@
 """The side thread as the main thread sees it: what is asked of it, and waited for.
 
 The main thread belongs to the user's code. It comes here to wait for its turn, to hand over the app
-or the report of a failure, and to be told when to end.
+or the report of a failure, to be told when to end, and, while it loads, to take a checkpoint.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import sys
 import time
 import traceback
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
 
+from asyncreload.child import worker_threads
+from asyncreload.child.checkpoint.frozen import freeze
+from asyncreload.child.checkpoint.inputs import Inputs
+from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint.registrations import Registrations
+from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.watch.debounce import quiet
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
+from asyncreload.forks import own_fork
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, Booted, Go, Going, StartCold
+from asyncreload.protocol import (
+    RELOAD,
+    Booted,
+    CheckpointRefused,
+    CheckpointTaken,
+    Go,
+    Going,
+    Obstacle,
+    StartCold,
+)
+from asyncreload.settings import Settings
 from asyncreload.system_calls import process_began
+from asyncreload.target import Target
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-    from asyncreload.child.lifecycle.main_thread import MainThread
+    from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
 
 INTERRUPT_TOLD = 0.5
@@ -46,20 +70,55 @@ NO_THREAD_PAUSE = 0.1
 class SideThread:
     """Starts the side thread, and is the main thread's way to the agent that lives there.
 
-    Methods are called by the main thread.
+    Methods are called by the main thread. In a process that goes on from a checkpoint there is
+    another side thread, with another agent; whoever holds this object notices nothing.
 
-    make_agent: makes the agent, in the side thread's loop.
+    legacy: what the supervisor has left to this process.
     """
 
-    def __init__(self, main: MainThread, make_agent: Callable[[SideThread], Agent]) -> None:
-        self._main = main
-        self._pid = os.getpid()
-        self._agent: Agent = _start_side_thread(lambda: make_agent(self))
-        self._loop = self._agent.loop
-        self.hooks: ImportHooks = ImportHooks(self._agent.baselines, self._agent.observer)
+    def __init__(self, legacy: Legacy) -> None:
+        self._legacy = legacy
+        self._main = legacy.main_thread
+        self._state = LoadState.begin(
+            lambda path: self._agent.monitor.on_new_file(path),
+            lambda path: self.checkpoints.before_file(path),
+            lambda message: self._agent.link.send(message),
+            self.start_cold,
+        )
+        self._buried: list[Agent] = []
+        self._start()
+        self.checkpoints: CheckpointSession = self._new_checkpoint_session()
+        self.hooks: ImportHooks = ImportHooks(self._state.baselines, lambda: self._agent.observer())
         self.hooks.install()
-        install_search_hook(self._agent.scanner.searches)
+        install_search_hook(self._state.scanner.searches)
         self._agent.advance(Phase.WARM)
+
+    def _start(self) -> None:
+        self.pid: int = os.getpid()
+        """The number of this process, and not that of any which the app forks."""
+        self._agent: Agent = _start_side_thread(lambda: self._legacy.make_agent(self._state))
+        self._loop = self._agent.loop
+
+    def _new_checkpoint_session(self) -> CheckpointSession:
+        registrations = Registrations()
+        registrations.install()
+        inputs = Inputs()
+        inputs.install()
+        limits = Limits(
+            registrations,
+            lambda: self._agent.thread_ids(),
+            lambda: [*self._legacy.descriptors(), *self._agent.descriptors()],
+            lambda: self._legacy.app_processes.spared,
+        )
+
+        def tell(reason: str) -> None:
+            self._agent.link.send(Obstacle(reason))
+
+        return CheckpointSession(self._take_checkpoint, limits, inputs, self._state.scanner, tell)
+
+    def join_supervisors_group(self) -> None:
+        """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
+        self._legacy.join_supervisors_group()
 
     # --- until the load ------------------------------------------------------------------------
 
@@ -68,9 +127,12 @@ class SideThread:
 
         Raises SystemExit when the supervisor ends first.
         """
-        agent = self._agent
-        agent.link.send(Booted(agent.modules.ran_at_start))
+        self._agent.link.send(Booted(self._agent.modules.ran_at_start))
         is_local(os.sep)  # reads the table of mounts, while there is time
+        return self._next_go()
+
+    def _next_go(self) -> Go:
+        agent = self._agent
         while True:
             while not agent.orders:
                 self._main.wait()
@@ -94,10 +156,7 @@ class SideThread:
         if found := agent.scanner.searches.scan_all():
             self.start_cold(f"{found[0]} has come or gone since this process looked for it")
         agent.preload.check_shadowed()
-        if go.settle:
-            settled = quiet(load.root, go.changed, asyncio.sleep)
-            asyncio.run_coroutine_threadsafe(settled, self._loop).result()
-        forget_archives()
+        self._settle(load)
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         agent.scanner.watch_patterns(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
         if outdated := agent.modules.take_start(process_began):
@@ -109,6 +168,18 @@ class SideThread:
         finally:
             # Not before: what reads the environment files is imported by us, not by the app.
             agent.advance(Phase.LOADING)
+        if not go.crash:
+            self._begin_checkpoints(go, settings)
+
+    def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
+        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=settings.keep)
+
+    def _settle(self, load: Load) -> None:
+        """Wait for the end of a burst of changes."""
+        if load.go.settle:
+            settled = quiet(load.root, load.go.changed, asyncio.sleep)
+            asyncio.run_coroutine_threadsafe(settled, self._loop).result()
+        forget_archives()
 
     def _read_environment(self, load: Load) -> None:
         """Set the variables of the environment files; from now on these are watched."""
@@ -121,15 +192,112 @@ class SideThread:
         """Note the arguments that the app is started with."""
         self._agent.preload.note_arguments(argv)
 
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    def _take_checkpoint(self, place: str, coming: str) -> None:
+        """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:  # no descriptor is left
+            return
+        with ours, theirs:
+            try:
+                pid = self._fork(coming)
+            except OSError as exc:
+                self._agent.link.send(Obstacle(f"no checkpoint at {place}: {exc.strerror}"))
+                return
+            if pid:
+                self._legacy.app_processes.spare(pid)
+                with suppress(OSError):  # the supervisor is gone, or too busy: no matter
+                    told = str(pid).encode()
+                    flags = socket.MSG_DONTWAIT
+                    socket.send_fds(self._legacy.rendezvous, [told], [theirs.fileno()], flags)
+                return
+            theirs.close()
+            connection = self._freeze(ours, place)
+        self._go_on(connection)
+
+    def _fork(self, coming: str) -> int:
+        """Fork while our other threads stand still, and nothing waits to be written."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # the app's own, perhaps
+                stream.flush()
+        self._agent.shutdown.flush_files()
+        with self._parked():
+            self._state.modules.scan(coming)
+            return own_fork()
+
+    @contextmanager
+    def _parked(self) -> Iterator[None]:
+        """Have our threads stand still at a known place, where they hold nothing."""
+        gate, parked = Event(), SimpleQueue[None]()
+
+        def stop() -> None:
+            parked.put(None)
+            gate.wait()
+
+        has_helper = worker_threads.park(stop)
+        self._loop.call_soon_threadsafe(stop)
+        try:
+            for _ in range(1 + has_helper):
+                parked.get()
+            yield
+        finally:
+            gate.set()
+
+    def _freeze(self, control: socket.socket, place: str) -> socket.socket:
+        """Wait as a checkpoint; return in a process that goes on, with its link."""
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        self._agent.bury()
+        self._legacy.let_go()
+        self._buried.append(self._agent)  # its objects would close descriptors that are others' now
+        read = (*self._state.baselines.project, *self.checkpoints.inputs.paths())
+        told = CheckpointTaken(os.getpid(), place, read, self._state.preload.loaded)
+        control.sendall(told.encode())
+        return freeze(control)
+
+    def _go_on(self, connection: socket.socket) -> None:
+        """Live on from here, in a fork of a checkpoint, as any child does from its boot on."""
+        self._legacy.renew(connection)
+        worker_threads.renew()
+        self._start()
+        self._agent.advance(Phase.WARM)
+        self._agent.link.send(Booted(self._agent.modules.ran_at_start))
+        go = self._next_go()
+        self._legacy.join_supervisors_group()
+        self._go_on_loading(go)
+
+    def _go_on_loading(self, go: Go) -> None:
+        agent = self._agent
+        settings = Settings.from_json(go.settings)
+        root = Target(**go.target).root if go.target else root_of(settings.script)
+        load = Load(go, settings, root, time.time_ns(), loaded_before=agent.preload.loaded)
+        agent.load = load
+        agent.link.send(Going())
+        agent.baselines.begin_load(load.began, go.changed)
+        self._settle(load)
+        agent.scanner.watch_patterns(agent.baselines.patterns)
+        if path := self.checkpoints.unfit():
+            agent.link.send(CheckpointRefused(path))
+            agent.shutdown.vanish(RELOAD)
+        self.checkpoints.refresh()
+        agent.load = load.replaced(began=time.time_ns())
+        agent.advance(Phase.LOADING)
+        self._begin_checkpoints(go, settings)
+
     # --- what comes of it ----------------------------------------------------------------------
 
     def serve(self, app: WSGIApplication) -> None:
         """Answer requests with the app from now on; unless what was imported ahead does not fit."""
+        self.checkpoints.at_end()
+        self.checkpoints.end()
         self._agent.preload.check_load()
         self._loop.call_soon_threadsafe(self._agent.serve, app, self._load)
 
     def show(self, report: Report) -> None:
         """Answer every request with the report from now on."""
+        self.checkpoints.end()
         self._loop.call_soon_threadsafe(self._agent.show, report, self._load)
 
     @property
@@ -173,7 +341,7 @@ class SideThread:
         except KeyboardInterrupt:
             if not self.was_told_to_end():  # it is the app's own
                 traceback.print_exc()
-        if os.getpid() != self._pid:
+        if os.getpid() != self.pid:
             raise SystemExit  # a fork of the app that came back out of its request
         give_interrupts_back()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 
+from asyncreload.forks import in_forks_of_app
 from asyncreload.protocol import SIGNALLED
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -35,4 +35,4 @@ def end_on_signals(end: Callable[[int], object]) -> None:
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:  # else it was started by nohup
             signal.signal(number, handle)
-    os.register_at_fork(after_in_child=forget)
+    in_forks_of_app(forget)

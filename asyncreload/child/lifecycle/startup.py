@@ -5,58 +5,111 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from typing import Self
 
 from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.app_processes import AppProcesses
+from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.main_thread import MainThread
 from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
 from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.finalization import Finalization
+from asyncreload.forks import in_forks_of_app
 from asyncreload.liveness import LivenessCounter
 from asyncreload.orphans import OrphanReaper
 from asyncreload.system_calls import (
     adopt_orphans,
     continue_at_parents_end,
+    continue_when_readable,
     files_open_for_writing,
 )
 
 
 def take_over(arguments: list[str]) -> SideThread:
-    """Make what the parent left us ours alone, and start the side thread.
+    """Make what the parent left us ours alone, and start the side thread."""
+    return SideThread(Legacy.take_over(arguments))
 
-    arguments: the parent's process ID, and the numbers of the descriptors that it left us.
+
+class Legacy:
+    """What the supervisor has left to this process, and what is made of it once in a process.
+
+    A fork that goes on from a checkpoint inherits it as it is, but for the link: it gets another.
     """
-    parent, *sockets, liveness = map(int, arguments)
-    control, listener, entrance, exit_ = (socket.socket(fileno=fd) for fd in sockets)
-    main_thread = MainThread()
 
-    def close_in_fork() -> None:
+    def __init__(self, arguments: list[str], lock: str) -> None:
+        supervisor, *sockets, liveness = map(int, arguments)
+        control, *ours = (socket.socket(fileno=fd) for fd in sockets)
+        self._supervisor = supervisor
+        self._listener, self._entrance, self._exit, self.rendezvous = ours
+        self._lock = lock
+        self._liveness = LivenessCounter(liveness)
+        self._open_at_start = files_open_for_writing() or frozenset()
+        self.main_thread: MainThread = MainThread()
+        self.app_processes: AppProcesses = AppProcesses(OrphanReaper.install(), lock)
+        self.link: ParentLink = self._link(control, is_own_parent=True)
+        """To the supervisor."""
+
+    @classmethod
+    def take_over(cls, arguments: list[str]) -> Self:
+        """Make what the parent left us ours alone.
+
+        arguments: the parent's process ID, and the numbers of the descriptors that it left us.
+        """
+        os.environ.pop("ASYNCRELOAD_CHILD", None)
+        for descriptor in map(int, arguments[1:]):
+            os.set_inheritable(descriptor, False)
+        legacy = cls(arguments, os.environ.pop("ASYNCRELOAD_LOCKFILE"))
+        in_forks_of_app(legacy._close)
+        adopt_orphans()
+        continue_at_parents_end()
+        return legacy
+
+    def make_agent(self, state: LoadState) -> Agent:
+        """Return the agent of this process; called in the side thread's loop."""
+        end = ProcessEnd(Finalization(self._open_at_start))
+        lobby = Lobby(self._entrance, self._exit)
+        link, main = self.link, self.main_thread
+        return Agent(main, link, self._listener, lobby, state, self.app_processes, end)
+
+    def descriptors(self) -> list[int]:
+        """Return the numbers of what is open here."""
+        ours = (self._listener, self._entrance, self._exit, self.rendezvous)
+        numbers = [one.fileno() for one in ours]
+        main_thread = self.main_thread.descriptors()
+        return [*numbers, self._liveness.descriptor, *main_thread, *self.link.descriptors()]
+
+    def let_go(self) -> None:
+        """In a checkpoint: close what belongs to the process from which it was forked."""
+        self.main_thread.close()
+        self.link.close()
+
+    def renew(self, connection: socket.socket) -> None:
+        """In a fork that goes on: have all that it does not share with others.
+
+        connection: its end of a control channel to the supervisor.
+        """
+        adopt_orphans()
+        continue_at_parents_end()
+        connection.set_inheritable(False)
+        continue_when_readable(connection.fileno())
+        self.app_processes.begin_anew()
+        self.main_thread.renew()
+        self.link = self._link(connection, is_own_parent=False)
+
+    def join_supervisors_group(self) -> None:
+        """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
+        with suppress(OSError):
+            os.setpgid(0, os.getpgid(self._supervisor))
+
+    def _link(self, control: socket.socket, *, is_own_parent: bool) -> ParentLink:
+        return ParentLink(
+            control, self._supervisor, self._lock, self._liveness, is_own_parent=is_own_parent
+        )
+
+    def _close(self) -> None:
         # Else a worker of the app keeps the port bound, and the parent sees no end of file.
-        for ours in (control, listener, entrance, exit_, main_thread):
+        for ours in (self._listener, self._entrance, self._exit, self.rendezvous):
             ours.close()
-
-    for ours in (control, listener, entrance, exit_):
-        ours.set_inheritable(False)
-    os.register_at_fork(after_in_child=close_in_fork)
-    os.environ.pop("ASYNCRELOAD_CHILD", None)
-    lock = os.environ.pop("ASYNCRELOAD_LOCKFILE")
-    os.set_inheritable(liveness, False)
-    adopt_orphans()
-    continue_at_parents_end()
-    app_processes = AppProcesses(OrphanReaper.install(), lock)
-    link = ParentLink(control, parent, lock, LivenessCounter(liveness))
-    lobby = Lobby(entrance, exit_)
-
-    def make_agent(side_thread: SideThread) -> Agent:
-        end = ProcessEnd(Finalization(files_open_for_writing() or frozenset()))
-        return Agent(main_thread, link, listener, lobby, side_thread.start_cold, app_processes, end)
-
-    return SideThread(main_thread, make_agent)
-
-
-def join_parents_group() -> None:
-    """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
-    with suppress(OSError):
-        os.setpgid(0, os.getpgid(os.getppid()))
+        self.let_go()

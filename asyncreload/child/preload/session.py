@@ -36,13 +36,34 @@ class QuietObserver(ImportObserver):
 
 
 class RecordingObserver(QuietObserver):
-    """While loading: records, and starts cold when what was imported ahead does not fit."""
+    """While loading: records, and starts cold when what was imported ahead does not fit.
 
-    def __init__(self, recorder: Recorder, start_cold: Callable[[str], NoReturn]) -> None:
+    before_project_file: called with each file of the project before anything of it is read.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        start_cold: Callable[[str], NoReturn],
+        before_project_file: Callable[[str], object],
+    ) -> None:
         super().__init__(recorder)
         self._start_cold = start_cold
+        self._before_project_file = before_project_file
+        self.loaded: int = 0
+        """How many modules of the project were loaded."""
+
+    def before_module(self, path: str, name: str, kind: FileKind) -> None:
+        if kind is FileKind.PROJECT:
+            self._before_project_file(path)
+        super().before_module(path, name, kind)
+
+    def before_other_code(self, path: str) -> bool:
+        self._before_project_file(path)
+        return super().before_other_code(path)
 
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
+        self.loaded += 1
         if not self._recorder.is_as_before(path, code, state):
             self._start_cold(f"{path} has changed above its last import")
 
@@ -55,10 +76,14 @@ class PreloadSession:
 
     send: sends a message to the parent.
     start_cold: ends this process, so that a cold one takes its place; the reason is told.
+    before_project_file: called while loading, with each file of the project that comes next.
     """
 
     def __init__(
-        self, send: Callable[[Message], None], start_cold: Callable[[str], NoReturn]
+        self,
+        send: Callable[[Message], None],
+        start_cold: Callable[[str], NoReturn],
+        before_project_file: Callable[[str], object] = lambda _path: None,
     ) -> None:
         self._send = send
         self._start_cold = start_cold
@@ -68,11 +93,17 @@ class PreloadSession:
         self._told_modules = 0
         self._refusing = RefusingObserver()
         self._quiet = QuietObserver(self._recorder)
+        self._recording = RecordingObserver(self._recorder, start_cold, before_project_file)
         self._observers: dict[Phase, ImportObserver] = {
             Phase.BOOTING: self._refusing,
             Phase.WARM: self._refusing,
-            Phase.LOADING: RecordingObserver(self._recorder, start_cold),
+            Phase.LOADING: self._recording,
         }
+
+    @property
+    def loaded(self) -> int:
+        """How many modules of the project were loaded, before the load has ended."""
+        return self._recording.loaded
 
     def observer(self, phase: Phase) -> ImportObserver:
         """Return who observes imports in a phase."""

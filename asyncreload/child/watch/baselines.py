@@ -67,6 +67,7 @@ class Baselines:
         self._read_before: dict[str, FileState] = {}
         self._unlearned: deque[str] = deque()
         self._has_news = False
+        self._wanted: set[str] = set()
         self._load_began: int | None = None
         self._changed: Changed = {}
         self.patterns: Patterns = Patterns()
@@ -103,6 +104,7 @@ class Baselines:
         reads: whether its bytes are read now; else that is left to `learn`.
         """
         files = self._files_of(kind)
+        self._wanted.discard(path)
         state = self.state_of(path)
         # A save in the same instant as a racy state differs by its bytes alone.
         if state.racy or (reads and state.digest is None):
@@ -118,6 +120,20 @@ class Baselines:
                 self._unlearned.append(path)
         self._on_growth(path)
         return state
+
+    def take_wanted(self, path: str, *, reads: bool) -> None:
+        """Take the baseline of a file that a pattern asks for, and that nobody has loaded yet."""
+        self.take(path, reads=reads)
+        self._wanted.add(path)
+
+    def forget_wanted(self) -> None:
+        """Forget how files were that patterns ask for, and that nobody has loaded."""
+        with self._lock:
+            for path in self._wanted:
+                self.project.pop(path, None)
+                self.project.version += 1
+        self._unlearned = deque(path for path in self._unlearned if path not in self._wanted)
+        self._wanted.clear()
 
     def _put(self, files: Files, path: str, state: FileState) -> FileState:
         """Make a state the baseline of a file, as far as it can be; return what became of it."""
@@ -206,6 +222,12 @@ class Baselines:
             # Later bytes may have the signature of a racy state, too.
             if state.signature and state.digest and not state.racy
         }
+        with self._lock:  # what was loaded already, in a process that goes on from a checkpoint
+            for path, state in self._read_before.items():
+                known = self.project.get(path)
+                if known is not None and known.digest is None and not known.racy:
+                    if known.signature == state.signature:
+                        self.project[path] = state
 
     def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a process before has loaded, from the state on that it saw.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from asyncreload.child.watch.change_scanner import SWEEP_SOONEST, ChangeScanner
 from asyncreload.child.watch.polling import LimitError
 from asyncreload.child.worker_threads import hop
+from asyncreload.forks import in_forks_of_app
 from asyncreload.phase import Phase
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class ChangeMonitor:
     def _use_events(self, root: str) -> None:
         self._events = self._scanner.use_events(root)
         if self._events is not None:
-            os.register_at_fork(after_in_child=self._events.close)
+            in_forks_of_app(self._events.close)
 
     def _use_polling(self, exc: LimitError) -> None:
         limit = f"files are looked at one by one, as inotify is at its limit: {exc}"

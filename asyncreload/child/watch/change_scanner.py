@@ -94,15 +94,19 @@ class ChangeScanner:
     # --- what is watched beside the modules ----------------------------------------------------
 
     def watch_patterns(self, patterns: Patterns) -> None:
-        """Watch what the patterns ask for as well, as it is now; and nothing that they ignore."""
+        """Watch what the patterns ask for as well, as it is now; and nothing that they ignore.
+
+        Called again, it forgets how that was before, but for what was loaded since.
+        """
         self._baselines.patterns = patterns
+        self._baselines.forget_wanted()
         self._scan_directories(patterns, self._take_wanted)
 
     def _take_wanted(self, path: str) -> None:
         project = self._baselines.project
         if path not in project:
             # If there are many, the others are read when there is time.
-            self._baselines.take(path, reads=len(project) < READ_BEFORE_LOAD)
+            self._baselines.take_wanted(path, reads=len(project) < READ_BEFORE_LOAD)
 
     def watch_what_may_mend(
         self, root: str, paths: Iterable[str], since: int, changed: Changed
@@ -140,6 +144,10 @@ class ChangeScanner:
         events = _Events({root, *baselines.package_directories, *baselines.patterns.roots})
         self._looks = events
         return events
+
+    def descriptors(self) -> list[int]:
+        """Return what the looks have open that are made while the app is loaded."""
+        return self._polling.descriptors()
 
     def use_polling(self) -> None:
         """Look at each file by itself again."""
@@ -224,6 +232,11 @@ class ChangeScanner:
         return moved
 
     # --- comparisons ---------------------------------------------------------------------------
+
+    def compare_now(self, suspects: list[str]) -> list[str]:
+        """Do what `compare` does, here and at once."""
+        states = self._read_states(suspects)
+        return [path for path, state in states.items() if self._differs(path, state)]
 
     async def compare(self, suspects: list[str]) -> list[str]:
         """Return those whose bytes differ from what was loaded; the others are known from now on.

@@ -78,6 +78,11 @@ class Polling:
             last = self._rounds[files] = _Round(list(files))
         return last.look(files)
 
+    def descriptors(self) -> list[int]:
+        """Return the directories that are held open."""
+        tops = (last.top_descriptor for last in self._rounds.values())
+        return [descriptor for descriptor in tops if descriptor is not None]
+
     def doubt(self, path: str) -> None:
         """Do nothing: every file is looked at."""
 
@@ -137,6 +142,11 @@ class _Round:
         ]
         self._approved: tuple[int, list[int], bytes] | None = None
 
+    @property
+    def top_descriptor(self) -> int | None:
+        """The directory in common, if it is held open."""
+        return self._top.descriptor
+
     def has_moved(self) -> bool:
         """Tell whether another directory has come to the place of the one in common."""
         return self._top.has_moved()
@@ -169,35 +179,36 @@ class _Top:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._descriptor: int | None = None
+        self.descriptor: int | None = None
+        """It is open at this number."""
         if not path or _statx is None:
             return
         self._statx = _statx
         try:
-            self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
+            self.descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
         except (OSError, ValueError):
             return  # names are asked for from the root on
         self._buffer = ctypes.create_string_buffer(2 * _SIZE)
         self._arguments = [
             _arguments(_AT_FDCWD, path, self._buffer, 0),
-            _arguments(self._descriptor, "", self._buffer, _SIZE, _AT_EMPTY_PATH),
+            _arguments(self.descriptor, "", self._buffer, _SIZE, _AT_EMPTY_PATH),
         ]
         self._identity = self._identities()[1]
 
     def __del__(self) -> None:
         # An app may have closed what it has not opened, and have got the number for its own.
-        if self._descriptor is not None and self._identities()[1] == self._identity:
-            os.close(self._descriptor)
+        if self.descriptor is not None and self._identities()[1] == self._identity:
+            os.close(self.descriptor)
 
     def below(self, path: str) -> tuple[int, str]:
         """Return from where to ask for a path, and by which name."""
-        if self._descriptor is None or not (os.path.isabs(path) and is_below(path, self._path)):
+        if self.descriptor is None or not (os.path.isabs(path) and is_below(path, self._path)):
             return _AT_FDCWD, path
-        return self._descriptor, path[len(self._path.rstrip(os.sep)) + 1 :] or "."
+        return self.descriptor, path[len(self._path.rstrip(os.sep)) + 1 :] or "."
 
     def has_moved(self) -> bool:
         """Tell whether its name leads elsewhere now, or the descriptor does."""
-        if self._descriptor is None:
+        if self.descriptor is None:
             return False
         return any(found != self._identity for found in self._identities())
 

@@ -1,0 +1,178 @@
+"""The checkpoints of a supervisor: which there are to be, and which one a reload goes on from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from asyncreload.parent.checkpoint import Checkpoint
+from asyncreload.parent.process import Process
+from asyncreload.protocol import Go
+
+log: logging.Logger = logging.getLogger("asyncreload")
+
+RESUMED_WITHIN = 2.0
+"""Seconds until a checkpoint is given up that does not answer; the standby takes over."""
+_MOST_BYTES = 64
+
+
+class Checkpoints:
+    """Keeps at most `most` checkpoints; the least useful go first. Uses the running loop.
+
+    A checkpoint is valid as long as nothing has changed that was read before it. It may lie before
+    a file that was edited lately, and will be again; before one that had changed most recently when
+    the supervisor began; at the end of the load; or behind a module that is to be kept.
+
+    rendezvous: where children hand over the links to their checkpoints.
+    find_recent: returns the project's files, those first that were changed last.
+    adopt: takes over a process that goes on from a checkpoint.
+    """
+
+    def __init__(
+        self,
+        rendezvous: socket.socket,
+        most: int,
+        find_recent: Callable[[], Awaitable[list[str]]],
+        adopt: Callable[[Process], object],
+    ) -> None:
+        self._rendezvous = rendezvous
+        self._most = most
+        self._find_recent = find_recent
+        self._adopt = adopt
+        self._recent: list[str] = []
+        self._all: dict[Checkpoint, None] = {}
+        self._next: asyncio.Task[Process | None] | None = None
+        self._used: Checkpoint | None = None
+
+    async def open(self) -> None:
+        """Begin to take checkpoints in; look for the files that were changed last."""
+        if self._most:
+            self._rendezvous.setblocking(False)
+            asyncio.get_running_loop().add_reader(self._rendezvous.fileno(), self._on_arrival)
+            self._recent += await self._find_recent()
+
+    def asked(self, go: Go) -> Go:
+        """Return what a child is told, with what it is to take."""
+        if not self._most:
+            return go
+        places = tuple(self._recent[: self._most - 1])
+        return go.replaced(checkpoints=places, checkpoint_at_end=True)
+
+    def pids(self) -> set[int]:
+        """Return the process IDs."""
+        return {checkpoint.pid for checkpoint in self._all}
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether a process goes on from one, and waits to be taken."""
+        return self._next is not None
+
+    def on_change(self, changed: Mapping[str, Any]) -> None:
+        """Drop what is not valid any more, and have a process go on from the deepest that is.
+
+        changed: the files; none if a reload was asked for, which is to start from nothing.
+        """
+        if not changed:
+            self.forget()
+        edited = [path for path in changed if path.endswith(".py")]
+        self._recent = [*edited, *(path for path in self._recent if path not in edited)]
+        for checkpoint in list(self._all):
+            if any(map(checkpoint.holds, changed)):
+                checkpoint.kill()
+        if self._next is None and self._candidates():
+            self._next = asyncio.create_task(self._resume(), name="asyncreload checkpoint")
+
+    def forget(self) -> None:
+        """Drop all: the next load starts from nothing."""
+        for checkpoint in list(self._all):
+            checkpoint.kill()
+
+    async def take(self, go: Go) -> Process | None:
+        """Return a process that goes on from a checkpoint; None if there is none for this load."""
+        if self._next is None and go.changed and not go.crash:
+            self.on_change(go.changed)
+        task, self._next = self._next, None
+        if task is None:
+            return None
+        try:
+            child = await task
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if child is None or go.crash or not go.changed:
+            return None  # `Children` ends it
+        return child
+
+    def was_refused(self, reason: str) -> None:
+        """Note that the checkpoint which was used last is not valid."""
+        if self._used is not None:
+            log.debug("checkpoint not used: %s has changed", reason)
+            self._used.kill()
+
+    async def end(self) -> None:
+        """End all of them."""
+        if not self._most:
+            return
+        asyncio.get_running_loop().remove_reader(self._rendezvous.fileno())
+        task, self._next = self._next, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        waiting = list(self._all)
+        self.forget()
+        for checkpoint in waiting:
+            await checkpoint.wait()
+
+    # --- how they come and go ------------------------------------------------------------------
+
+    def _on_arrival(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._rendezvous, _MOST_BYTES, 1)
+        except OSError:
+            return
+        for descriptor in descriptors:
+            connection = socket.socket(fileno=descriptor)
+            connection.set_inheritable(False)
+            self._all[Checkpoint(int(data), connection, self._on_checkpoint)] = None
+
+    def _on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """One has said what it is, or has ended."""
+        if checkpoint.has_ended:
+            self._all.pop(checkpoint, None)
+            return
+        if checkpoint.taken is None:
+            return
+        place = checkpoint.taken.place
+        log.debug("checkpoint: process %d, taken at %s", checkpoint.pid, place)
+        for other in list(self._all):
+            if other is not checkpoint and other.taken and other.taken.place == place:
+                other.kill()
+        while len(self._all) > self._most:
+            min(self._all, key=self._usefulness).kill()
+
+    def _usefulness(self, checkpoint: Checkpoint) -> float:
+        if checkpoint.taken is None or checkpoint.taken.place not in self._recent:
+            return float("inf")  # the end of the load, or behind a module that is kept
+        return -self._recent.index(checkpoint.taken.place)
+
+    def _candidates(self) -> list[Checkpoint]:
+        found = [one for one in self._all if one.taken is not None and not one.has_ended]
+        return sorted(found, key=Checkpoint.depth, reverse=True)
+
+    async def _resume(self) -> Process | None:
+        while found := self._candidates():
+            self._used = best = found[0]
+            try:
+                async with asyncio.timeout(RESUMED_WITHIN):
+                    child = await best.resume()
+            except TimeoutError:
+                child = None
+            if child is not None:
+                self._adopt(child)
+                return child
+            log.debug("checkpoint: process %d does not answer; it is given up", best.pid)
+            best.kill()
+        return None

@@ -1,0 +1,64 @@
+"""A process that goes on from a checkpoint, as `asyncio.subprocess.Process` shows one of its own.
+
+It is a child of the checkpoint, which waits for its end and tells the exit code. When the checkpoint
+is dead by then, the end is still seen, by a pidfd, but the exit code is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from signal import SIGKILL
+
+from asyncreload.system_calls import open_process
+
+CODE_WITHIN = 1.0
+"""Seconds until an exit code is taken for lost that the checkpoint does not tell."""
+
+
+class ResumedProcess:
+    """Made in a running event loop."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid: int = pid
+        """The process ID."""
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._announced: int | None = None
+        self._descriptor = open_process(pid)
+        if self._descriptor is None:  # it has ended, and was waited for
+            self._loop.call_later(CODE_WITHIN, self._give_up)
+        else:
+            self._loop.add_reader(self._descriptor, self._on_end)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, -N for signal N; None while it lives."""
+        return self._ended.result() if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """Wait for its end; return the exit code, or if that is lost, the one it has announced."""
+        return await asyncio.shield(self._ended)
+
+    def announce(self, code: int) -> None:
+        """Note the exit code with which it says that it will end."""
+        self._announced = code
+
+    def has_ended(self, code: int) -> None:
+        """Note its end, as the checkpoint tells it."""
+        self._close()
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    def _on_end(self) -> None:
+        self._close()
+        self._loop.call_later(CODE_WITHIN, self._give_up)
+
+    def _give_up(self) -> None:
+        self.has_ended(-SIGKILL if self._announced is None else self._announced)
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
