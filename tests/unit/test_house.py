@@ -20,7 +20,7 @@ PARENT = [path for path in FILES if path.parent == HOME / "parent"]
 CHILD = [path for path in FILES if (HOME / "child") in path.parents]
 
 # Each wing of the child knows those before it, and none behind it.
-WINGS = ("watch", "imports", "preload", "pages", "http", "lifecycle")
+WINGS = ("watch", "imports", "preload", "checkpoint", "pages", "http", "lifecycle")
 
 # The doors of the house open into a room; every other file of the ground floor knows neither.
 DOORS = {

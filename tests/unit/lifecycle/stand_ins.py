@@ -113,7 +113,7 @@ class End(ProcessEnd):
     def exit(self, code: int) -> None:
         self.exited.append(code)
 
-    def vanish(self, code: int, channel: int) -> None:
+    def vanish(self, code: int, channel: int) -> None:  # type: ignore[override]  # it does return
         self.vanished.append((code, channel))
 
 

@@ -18,6 +18,7 @@ from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle import agent as module
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.session import QuietObserver, RecordingObserver
@@ -44,11 +45,14 @@ class Bench:
             cast("Any", self.link),
             listener,
             Lobby(entrance, exit_),
-            self.start_cold,
+            LoadState.begin(self.on_new_file, lambda _path: None, self.link.send, self.start_cold),
             cast("Any", self.app_processes),
             self.end,
         )
         self.running = asyncio.create_task(self.agent.run(lambda: None))
+
+    def on_new_file(self, path: str) -> None:
+        self.agent.monitor.on_new_file(path)
 
     def start_cold(self, reason: str) -> NoReturn:
         raise AssertionError(reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -13,6 +13,41 @@ from asyncreload.protocol import Go, Message
 NO_PROCESS = 2**30
 """A process ID that no system gives, so that nothing is found of it and nothing killed."""
 GO = Go({}, None, ("127.0.0.1", 1))
+
+
+class FakeCheckpoints:
+    """There are none, unless a test says so; notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked_for: list[str] = []
+        self.is_resuming = False
+        self.next: Process | None = None
+
+    async def open(self) -> None:
+        self.asked_for.append("open")
+
+    def asked(self, go: Go) -> Go:
+        return go
+
+    def pids(self) -> set[int]:
+        return set()
+
+    def on_change(self, changed: Mapping[str, object]) -> None:
+        self.asked_for.append(f"change {' '.join(changed)}".strip())
+
+    def forget(self) -> None:
+        self.asked_for.append("forget")
+
+    def was_refused(self, reason: str) -> None:
+        self.asked_for.append(f"refused {reason}")
+
+    async def take(self, go: Go) -> Process | None:
+        del go
+        child, self.next = self.next, None
+        return child
+
+    async def end(self) -> None:
+        self.asked_for.append("end")
 
 
 class FakeChild:
@@ -30,6 +65,7 @@ class FakeChild:
         self.killed = False
         self.ran_at_start: tuple[str, ...] = ()
         self.stopped = False
+        self.announced: int | None = None
         self.had: list[float] = []
         """The seconds that it was given."""
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
@@ -55,6 +91,9 @@ class FakeChild:
     def send(self, message: Message) -> None:
         self.heard.append(message)
         self.answers(message)
+
+    def announce(self, code: int) -> None:
+        self.announced = code
 
     async def messages(self) -> AsyncIterator[Message]:
         while (message := await self._says.get()) is not None:

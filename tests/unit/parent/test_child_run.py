@@ -10,6 +10,7 @@ import pytest
 
 from asyncreload import protocol
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready
+from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Reports
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.restart_policy import RestartPolicy
@@ -19,7 +20,7 @@ from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Left, Message
 from asyncreload.settings import Settings
 from tests.unit.looping import until
-from tests.unit.parent.fakes import GO, FakeChild, rest
+from tests.unit.parent.fakes import GO, FakeCheckpoints, FakeChild, rest
 
 pytestmark = pytest.mark.asyncio
 
@@ -60,6 +61,7 @@ class Scene:
     child: FakeChild
     watchdog: FakeWatchdog
     standby: Calls
+    checkpoints: FakeCheckpoints
     event_log: EventLog
     policy: RestartPolicy
     run: ChildRun
@@ -75,9 +77,16 @@ class Scene:
 
         scene: Scene | None = None
         policy = RestartPolicy(settings, None, ("", 1), "/no/lockfile", event_log, clock)
-        reports = Reports(event_log, cast("Standby", standby), policy, clock=clock)
+        checkpoints = FakeCheckpoints()
+        reports = Reports(
+            event_log,
+            cast("Standby", standby),
+            cast("Checkpoints", checkpoints),
+            policy,
+            clock=clock,
+        )
         run = ChildRun(child.process, go, cast("Watchdog", watchdog), reports)
-        scene = cls(child, watchdog, standby, event_log, policy, run)
+        scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run)
         return scene
 
     @property
@@ -237,7 +246,7 @@ async def test_what_the_standby_is_told() -> None:
     scene.hears(preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch"))
     calls = [("learn", preload), ("renew",), ("was_wrong", "a mismatch"), ("start_next",)]
     assert scene.standby.calls == calls
-    assert scene.run.starts_cold
+    assert scene.run.starts_again
 
 
 async def test_a_child_says_how_fresh_it_is() -> None:

@@ -28,7 +28,7 @@ class Run:
     changed: FilesChanged | None = None
     files: dict[str, Any] = field(default_factory=dict)
     was_silenced: bool = False
-    starts_cold: bool = False
+    starts_again: bool = False
 
 
 class Scene:
@@ -100,11 +100,11 @@ async def test_a_reload_that_was_asked_for_needs_no_change(scene: Scene) -> None
 
 
 @pytest.mark.asyncio
-async def test_a_child_that_starts_cold_gives_way_to_one_that_is_told_the_same(
+async def test_a_child_whose_load_does_not_fit_gives_way_to_one_that_is_told_the_same(
     scene: Scene,
 ) -> None:
     go = Go({}, None, ("", 0), changed=FILES)
-    assert await scene.after(Run(go=go, starts_cold=True, left=Left(3)), 3) is go
+    assert await scene.after(Run(go=go, starts_again=True, left=Left(3)), 3) is go
 
 
 @pytest.mark.asyncio

@@ -13,6 +13,7 @@ import pytest
 
 from asyncreload import lockfile, protocol
 from asyncreload.events import Changed, Crashed, Failed, Ready
+from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import Reports
 from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
@@ -26,7 +27,7 @@ from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Go, Left
 from asyncreload.settings import Settings
 from tests.unit.looping import until
-from tests.unit.parent.fakes import FakeChild
+from tests.unit.parent.fakes import FakeCheckpoints, FakeChild
 
 pytestmark = pytest.mark.asyncio
 
@@ -75,7 +76,7 @@ class Scene:
         policy = RestartPolicy(settings, None, ("", 1), lock, self.event_log)
         self.loop = RunLoop(
             children,
-            Reports(self.event_log, standby, policy),
+            Reports(self.event_log, standby, cast("Checkpoints", FakeCheckpoints()), policy),
             lambda child: cast("Watchdog", QuietWatchdog(child)),
             cast("Inheritance", self.inheritance),
             lock,
