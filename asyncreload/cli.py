@@ -37,8 +37,7 @@ _ABOUT = """\
 Serve a WSGI app, and reload it at each save. Defaults: [tool.asyncreload].
 """
 _EXAMPLES = """\
-asyncreload app.py                              the application in a file
-asyncreload "shop.wsgi:create_app()" --port 0   in a module, made by a factory
+asyncreload "shop.wsgi:create_app()" --port 0   an app of a module, made by a factory
 """
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Self, TypedDict
 
 from asyncreload.errors import SettingsError
+from asyncreload.networks import DOCKER, parse_network
 from asyncreload.target import did_you_mean
 
 PRELOADS = ("packages", "interpreter")
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
 
     host: str
     port: int
+    trust: Sequence[str]
     env_file: Texts
     watch: Texts
     ignore: Texts
@@ -63,6 +65,8 @@ class Settings:
     """The address to listen on. `::` listens on every address, IPv4 and IPv6."""
     port: int = 8000
     """The port to listen on; 0 picks a free one."""
+    trust: tuple[str, ...] = field(default=(), metadata={"metavar": "ADDRESS"})
+    """An address or network that may see errors in full. `docker` is the container's host."""
     env_file: tuple[str, ...] = field(default=(), metadata={"metavar": "FILE", "path": "file"})
     """A file of variables for the app, read at each load. What is set already stays as it is."""
     watch: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "pattern"})
@@ -91,8 +95,9 @@ class Settings:
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("env_file", "watch", "ignore"):
+        for name in ("trust", "env_file", "watch", "ignore"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        _check_networks("trust", self.trust)
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
         for name in ("standby", "inotify", "live", "access_log"):
@@ -148,6 +153,15 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(text, str) or not text or "\0" in text:
             raise SettingsError(f"{name} must be a list of texts; {_show(text)} is none")
     return texts
+
+
+def _check_networks(name: str, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        if text != DOCKER:
+            try:
+                parse_network(text)
+            except ValueError as exc:
+                raise SettingsError(f"{name}: {_show(text)} {exc}") from None
 
 
 def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:

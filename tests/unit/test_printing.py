@@ -68,6 +68,15 @@ def test_the_start_is_one_line_once_the_files_are_known() -> None:
     assert printed(STARTING, READY) == [f"{START} · 12 files · Ctrl-C to stop"]
 
 
+def test_the_start_tells_both_addresses() -> None:
+    starting = Starting("app.py", "http://127.0.0.1:8000/", "http://192.168.0.7:8000/")
+    assert printed(starting, READY) == [
+        f"{START} and http://192.168.0.7:8000/ · 12 files · Ctrl-C to stop"
+    ]
+    assert objects(starting)[0]["network_url"] == "http://192.168.0.7:8000/"
+    assert objects(STARTING)[0]["network_url"] == ""
+
+
 def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
     first = f"{START} · Ctrl-C to stop"
     assert printed(STARTING, FAILED)[0] == first
@@ -194,7 +203,12 @@ def test_each_event_is_an_object_a_line() -> None:
     told = objects(STARTING, AGAIN, FAILED, "a\nb")
     assert all(isinstance(each.pop("time"), float) for each in told)
     assert told == [
-        {"event": "starting", "target": "app.py", "url": "http://127.0.0.1:8000/"},
+        {
+            "event": "starting",
+            "target": "app.py",
+            "url": "http://127.0.0.1:8000/",
+            "network_url": "",
+        },
         {"event": "ready", "pid": 2, "seconds": 0.006, "paths": ["/srv/views.py"], "files": 12},
         {
             "event": "failed",
