@@ -37,7 +37,7 @@ _ABOUT = """\
 Serve a WSGI app, and reload it at each save. Defaults: [tool.asyncreload].
 """
 _EXAMPLES = """\
-asyncreload "shop.wsgi:create_app()" --port 0   an app of a module, made by a factory
+asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
 """
 
 

@@ -62,7 +62,8 @@ class EventStreams:
     trust: who is no stranger.
     live: whether the app's own pages listen, whatever path the browser knows them by. Else only
         report pages do.
-    limit: how many streams may be open; one more is told the state, and to ask again later.
+    limit: how many streams of others than strangers may be open. One more is told the state, and
+        to ask again later.
     strangers: the same for strangers. If it is not given, a small part of the descriptors.
     """
 
@@ -100,7 +101,8 @@ class EventStreams:
             self._send(connection, _FORBIDDEN)
             self._end(connection)
             return True
-        may_stay = self._keep_if_possible(connection, self._is_trusted(headers, client))
+        is_trusted = self._is_trusted(headers, client)
+        may_stay = self._keep_if_possible(connection, is_trusted=is_trusted)
         if found.lastindex:
             self._send(connection, _SCRIPT_RESPONSE)
             with suppress(OSError):
@@ -125,7 +127,7 @@ class EventStreams:
         address = client[0] if isinstance(client, tuple) else ""
         return self._trust.includes(address, headers.get("host", ""))
 
-    def _keep_if_possible(self, connection: socket.socket, is_trusted: bool) -> bool:  # noqa: FBT001
+    def _keep_if_possible(self, connection: socket.socket, *, is_trusted: bool) -> bool:
         """Keep a connection open, unless the limit for such clients is reached."""
         strangers = len(self._strangers)
         if is_trusted:
