@@ -37,8 +37,7 @@ _ABOUT = """\
 Serve a WSGI app, and reload it at each save. Defaults: [tool.asyncreload].
 """
 _EXAMPLES = """\
-asyncreload app.py                              the application in a file
-asyncreload "shop.wsgi:create_app()" --port 0   in a module, made by a factory
+asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
 """
 
 
@@ -239,7 +238,12 @@ def _add(parser: argparse.ArgumentParser, option: Option, *, explained: bool) ->
     if option.is_required:
         parser.add_argument(option.name, nargs="?", help=argparse.SUPPRESS)
         return
-    meaning = _help(option) if explained else None
+    meaning = _help(option) if explained and not option.is_rare else argparse.SUPPRESS
+    if option.off is not None:
+        name = f"--no-{option.flag[2:]}"
+        parser.add_argument(
+            name, dest=option.name, action="store_const", const=option.off, help=argparse.SUPPRESS
+        )
     if not option.is_switch:
         parser.add_argument(
             option.flag,

@@ -31,13 +31,20 @@ class Starting:
 
     target: as it was given.
     url: where the app will answer; requests may be sent, and wait.
+    network_url: where other machines find it, if it listens on every address; else empty.
     """
 
     target: str
     url: str
+    network_url: str = ""
 
     def __str__(self) -> str:
-        return f"serving {self.target} at {self.url}"
+        return f"serving {self.target} at {' and '.join(self.urls)}"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses there are."""
+        return (self.url, self.network_url) if self.network_url else (self.url,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,15 @@ from typing import Any
 
 from asyncreload.errors import BindError
 from asyncreload.frozen_data import FrozenData
+from asyncreload.networks import parse_address
 
 _DEFER = 5
 """Seconds that Linux keeps a connection to itself until its first byte comes."""
+
+
+# Addresses for documentation, which are nobody's. Towards them, the system chooses the one of its
+# own addresses that others know this machine by.
+_ANYWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 class Address(FrozenData):
@@ -87,5 +93,38 @@ def _explain(exc: OSError, host: str, port: int) -> str:
 def url_of(listener: socket.socket) -> str:
     """Return where a browser on this machine finds what listens there."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}/"
+    return _url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+
+
+def network_url_of(listener: socket.socket) -> str:
+    """Return where other machines find what listens on every address.
+
+    Empty if it listens on one address alone, or if this machine has no address in a network.
+    """
+    host, port = listener.getsockname()[:2]
+    if host not in {"0.0.0.0", "::"}:
+        return ""
+    families = [socket.AF_INET]
+    if host == "::":
+        takes_ipv4 = not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        families = [*(families if takes_ipv4 else ()), socket.AF_INET6]
+    found = next(filter(None, map(_own_address, families)), "")
+    return _url(found, port) if found else ""
+
+
+def _own_address(family: socket.AddressFamily) -> str:
+    """Return the address of this machine that others use, "" if there is none. Sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((_ANYWHERE[family], 9))
+            found: str = probe.getsockname()[0]
+    except OSError:  # no route leads out, or there is no IPv6
+        return ""
+    address = parse_address(found)
+    # A link-local address is none without the name of an interface.
+    is_known = address is not None and not address.is_loopback and not address.is_link_local
+    return found if is_known else ""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -64,6 +64,16 @@ class Option(FrozenData):
         return bool(self.kind == tuple[str, ...])
 
     @property
+    def off(self) -> Any:
+        """The value that `--no-NAME` stands for, if it is no switch and may be turned off."""
+        return self.field.metadata.get("off")
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether `--help` leaves it out."""
+        return "rare" in self.field.metadata
+
+    @property
     def default(self) -> Any:
         """What the command takes when it is not given."""
         return self.field.metadata.get("command", self.field.default)

@@ -139,8 +139,8 @@ class ForPeople(Printer):
         """Print the first line, unless that was done."""
         if self._starting is None:
             return
-        url = coloured(self._starting.url, BOLD, self.stream)
-        parts = [f"serving {plain(self._starting.target)} at {url}", what, "Ctrl-C to stop"]
+        urls = " and ".join(coloured(url, BOLD, self.stream) for url in self._starting.urls)
+        parts = [f"serving {plain(self._starting.target)} at {urls}", what, "Ctrl-C to stop"]
         self._starting = None
         self.write(f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}")
 

@@ -23,6 +23,7 @@ from asyncreload.interpreter import (
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from wsgiref.types import WSGIApplication
 
 
@@ -34,6 +35,7 @@ def run(
     reload: bool = True,
     interval: float = 0.1,
     live: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
     """Serve `app` from the end of a script; with `reload`, afresh whenever a file is saved.
 
@@ -45,6 +47,7 @@ def run(
 
     interval: seconds between two looks at the files while nothing is requested.
     live: with `reload`, whether open pages load themselves again when the new code answers.
+    trust: with `reload`, addresses and networks that may see errors in full.
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
     again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
@@ -52,9 +55,8 @@ def run(
     """
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
-    settings = Settings(
-        target="", host=host, port=port, interval=interval, live=live, access_log=True
-    )
+    options = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
+    settings = Settings.of("", options | {"access_log": True})
     if not reload:
         _serve_here(app, settings)
         return
@@ -66,7 +68,7 @@ def run(
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    options = {"host": host, "port": port, "interval": interval, "live": live, "script": script}
+    options |= {"trust": settings.trust, "script": script}
     command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Self, TypedDict
 
 from asyncreload.errors import SettingsError
+from asyncreload.networks import DOCKER, parse_network
 from asyncreload.target import did_you_mean
 
 PRELOADS = ("packages", "interpreter")
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
 
     host: str
     port: int
+    trust: Sequence[str]
     env_file: Texts
     watch: Texts
     ignore: Texts
@@ -56,6 +58,8 @@ class Settings:
     command: the command's default, where that differs.
     path: what the value names, from the current directory or from pyproject.toml's: a "file"; a
         "pattern", or what may be such a "name" anywhere below (child/watch/globs.py).
+    off: what `--no-NAME` stands for, where the value is a number.
+    rare: that `--help` leaves it to the README, to fit a screen.
     internal: that it is no option for people.
     """
 
@@ -65,6 +69,8 @@ class Settings:
     """The address to listen on. `::` listens on every address, IPv4 and IPv6."""
     port: int = 8000
     """The port to listen on; 0 picks a free one."""
+    trust: tuple[str, ...] = field(default=(), metadata={"metavar": "ADDRESS"})
+    """An address or network that may see errors in full. `docker` is the container's host."""
     env_file: tuple[str, ...] = field(default=(), metadata={"metavar": "FILE", "path": "file"})
     """A file of variables for the app, read at each load. What is set already stays as it is."""
     watch: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "pattern"})
@@ -83,13 +89,13 @@ class Settings:
     """How often an idle child looks at the files. Freshness does not depend on it."""
     standby: bool = True
     """Start the next process before it is needed."""
-    preload: str = field(default="packages", metadata={"metavar": "WHAT"})
+    preload: str = field(default="packages", metadata={"metavar": "WHAT", "rare": True})
     """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
-    inotify: bool = True
+    inotify: bool = field(default=True, metadata={"rare": True})
     """Be told of changes by the kernel. On Linux, with the extra `inotify`."""
-    checkpoints: int = 4
-    """How many frozen forks of a load are kept, to go on from. Linux only; 0 for none."""
-    keep: tuple[str, ...] = field(default=(), metadata={"metavar": "MODULE"})
+    checkpoints: int = field(default=4, metadata={"off": 0})
+    """How many checkpoints are kept, 0 for none. Frozen forks of a load, to go on from; Linux."""
+    keep: tuple[str, ...] = field(default=(), metadata={"metavar": "MODULE", "rare": True})
     """A module that is loaded once. What it holds is then as old as that."""
     script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
@@ -97,8 +103,9 @@ class Settings:
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("env_file", "watch", "ignore", "keep"):
+        for name in ("trust", "env_file", "watch", "ignore", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        _check_networks("trust", self.trust)
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
         for name in ("standby", "inotify", "live", "access_log"):
@@ -155,6 +162,15 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(text, str) or not text or "\0" in text:
             raise SettingsError(f"{name} must be a list of texts; {_show(text)} is none")
     return texts
+
+
+def _check_networks(name: str, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        if text != DOCKER:
+            try:
+                parse_network(text)
+            except ValueError as exc:
+                raise SettingsError(f"{name}: {_show(text)} {exc}") from None
 
 
 def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -93,9 +92,16 @@ class Checkpoint:
 
     async def wait(self) -> None:
         """Wait until it has ended, after `kill`."""
-        while self._descriptor is not None and not _is_readable(self._descriptor):
-            await asyncio.sleep(0.001)
-        self._forget_process()
+        if self._descriptor is None:
+            return
+        ended = asyncio.Event()
+        self._loop.add_reader(self._descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _on_readable(self) -> None:
         try:
@@ -127,14 +133,3 @@ class Checkpoint:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionResetError("the checkpoint has ended"))
         self._on_change(self)
-
-    def _forget_process(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def _is_readable(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))

@@ -1,7 +1,7 @@
-"""A process that goes on from a checkpoint, as `asyncio.subprocess.Process` shows one of its own.
+"""A process that goes on from a checkpoint, shown as `asyncio.subprocess.Process` shows one.
 
-It is a child of the checkpoint, which waits for its end and tells the exit code. When the checkpoint
-is dead by then, the end is still seen, by a pidfd, but the exit code is lost.
+It is a child of the checkpoint, which waits for its end and tells the exit code. When the
+checkpoint is dead by then, the end is still seen, by a pidfd, but the exit code is lost.
 """
 
 from __future__ import annotations

@@ -86,7 +86,11 @@ class RunLoop:
         """
         root = target.root if target else surroundings.directory
         start = partial(Process.start, inheritance.descriptors, lock, surroundings)
-        children = Children(start, lock, settings.grace, lambda: checkpoints.pids())
+
+        def checkpoint_pids() -> set[int]:
+            return checkpoints.pids()
+
+        children = Children(start, lock, settings.grace, checkpoint_pids)
         checkpoints = Checkpoints(
             inheritance.rendezvous,
             settings.checkpoints if has_checkpoints() else 0,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from types import TracebackType
 from typing import Self, Unpack
@@ -13,8 +14,10 @@ from typing import Self, Unpack
 from asyncreload import lockfile, process_role
 from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
-from asyncreload.listening import Address, bind, resolve, url_of
+from asyncreload.listening import Address, bind, network_url_of, resolve, url_of
+from asyncreload.networks import DOCKER
 from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.gateways import default_gateways
 from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.run_loop import RunLoop
@@ -68,7 +71,7 @@ class Supervisor:
         if self._entered:
             raise AsyncreloadError("a Supervisor serves once: make another one")
         self._entered = True
-        target, address = await _look_up(self.settings, self._surroundings.directory)
+        target, address, settings = await _look_up(self.settings, self._surroundings.directory)
         listener = bind(address, self.settings.host, self.settings.port)
         self._url = url_of(listener)
         inheritance = Inheritance(listener)
@@ -78,9 +81,12 @@ class Supervisor:
             inheritance.close()
             raise
         self._run_loop = RunLoop.compose(
-            self.settings, target, inheritance, lock, self._surroundings, self._event_log
+            settings, target, inheritance, lock, self._surroundings, self._event_log
         )
-        self._event_log.tell(Starting(self.settings.target, self._url))
+        if DOCKER in settings.trust:
+            log.warning("trust: %s is nobody here, as there is no default gateway", DOCKER)
+        started = Starting(self.settings.target, self._url, network_url_of(listener))
+        self._event_log.tell(started)
         self._task = asyncio.create_task(self._run_loop.run(), name="asyncreload")
         self._task.add_done_callback(self._on_end)
         return self
@@ -208,7 +214,18 @@ class Supervisor:
 
 
 @in_thread
-def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address]:
-    """Find the target's file and the host's address, in a thread: either may take its time."""
+def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address, Settings]:
+    """Find the target's file and the host's address, in a thread: either may take its time.
+
+    Also return the settings as the children get them: see `_with_gateways`.
+    """
     target = None if settings.script else Target.parse(settings.target, directory)
-    return target, resolve(settings.host, settings.port)
+    return target, resolve(settings.host, settings.port), _with_gateways(settings)
+
+
+def _with_gateways(settings: Settings) -> Settings:
+    """Return settings that trust the gateways in the place of `docker`, if there are any."""
+    if DOCKER not in settings.trust or not (gateways := default_gateways()):
+        return settings
+    named = (text for text in settings.trust if text != DOCKER)
+    return replace(settings, trust=(*named, *gateways))

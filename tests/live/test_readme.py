@@ -191,10 +191,10 @@ def test_readme_options_are_understood_by_the_command() -> None:
         typed, *value = flag.strip("`").split()
         option = options[name.strip("`")]
         shown = json.loads(default.strip("`"))
-        meant = (["x"] if option.repeats else [str(shown)]) if value else []
+        meant = (["::1"] if option.repeats else [str(shown)]) if value else []
         parsed = _parse(["app.py", typed, *meant])
         assert parsed.pop("target") == "app.py"
-        expected = ("x",) if option.repeats else shown if value else not option.default
+        expected = ("::1",) if option.repeats else shown if value else not option.default
         assert parsed == {option.name: expected}
         Settings(target="app.py", **parsed)
 
@@ -208,7 +208,7 @@ def test_readme_pyproject_is_understood(tmp_path: Path) -> None:
 
 
 def test_readme_options_of_run_are_its_own() -> None:
-    said = "`run` takes `host`, `port`, `interval`, `live` and `reload`"
+    said = "`run` takes `host`, `port`, `interval`, `live`, `trust` and `reload`"
     assert said in " ".join(README.split())
     assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
         set(signature(run).parameters) - {"app"}

@@ -28,7 +28,7 @@ from asyncreload.testing import Answer, App, Layout
 
 async def serve() -> None:
     assert_type(await supervise("app.py", port=0), int)
-    async with Supervisor("app.py", port=0, grace=1.5) as server:
+    async with Supervisor("app.py", port=0, grace=1.5, trust=["10.0.0.0/8"]) as server:
         assert_type(server, Supervisor)
         assert_type(server.url, str)
         assert_type(server.pid, int | None)
@@ -53,7 +53,8 @@ async def react(server: Supervisor) -> None:
 def tell(event: Event) -> str:
     """Every kind of event is known: nothing is left for the last line."""
     match event:
-        case Starting(target, url):
+        case Starting(target, url, network_url):
+            assert_type(network_url, str)
             return assert_type(target, str) + assert_type(url, str)
         case Ready(pid, seconds, paths, files):
             assert_type(paths, tuple[str, ...])

@@ -81,6 +81,10 @@ def exit_code(arguments: list[str]) -> int | str | None:
         (["app.py", "--host", "::"], {"target": "app.py", "host": "::"}),
         (["--port", "0", "app.py"], {"target": "app.py", "port": 0}),
         (["app.py", "--port=9000"], {"target": "app.py", "port": 9000}),
+        (
+            ["app.py", "--trust", "docker", "--trust=10.0.0.0/8"],
+            {"target": "app.py", "trust": ("docker", "10.0.0.0/8")},
+        ),
         (["app.py", "--threads", "1"], {"target": "app.py", "threads": 1}),
         (["app.py", "--interval", "0.5"], {"target": "app.py", "interval": 0.5}),
         (["app.py", "--grace", "0"], {"target": "app.py", "grace": 0.0}),
@@ -217,6 +221,14 @@ def test_a_setting_that_cannot_work_is_one_line_too(capsys: pytest.CaptureFixtur
     assert exit_code(["app.py", "--port", "99999"]) == 2
     assert capsys.readouterr().err == (
         "asyncreload: error: port must be a whole number from 0 to 65535, not 99999\n"
+    )
+
+
+def test_whom_nobody_can_trust_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["app.py", "--trust", "10.0.0.0/8", "--trust", "mybox"]) == 2
+    assert capsys.readouterr().err == (
+        "asyncreload: error: trust: 'mybox' is no address or network: "
+        "name one, as 192.168.0.7 or 10.0.0.0/8, or docker\n"
     )
 
 

@@ -13,6 +13,10 @@ LINES: list[tuple[Event, str]] = [
         Starting("app.py", "http://127.0.0.1:8000/"),
         "serving app.py at http://127.0.0.1:8000/",
     ),
+    (
+        Starting("app.py", "http://127.0.0.1:8000/", "http://192.168.0.7:8000/"),
+        "serving app.py at http://127.0.0.1:8000/ and http://192.168.0.7:8000/",
+    ),
     (Ready(1, 0.01249, (), 300), "fresh in 12 ms · 300 files"),
     (Ready(1, 0.0042, ("/a/app.py",), 3), "app.py changed · fresh in 4 ms"),
     (

@@ -7,12 +7,12 @@ import os
 import re
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pytest
 
 from asyncreload.errors import AsyncreloadError, BindError
-from asyncreload.listening import listen, url_of
+from asyncreload.listening import listen, network_url_of, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,58 @@ def test_a_port_is_free_again_at_once() -> None:
 def test_all_of_ipv4_is_shown_as_an_address_that_a_browser_takes() -> None:
     with listening("0.0.0.0") as (listener, port):
         assert url_of(listener) == f"http://127.0.0.1:{port}/"
+
+
+class Probe:
+    """Stands in for a UDP socket: the system chooses one of these addresses for it, or none."""
+
+    addresses: ClassVar[dict[int, str]] = {}
+
+    def __init__(self, family: int, kind: int) -> None:
+        assert kind == socket.SOCK_DGRAM
+        self._family = family
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def connect(self, _address: Any) -> None:
+        if self._family not in self.addresses:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.addresses[self._family], 1
+
+
+IPV4, IPV6 = socket.AF_INET, socket.AF_INET6
+
+
+@needs_ipv6
+@pytest.mark.parametrize(
+    ("host", "addresses", "expected"),
+    [
+        ("0.0.0.0", {IPV4: "192.168.0.7", IPV6: "2001:db8::7"}, "http://192.168.0.7:{port}/"),
+        ("0.0.0.0", {IPV6: "2001:db8::7"}, ""),
+        ("0.0.0.0", {}, ""),
+        ("0.0.0.0", {IPV4: "127.0.0.1"}, ""),
+        ("::", {IPV4: "192.168.0.7", IPV6: "2001:db8::7"}, "http://192.168.0.7:{port}/"),
+        ("::", {IPV6: "2001:db8::7"}, "http://[2001:db8::7]:{port}/"),
+        ("::", {IPV6: "fe80::7%eth0"}, ""),
+        ("::0", {IPV4: "192.168.0.7", IPV6: "2001:db8::7"}, "http://[2001:db8::7]:{port}/"),
+        ("127.0.0.1", {IPV4: "192.168.0.7"}, ""),
+        ("::1", {IPV6: "2001:db8::7"}, ""),
+    ],
+)
+def test_other_machines_get_an_address_where_all_are_listened_on(
+    host: str, addresses: dict[int, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(host) as (listener, port):
+        monkeypatch.setattr(Probe, "addresses", addresses)
+        monkeypatch.setattr(socket, "socket", Probe)
+        assert network_url_of(listener) == expected.format(port=port)
+        monkeypatch.undo()
 
 
 def test_a_name_is_looked_up() -> None:

@@ -19,7 +19,7 @@ from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 
 STARTING = Starting("app.py", "http://127.0.0.1:8000/")
 READY = Ready(1, 0.012, (), 12)
-AGAIN = Ready(2, 0.006, ("/srv/views.py",), 12)
+AGAIN = Ready(2, 0.006, ("/srv/views.py",), 12, "checkpoint", 541, 3)
 FAILED = Failed("NameError: x", "Traceback: all\n", f"{os.getcwd()}/app.py:3", "Traceback: own\n")
 START = "serving app.py at http://127.0.0.1:8000/"
 
@@ -68,6 +68,15 @@ def test_the_start_is_one_line_once_the_files_are_known() -> None:
     assert printed(STARTING, READY) == [f"{START} · 12 files · Ctrl-C to stop"]
 
 
+def test_the_start_tells_both_addresses() -> None:
+    starting = Starting("app.py", "http://127.0.0.1:8000/", "http://192.168.0.7:8000/")
+    assert printed(starting, READY) == [
+        f"{START} and http://192.168.0.7:8000/ · 12 files · Ctrl-C to stop"
+    ]
+    assert objects(starting)[0]["network_url"] == "http://192.168.0.7:8000/"
+    assert objects(STARTING)[0]["network_url"] == ""
+
+
 def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
     first = f"{START} · Ctrl-C to stop"
     assert printed(STARTING, FAILED)[0] == first
@@ -85,10 +94,10 @@ def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
 
 def test_a_reload_is_one_line() -> None:
     changed = Changed(("/srv/views.py",))
-    assert printed(changed, AGAIN) == ["views.py changed · fresh in 6 ms"]
+    assert printed(changed, AGAIN) == ["views.py changed · fresh in 6 ms · 3 of 541 modules"]
     assert printed(changed, AGAIN, voice=Voice(verbose=True)) == [
         "views.py: reloading",
-        "views.py changed · fresh in 6 ms",
+        "views.py changed · fresh in 6 ms · 3 of 541 modules",
     ]
 
 
@@ -133,7 +142,7 @@ def test_without_our_separator_an_encoding_gets_another() -> None:
     data = io.BytesIO()
     screen = io.TextIOWrapper(data, encoding="ascii")
     tell(ForPeople(screen, pytest.fail), AGAIN)
-    assert data.getvalue().endswith(b"views.py changed - fresh in 6 ms\n")
+    assert data.getvalue().endswith(b"views.py changed - fresh in 6 ms - 3 of 541 modules\n")
 
 
 # --- colours ---------------------------------------------------------------------------------
@@ -194,8 +203,22 @@ def test_each_event_is_an_object_a_line() -> None:
     told = objects(STARTING, AGAIN, FAILED, "a\nb")
     assert all(isinstance(each.pop("time"), float) for each in told)
     assert told == [
-        {"event": "starting", "target": "app.py", "url": "http://127.0.0.1:8000/"},
-        {"event": "ready", "pid": 2, "seconds": 0.006, "paths": ["/srv/views.py"], "files": 12},
+        {
+            "event": "starting",
+            "target": "app.py",
+            "url": "http://127.0.0.1:8000/",
+            "network_url": "",
+        },
+        {
+            "event": "ready",
+            "pid": 2,
+            "seconds": 0.006,
+            "paths": ["/srv/views.py"],
+            "files": 12,
+            "origin": "checkpoint",
+            "modules": 541,
+            "anew": 3,
+        },
         {
             "event": "failed",
             "error": "NameError: x",

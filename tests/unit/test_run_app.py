@@ -292,7 +292,7 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
 ) -> None:
     started_as("python -X dev -OO dir/app.py -v x", monkeypatch)
     with pytest.raises(ReplacedError):
-        asyncreload.run(app, "::1", 9000, interval=0.5)
+        asyncreload.run(app, "::1", 9000, interval=0.5, trust="docker")
     *before, (path, command) = steps
     assert before == ["atexit", "objects"]
     assert path == sys.executable
@@ -308,6 +308,7 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
         "port": 9000,
         "interval": 0.5,
         "live": False,
+        "trust": ["docker"],
         "script": ["dir/app.py", "-v", "x"],
     }
 
@@ -324,6 +325,7 @@ def test_the_supervisor_understands_what_it_is_given(
         "port": 8000,
         "interval": 0.1,
         "live": False,
+        "trust": [],
         "script": ("-m", "shop.web", "--debug"),
         "target": "-m shop.web --debug",
         "access_log": True,

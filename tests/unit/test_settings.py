@@ -17,6 +17,7 @@ PORT = "port must be a whole number from 0 to 65535, not {}"
 THREADS = "threads must be a whole number from 1 to 1024, not {}"
 INTERVAL = "interval must be from 0.01 to 3600 seconds, not {}"
 GRACE = "grace must be from 0 to 3600 seconds, not {}"
+NO_NETWORK = "is no address or network: name one, as 192.168.0.7 or 10.0.0.0/8, or docker"
 
 BAD: list[tuple[str, Any, str]] = [
     ("target", None, "target must be text, not None"),
@@ -31,6 +32,15 @@ BAD: list[tuple[str, Any, str]] = [
     ("watch", ("a\0b",), "watch must be a list of texts; 'a\\x00b' is none"),
     ("watch", "!a", "watch: no pattern begins with !, as '!a': use ignore for 'a'"),
     ("ignore", ["!a"], "ignore: no pattern begins with !, as '!a': use ignore for 'a'"),
+    ("trust", 1, "trust must be a list of texts, not 1"),
+    ("trust", ("",), "trust must be a list of texts; '' is none"),
+    ("trust", ("docker", "mybox"), f"trust: 'mybox' {NO_NETWORK}"),
+    ("trust", "10.0.0.0/8,::1", f"trust: '10.0.0.0/8,::1' {NO_NETWORK}"),
+    (
+        "trust",
+        ["10.0.0.1/8"],
+        "trust: '10.0.0.1/8' is not where a network begins: name 10.0.0.0/8, or 10.0.0.1 alone",
+    ),
     ("live", 1, "live must be True or False, not 1"),
     ("standby", None, "standby must be True or False, not None"),
     ("host", "", "host must be text, not ''"),
@@ -75,6 +85,8 @@ def test_a_value_that_cannot_work_is_named_with_the_remedy(
         ("interval", 3600),
         ("grace", 0),
         ("preload", "interpreter"),
+        ("trust", ()),
+        ("trust", ("docker", "192.168.0.7", "10.0.0.0/8", "fd00::/8")),
         ("standby", False),
         ("grace", 3600.0),
     ],
@@ -97,6 +109,7 @@ def test_the_defaults() -> None:
         "target": "app.py",
         "host": "127.0.0.1",
         "port": 8000,
+        "trust": (),
         "interval": 0.1,
         "grace": 5.0,
         "threads": 64,
@@ -105,6 +118,8 @@ def test_the_defaults() -> None:
         "watch": (),
         "ignore": (),
         "inotify": True,
+        "checkpoints": 4,
+        "keep": (),
         "live": False,
         "env_file": (),
         "access_log": False,
@@ -140,7 +155,7 @@ def test_without_python_dotenv_its_remedy_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def test_settings_travel_as_json() -> None:
-    asked = Settings(target="app.py", env_file=("a", "b"), script=("app.py", "-v"))
+    asked = Settings(target="app.py", env_file=("a", "b"), trust=("::1",), script=("app.py", "-v"))
     assert Settings.from_json(json.loads(json.dumps(dataclasses.asdict(asked)))) == asked
 
 

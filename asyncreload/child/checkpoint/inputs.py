@@ -31,7 +31,7 @@ Names = frozenset[str]
 
 
 class Inputs:
-    """Notes what the main thread reads while `is_noting`. Its hook stays for good, and costs little.
+    """Notes what the main thread reads while `is_noting`. Its hook stays for good.
 
     There is one in a process: an audit hook cannot be removed.
     """

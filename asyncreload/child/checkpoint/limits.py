@@ -160,20 +160,22 @@ def descriptor(own: Collection[int]) -> str:
 
 def _reason(number: int) -> str:
     try:
-        status = os.fstat(number)
+        mode = os.fstat(number).st_mode
         with open(f"/proc/self/fdinfo/{number}") as file:
             told = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
         name = os.readlink(f"/proc/self/fd/{number}")
     except OSError:  # that of the list itself
         return ""
-    if name.startswith(_OURS):
-        return ""
     if "lock" in told:
         return f"a lock is held on {name}"
-    if number in _STANDARD or stat.S_ISCHR(status.st_mode) or stat.S_ISDIR(status.st_mode):
+    is_device = stat.S_ISCHR(mode) or stat.S_ISDIR(mode)
+    if number in _STANDARD or is_device or name.startswith(_OURS):
         return ""
-    flags = int(told["flags"], 8)
-    if not stat.S_ISREG(status.st_mode):
+    return _reason_of_file(number, name, mode, int(told["flags"], 8))
+
+
+def _reason_of_file(number: int, name: str, mode: int, flags: int) -> str:
+    if not stat.S_ISREG(mode):
         return f"a descriptor is open ({name})"
     if flags & os.O_ACCMODE == os.O_RDONLY:
         return f"a database is open ({name})" if _is_database(number) else ""
@@ -192,9 +194,8 @@ def shared_memory() -> str:
     """Tell of memory that is shared with other processes, and may be written."""
     with open("/proc/self/maps") as file:
         for line in file:
-            fields = line.split(maxsplit=5)
-            if "w" in fields[1] and "s" in fields[1]:
-                name = fields[5].strip() if len(fields) > 5 else ""
-                if not name.startswith(_OURS):
-                    return f"memory is shared ({name or 'without a name'})"
+            _, mode, _, _, _, *name = line.split(maxsplit=5)
+            is_shared = "w" in mode and "s" in mode
+            if is_shared and not name[0].startswith(_OURS):
+                return f"memory is shared ({name[0].strip()})"
     return ""

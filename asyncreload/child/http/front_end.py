@@ -15,6 +15,7 @@ from asyncreload.child.http.responder import Responder, Workers
 from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
+from asyncreload.child.pages.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,8 @@ class FrontEnd:
 
         After `serve`, requests that are being answered go on.
         """
-        app = make_report_app(report, self._state, live=settings.live)
+        trust = Trust(settings.trust)
+        app = make_report_app(report, self._state, trust, live=settings.live)
         if self._app is None:
             self._open(app, _REPORT_THREADS, settings, address)
         else:
@@ -137,9 +139,9 @@ class FrontEnd:
         self._app = app
         live = settings.live and bool(self._state)
         site = Site(*address, threads, settings.access_log, self._state if live else "")
-        errors = RequestErrors(
-            self._state, live=live, on_import_failure=self._on_import_failure and self._tell_failure
-        )
+        trust = Trust(settings.trust)
+        on_import_failure = self._on_import_failure and self._tell_failure
+        errors = RequestErrors(self._state, trust, live=live, on_import_failure=on_import_failure)
 
         def respond(
             connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
@@ -148,7 +150,7 @@ class FrontEnd:
             return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
 
         if self._state:
-            self._streams = EventStreams(self._state, live=live)
+            self._streams = EventStreams(self._state, trust, live=live)
         workers = RequestThreads() if threads > 1 else self._main_thread
         self._responder = Responder(respond, threads, workers, self.resume)
         self._acceptor = Acceptor(

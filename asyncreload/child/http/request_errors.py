@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncreload.child.imports.import_failure import is_import_failure
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import make_report_app
+from asyncreload.child.pages.trust import THIS_MACHINE, Trust
 
 if TYPE_CHECKING:
     from wsgiref.types import ErrorStream, WSGIApplication
@@ -22,15 +23,22 @@ class RequestErrors:
 
     state: names this process in the event stream, which pages listen to. Empty for a server that
         does not reload: its clients learn that the app failed, and no more.
-    live: whether pages on other machines reload themselves as well.
+    trust: which clients learn more.
+    live: whether the event stream is found below any path.
     on_import_failure: called in the thread of a request that has imported project code which fails;
         returns when that is told. None where nothing reloads: then it is an error like any other.
     """
 
     def __init__(
-        self, state: str, *, live: bool, on_import_failure: OnImportFailure | None = None
+        self,
+        state: str,
+        trust: Trust = THIS_MACHINE,
+        *,
+        live: bool,
+        on_import_failure: OnImportFailure | None = None,
     ) -> None:
         self._state = state
+        self._trust = trust
         self._live = live
         self._on_import_failure = on_import_failure
 
@@ -52,4 +60,4 @@ class RequestErrors:
             with suppress(OSError, ValueError, AttributeError):
                 stderr.write(report.own or f"{report.title}\n")
                 stderr.flush()
-        return make_report_app(report, self._state, live=self._live)
+        return make_report_app(report, self._state, self._trust, live=self._live)

@@ -46,6 +46,7 @@ from asyncreload.protocol import (
     CheckpointTaken,
     Go,
     Going,
+    Message,
     Obstacle,
     StartCold,
 )
@@ -56,6 +57,7 @@ from asyncreload.target import Target
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
 
@@ -80,15 +82,12 @@ class SideThread:
         self._legacy = legacy
         self._main = legacy.main_thread
         self._state = LoadState.begin(
-            lambda path: self._agent.monitor.on_new_file(path),
-            lambda path: self.checkpoints.before_file(path),
-            lambda message: self._agent.link.send(message),
-            self.start_cold,
+            self._on_new_file, self._before_file, self._send, self.start_cold
         )
         self._buried: list[Agent] = []
         self._start()
         self.checkpoints: CheckpointSession = self._new_checkpoint_session()
-        self.hooks: ImportHooks = ImportHooks(self._state.baselines, lambda: self._agent.observer())
+        self.hooks: ImportHooks = ImportHooks(self._state.baselines, self._observer)
         self.hooks.install()
         install_search_hook(self._state.scanner.searches)
         self._agent.advance(Phase.WARM)
@@ -106,15 +105,35 @@ class SideThread:
         inputs.install()
         limits = Limits(
             registrations,
-            lambda: self._agent.thread_ids(),
-            lambda: [*self._legacy.descriptors(), *self._agent.descriptors()],
+            self._own_threads,
+            self._own_descriptors,
             lambda: self._legacy.app_processes.spared,
         )
+        scanner, tell = self._state.scanner, self._tell_obstacle
+        return CheckpointSession(self._take_checkpoint, limits, inputs, scanner, tell)
 
-        def tell(reason: str) -> None:
-            self._agent.link.send(Obstacle(reason))
+    # Called from below. Each asks for the present agent: it is another one after a checkpoint.
 
-        return CheckpointSession(self._take_checkpoint, limits, inputs, self._state.scanner, tell)
+    def _on_new_file(self, path: str) -> None:
+        self._agent.monitor.on_new_file(path)
+
+    def _before_file(self, path: str) -> None:
+        self.checkpoints.before_file(path)
+
+    def _send(self, message: Message) -> None:
+        self._agent.link.send(message)
+
+    def _tell_obstacle(self, reason: str) -> None:
+        self._send(Obstacle(reason))
+
+    def _observer(self) -> ImportObserver:
+        return self._agent.observer()
+
+    def _own_threads(self) -> list[int]:
+        return self._agent.thread_ids()
+
+    def _own_descriptors(self) -> list[int]:
+        return [*self._legacy.descriptors(), *self._agent.descriptors()]
 
     def join_supervisors_group(self) -> None:
         """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
@@ -204,7 +223,7 @@ class SideThread:
             try:
                 pid = self._fork(coming)
             except OSError as exc:
-                self._agent.link.send(Obstacle(f"no checkpoint at {place}: {exc.strerror}"))
+                self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
                 return
             if pid:
                 self._legacy.app_processes.spare(pid)

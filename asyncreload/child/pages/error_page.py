@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
+from http import HTTPStatus
 from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others 
 HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters
 _WAITING = "asyncreload is waiting for a change."
 _GOES_ON = "The app goes on answering other requests."
+_ELSEWHERE = "The details are in the terminal of the server."
 _ASK = (
     '<p class="hint" id="ask" hidden>The app has been reloaded. '
     '<button type="button">send the form again</button></p>'
@@ -51,6 +53,29 @@ def render(report: Report, *, events: str, state: str, asks: bool = False) -> st
         stack=_stack(report.frames) + "".join(map(_related, report.related)),
         trace=_trace(report),
         outlook=_WAITING if report.waits else _GOES_ON,
+        ask=_ASK if asks else "",
+    )
+
+
+def render_outline(report: Report, *, events: str, state: str, asks: bool = False) -> str:
+    """Return the page for those who may know no more than that the app failed: see trust.py.
+
+    It loads itself again as the whole page does; the arguments are the same.
+    """
+    verdict = public_text(report)
+    return _PAGE.substitute(
+        events=_text(events),
+        state=_text(state),
+        title=_text(verdict),
+        status=report.status,
+        verdict=HTTPStatus(report.status).phrase,
+        heading=f"<h1>{_text(verdict)}</h1>",
+        request="",
+        hint="",
+        place="",
+        stack="",
+        trace="",
+        outlook=_ELSEWHERE,
         ask=_ASK if asks else "",
     )
 

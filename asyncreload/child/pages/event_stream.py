@@ -6,6 +6,9 @@ connects again, is queued by the kernel, and gets the state of the next child as
 answers: another state, so the page reloads itself. Nothing is polled.
 
 Live pages, those of the app with a script that listens, get that script from here as well.
+
+Strangers, whom nobody trusts with a report, may listen, too: the state tells no more than that the
+process is another one. But they cannot take the streams of others, nor all descriptors.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from contextlib import suppress
 
 from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.report_app import EVENTS
-from asyncreload.child.pages.trust import is_loopback, is_loopback_host
-from asyncreload.child.sockets import ClientAddress, receive_now
+from asyncreload.child.pages.trust import THIS_MACHINE, Trust
+from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 
 _REQUEST = re.compile(f"GET {re.escape(EVENTS)} ".encode())
 _LIVE_REQUEST = re.compile(rb"GET [^ \r\n]*/\.asyncreload/(?:events|(live\.js)) ")
@@ -26,8 +29,11 @@ _LIVE_REQUEST = re.compile(rb"GET [^ \r\n]*/\.asyncreload/(?:events|(live\.js)) 
 _REQUEST_SIZE = len(f"GET {EVENTS} ")
 _LIVE_REQUEST_SIZE = 4096
 _MAX_HEAD = 65536  # bytes
-_MAX_STREAMS = 256  # at once; each takes a descriptor, and the app needs some as well
+# How many streams are open at once; each takes a descriptor, and the app needs some as well.
+_MAX_STREAMS = 192
+_MAX_STRANGERS = 64
 _RETRY = 50  # milliseconds until the browser connects again
+_RETRY_WITHOUT_STREAM = 5000  # the same, where no more streams may stay open
 
 # A proxy must not hold the event back, and a browser must not tell a page of another site even
 # that the stream has ended.
@@ -53,19 +59,32 @@ class EventStreams:
     """The open event streams of this process. Used in the loop's thread only.
 
     state: names this process.
-    live: whether the app's own pages listen, whatever host and path the browser knows them by. Else
-        only report pages do, on this machine.
-    limit: how many streams may be open; one more is refused.
+    trust: who is no stranger.
+    live: whether the app's own pages listen, whatever path the browser knows them by. Else only
+        report pages do.
+    limit: how many streams of others than strangers may be open. One more is told the state, and
+        to ask again later.
+    strangers: the same for strangers. If it is not given, a small part of the descriptors.
     """
 
-    def __init__(self, state: str, *, live: bool = False, limit: int = _MAX_STREAMS) -> None:
+    def __init__(
+        self,
+        state: str,
+        trust: Trust = THIS_MACHINE,
+        *,
+        live: bool = False,
+        limit: int = _MAX_STREAMS,
+        strangers: int | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._event = f"retry: {_RETRY}\nevent: state\ndata: {state}\n\n"
-        self._live = live
+        self._state = state
+        self._trust = trust
         self._limit = limit
+        self._strangers_limit = strangers or share_of_descriptors(16, _MAX_STRANGERS)
         self._pattern = _LIVE_REQUEST if live else _REQUEST
         self._size = _LIVE_REQUEST_SIZE if live else _REQUEST_SIZE
         self._open: set[socket.socket] = set()
+        self._strangers: set[socket.socket] = set()  # those of the open ones
 
     def take_over(self, connection: socket.socket, client: ClientAddress) -> bool:
         """Take over a connection if it asks for the stream, or for the script of live pages.
@@ -78,18 +97,20 @@ class EventStreams:
         if not found:
             return False
         headers = _parse_headers(receive_now(connection, _MAX_HEAD) or b"")
-        if len(self._open) >= self._limit:
-            self._refuse(connection)
-        elif found.lastindex:
+        if not found.lastindex and not _is_same_origin(headers):
+            self._send(connection, _FORBIDDEN)
+            self._end(connection)
+            return True
+        is_trusted = self._is_trusted(headers, client)
+        may_stay = self._keep_if_possible(connection, is_trusted=is_trusted)
+        if found.lastindex:
             self._send(connection, _SCRIPT_RESPONSE)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
-            self._keep_open(connection)
-        elif _is_same_origin(headers) and (self._live or _is_from_here(headers, client)):
-            self._send(connection, (_STREAM_HEAD + self._event).encode())
-            self._keep_open(connection)
         else:
-            self._refuse(connection)
+            self._send(connection, self._events(_RETRY if may_stay else _RETRY_WITHOUT_STREAM))
+        if not may_stay:
+            self._end(connection)
         return True
 
     @property
@@ -102,18 +123,36 @@ class EventStreams:
         while self._open:
             self._end(next(iter(self._open)))
 
-    def _keep_open(self, connection: socket.socket) -> None:
-        self._open.add(connection)
-        self._loop.add_reader(connection, self._on_bytes, connection)
+    def _is_trusted(self, headers: dict[str, str], client: ClientAddress) -> bool:
+        address = client[0] if isinstance(client, tuple) else ""
+        return self._trust.includes(address, headers.get("host", ""))
+
+    def _keep_if_possible(self, connection: socket.socket, *, is_trusted: bool) -> bool:
+        """Keep a connection open, unless the limit for such clients is reached."""
+        strangers = len(self._strangers)
+        if is_trusted:
+            may_stay = len(self._open) - strangers < self._limit
+        else:
+            may_stay = strangers < self._strangers_limit
+        if may_stay:
+            self._open.add(connection)
+            if not is_trusted:
+                self._strangers.add(connection)
+            self._loop.add_reader(connection, self._on_bytes, connection)
+        return may_stay
+
+    def _events(self, retry: int) -> bytes:
+        """Return all that a stream tells.
+
+        retry: milliseconds until the browser connects again after its end.
+        """
+        event = f"retry: {retry}\nevent: state\ndata: {self._state}\n\n"
+        return (_STREAM_HEAD + event).encode()
 
     def _on_bytes(self, connection: socket.socket) -> None:
         """Close the connection if its client has; what a client sends has no meaning."""
         if receive_now(connection, _MAX_HEAD) == b"":
             self._end(connection)
-
-    def _refuse(self, connection: socket.socket) -> None:
-        self._send(connection, _FORBIDDEN)
-        self._end(connection)
 
     def _send(self, connection: socket.socket, answer: bytes) -> None:
         with suppress(OSError):
@@ -121,6 +160,7 @@ class EventStreams:
 
     def _end(self, connection: socket.socket) -> None:
         self._open.discard(connection)
+        self._strangers.discard(connection)
         self._loop.remove_reader(connection)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
@@ -147,9 +187,3 @@ def _is_same_origin(headers: dict[str, str]) -> bool:
         return True
     host = headers.get("host", "")
     return origin in {f"http://{host}", f"https://{host}"}
-
-
-def _is_from_here(headers: dict[str, str], client: ClientAddress) -> bool:
-    """Tell whether this machine asks, and names itself as the host: see trust.py."""
-    address = client[0] if isinstance(client, tuple) else ""
-    return is_loopback(address) and is_loopback_host(headers.get("host", ""))

@@ -225,9 +225,9 @@ class Baselines:
         with self._lock:  # what was loaded already, in a process that goes on from a checkpoint
             for path, state in self._read_before.items():
                 known = self.project.get(path)
-                if known is not None and known.digest is None and not known.racy:
-                    if known.signature == state.signature:
-                        self.project[path] = state
+                is_unlearned = known is not None and known.digest is None and not known.racy
+                if known is not None and is_unlearned and known.signature == state.signature:
+                    self.project[path] = state
 
     def adopt(self, files: Mapping[str, Sequence[Any]]) -> None:
         """Watch files that a process before has loaded, from the state on that it saw.

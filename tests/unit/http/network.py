@@ -118,8 +118,9 @@ class Server:
         self.may_answer.wait(DEADLINE)
         with suppress(OSError):
             connection.sendall(b"answer to " + request)
-            connection.shutdown(socket.SHUT_WR)
         self.events.append(f"end {request.decode()}")
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
         return self.unread
 
     def seen(self, kind: str) -> int:

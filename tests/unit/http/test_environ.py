@@ -8,7 +8,7 @@ import pytest
 
 from asyncreload.child.http.environ import make_environ
 from asyncreload.child.http.head_parser import RequestHead, parse_target
-from asyncreload.child.pages.trust import may_see_report
+from asyncreload.child.pages.trust import THIS_MACHINE
 
 if TYPE_CHECKING:
     from asyncreload.child.sockets import ClientAddress
@@ -84,7 +84,7 @@ def test_the_host_of_a_url_counts_in_the_place_of_the_header() -> None:
         environ = environ_of(("Host", "127.0.0.1"), target=f"http://{host}/a")
         assert environ["HTTP_HOST"] == host
         assert environ["PATH_INFO"] == "/a"
-        assert may_see_report(environ) is is_trusted
+        assert THIS_MACHINE.may_see_report(environ) is is_trusted
 
 
 def test_a_client_without_an_address_has_no_port() -> None:

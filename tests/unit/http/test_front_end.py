@@ -201,6 +201,26 @@ async def test_a_report_is_shown_instead(*, live: bool) -> None:
         front_end.close(hand_over=False)
 
 
+@pytest.mark.parametrize("trust", [(), ("127.0.0.1",)])
+@pytest.mark.parametrize("fails", ["the load", "a request"])
+async def test_the_settings_say_whom_to_trust(fails: str, trust: tuple[str, ...]) -> None:
+    def app(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise NameError("no")
+
+    async with network() as net:
+        front_end = make(net)
+        settings = Settings(target="", trust=trust, access_log=False)
+        if fails == "the load":
+            front_end.show(Report(500, "NameError: no"), settings, ADDRESS)
+        else:
+            front_end.serve(app, settings, ADDRESS)
+        request = GET.replace("localhost", "10.0.0.1")
+        assert request != GET
+        reply = body_of(await net.answer(net.connect(request)))
+        assert reply.startswith("NameError: no\n" if trust else "The application failed to ")
+        front_end.close(hand_over=False)
+
+
 async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answered() -> None:
     def imports(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
         raise SyntaxError("", (__file__, 1, 0, ""))

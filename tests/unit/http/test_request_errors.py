@@ -74,12 +74,20 @@ def test_curl_is_told_in_plain_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "client"), [(BROWSER, ("10.0.0.9", 1)), (GET + b"", CLIENT)], ids=["far", "host"]
+    ("request_", "client"), [(CURL, ("10.0.0.9", 1)), (GET + b"", CLIENT)], ids=["far", "host"]
 )
 def test_a_stranger_learns_that_it_failed(request_: bytes, client: tuple[str, int]) -> None:
     assert exchange(fails, request_, client=client)[1] == (
         b"The application failed to answer this request."
     )
+
+
+def test_a_browser_of_a_stranger_gets_a_page_that_comes_back() -> None:
+    body = exchange(fails, BROWSER, client=("10.0.0.9", 1))[1]
+    assert b"<h1>The application failed to answer this request.</h1>" in body
+    assert b'data-state="state-1"' in body
+    for secret in (b"ValueError", b"KeyError", b"cart", b".py"):
+        assert secret not in body
 
 
 def test_middleware_cannot_make_a_stranger_a_neighbour() -> None:

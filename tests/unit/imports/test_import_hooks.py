@@ -17,6 +17,7 @@ from types import CodeType
 
 import pytest
 
+from asyncreload.child.imports import import_hooks, search_hook
 from asyncreload.child.imports.import_hooks import _names_del
 from asyncreload.child.imports.import_observer import Code, ImportObserver
 from asyncreload.child.preload.refusal import RefusingObserver
@@ -331,12 +332,9 @@ def test_a_missing_script_is_watched_for(project: Project) -> None:
 def test_a_fork_of_the_app_takes_another_lock(
     project: Project, loaders: Callable[[Watch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Callable[[], None]] = []
-
-    def register_at_fork(*, after_in_child: Callable[[], None]) -> None:
-        calls.append(after_in_child)
-
-    monkeypatch.setattr(os, "register_at_fork", register_at_fork)
+    calls: list[Callable[[], object]] = []
+    monkeypatch.setattr(import_hooks, "in_forks_of_app", calls.append)
+    monkeypatch.setattr(search_hook, "in_forks_of_app", calls.append)
     loaders(project.watch)
     watch = project.watch
     assert calls == [watch.baselines.renew_lock, watch.scanner.searches.renew_lock]

@@ -114,11 +114,14 @@ def test_other_code_is_watched_while_requests_are_served(recorder: NotedRecorder
 
 
 def test_a_load_is_recorded_and_compared(recorder: NotedRecorder) -> None:
-    observer = RecordingObserver(recorder, start_cold)
+    observer = RecordingObserver(recorder, start_cold, recorder.told.append)
     observer.before_module(LIBRARY, "library", FileKind.PACKAGE)
     observer.after_compile(APP, b"code", STATE)
-    assert observer.before_other_code(APP)
-    assert recorder.told == ["library", ("compared", APP, b"code", STATE)]
+    observer.before_module(APP, "app", FileKind.PROJECT)
+    assert observer.before_other_code("/srv/app.zip")
+    compared = ("compared", APP, b"code", STATE)
+    assert recorder.told == ["library", compared, APP, "/srv/app.zip"]
+    assert observer.loaded == 1
 
 
 def test_a_load_that_does_something_else_before_its_last_import_starts_cold(
@@ -126,7 +129,9 @@ def test_a_load_that_does_something_else_before_its_last_import_starts_cold(
 ) -> None:
     recorder.fits = False
     with pytest.raises(ColdStartError, match=f"^{APP} has changed above its last import$"):
-        RecordingObserver(recorder, start_cold).after_compile(APP, b"code", STATE)
+        RecordingObserver(recorder, start_cold, recorder.told.append).after_compile(
+            APP, b"code", STATE
+        )
 
 
 # --- the session ---------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def events(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
     parts.events = Events()
     # What is to be called in forks would be kept for ever.
     monkeypatch.setattr(
-        os, "register_at_fork", lambda after_in_child: parts.log.append(("fork", after_in_child))
+        change_monitor, "in_forks_of_app", lambda forget: parts.log.append(("fork", forget))
     )
     yield parts.events
     parts.events.close()
