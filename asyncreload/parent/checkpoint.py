@@ -41,6 +41,7 @@ class Checkpoint:
         self._resumed: dict[int, ResumedProcess] = {}
         self.has_ended: bool = False
         """Whether it was given up, or has died."""
+        self._gone = asyncio.Event()
         self._descriptor = open_process(pid)
         connection.setblocking(False)
         self._loop.add_reader(connection.fileno(), self._on_readable)
@@ -92,16 +93,7 @@ class Checkpoint:
 
     async def wait(self) -> None:
         """Wait until it has ended, after `kill`."""
-        if self._descriptor is None:
-            return
-        ended = asyncio.Event()
-        self._loop.add_reader(self._descriptor, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            self._loop.remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = None
+        await self._gone.wait()
 
     def _on_readable(self) -> None:
         try:
@@ -132,4 +124,13 @@ class Checkpoint:
         self._connection.close()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionResetError("the checkpoint has ended"))
+        if self._descriptor is None:
+            self._gone.set()
+        else:
+            self._loop.add_reader(self._descriptor, self._on_gone, self._descriptor)
         self._on_change(self)
+
+    def _on_gone(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._gone.set()
