@@ -31,6 +31,7 @@ from typing import Protocol
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
 from asyncreload.child.checkpoint.places import Places
+from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.watch.change_scanner import ChangeScanner
 
 
@@ -56,6 +57,7 @@ class CheckpointSession:
         self,
         take: Take,
         limits: Limits,
+        registrations: Registrations,
         inputs: Inputs,
         scanner: ChangeScanner,
         notice: Callable[[str], None],
@@ -63,6 +65,8 @@ class CheckpointSession:
         self._thread = threading.get_ident()
         self._take = take
         self._limits = limits
+        self._registrations = registrations
+        self._is_installed = False
         self.inputs: Inputs = inputs
         """What the load has read, beside modules."""
         self._scanner = scanner
@@ -73,10 +77,18 @@ class CheckpointSession:
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
         """Note what is wanted in a load that begins, or goes on from here."""
         if before or at_end or keep:
+            self._install()
             self._places = Places(before, at_end=at_end, keep=keep)
             self.inputs.is_noting = True
         else:
             self._places = None
+
+    def _install(self) -> None:
+        """Be told from now on of what counts; before any code of the project has run."""
+        if not self._is_installed:
+            self._is_installed = True
+            self._registrations.install()
+            self.inputs.install()
 
     def end(self) -> None:
         """Note that the load has ended."""
