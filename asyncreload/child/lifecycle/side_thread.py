@@ -129,8 +129,11 @@ class SideThread:
     def _send(self, message: Message) -> None:
         self._agent.link.send(message)
 
-    def _tell_obstacle(self, reason: str) -> None:
-        self._send(Obstacle(reason))
+    def _tell_obstacle(self, reason: str, *, is_wanted: bool = False) -> None:
+        if is_wanted:
+            self._agent.notice(reason, once=True)
+        else:
+            self._send(Obstacle(reason))
 
     def _observer(self) -> ImportObserver:
         return self._agent.observer()
@@ -197,7 +200,8 @@ class SideThread:
             self._begin_checkpoints(go, settings)
 
     def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
-        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=settings.keep)
+        keep = settings.keep if go.checkpoint_at_end else ()  # else there are to be none
+        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep)
 
     def _settle(self, load: Load) -> None:
         """Wait for the end of a burst of changes."""
