@@ -42,8 +42,7 @@ class Take(Protocol):
     from the checkpoint.
     """
 
-    def __call__(self, place: str, coming: str) -> None:
-        """Take it; `coming` is the file that is about to be read, if there is one."""
+    def __call__(self, place: str) -> None: ...
 
 
 class Notice(Protocol):
@@ -107,7 +106,7 @@ class CheckpointSession:
     def before_file(self, path: str) -> None:
         """Take a checkpoint if one is wanted before this file of the project, which comes next."""
         if self._places is not None and threading.get_ident() == self._thread:
-            self._consider(self._places.before(path), path)
+            self._consider(self._places.before(path))
 
     def at_end(self) -> None:
         """Take one if it is wanted at the end of the load."""
@@ -129,14 +128,14 @@ class CheckpointSession:
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()
 
-    def _consider(self, place: str, coming: str = "") -> None:
+    def _consider(self, place: str) -> None:
         if not place or self._places is None:
             return
         self.inputs.is_noting = False
         if obstacle := self._limits.obstacle():
             self._tell(place, obstacle)
         else:
-            self._take(place, coming)
+            self._take(place)
         # In a process that goes on, `begin` has been called meanwhile.
         if self._places is not None:
             self._places.passed()

@@ -223,7 +223,7 @@ class SideThread:
 
     # --- checkpoints ---------------------------------------------------------------------------
 
-    def _take_checkpoint(self, place: str, coming: str) -> None:
+    def _take_checkpoint(self, place: str) -> None:
         """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
         try:
             ours, theirs = socket.socketpair()
@@ -234,7 +234,7 @@ class SideThread:
         signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             with ours, theirs:
-                pid = self._fork(coming)
+                pid = self._fork()
                 if pid:
                     self._legacy.app_processes.spare(pid)
                     self._hand_over(pid, theirs)
@@ -248,14 +248,14 @@ class SideThread:
         if pid == 0:
             self._go_on_loading()
 
-    def _fork(self, coming: str) -> int:
+    def _fork(self) -> int:
         """Fork while our other threads stand still, and nothing waits to be written."""
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # the app's own, perhaps
                 stream.flush()
         self._agent.shutdown.flush_files()
         with self._parked():
-            self._state.modules.scan(coming)
+            self._state.modules.scan()
             return own_fork()
 
     def _hand_over(self, pid: int, link: socket.socket) -> None:

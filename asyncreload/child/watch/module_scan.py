@@ -63,22 +63,25 @@ class ModuleScan:
         """Tell whether there is something to be taken in: `scan` or `take_packages` does that."""
         return bool(self._packages) or self._has_moved()
 
-    def scan(self, coming: str = "") -> None:
+    def scan(self) -> None:
         """Take baselines of the project's files of new modules, where the import hooks took none.
 
         How such a file was when it was loaded is not known: one that changed after the load had
         begun counts as changed. Cheap when no module has come: called before each request.
-
-        coming: a file that is not read yet, though its module is registered.
+        One that is being loaded is left for later: its file may not have been read yet.
         """
         if not self._has_moved():
             return
         self._last = self._newest()  # before: what comes meanwhile is for the next scan
-        names = {name: id(module) for name, module in list(self._modules.items())}
-        for name, module in names.items():
-            if self._seen.get(name) != module:
-                self._take(self._modules.get(name), coming)
-        self._seen = names
+        seen = {}
+        for name, module in list(self._modules.items()):
+            is_new = self._seen.get(name) != id(module)
+            if is_new and getattr(spec_of(module), "_initializing", False):
+                continue
+            seen[name] = id(module)
+            if is_new:
+                self._take(module)
+        self._seen = seen
 
     def take_packages(self) -> None:
         """Take baselines of the files of packages that the scans have found."""
@@ -98,9 +101,9 @@ class ModuleScan:
             return None
         return name, id(self._modules.get(name))
 
-    def _take(self, module: ModuleType | None, coming: str) -> None:
+    def _take(self, module: ModuleType | None) -> None:
         path = _file_of(module)
-        if path is None or path == coming or self._baselines.is_watched(path):
+        if path is None or self._baselines.is_watched(path):
             return
         kind = kind_of(path)
         if kind is FileKind.IGNORED:
