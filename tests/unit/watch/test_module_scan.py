@@ -229,3 +229,16 @@ def test_a_module_is_scanned_once(project: Project) -> None:
     project.write("app.py", b"x = 2\n")
     scan.scan()
     assert project.changed() == ["app.py"]
+
+
+def test_a_module_that_is_being_loaded_is_left_for_later(project: Project) -> None:
+    """Its file may not have been read yet, and so has no baseline."""
+    watch = project.new_watch()
+    project.register("late", project.write("late.py"))
+    spec = project.modules["late"].__spec__ = ModuleSpec("late", None)  # type: ignore[union-attr]
+    vars(spec)["_initializing"] = True
+    watch.modules.scan()
+    assert not watch.baselines.to_json()
+    vars(spec)["_initializing"] = False
+    watch.modules.scan()
+    assert [*watch.baselines.to_json()] == [project.path("late.py")]
