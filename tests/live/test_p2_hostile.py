@@ -194,7 +194,8 @@ def test_p2_no_request_makes_it_reload(serve: Serve) -> None:
     """Nothing that a page of another site can send does."""
     served = serve(app="plain")
     pid = served.body("/pid")
-    foreign = "Host: evil.example\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n"
+    host = f"Host: 127.0.0.1:{served.port}\r\n"
+    foreign = f"{host}Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n"
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "RELOAD"):
         for path in ("/.asyncreload/events", "/.asyncreload/reload", "/.asyncreload/", "/"):
             text = f"{method} {path} HTTP/1.1\r\n{foreign}".encode()

@@ -45,8 +45,8 @@ class Legacy:
         self._listener, self._entrance, self._exit, self.rendezvous = ours
         self._lock = lock
         self._liveness = LivenessCounter(liveness)
-        self._open_at_start = files_open_for_writing() or frozenset()
         self.main_thread: MainThread = MainThread()
+        self._ours = files_open_for_writing() or frozenset()
         self.app_processes: AppProcesses = AppProcesses(OrphanReaper.install(), lock)
         self.link: ParentLink = self._link(control, is_own_parent=True)
         """To the supervisor."""
@@ -68,7 +68,7 @@ class Legacy:
 
     def make_agent(self, state: LoadState) -> Agent:
         """Return the agent of this process; called in the side thread's loop."""
-        end = ProcessEnd(Finalization(self._open_at_start))
+        end = ProcessEnd(Finalization(self._ours))
         lobby = Lobby(self._entrance, self._exit)
         link, main = self.link, self.main_thread
         return Agent(main, link, self._listener, lobby, state, self.app_processes, end)
@@ -96,6 +96,8 @@ class Legacy:
         continue_when_readable(connection.fileno())
         self.app_processes.begin_anew()
         self.main_thread.renew()
+        pipe = self.main_thread.descriptors()
+        self._ours |= {file for file in files_open_for_writing() or () if file[0] in pipe}
         self.link = self._link(connection, is_own_parent=False)
 
     def join_supervisors_group(self) -> None:
