@@ -75,7 +75,7 @@ STATEMENTS = (
     "os.environ['APP_LEFT'] = os.environ.get('APP_LEFT', '') + '{number} '",
     "json.app_mark = getattr(json, 'app_mark', 0) + {number}",
     "telling.LATER.append((__name__, lambda: importlib.import_module({name!r}).VALUE))",
-    "telling.DONE.add('seeded'); random.seed({number})",
+    "telling.DONE.add('seeded_'); random.seed({number})",
     "DRAWN = random.random() if 'seeded' in telling.DONE else 0",
     "def __getattr__(name):\n"
     "    if name != 'lazy': raise AttributeError(name)\n"
