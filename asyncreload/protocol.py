@@ -169,6 +169,7 @@ class Resumed(Message):
     """Checkpoint: a process has been forked that goes on with the load."""
 
     pid: int
+    """0 if none could be forked."""
 
 
 class ResumedEnded(Message):

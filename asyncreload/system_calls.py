@@ -7,16 +7,21 @@ what happens instead.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
+import operator
 import os
 import select
 import signal
 import stat
+import struct
 import sys
+import termios
 import time
+from array import array
 from contextlib import suppress
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any
 
 _STARTTIME = 19  # of the fields behind the name, see proc(5)
@@ -26,6 +31,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
+# From linux/inotify.h.
+_IN_OPEN = 0x20
+_IN_DONT_FOLLOW = 0x02000000
+_EVENT = struct.Struct("iIII")
+"""Watch, what was heard, a number that is not used here, bytes of the name that follows."""
+_EVERY_WATCH = -1
+"""Stands in place of a watch when events were lost."""
+# From linux/magic.h: ext2 to ext4, btrfs, xfs, f2fs, tmpfs.
+_COUNT_WRITERS = frozenset({0xEF53, 0x9123683E, 0x58465342, 0xF2F52010, 0x01021994})
+"""File systems whose files are known to count all who may write to them, mappings included."""
 _FILES = frozenset({stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR})
 
 OpenFile = tuple[int, int, int]
@@ -72,14 +87,96 @@ def has_exceptional_condition(descriptor: int) -> bool:
     `select.poll` gives the GIL away, and beside busy threads waits 5 ms to get it back; this does
     not.
     """
-    asked = _PollFd(descriptor, select.POLLPRI, 0)
-    found: int = _poll()(ctypes.byref(asked), 1, 0)
+    return _is_polled(descriptor, select.POLLPRI)
+
+
+def has_input(descriptor: int) -> bool:
+    """Tell whether there is something to be read, or an error; does not wait, keeps the GIL."""
+    return _is_polled(descriptor, select.POLLIN)
+
+
+def _is_polled(descriptor: int, events: int) -> bool:
+    asked = _PollFd(descriptor, events, 0)
+    found: int = _libc().poll(ctypes.byref(asked), 1, 0)
     return found > 0
 
 
 @cache
-def _poll() -> Any:
-    return ctypes.PyDLL(None).poll
+def _libc() -> Any:
+    """Return the C library. Its functions are called without giving the GIL away."""
+    return ctypes.PyDLL(None, use_errno=True)
+
+
+def is_open_for_writing(descriptor: int) -> bool | None:
+    """Tell whether any process has a file open for writing; also if only a mapping is left of that.
+
+    descriptor: of the file, open for reading only.
+
+    The kernel grants no read lease (`F_SETLEASE`, Linux) while that is so. One that it grants is
+    given back at once, as who opens the file for writing waits for that. None where a lease tells
+    nothing: elsewhere; for a file of another user; on file systems that map other files than the
+    one that is open (overlayfs).
+    """
+    if sys.platform != "linux":
+        return None
+    libc, status = _libc(), (ctypes.c_ulong * 64)()  # longer than a `struct statfs`
+    if libc.fstatfs(descriptor, status) or status[0] not in _COUNT_WRITERS:
+        return None
+    # What tells that somebody waits for the lease; the default, SIGIO, would end this process.
+    if libc.fcntl(descriptor, fcntl.F_SETSIG, int(signal.SIGURG)):
+        return None
+    steps = (
+        (libc.fcntl, descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK),
+        (ctypes.get_errno,),
+        (libc.fcntl, descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK),
+    )
+    # In one go: between two lines of Python, another thread may take the GIL and keep it.
+    refused, reason, _ = list(starmap(operator.call, steps))
+    if not refused:
+        return False
+    return True if reason == errno.EAGAIN else None
+
+
+def new_event_queue() -> int:
+    """Return the descriptor of a queue of events (`inotify`). Raises OSError if there is none."""
+    if sys.platform != "linux":
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return _checked(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def hear_of_opens(queue: int, path: str) -> int:
+    """Have it noted in a queue when a file is opened; return the number that stands for the file.
+
+    Raises OSError when the kernel watches no more, or there is no such file.
+    """
+    mask = _IN_OPEN | _IN_DONT_FOLLOW
+    return _checked(_libc().inotify_add_watch(queue, os.fsencode(path), mask))
+
+
+def opened(queue: int) -> set[int] | None:
+    """Return what was opened since the last call, as numbers; None when the kernel has lost count.
+
+    Reads what is queued when this begins: it ends, however fast files are opened meanwhile.
+    """
+    if not has_input(queue):
+        return set()
+    size = array("i", [0])
+    fcntl.ioctl(queue, termios.FIONREAD, size)
+    events, at, found = os.read(queue, size[0]), 0, set()
+    while at < len(events):
+        watch, heard, _, length = _EVENT.unpack_from(events, at)
+        at += _EVENT.size + length
+        if watch == _EVERY_WATCH:
+            return None
+        if heard & _IN_OPEN:
+            found.add(watch)
+    return found
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
 
 
 def process_began() -> int:

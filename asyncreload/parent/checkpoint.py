@@ -110,11 +110,19 @@ class Checkpoint:
                 case CheckpointTaken():
                     self.taken, self._read = message, frozenset(message.read)
                     self._on_change(self)
-                case Resumed() if self._answer is not None and not self._answer.done():
-                    self._resumed[message.pid] = ResumedProcess(message.pid)
-                    self._answer.set_result(self._resumed[message.pid])
+                case Resumed():
+                    self._on_answer(message.pid)
                 case ResumedEnded() if process := self._resumed.pop(message.pid, None):
                     process.has_ended(message.code)
+
+    def _on_answer(self, pid: int) -> None:
+        if self._answer is None or self._answer.done():
+            return  # nobody waits for it any more; what goes on ends with its link
+        if not pid:
+            self._answer.set_exception(OSError("no process can be forked"))
+            return
+        self._resumed[pid] = ResumedProcess(pid)
+        self._answer.set_result(self._resumed[pid])
 
     def _end(self) -> None:
         if self.has_ended:

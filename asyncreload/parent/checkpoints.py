@@ -10,9 +10,13 @@ from typing import Any
 
 from asyncreload.parent.checkpoint import Checkpoint
 from asyncreload.parent.process import Process
+from asyncreload.parent.process_state import own_memory
+from asyncreload.parent.threads import in_thread
 from asyncreload.protocol import Go
 
 log: logging.Logger = logging.getLogger("asyncreload")
+
+_own_memory = in_thread(own_memory)
 
 RESUMED_WITHIN = 2.0
 """Seconds until a checkpoint is given up that does not answer; the standby takes over."""
@@ -112,6 +116,16 @@ class Checkpoints:
             log.debug("checkpoint not used: %s has changed", reason)
             self._used.kill()
 
+    async def tell_memory(self) -> None:
+        """Tell who wants to know all what each of them costs."""
+        if not log.isEnabledFor(logging.DEBUG):
+            return
+        for one in list(self._all):
+            size = await _own_memory(one.pid)
+            if one.taken and size is not None:
+                place = one.taken.place
+                log.debug("checkpoint: process %d, at %s: %.1f MB", one.pid, place, size / 1e6)
+
     async def end(self) -> None:
         """End all of them."""
         if not self._most:
@@ -146,7 +160,6 @@ class Checkpoints:
         if checkpoint.taken is None:
             return
         place = checkpoint.taken.place
-        log.debug("checkpoint: process %d, taken at %s", checkpoint.pid, place)
         for other in list(self._all):
             if other is not checkpoint and other.taken and other.taken.place == place:
                 other.kill()

@@ -227,6 +227,7 @@ class ChildRun:
         if watching.settled:
             self._reports.standby.prepare()
             self._reports.standby.remember(watching.files)
+            self._reports.tasks.start(self._reports.checkpoints.tell_memory())
 
     def _hear_change(self, changed: protocol.FilesChanged) -> None:
         if changed.packages:

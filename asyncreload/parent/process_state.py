@@ -35,6 +35,16 @@ def read_state(pid: int) -> ProcessState | None:
     return ProcessState(ticks / os.sysconf("SC_CLK_TCK"), wants_to_run)
 
 
+def own_memory(pid: int) -> int | None:
+    """Return how many bytes a process shares with no other; None when it is gone, or unknown."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            lines = [line.split() for line in file if line.startswith(b"Private_")]
+    except OSError:
+        return None
+    return 1024 * sum(int(fields[1]) for fields in lines)
+
+
 def is_stopped(pid: int) -> bool:
     """Tell whether a process was stopped by a signal, and not continued; False if unknown."""
     fields = _fields(f"/proc/{pid}/stat")

@@ -38,10 +38,13 @@ EAGER = (
 )
 # The first lines of an app that tells of its loads.
 LOGGED = """\
-import os
+import os, signal
+signal.setitimer(signal.ITIMER_PROF, 1e6)
 with open("loads", "a") as log:
     log.write(f"{os.getpid()}\\n")
 """
+"""Notes the process of each load. A timer, though it never ends, has every load begin here: no
+checkpoint is taken beside one."""
 
 
 LIVES = """\

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -11,16 +15,24 @@ from pathlib import Path
 
 import pytest
 
+from asyncreload import system_calls
 from asyncreload.system_calls import (
     anonymous_file,
     files_open_for_writing,
     has_exceptional_condition,
+    has_input,
+    hear_of_opens,
+    is_open_for_writing,
+    new_event_queue,
     open_process,
+    opened,
     process_began,
 )
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such calls")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has descriptors for processes")
+
+@linux
 def test_the_descriptor_is_silent_while_the_parent_lives() -> None:
     descriptor = open_process(os.getppid())
     assert descriptor is not None
@@ -61,6 +73,97 @@ def test_a_closed_descriptor_has_an_exceptional_condition_and_an_open_file_none(
     assert not has_exceptional_condition(descriptor)
     os.close(descriptor)
     assert has_exceptional_condition(descriptor)
+
+
+def test_what_is_to_be_read_is_told_without_reading_it() -> None:
+    out, into = os.pipe()
+    assert not has_input(out)
+    os.write(into, b".")
+    assert has_input(out)
+    assert os.read(out, 1) == b"."
+    os.close(out)
+    os.close(into)
+
+
+@linux
+def test_whether_a_file_is_open_for_writing_is_told_and_nobody_is_held_up(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("x")
+    descriptor = os.open(path, os.O_RDONLY)
+    assert is_open_for_writing(descriptor) is False
+    assert fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_UNLCK
+    with path.open("a"):
+        assert is_open_for_writing(descriptor) is True
+    os.close(descriptor)
+
+
+@linux
+def test_a_signal_that_does_nothing_tells_that_somebody_waits_for_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is sent else, SIGIO, ends the process."""
+    (tmp_path / "a").write_text("x")
+    descriptor = os.open(tmp_path / "a", os.O_RDONLY)
+    libc = system_calls._libc()
+    signals: list[int] = []
+
+    class Libc:
+        def __init__(self) -> None:
+            self.fstatfs = libc.fstatfs
+
+        def fcntl(self, number: int, what: int, value: int) -> int:
+            result: int = libc.fcntl(number, what, value)
+            if (what, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+                signals.append(fcntl.fcntl(number, fcntl.F_GETSIG))
+            return result
+
+    monkeypatch.setattr(system_calls, "_libc", Libc)
+    assert is_open_for_writing(descriptor) is False
+    assert signals == [signal.SIGURG]
+    os.close(descriptor)
+
+
+@linux
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EINVAL])
+def test_where_no_lease_is_to_be_had_nobody_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """A file of another user, a file system without leases."""
+    (tmp_path / "a").write_text("x")
+    descriptor = os.open(tmp_path / "a", os.O_RDONLY)
+
+    libc = system_calls._libc()
+
+    class Libc:
+        def __init__(self) -> None:
+            self.fstatfs = libc.fstatfs
+
+        def fcntl(self, _: int, what: int, __: int) -> int:
+            ctypes.set_errno(error)
+            return -1 if what == fcntl.F_SETLEASE else 0
+
+    monkeypatch.setattr(system_calls, "_libc", Libc)
+    assert is_open_for_writing(descriptor) is None
+    os.close(descriptor)
+
+
+@linux
+def test_what_was_opened_is_told_once(tmp_path: Path) -> None:
+    queue = new_event_queue()
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.touch()
+    one, two = (hear_of_opens(queue, str(path)) for path in paths)
+    assert opened(queue) == set()
+    for path in (*paths, *paths):
+        path.read_text()
+    assert opened(queue) == {one, two}
+    assert opened(queue) == set()
+    paths[0].unlink()  # of which the kernel tells, too
+    assert opened(queue) == set()
+    with pytest.raises(FileNotFoundError):
+        hear_of_opens(queue, str(paths[0]))
+    os.close(queue)
 
 
 def test_files_that_are_open_for_writing_are_found(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import importlib
+import mmap
 import os
 import sys
 import time
@@ -24,6 +26,8 @@ from asyncreload.child.watch.change_scanner import ChangeScanner
 from asyncreload.child.watch.file_state import Signature
 from asyncreload.child.watch.module_scan import ModuleScan
 
+_libc = ctypes.CDLL(None, use_errno=True)
+_MS_SYNC = 4
 P = ParamSpec("P")
 T = TypeVar("T")
 SECOND = 1_000_000_000
@@ -173,6 +177,32 @@ class Disk:
 
     def touch(self, path: Path, _: bytes) -> None:
         path.touch()
+
+
+class SharedMapping:
+    """A shared mapping of a file through which is written; no descriptor is left of it.
+
+    descriptor: of the file; is closed. (Python's own mappings keep a copy open.)
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        _libc.mmap.restype = ctypes.c_void_p
+        status, shared = os.fstat(descriptor), mmap.PROT_READ | mmap.PROT_WRITE
+        size = ctypes.c_size_t(status.st_size)
+        offset = ctypes.c_long(0)
+        self._at = _libc.mmap(None, size, shared, mmap.MAP_SHARED, descriptor, offset)
+        os.close(descriptor)
+        self.inode = status.st_ino
+        assert self._at != ctypes.c_void_p(-1).value
+
+    def write(self, data: bytes) -> None:
+        """Write one byte. The kernel notes that in the file's times."""
+        page, size = ctypes.c_void_p(self._at), ctypes.c_size_t(1)
+        assert not _libc.msync(page, size, _MS_SYNC)  # else only the first time
+        ctypes.memmove(self._at, data, 1)
+
+    def close(self) -> None:
+        _libc.munmap(ctypes.c_void_p(self._at), ctypes.c_size_t(1))
 
 
 def other_bytes(path: str, data: bytes) -> None:

@@ -1,15 +1,14 @@
 """The life of a checkpoint: it waits, forks when it is asked to, and ends with its supervisor.
 
-It has one thread, which waits in a system call. None of the app's code runs here: signals are
-blocked, and the process ends without any handler. It is the parent of the process that goes on
-from it, so it waits for that one's end and tells the supervisor the exit code.
+It has one thread, which waits in a system call. None of the app's code runs here: signals were
+blocked before the fork, and the process ends without any handler. It is the parent of the process
+that goes on from it, so it waits for that one's end and tells the supervisor the exit code.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 from contextlib import suppress
 
@@ -26,7 +25,6 @@ def freeze(control: socket.socket) -> socket.socket:
 
     control: the link of the checkpoint itself. When its other end is closed, the process ends.
     """
-    signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     continue_when_readable(control.fileno())
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -45,12 +43,12 @@ def freeze(control: socket.socket) -> socket.socket:
             pid = own_fork()
         except OSError:  # no process can be had, or no memory for one
             connection.close()
+            _send(control, Resumed(0).encode())
             continue
         if pid == 0:
             for descriptor in children:
                 os.close(descriptor)
             control.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             return connection
         connection.close()
         _send(control, Resumed(pid).encode())

@@ -100,7 +100,8 @@ class Inputs:
             if isinstance(flags, int) and flags & os.O_TRUNC:
                 self._written.add(name)
                 return
-            if name not in self._files:
+            # To look into a named pipe would take what is meant for the app.
+            if name not in self._files and (os.path.isfile(name) or not os.path.lexists(name)):
                 state = stat_state(name)
                 self._files[name] = read_state(name) if state.racy else state
 

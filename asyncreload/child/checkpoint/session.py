@@ -25,12 +25,13 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Protocol
 
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
 from asyncreload.child.checkpoint.places import Places
+from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.watch.change_scanner import ChangeScanner
 
 
@@ -45,38 +46,58 @@ class Take(Protocol):
         """Take it; `coming` is the file that is about to be read, if there is one."""
 
 
+class Notice(Protocol):
+    """Tells why there is no checkpoint."""
+
+    def __call__(self, reason: str, *, is_wanted: bool = False) -> None:
+        """Tell a reason; `is_wanted`, if somebody has asked for that checkpoint."""
+
+
 class CheckpointSession:
     """The checkpoints of one process. Used by the main thread.
 
     take: takes one.
-    notice: tells a reason to who wants to know all.
+    notice: tells why there is none at a place; `is_wanted`, if somebody has asked for that one.
     """
 
     def __init__(
         self,
         take: Take,
         limits: Limits,
+        registrations: Registrations,
         inputs: Inputs,
         scanner: ChangeScanner,
-        notice: Callable[[str], None],
+        notice: Notice,
     ) -> None:
         self._thread = threading.get_ident()
         self._take = take
         self._limits = limits
+        self._registrations = registrations
+        self._is_installed = False
         self.inputs: Inputs = inputs
         """What the load has read, beside modules."""
         self._scanner = scanner
         self._notice = notice
         self._places: Places | None = None
         self._told = ""
+        self._keep: frozenset[str] = frozenset()
 
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
         """Note what is wanted in a load that begins, or goes on from here."""
+        self._keep = frozenset(keep)
         if before or at_end or keep:
+            self._install()
             self._places = Places(before, at_end=at_end, keep=keep)
             self.inputs.is_noting = True
         else:
             self._places = None
+
+    def _install(self) -> None:
+        """Be told from now on of what counts; before any code of the project has run."""
+        if not self._is_installed:
+            self._is_installed = True
+            self._registrations.install()
+            self.inputs.install()
 
     def end(self) -> None:
         """Note that the load has ended."""
@@ -113,12 +134,17 @@ class CheckpointSession:
             return
         self.inputs.is_noting = False
         if obstacle := self._limits.obstacle():
-            if obstacle != self._told:
-                self._told = obstacle
-                self._notice(f"no checkpoint at {place}: {obstacle}")
+            self._tell(place, obstacle)
         else:
             self._take(place, coming)
         # In a process that goes on, `begin` has been called meanwhile.
         if self._places is not None:
             self._places.passed()
             self.inputs.is_noting = True
+
+    def _tell(self, place: str, obstacle: str) -> None:
+        if place in self._keep:
+            self._notice(f"{place} is loaded anew at each reload: {obstacle}", is_wanted=True)
+        elif obstacle != self._told:
+            self._told = obstacle
+            self._notice(f"no checkpoint at {place}: {obstacle}")

@@ -121,7 +121,7 @@ class Agent:
             lambda: self.preload.loaded,
         )
         self.shutdown: Shutdown = Shutdown(
-            main, link, self.front_end, self._leave_event_queue, app_processes, process_end
+            main, link, self.front_end, self._leave_event_queues, app_processes, process_end
         )
 
     async def run(self, on_up: Callable[[], None]) -> None:
@@ -318,9 +318,9 @@ class Agent:
         grace = self.load.settings.grace if self.load else EXIT_HANDLERS
         self.shutdown.begin(code, grace, has_run=has_run)
 
-    def _leave_event_queue(self) -> None:
-        """Have the next child close the queue: that takes the kernel some 10 ms."""
-        if (queue := self.monitor.event_queue) is not None:
+    def _leave_event_queues(self) -> None:
+        """Have the next child close the queues: that takes the kernel some 10 ms each."""
+        for queue in self.monitor.event_queues:
             self._lobby.delegate_close(queue)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

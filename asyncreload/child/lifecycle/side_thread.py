@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import time
@@ -40,6 +41,7 @@ from asyncreload.cpython import forget_archives
 from asyncreload.forks import own_fork
 from asyncreload.phase import Phase
 from asyncreload.protocol import (
+    ORPHANED,
     RELOAD,
     Booted,
     CheckpointRefused,
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
 INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
 
+
+Signals = set[signal.Signals | int] | None
 
 NO_THREAD_PAUSE = 0.1
 """Seconds until the side thread is tried again, when the system gives no thread."""
@@ -92,17 +96,17 @@ class SideThread:
         install_search_hook(self._state.scanner.searches)
         self._agent.advance(Phase.WARM)
 
-    def _start(self) -> None:
+    def _start(self, signals: Signals = None) -> None:
         self.pid: int = os.getpid()
         """The number of this process, and not that of any which the app forks."""
-        self._agent: Agent = _start_side_thread(lambda: self._legacy.make_agent(self._state))
+        self._agent: Agent = _start_side_thread(
+            lambda: self._legacy.make_agent(self._state), signals
+        )
         self._loop = self._agent.loop
 
     def _new_checkpoint_session(self) -> CheckpointSession:
         registrations = Registrations()
-        registrations.install()
         inputs = Inputs()
-        inputs.install()
         limits = Limits(
             registrations,
             self._own_threads,
@@ -110,7 +114,9 @@ class SideThread:
             lambda: self._legacy.app_processes.spared,
         )
         scanner, tell = self._state.scanner, self._tell_obstacle
-        return CheckpointSession(self._take_checkpoint, limits, inputs, scanner, tell)
+        return CheckpointSession(
+            self._take_checkpoint, limits, registrations, inputs, scanner, tell
+        )
 
     # Called from below. Each asks for the present agent: it is another one after a checkpoint.
 
@@ -123,8 +129,11 @@ class SideThread:
     def _send(self, message: Message) -> None:
         self._agent.link.send(message)
 
-    def _tell_obstacle(self, reason: str) -> None:
-        self._send(Obstacle(reason))
+    def _tell_obstacle(self, reason: str, *, is_wanted: bool = False) -> None:
+        if is_wanted:
+            self._agent.notice(reason, once=True)
+        else:
+            self._send(Obstacle(reason))
 
     def _observer(self) -> ImportObserver:
         return self._agent.observer()
@@ -191,7 +200,8 @@ class SideThread:
             self._begin_checkpoints(go, settings)
 
     def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
-        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=settings.keep)
+        keep = settings.keep if go.checkpoint_at_end else ()  # else there are to be none
+        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep)
 
     def _settle(self, load: Load) -> None:
         """Wait for the end of a burst of changes."""
@@ -219,22 +229,24 @@ class SideThread:
             ours, theirs = socket.socketpair()
         except OSError:  # no descriptor is left
             return
-        with ours, theirs:
-            try:
+        pid = -1
+        # The fork has them blocked: no signal is to raise anything in the app's code there.
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            with ours, theirs:
                 pid = self._fork(coming)
-            except OSError as exc:
-                self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
-                return
-            if pid:
-                self._legacy.app_processes.spare(pid)
-                with suppress(OSError):  # the supervisor is gone, or too busy: no matter
-                    told = str(pid).encode()
-                    flags = socket.MSG_DONTWAIT
-                    socket.send_fds(self._legacy.rendezvous, [told], [theirs.fileno()], flags)
-                return
-            theirs.close()
-            connection = self._freeze(ours, place)
-        self._go_on(connection)
+                if pid:
+                    self._legacy.app_processes.spare(pid)
+                    self._hand_over(pid, theirs)
+                else:
+                    theirs.close()
+                    self._live_as_checkpoint(ours, place, signals)
+        except OSError as exc:
+            self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        if pid == 0:
+            self._go_on_loading()
 
     def _fork(self, coming: str) -> int:
         """Fork while our other threads stand still, and nothing waits to be written."""
@@ -245,6 +257,29 @@ class SideThread:
         with self._parked():
             self._state.modules.scan(coming)
             return own_fork()
+
+    def _hand_over(self, pid: int, link: socket.socket) -> None:
+        """Give the supervisor the link to a checkpoint."""
+        with suppress(OSError):  # it is gone, or too busy: no matter
+            told, rendezvous = [str(pid).encode()], self._legacy.rendezvous
+            socket.send_fds(rendezvous, told, [link.fileno()], socket.MSG_DONTWAIT)
+
+    def _live_as_checkpoint(self, control: socket.socket, place: str, signals: Signals) -> None:
+        """Wait as a checkpoint, then boot; return in a process that goes on, and stands by.
+
+        Whatever happens here, nothing is raised: the code of the app would meet it.
+
+        signals: those that are to be blocked in the side thread, and in what that starts.
+        """
+        try:
+            connection = self._freeze(control, place)
+            self._legacy.renew(connection)
+            worker_threads.renew()
+            self._start(signals)
+            self._agent.advance(Phase.WARM)
+            self._send(Booted(self._agent.modules.ran_at_start))
+        except BaseException:  # noqa: BLE001  such as a supervisor that is gone
+            os._exit(ORPHANED)
 
     @contextmanager
     def _parked(self) -> Iterator[None]:
@@ -271,39 +306,43 @@ class SideThread:
         self._agent.bury()
         self._legacy.let_go()
         self._buried.append(self._agent)  # its objects would close descriptors that are others' now
-        read = (*self._state.baselines.project, *self.checkpoints.inputs.paths())
+        read = (*self._state.baselines.loaded(), *self.checkpoints.inputs.paths())
         told = CheckpointTaken(os.getpid(), place, read, self._state.preload.loaded)
         control.sendall(told.encode())
         return freeze(control)
 
-    def _go_on(self, connection: socket.socket) -> None:
-        """Live on from here, in a fork of a checkpoint, as any child does from its boot on."""
-        self._legacy.renew(connection)
-        worker_threads.renew()
-        self._start()
-        self._agent.advance(Phase.WARM)
-        self._agent.link.send(Booted(self._agent.modules.ran_at_start))
-        go = self._next_go()
-        self._legacy.join_supervisors_group()
-        self._go_on_loading(go)
+    def _go_on_loading(self) -> None:
+        """Wait for our turn, then go on with the load, unless what it rests on has changed.
 
-    def _go_on_loading(self, go: Go) -> None:
+        Until the load goes on nothing is raised: the app's code would handle what is not its own.
+        """
+        try:
+            go = self._next_go()
+            self._legacy.join_supervisors_group()
+            self._begin_resumed_load(go)
+        except BaseException:  # noqa: BLE001  an interrupt is one, too
+            if self.is_ending():
+                self.exit()
+            traceback.print_exc()
+            os._exit(ORPHANED)
+
+    def _begin_resumed_load(self, go: Go) -> None:
         agent = self._agent
         settings = Settings.from_json(go.settings)
         root = Target(**go.target).root if go.target else root_of(settings.script)
         load = Load(go, settings, root, time.time_ns(), loaded_before=agent.preload.loaded)
         agent.load = load
-        agent.link.send(Going())
+        self._send(Going())
         agent.baselines.begin_load(load.began, go.changed)
         self._settle(load)
         agent.scanner.watch_patterns(agent.baselines.patterns)
         if path := self.checkpoints.unfit():
-            agent.link.send(CheckpointRefused(path))
+            self._send(CheckpointRefused(path))
             agent.shutdown.vanish(RELOAD)
         self.checkpoints.refresh()
         agent.load = load.replaced(began=time.time_ns())
-        agent.advance(Phase.LOADING)
         self._begin_checkpoints(go, settings)
+        agent.advance(Phase.LOADING)
 
     # --- what comes of it ----------------------------------------------------------------------
 
@@ -390,8 +429,11 @@ class SideThread:
             time.sleep(60)
 
 
-def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
-    """Start the thread in whose loop the agent lives; return the agent when all is up."""
+def _start_side_thread(make_agent: Callable[[], Agent], signals: Signals) -> Agent:
+    """Start the thread in whose loop the agent lives; return the agent when all is up.
+
+    signals: those that are to be blocked there; None for the same as in this thread.
+    """
     parent = os.getppid()
     up = Event()
     made: list[Agent] = []
@@ -403,6 +445,8 @@ def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
 
     def live() -> None:
         try:
+            if signals is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             # Not `asyncio.run`, which asks `threading` for the current thread, and so names it.
             asyncio.new_event_loop().run_until_complete(run())
         except BaseException:

@@ -135,6 +135,10 @@ class Baselines:
         self._unlearned = deque(path for path in self._unlearned if path not in self._wanted)
         self._wanted.clear()
 
+    def loaded(self) -> list[str]:
+        """Return the project's files that were loaded, or looked for; not what patterns ask for."""
+        return [path for path in self.project if path not in self._wanted]
+
     def _put(self, files: Files, path: str, state: FileState) -> FileState:
         """Make a state the baseline of a file, as far as it can be; return what became of it."""
         while True:

@@ -238,9 +238,9 @@ class ChangeMonitor:
     # --- events of the kernel ------------------------------------------------------------------
 
     @property
-    def event_queue(self) -> int | None:
-        """The descriptor of the queue of the kernel's events, if there is one."""
-        return self._events.descriptor if self._events is not None else None
+    def event_queues(self) -> list[int]:
+        """The descriptors of the queues of the kernel's events, if there are any."""
+        return self._events.queues if self._events is not None else []
 
     def on_new_file(self, path: str) -> None:
         """Look at a file soon of which a baseline was taken. May be called from any thread."""

@@ -43,9 +43,6 @@ SWEEP_BUDGET = 0.0001
 """The share of a core that a sweep may cost: a look at every file, where events tell of changes."""
 SWEEP_SOONEST, SWEEP_LATEST = 30.0, 60.0
 """Seconds between two sweeps."""
-ASKED_ONE_BY_ONE = 1000
-"""Up to how many files and directories are each asked for before a request, also where events tell
-of changes: a millisecond's work. A write through a mapping that stays open raises no event."""
 READ_AT_ONCE = 3
 """How many suspects may be read without a hop to a thread: so many are saved by hand."""
 SMALL_FILE = 65_536
@@ -181,20 +178,11 @@ class ChangeScanner:
 
         For what must not be missed: before a request, and while a save is waited for.
         """
-        asked = (
-            self._baselines.project,
-            self._directories.directories,
-            self.searches.directories,
-        )
-        count = sum(map(len, asked))
-        return self._look_by(self._polling if count <= ASKED_ONE_BY_ONE else self._looks)
-
-    def _look_by(self, looks: Looks) -> list[str]:
-        for directory in looks.look(self._directories.directories):
+        for directory in self._looks.look(self._directories.directories):
             self._directories.scan_again(directory)
-        for directory in looks.look(self.searches.directories):
+        for directory in self._looks.look(self.searches.directories):
             self.searches.scan_again(directory)
-        return looks.look(self._baselines.project) + self.searches.differing()
+        return self._looks.look(self._baselines.project) + self.searches.differing()
 
     def look_at_all(self, now: float) -> list[str]:
         """Look at the project and, when it is time for that, at the packages too.
@@ -202,7 +190,7 @@ class ChangeScanner:
         now: seconds, by a clock that only goes forward.
         """
         began = self._clock.thread_time()
-        suspects = self._look_by(self._looks)
+        suspects = self.look()
         is_polling = self._looks is self._polling
         if now >= self._packages_due or not is_polling:
             before = self._clock.thread_time()

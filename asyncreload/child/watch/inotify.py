@@ -5,8 +5,9 @@ request is taken sees every save that came before, as polling does, at a price t
 with the number of files. An event only leads to a closer look; the files' states decide, as ever.
 
 Directories are watched, as names come and go in them, and so are the project's files themselves: a
-write by another name of a file raises no event in its own directory. A write through a mapping is
-heard of when the mapping is closed. When something is mounted or unmounted, all is looked at again.
+write by another name of a file raises no event in its own directory. A write through a mapping
+raises none before the mapping is closed: the files that somebody may have open for writing are
+asked for as well (writers.py). When something is mounted or unmounted, all is looked at again.
 
 What can change without an event is looked at each time: links, files of another machine; and, as
 directories above the project are not watched, whether the project's own is still the one that was
@@ -29,7 +30,9 @@ from collections.abc import Iterable, Iterator
 
 from asyncreload.child.watch.file_kinds import FileKind, is_below, kind_of
 from asyncreload.child.watch.filesystems import MountTable, is_local
-from asyncreload.child.watch.polling import Files, LimitError, differing
+from asyncreload.child.watch.polling import Files, Identities, Identity, LimitError, Polling
+from asyncreload.child.watch.writers import OpenFiles
+from asyncreload.system_calls import has_input
 
 # asyncinotify has `ldconfig` started to find the C library, though Python has it loaded.
 _find_library = ctypes.util.find_library
@@ -65,8 +68,6 @@ _READ_AT_ONCE = _BUFFER // _SMALLEST_EVENT
 AT_A_TIME = 250
 """How many files `tend` begins to watch: some milliseconds' work."""
 
-Identity = tuple[int, int] | None
-
 
 class Events:
     """Asks for the files of which something was heard.
@@ -83,6 +84,9 @@ class Events:
             raise LimitError(_remedy(exc, "max_user_instances")) from exc
         self.descriptor: int = self._queue.fd
         """Readable when there is something to look at."""
+        self._has_more = False
+        self._open_files = OpenFiles()
+        self._polling = Polling()
         # Not closed at exit: for that the kernel waits some 10 ms until nobody can still use it.
         self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
         self._doubted: deque[str] = deque()
@@ -93,18 +97,29 @@ class Events:
     def close(self) -> None:
         """Let go of the queue."""
         self._queue.close()
+        self._open_files.close()
         self._mounts.close()
 
+    @property
+    def queues(self) -> list[int]:
+        """The descriptors of the kernel's queues."""
+        opens = self._open_files.queue
+        return [self.descriptor] if opens is None else [self.descriptor, opens]
+
     def look(self, files: Files) -> list[str]:
-        """Return the files that may differ: a look at those that were heard of, or are new."""
+        """Return the files that may differ.
+
+        A look at those that were heard of, are new, or may be open for writing.
+        """
         if not files:
             return []  # what is heard meanwhile is kept for those that there are
         self._listen()
         asked = self._asked_of(files)
         # Only what was watched before the look: a change is either heard of, or seen.
         watched = self._covered.intersection(asked)
-        suspects = differing(files, asked)
-        asked.difference_update(watched.difference(suspects))
+        suspects = self._polling.look_at(files, asked | self._open_files.among(files))
+        asked -= watched
+        asked.update(suspects)
         return suspects
 
     def doubt(self, path: str) -> None:
@@ -118,8 +133,9 @@ class Events:
         free = [path for path in waiting if path not in self._bound]
         for path in free[:AT_A_TIME]:
             (self._covered if self._can_cover(path) else self._bound).add(path)
+        is_read_only = self._open_files.tend(files)
         self.look(files)
-        return not self._asked_of(files)
+        return is_read_only and not self._asked_of(files)
 
     def _asked_of(self, files: Files) -> set[str]:
         """Return the files to be asked for: those that were heard of, and those that are new."""
@@ -136,7 +152,7 @@ class Events:
     def _listen(self) -> None:
         """Drain the queue; note what was heard of."""
         upset = self._mounts.has_changed()
-        upset = upset or any(_identity(path) != known for path, known in self._anchors.items())
+        upset = self._have_anchors_moved() or upset
         for event in self._queued_events():
             upset = self._hear(event) or upset
         if upset:
@@ -152,12 +168,17 @@ class Events:
 
         Not until nothing is queued: something may write to the directory faster than this reads.
         """
+        # Told without giving the GIL away, which is got back late beside busy threads.
+        if not (self._has_more or has_input(self.descriptor)):
+            return
+        self._has_more = True
         size = array("i", [0])
         fcntl.ioctl(self.descriptor, termios.FIONREAD, size)
         for _ in range(size[0] // _SMALLEST_EVENT + _READ_AT_ONCE):
             try:
                 event = self._queue.sync_get()
             except BlockingIOError:
+                self._has_more = False
                 return
             if event is not None:
                 yield event
@@ -193,6 +214,7 @@ class Events:
         self._watched: dict[int, set[str]] = {}
         self._chained: set[str] = set()
         self._anchors: dict[str, Identity] = {}
+        self._places = Identities()
         self._covered: set[str] = set()
         self._bound: set[str] = set()
         self._heard: set[str] = set()
@@ -217,7 +239,10 @@ class Events:
             return False
         if kind_of(path) is not FileKind.PROJECT:
             return status.st_nlink == 1
-        return self._watch(path, _OF_A_FILE | Mask.DONT_FOLLOW)
+        if not self._watch(path, _OF_A_FILE | Mask.DONT_FOLLOW):
+            return False
+        self._open_files.watch(path)
+        return True
 
     def _chain(self, directory: str) -> bool:
         """Watch a directory, and those above it in the same project."""
@@ -226,16 +251,24 @@ class Events:
         if not os.path.isabs(directory) or not is_local(directory):
             return False
         anchor = self._anchor(directory)
-        self._anchors.setdefault(anchor, _identity(anchor))
+        self._note_anchor(anchor)
         for link in _down(anchor, directory):
             if link in self._chained:
                 continue
             if os.path.islink(link):
-                self._anchors[link] = _identity(link)
+                self._note_anchor(link)
             if not self._watch(link, _OF_A_DIRECTORY):
                 return False
             self._chained.add(link)
         return True
+
+    def _note_anchor(self, path: str) -> None:
+        if path not in self._anchors:
+            (self._anchors[path],) = Identities(path).now()
+            self._places = Identities(*self._anchors)
+
+    def _have_anchors_moved(self) -> bool:
+        return self._places.now() != [*self._anchors.values()]
 
     def _watch(self, path: str, mask: Mask) -> bool:
         try:
@@ -264,14 +297,6 @@ def _down(top: str, bottom: str) -> Iterable[str]:
     for name in filter(None, bottom[len(top) :].split(os.sep)):
         path = os.path.join(path, name)
         yield path
-
-
-def _identity(path: str) -> Identity:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _status(path: str) -> os.stat_result | None:

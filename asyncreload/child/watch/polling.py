@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import starmap
 from typing import Any, Protocol
 
@@ -67,16 +68,17 @@ class Polling:
 
     def __init__(self) -> None:
         self._rounds: dict[Files, _Round] = {}
+        self._rounds_of_some: dict[Files, _Round] = {}
 
     def look(self, files: Files) -> list[str]:
         """Return the files that differ; one system call a file, nothing is read."""
-        last = self._rounds.get(files)
-        if last is None or last.count != len(files) or last.has_moved():
-            # The old one goes first: the number of its descriptor may be the new one's.
-            self._rounds.pop(files, None)
-            del last
-            last = self._rounds[files] = _Round(list(files))
-        return last.look(files)
+        return _look_at(files, files, self._rounds)
+
+    def look_at(self, files: Files, paths: AbstractSet[str]) -> list[str]:
+        """Return those of some of the files that differ; and perhaps others that differ, too."""
+        if len(paths) > len(files) * _WORTH_ALL:
+            return self.look(files)
+        return _look_at(files, paths, self._rounds_of_some) if paths else []
 
     def descriptors(self) -> list[int]:
         """Return the directories that are held open."""
@@ -118,8 +120,24 @@ def _bulk_call() -> Callable[..., Any] | None:
 _statx = _bulk_call()
 
 
+_WORTH_ALL = 0.25
+"""From which share of the files on all are asked for: a round through other files than before is
+to be prepared, which takes three times as long as the round itself."""
 _WORTH_A_TOP = 12
 """How many files make up for two more questions."""
+
+
+def _look_at(
+    files: Files, paths: Files | AbstractSet[str], rounds: dict[Files, _Round]
+) -> list[str]:
+    """Return those of the paths that differ, by the same round as last time, if it will do."""
+    last = rounds.get(files)
+    if last is None or not last.is_of(paths) or last.has_moved():
+        # The old one goes first: the number of its descriptor may be the new one's.
+        rounds.pop(files, None)
+        del last
+        last = rounds[files] = _Round(list(paths))
+    return last.look(files)
 
 
 class _Round:
@@ -130,7 +148,7 @@ class _Round:
     """
 
     def __init__(self, paths: list[str]) -> None:
-        self.count = len(paths)
+        self._all = {*paths}
         quick = [path for path in paths if _statx and is_local(os.path.dirname(path))]
         self._paths = quick
         self._slow = sorted({*paths} - {*quick})
@@ -146,6 +164,11 @@ class _Round:
     def top_descriptor(self) -> int | None:
         """The directory in common, if it is held open."""
         return self._top.descriptor
+
+    def is_of(self, paths: Files | AbstractSet[str]) -> bool:
+        """Tell whether this is a round through these files."""
+        # Files only become more.
+        return len(paths) == len(self._all) and (isinstance(paths, Files) or paths == self._all)
 
     def has_moved(self) -> bool:
         """Tell whether another directory has come to the place of the one in common."""
@@ -183,21 +206,16 @@ class _Top:
         """It is open at this number."""
         if not path or _statx is None:
             return
-        self._statx = _statx
         try:
             self.descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY)
         except (OSError, ValueError):
             return  # names are asked for from the root on
-        self._buffer = ctypes.create_string_buffer(2 * _SIZE)
-        self._arguments = [
-            _arguments(_AT_FDCWD, path, self._buffer, 0),
-            _arguments(self.descriptor, "", self._buffer, _SIZE, _AT_EMPTY_PATH),
-        ]
-        self._identity = self._identities()[1]
+        self._places = Identities(path, self.descriptor)
+        self._identity = self._places.now()[1]
 
     def __del__(self) -> None:
         # An app may have closed what it has not opened, and have got the number for its own.
-        if self.descriptor is not None and self._identities()[1] == self._identity:
+        if self.descriptor is not None and self._places.now()[1] == self._identity:
             os.close(self.descriptor)
 
     def below(self, path: str) -> tuple[int, str]:
@@ -210,15 +228,44 @@ class _Top:
         """Tell whether its name leads elsewhere now, or the descriptor does."""
         if self.descriptor is None:
             return False
-        return any(found != self._identity for found in self._identities())
+        return any(found != self._identity for found in self._places.now())
 
-    def _identities(self) -> list[tuple[int, ...] | None]:
-        """Return which directory there is by its name, and which one by the descriptor."""
+
+Identity = tuple[int, ...] | None
+"""What tells a file from all others; None when there is none."""
+
+
+class Identities:
+    """Tells to which file each of some paths or descriptors leads."""
+
+    def __init__(self, *asked: str | int) -> None:
+        self._asked = asked
+        self._statx = _statx  # for as long as this lives, also while Python ends
+        self._buffer = ctypes.create_string_buffer(_SIZE * len(asked))
+        self._arguments = [
+            _arguments(_AT_FDCWD, one, self._buffer, place * _SIZE)
+            if isinstance(one, str)
+            else _arguments(one, "", self._buffer, place * _SIZE, _AT_EMPTY_PATH)
+            for place, one in enumerate(asked)
+        ]
+
+    def now(self) -> list[Identity]:
+        """Return the identity of each of them, as it is now."""
+        if self._statx is None:
+            return [_identity(one) for one in self._asked]
         failed = list(starmap(self._statx, self._arguments))
         return [
             None if failed[place] else _IDENTITY.unpack_from(self._buffer, place * _SIZE)
-            for place in (0, 1)
+            for place in range(len(failed))
         ]
+
+
+def _identity(one: str | int) -> Identity:
+    try:
+        status = os.stat(one)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _in_common(paths: list[str]) -> str:

@@ -46,6 +46,9 @@ class FakeCheckpoints:
         child, self.next = self.next, None
         return child
 
+    async def tell_memory(self) -> None:
+        pass
+
     async def end(self) -> None:
         self.asked_for.append("end")
 

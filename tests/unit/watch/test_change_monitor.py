@@ -39,6 +39,7 @@ class Events:
 
     def __init__(self) -> None:
         self.descriptor, self._tell = os.pipe()
+        self.queues = [self.descriptor]
 
     def tell(self) -> None:
         os.write(self._tell, b".")
@@ -567,7 +568,7 @@ async def test_the_kernel_is_asked_once_and_not_while_loading(parts: Parts, even
     await monitor.run(0.1, root="/srv", uses_events=True)
     assert parts.log.count(("events", "/srv")) == 1
     assert ("fork", events.close) in parts.log
-    assert monitor.event_queue == events.descriptor
+    assert monitor.event_queues == events.queues
 
 
 @pytest.mark.asyncio
@@ -577,7 +578,7 @@ async def test_without_events_files_are_looked_at_one_by_one(parts: Parts) -> No
     parts.end_after(3)
     await monitor.run(0.1, root="/srv", uses_events=True)
     assert len(parts.looks) == 2
-    assert monitor.event_queue is None
+    assert monitor.event_queues == []
 
 
 @pytest.mark.asyncio
@@ -678,7 +679,7 @@ async def test_at_the_kernels_limit_files_are_looked_at_one_by_one(
     assert parts.told() == ["polling"]
     assert parts.log.count(("events", "/srv")) == 1  # the kernel is not asked again
     assert parts.naps == [0.1] * 4
-    assert monitor.event_queue is None
+    assert monitor.event_queues == []
 
 
 @pytest.mark.asyncio

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from asyncreload.child.watch import polling
+from asyncreload.child.watch import polling, writers
 from asyncreload.child.watch.file_state import FileState, Signature, signature_at, stat_state
 from asyncreload.child.watch.polling import Files, LimitError
-from tests.unit.watching import HOUR
+from asyncreload.system_calls import has_input
+from tests.unit.watching import HOUR, SharedMapping
 
 asyncinotify = pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
@@ -30,6 +31,7 @@ class Asked:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
         self._plain = signature_at
+        monkeypatch.setattr(polling, "_statx", None)
         monkeypatch.setattr(polling, "signature_at", self.signature_at)
 
     def signature_at(self, path: str) -> Signature | None:
@@ -44,9 +46,10 @@ def test_no_file_is_asked_for_of_which_nothing_was_heard(
     for number in range(50):
         (tmp_path / f"m{number}.py").write_text("x")
         files[str(tmp_path / f"m{number}.py")] = stat_state(str(tmp_path / f"m{number}.py"), later)
+    asked = Asked(monkeypatch)
     events = inotify.Events([str(tmp_path)])
     assert events.tend(files)
-    asked = Asked(monkeypatch)
+    asked.paths.clear()
     assert events.look(files) == []
     assert asked.paths == []
     (tmp_path / "m7.py").write_text("y")
@@ -122,9 +125,10 @@ def test_when_the_mounts_have_changed_everything_is_looked_at(
 ) -> None:
     (tmp_path / "a.py").write_text("x")
     files = Files({str(tmp_path / "a.py"): stat_state(str(tmp_path / "a.py"), later)})
+    asked = Asked(monkeypatch)
     events = inotify.Events([str(tmp_path)])
     assert events.tend(files)
-    asked = Asked(monkeypatch)
+    asked.paths.clear()
     monkeypatch.setattr(events._mounts, "has_changed", lambda: True)
     assert events.look(files) == []
     assert asked.paths == [str(tmp_path / "a.py")]
@@ -189,4 +193,74 @@ def test_a_look_ends_though_something_writes_faster_than_it_reads(tmp_path: Path
     events._queue = cast("Any", Busy())
     assert events.look(files) == [str(path)]
     events._queue = queue
+    events.close()
+
+
+def test_what_was_read_but_not_heard_by_one_look_is_heard_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if so much was written meanwhile that the look has ended before."""
+    paths = [tmp_path / f"{number}" for number in range(8)]
+    for path in paths:
+        path.write_text("x")
+    files = Files({str(path): stat_state(str(path), later) for path in paths})
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    for path in paths[:2]:
+        os.utime(path, (1, 1))
+    monkeypatch.setattr(inotify, "_SMALLEST_EVENT", 2**20)
+    monkeypatch.setattr(inotify, "_READ_AT_ONCE", 1)
+    assert events.look(files) == [str(paths[0])]
+    assert not has_input(events.descriptor)
+    found = {path for _ in range(20) for path in events.look(files)}
+    assert found == {*map(str, paths[:2])}
+    events.close()
+
+
+def test_a_file_is_asked_for_while_somebody_has_it_mapped_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"m{number}.py" for number in range(8)]
+    for path in paths:
+        path.write_text("x")
+    files = Files({str(path): stat_state(str(path), later) for path in paths})
+    asked = Asked(monkeypatch)
+    before = SharedMapping(os.open(path, os.O_RDWR))
+    events = inotify.Events([str(tmp_path)])
+    assert not events.tend(files)  # so that it is looked at in the background
+    asked.paths.clear()
+    events.look(files)
+    assert {*asked.paths} == {str(path)}
+    before.close()
+    assert settled(events, files)
+    asked.paths.clear()
+    events.look(files)
+    assert asked.paths == []
+    events.close()
+
+
+def settled(events: inotify.Events, files: Files) -> bool:
+    """Tell whether nothing has to be asked for after some rounds."""
+    return any(events.tend(files) for _ in range(5))
+
+
+def test_files_that_are_read_need_not_be_asked_for_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"m{number}.py" for number in range(3 * writers.AT_A_TIME)]
+    for path in paths:
+        path.write_text("x")
+    files = Files({str(path): stat_state(str(path), later) for path in paths})
+    asked = Asked(monkeypatch)
+    events = inotify.Events([str(tmp_path)])
+    assert settled(events, files)
+    for path in paths:
+        path.read_text()
+    assert events.look(files) == []
+    assert not events.tend(files)
+    assert settled(events, files)
+    asked.paths.clear()
+    assert events.look(files) == []
+    assert asked.paths == []
+    assert not any(map(has_input, events.queues))
     events.close()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import mmap
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 
 from asyncreload.child.watch import change_scanner, polling
 from asyncreload.child.watch.globs import Patterns
-from tests.unit.watching import HOUR, Clock, Disk, Watch, run_here
+from tests.unit.watching import HOUR, Clock, Disk, SharedMapping, Watch, run_here
 
 pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
 
@@ -48,7 +47,12 @@ ON_LINKS = st.one_of(
     st.tuples(st.just("ancestor"), st.just("a.py"), BYTES),
 )
 WITHOUT_NOTICE = st.tuples(
-    st.sampled_from(["map", "map_and_hold", "hold_open", "name_again", "by_second_name"]),
+    st.sampled_from(
+        [
+            *("map", "map_and_hold", "map_second_name", "map_passed_on", "map_only", "unmap"),
+            *("write_mapped", "write_mapped", "hold_open", "name_again", "by_second_name"),
+        ]
+    ),
     st.sampled_from([*MODULES, "data/x.txt"]),
     BYTES,
 )
@@ -90,13 +94,13 @@ class LinkedDisk(Disk):
         (self.root / "data" / "x.txt").write_bytes(b"0")
         (base / "names").mkdir()
         (base / "mounted").mkdir()
-        self._held: list[mmap.mmap] = []
+        self._held: dict[int, SharedMapping] = {}
         self._open: dict[str, int] = {}
         self._mounts = 0
 
     def close(self) -> None:
         """Let go of what is held open, and unmount what is mounted."""
-        for memory in self._held:
+        for memory in self._held.values():
             memory.close()
         for descriptor in self._open.values():
             os.close(descriptor)
@@ -162,19 +166,62 @@ class LinkedDisk(Disk):
 
     def map(self, path: Path, data: bytes) -> None:
         """Write through a mapping, which is closed then: no event tells of the write itself."""
-        self._mapped(path, data).close()
+        mapping = self._mapped(os.open(path, os.O_RDWR))
+        mapping.write(data)
+        mapping.close()
+
+    def map_only(self, path: Path, _: bytes) -> None:
+        """Have a file mapped, to write later."""
+        self._hold(os.open(path, os.O_RDWR))
 
     def map_and_hold(self, path: Path, data: bytes) -> None:
         """Write through a mapping that stays."""
-        self._held.append(self._mapped(path, data))
+        self._hold(os.open(path, os.O_RDWR)).write(data)
 
-    def _mapped(self, path: Path, data: bytes) -> mmap.mmap:
-        with path.open("r+b") as file:
-            if not os.fstat(file.fileno()).st_size:
-                file.truncate(1)
-            memory = mmap.mmap(file.fileno(), 0)
-        memory[:1] = data[:1]
-        return memory
+    def map_second_name(self, path: Path, data: bytes) -> None:
+        """Write through a mapping of the file by the name that it was given elsewhere."""
+        self._hold(os.open(self.base / "names" / path.name, os.O_RDWR)).write(data)
+
+    def map_passed_on(self, path: Path, data: bytes) -> None:
+        """Write through a mapping that was made by a copy of a descriptor of a descriptor."""
+        first = os.open(path, os.O_RDONLY)
+        try:
+            second = os.open(f"/proc/self/fd/{first}", os.O_RDWR)
+            copy = os.dup(second)
+            os.close(second)
+        finally:
+            os.close(first)
+        self._hold(copy).write(data)
+
+    def write_mapped(self, path: Path, data: bytes) -> None:
+        """Write through the mapping that there is of a file."""
+        if mapping := self._held.get(path.stat().st_ino):
+            mapping.write(data)
+
+    def unmap(self, path: Path, _: bytes) -> None:
+        if mapping := self._held.pop(path.stat().st_ino, None):
+            mapping.close()
+
+    def _hold(self, descriptor: int) -> SharedMapping:
+        mapping = self._mapped(descriptor)
+        if before := self._held.get(mapping.inode):
+            before.close()
+        self._held[mapping.inode] = mapping
+        return mapping
+
+    def _mapped(self, descriptor: int) -> SharedMapping:
+        if not os.fstat(descriptor).st_size:
+            os.truncate(descriptor, 1)
+        return SharedMapping(descriptor)
+
+    def overlay(self) -> None:
+        """Have the project lie on an overlayfs."""
+        for name in ("upper", "work"):
+            (self.base / name).mkdir()
+        options = f"lowerdir={self.root},upperdir={self.base}/upper,workdir={self.base}/work"
+        what, root = b"overlay", bytes(self.root)
+        if _libc.mount(what, root, what, 0, options.encode()):
+            pytest.skip(f"no overlayfs here: {os.strerror(ctypes.get_errno())}")
 
     def hold_open(self, path: Path, data: bytes) -> None:
         """Write by a descriptor that stays open, as some editors do."""
@@ -296,36 +343,25 @@ def test_changed_is_what_has_other_bytes(
     reported_iff_different(steps, events=events, is_old=is_old and times_are_fine())
 
 
-@pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every project count as one with too many files to be asked for one by one."""
-    monkeypatch.setattr(change_scanner, "ASKED_ONE_BY_ONE", 0)
-
-
-HEARD_OF = (
-    ("map", "a.py"),
-    ("hold_open", "a.py"),
-    ("by_second_name", "a.py"),
-    ("by_second_name", "hard.py"),
-    ("mount", "a.py"),
-    ("mount", "pkg"),
-)
-
-
 @pytest.mark.parametrize(
-    ("what", "name", "size"),
+    ("what", "name"),
     [
-        ("map_and_hold", "a.py", "small"),
-        *((*case, size) for case in HEARD_OF for size in ("small", "large")),
+        ("map", "a.py"),
+        ("map_and_hold", "a.py"),
+        ("map_second_name", "a.py"),
+        ("map_passed_on", "a.py"),
+        ("hold_open", "a.py"),
+        ("by_second_name", "a.py"),
+        ("by_second_name", "hard.py"),
+        ("mount", "a.py"),
+        ("mount", "pkg"),
     ],
 )
 def test_with_events_what_raises_none_in_its_directory_is_seen_at_once(
-    request: pytest.FixtureRequest, what: str, name: str, size: str
+    request: pytest.FixtureRequest, what: str, name: str
 ) -> None:
     if "mount" in what:
         request.getfixturevalue("private_mounts")
-    if size == "large":
-        request.getfixturevalue("large")
     with watched_disk(is_old=True) as (disk, model, watch):
         watch.scanner.use_events(str(disk.root))
         make_cheaper(watch)
@@ -334,8 +370,42 @@ def test_with_events_what_raises_none_in_its_directory_is_seen_at_once(
         make_cheaper(watch)
         disk.do(what, name, b"1")
         assert set(watch.changed()) == model.changed() != set()
+        make_cheaper(watch)
+        disk.do("write_mapped", name, b"2")
+        assert set(watch.changed()) == model.changed() != set()
         disk.do("unmount", name, b"")
         assert set(watch.changed()) == model.changed()
+
+
+@pytest.mark.parametrize(
+    ("how", "is_overlay"),
+    [
+        ("map_only", False),
+        ("map_second_name", False),
+        ("map_passed_on", False),
+        ("map_only", True),
+        ("map_passed_on", True),
+    ],
+)
+def test_with_events_a_mapping_from_before_is_written_through(
+    request: pytest.FixtureRequest,
+    how: str,
+    is_overlay: bool,  # noqa: FBT001  a parameter
+) -> None:
+    if is_overlay:
+        request.getfixturevalue("private_mounts")
+    with watched_disk(is_old=True) as (disk, model, watch):
+        if is_overlay:
+            disk.overlay()
+        disk.do("name_again", "a.py", b"")
+        disk.do(how, "a.py", b"0")
+        watch.changed()
+        watch.scanner.use_events(str(disk.root))
+        make_cheaper(watch)
+        for data in (b"1", b"2"):
+            disk.do("write_mapped", "a.py", data)
+            assert set(watch.changed()) == model.changed() == {str(disk.root / "a.py")}
+            make_cheaper(watch)
 
 
 @EVENTS
@@ -405,7 +475,8 @@ def test_with_events_an_idle_look_asks_for_nothing_but_in_sweeps(
         plain = polling.Polling.look
 
         def look(itself: polling.Polling, files: polling.Files) -> list[str]:
-            polled.append(len(files))
+            if files is watch.baselines.project:
+                polled.append(len(files))
             return plain(itself, files)
 
         monkeypatch.setattr(polling.Polling, "look", look)
@@ -414,8 +485,6 @@ def test_with_events_an_idle_look_asks_for_nothing_but_in_sweeps(
         assert sweep == [len(watch.baselines.project)]
         watch.scanner.look_at_all(change_scanner.SWEEP_SOONEST - 1)
         assert polled == []
-        watch.scanner.look()
-        assert len(watch.baselines.project) in polled
 
 
 @EVENTS
