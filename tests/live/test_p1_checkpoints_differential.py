@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from tests.live.failing import serving
 from tests.live.random_projects import (
     ALWAYS,
     ENVIRONMENT,
+    IGNORED,
     STANDARD,
     UNWATCHED,
     Operation,
@@ -44,7 +44,10 @@ SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "2000" if LONG else "12"
 STEPS = 5
 """How often something is saved in a sequence, at most."""
 FIXED = {name: (APPS / "whole_state" / name).read_text() for name in ("telling.py", "book.py")}
-OPTIONS = ("--json", "--no-access-log", "--env-file", ENVIRONMENT, "--watch", "conf.json", *os.environ.get("DIFF_OPTIONS", "").split())
+OPTIONS = (
+    *("--json", "--no-access-log", "--env-file", ENVIRONMENT),
+    *("--watch", "conf.json", "--ignore", IGNORED, *os.environ.get("DIFF_OPTIONS", "").split()),
+)
 ALONE = f"""\
 {STANDARD}
 import sys, time
@@ -64,7 +67,13 @@ def alone(directory: Path) -> Answer:
         variables |= dict(line.split("=", 1) for line in file.read_text().split())
     command = [sys.executable, "-S", "-B", "-c", ALONE, str(directory), f"{directory}-no-caches"]
     done = subprocess.run(
-        command, cwd=directory, env=variables, capture_output=True, text=True, timeout=20
+        command,
+        check=False,
+        cwd=directory,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     if done.returncode == 0:
         return Answer(200, done.stdout.rstrip("\n"))

@@ -135,4 +135,3 @@ class _Teller:
         cells = [self.tell(cell.cell_contents) for cell in function.__closure__ or ()]
         extras = [self.tell(function.__defaults__), *self.data(function.__dict__)]
         return [function.__module__, function.__qualname__, is_at_home, cells, extras]
-
