@@ -78,10 +78,12 @@ STATEMENTS = (
     "telling.LATER.append((__name__, lambda: importlib.import_module({name!r}).VALUE))",
     "telling.DONE.add('seeded'); random.seed({number})",
     "DRAWN = random.random() if 'seeded' in telling.DONE else 0",
-    "def __getattr__(name):\n"
-    "    if name != 'lazy': raise AttributeError(name)\n"
-    "    return importlib.import_module({name!r}).VALUE\n"
-    "telling.LATER.append((__name__, lambda: sys.modules[__name__].lazy))",
+    (
+        "def __getattr__(name):\n"
+        "    if name != 'lazy': raise AttributeError(name)\n"
+        "    return importlib.import_module({name!r}).VALUE\n"
+        "telling.LATER.append((__name__, lambda: sys.modules[__name__].lazy))"
+    ),
 )
 MEDDLING = (
     "import {name}; {name}.VALUE = {number}",
@@ -101,33 +103,43 @@ READS = (
     "READ = open(os.path.join(telling.HERE, {input!r}), 'rb').read()",
     "READ = pathlib.Path({input!r}).read_text()",
     "READ = json.load(open('conf.json'))",
-    "READ = sorted(os.listdir('data'))",
-    "READ = sorted(os.listdir())",
+    "READ = sorted({{*os.listdir('data')}} - {{'__pycache__'}})",
+    "READ = sorted({{*os.listdir()}} - {{'__pycache__'}})",
     "READ = sorted(entry.name for entry in os.scandir('data'))",
     "READ = sorted(glob.glob('data/*.txt'))",
     "READ = sorted(map(str, pathlib.Path('data').iterdir()))",
     "READ = [open(path).read() for path in sorted(glob.glob('**/*.txt', recursive=True))]",
-    "READ = sorted(path for path in os.listdir('pack'))",
+    "READ = sorted({{*os.listdir('pack')}} - {{'__pycache__'}})",
     "READ = pkgutil.get_data('pack', 'text.txt')",
     "READ = importlib.resources.files('pack').joinpath('text.txt').read_text()",
     "READ = sorted(module.name for module in pkgutil.iter_modules(['plugins', 'pack']))",
-    "for place in sorted(glob.glob('plugins/*.py')):\n"
-    "    importlib.import_module('plugins.' + os.path.basename(place)[:-3])",
+    (
+        "for place in sorted(glob.glob('plugins/*.py')):\n"
+        "    importlib.import_module('plugins.' + os.path.basename(place)[:-3])"
+    ),
     "exec(open('snippet.txt').read())",
     "RAN = runpy.run_path('snippet.txt')['VALUE']",
-    "READ = []\n"
-    "thread = threading.Thread(target=lambda: READ.append(open({input!r}).read()))\n"
-    "thread.start(); thread.join(); del thread",
-    "with concurrent.futures.ThreadPoolExecutor(1) as pool:\n"
-    "    READ = list(pool.map(lambda path: open(path).read(), [{input!r}]))\n"
-    "del pool",
-    "descriptor = os.open({input!r}, os.O_RDONLY)\n"
-    "READ = os.read(descriptor, 100); os.close(descriptor); del descriptor",
+    (
+        "READ = []\n"
+        "thread = threading.Thread(target=lambda: READ.append(open({input!r}).read()))\n"
+        "thread.start(); thread.join(); del thread"
+    ),
+    (
+        "with concurrent.futures.ThreadPoolExecutor(1) as pool:\n"
+        "    READ = list(pool.map(lambda path: open(path).read(), [{input!r}]))\n"
+        "del pool"
+    ),
+    (
+        "descriptor = os.open({input!r}, os.O_RDONLY)\n"
+        "READ = os.read(descriptor, 100); os.close(descriptor); del descriptor"
+    ),
     "READ = list(fileinput.input({input!r}))",
     "READ = linecache.getlines({input!r})",
-    "spec = importlib.util.spec_from_file_location('hidden', 'snippet.txt', loader="
-    "importlib.machinery.SourceFileLoader('hidden', 'snippet.txt'))\n"
-    "HIDDEN = importlib.util.module_from_spec(spec); spec.loader.exec_module(HIDDEN); del spec",
+    (
+        "spec = importlib.util.spec_from_file_location('hidden', 'snippet.txt', loader="
+        "importlib.machinery.SourceFileLoader('hidden', 'snippet.txt'))\n"
+        "HIDDEN = importlib.util.module_from_spec(spec); spec.loader.exec_module(HIDDEN); del spec"
+    ),
 )
 BREAKS = ("raise RuntimeError('number {number}')", "def broken(:", "import nowhere", "sys.exit(3)")
 STANDARD = """\

@@ -31,7 +31,7 @@ def begin(name: str, milliseconds: int) -> None:
 
 
 def first(what: str) -> bool:
-    """Tell whether that was not asked for before: else two modules could load each other forever."""
+    """Tell whether that was not asked for before: two modules might load each other for ever."""
     is_first = what not in DONE
     DONE.add(what)
     return is_first
@@ -105,29 +105,32 @@ class _Teller:
         match value:
             case dict():
                 return [[self.tell(key), self.tell(one)] for key, one in value.items()]
-            case set() | frozenset():
-                return sorted(map(repr, value))
-            case bytes():
-                return [repr(value)]
             case list() | tuple():
                 return [*map(self.tell, value)]
-            case ModuleType():
-                is_present = sys.modules.get(value.__name__) is value
-                inner = [] if is_present or not _is_own(value) else self.data(vars(value))
-                return [value.__name__, is_present, *inner]
+            case set() | frozenset() | bytes():  # bytes: as numbers
+                return sorted(map(repr, value))
+            case ModuleType() | type():
+                return self._home(value)
             case MethodType():
                 return [self.tell(value.__func__), self.tell(value.__self__)]
             case FunctionType():
                 return self._function(value)
-            case type() if _is_own(sys.modules.get(value.__module__)):
-                bases = [self.tell(base) for base in value.__bases__ if base is not object]
-                return [value.__module__, value.__qualname__, bases, *self.data(vars(value))]
-            case type():
-                return [value.__module__, value.__qualname__]
         if hasattr(value, "cache_info"):
             return [str(value.cache_info())]
         is_own = _is_own(sys.modules.get(type(value).__module__))
         return self.data(vars(value)) if is_own else []
+
+    def _home(self, value: Any) -> list[Any]:
+        """Tell a module or a class, whole if it is the project's and not told elsewhere."""
+        if isinstance(value, ModuleType):
+            is_present = sys.modules.get(value.__name__) is value
+            inner = [] if is_present or not _is_own(value) else self.data(vars(value))
+            return [value.__name__, is_present, *inner]
+        names = [value.__module__, value.__qualname__]
+        if not _is_own(sys.modules.get(value.__module__)):
+            return names
+        bases = [self.tell(base) for base in value.__bases__ if base is not object]
+        return [*names, bases, *self.data(vars(value))]
 
     def _function(self, function: FunctionType) -> list[Any]:
         home = sys.modules.get(function.__module__)
