@@ -118,7 +118,7 @@ class Disk:
                 self._remove(name)
             case "rename" if text is not None:
                 self._remove(name)
-                self._put(*arguments, text)
+                self._put(arguments[0], text)
             case "touch" if text is not None:
                 (self.directory / name).touch()
             case "restore" if name in self._before:
