@@ -181,7 +181,7 @@ class Finalization:
     def flush(self) -> None:
         """Write what is buffered, and call no code of the program's: it still runs."""
         _flush_standard_streams()
-        if self._is_needed():
+        if self._has_open_files():
             for stream in self._find()[Duty.FLUSH]:
                 _call(_flush, stream)
 
@@ -199,8 +199,9 @@ class Finalization:
         _flush_standard_streams()
 
     def _is_needed(self) -> bool:
-        if self._has_del or has_made_temporary_files():
-            return True
+        return self._has_del or has_made_temporary_files() or self._has_open_files()
+
+    def _has_open_files(self) -> bool:
         files = files_open_for_writing()
         return files is None or bool(files - self._own)
 

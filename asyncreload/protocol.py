@@ -163,6 +163,8 @@ class CheckpointTaken(Message):
     """What was read until then: files, and directories that were listed."""
     modules: int
     """How many modules of the project were loaded until then."""
+    seconds: float
+    """How long that process had loaded until then."""
 
 
 class Resumed(Message):

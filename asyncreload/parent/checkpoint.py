@@ -32,6 +32,8 @@ class Checkpoint:
         """The process ID."""
         self.taken: CheckpointTaken | None = None
         """What it is, once it has said so."""
+        self.left: float | None = None
+        """Seconds of loading that came after it, in the load from which it is."""
         self._read: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._connection = connection
@@ -53,6 +55,11 @@ class Checkpoint:
     def depth(self) -> int:
         """Return how much was read before it: of two that are valid, the deeper one is better."""
         return len(self._read)
+
+    def note_load(self, seconds: float) -> None:
+        """Note how long the load took from which it is, if that load has just ended."""
+        if self.taken is not None and self.left is None:
+            self.left = max(0.0, seconds - self.taken.seconds)
 
     async def resume(self) -> Process | None:
         """Have a process go on from it; return that, or None if that cannot be.

@@ -20,6 +20,9 @@ _own_memory = in_thread(own_memory)
 
 RESUMED_WITHIN = 2.0
 """Seconds until a checkpoint is given up that does not answer; the standby takes over."""
+AS_LONG = 2.0
+"""A standby is preferred to a checkpoint only if that would take more than so many times as long: a
+load is not expected to the millisecond."""
 _MOST_BYTES = 64
 
 
@@ -33,6 +36,7 @@ class Checkpoints:
     rendezvous: where children hand over the links to their checkpoints.
     find_recent: returns the project's files, those first that were changed last.
     adopt: takes over a process that goes on from a checkpoint.
+    otherwise: returns how many seconds a load is expected to take that goes on from none.
     """
 
     def __init__(
@@ -41,11 +45,13 @@ class Checkpoints:
         most: int,
         find_recent: Callable[[], Awaitable[list[str]]],
         adopt: Callable[[Process], object],
+        otherwise: Callable[[], float],
     ) -> None:
         self._rendezvous = rendezvous
         self._most = most
         self._find_recent = find_recent
         self._adopt = adopt
+        self._otherwise = otherwise
         self._recent: list[str] = []
         self._all: dict[Checkpoint, None] = {}
         self._next: asyncio.Task[Process | None] | None = None
@@ -59,11 +65,17 @@ class Checkpoints:
             self._recent += await self._find_recent()
 
     def asked(self, go: Go) -> Go:
-        """Return what a child is told, with what it is to take."""
+        """Return what a child is told, with what it is to take.
+
+        While the same file is edited again and again, none at the end of the load: to fork takes
+        some milliseconds, and the answer waits for them.
+        """
         if not self._most:
             return go
         places = tuple(self._recent[: self._most - 1])
-        return go.replaced(checkpoints=places, checkpoint_at_end=True)
+        taken = self._used.taken if self._used else None
+        at_end = taken is None or taken.place not in go.changed
+        return go.replaced(checkpoints=places, checkpoint_at_end=at_end)
 
     def pids(self) -> set[int]:
         """Return the process IDs."""
@@ -86,8 +98,13 @@ class Checkpoints:
         for checkpoint in list(self._all):
             if any(map(checkpoint.holds, changed)):
                 checkpoint.kill()
-        if self._next is None and self._candidates():
+        if self._next is None and self._is_worth_it():
             self._next = asyncio.create_task(self._resume(), name="asyncreload checkpoint")
+
+    def has_loaded(self, seconds: float) -> None:
+        """Note that a child has loaded the app, and how long that took."""
+        for checkpoint in self._all:
+            checkpoint.note_load(seconds)
 
     def forget(self) -> None:
         """Drop all: the next load starts from nothing."""
@@ -99,14 +116,9 @@ class Checkpoints:
         if self._next is None and go.changed and not go.crash:
             self.on_change(go.changed)
         task, self._next = self._next, None
-        if task is None:
-            return None
-        try:
-            child = await task
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
+        child = await _result(task)
         if child is None or go.crash or not go.changed:
+            self._used = None
             return None  # `Children` ends it
         return child
 
@@ -175,6 +187,15 @@ class Checkpoints:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]
         return sorted(found, key=Checkpoint.depth, reverse=True)
 
+    def _is_worth_it(self) -> bool:
+        """Tell whether to go on from the deepest is likely to be the soonest.
+
+        If the first load has taken it before packages were imported, it has none of them. A standby
+        that has them is sooner; the checkpoints of its load have them, too.
+        """
+        found = self._candidates()
+        return bool(found) and (found[0].left or 0.0) <= AS_LONG * self._otherwise()
+
     async def _resume(self) -> Process | None:
         while found := self._candidates():
             self._used = best = found[0]
@@ -189,3 +210,13 @@ class Checkpoints:
             log.debug("checkpoint: process %d does not answer; it is given up", best.pid)
             best.kill()
         return None
+
+
+async def _result(task: asyncio.Task[Process | None] | None) -> Process | None:
+    if task is None:
+        return None
+    try:
+        return await task
+    except asyncio.CancelledError:
+        task.cancel()
+        raise

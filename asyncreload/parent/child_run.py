@@ -197,7 +197,9 @@ class ChildRun:
         match message:
             case protocol.Loaded():
                 self._enter(Phase.SERVING)
-                self._reports.standby.has_loaded(message.seconds)
+                if self.origin is not Origin.CHECKPOINT:
+                    self._reports.standby.has_loaded(message.seconds)
+                self._reports.checkpoints.has_loaded(message.seconds)
                 since = policy.last_change if self.go.changed else self._began
                 took = self._reports.clock() - since
                 self.outcome = Ready(

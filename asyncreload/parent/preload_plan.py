@@ -34,6 +34,7 @@ class PreloadPlan:
         self._told: set[str] = set()
         self.cold_load: float = 0.0
         """Seconds that the last load took for which nothing was imported ahead."""
+        self._warm_load: float | None = None
         self.preload: Preload | None = None
         """What to import; None when that is not known, or nothing is to be imported."""
         self.known_files: dict[str, Any] = {}
@@ -54,7 +55,7 @@ class PreloadPlan:
     def forget(self) -> None:
         """Have nothing imported ahead until a child has told again what it imports."""
         log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
-        self.preload, self._mismatches = None, {}
+        self.preload, self._mismatches, self._warm_load = None, {}, None
 
     def was_wrong(self, reason: str) -> None:
         """Note that a replay could not stand for a cold start."""
@@ -66,9 +67,18 @@ class PreloadPlan:
             log.debug("starting cold: %s", reason)
         self.forget()
 
-    def was_right(self) -> None:
-        """Note that an app was loaded on top of a replay."""
+    def was_right(self, seconds: float) -> None:
+        """Note that an app was loaded on top of a replay, and how long that took."""
         self._wrong_in_a_row = 0
+        self._warm_load = seconds
+
+    def expected_load(self, replay: float) -> float:
+        """Return how many seconds a load takes on top of a replay that has taken so many.
+
+        As long as the last one, or, if there was none, what is left of a load from nothing.
+        """
+        left = max(0.0, self.cold_load - replay)
+        return left if self._warm_load is None else self._warm_load
 
     def accepts(self, pid: int, preloaded: Preloaded | None) -> bool:
         """Learn from how a replay ended; tell whether the process can be used.

@@ -70,6 +70,8 @@ class Preparation:
         self.stage: Stage = Stage.STARTING
         self.has_preloaded: bool = False
         """Whether packages were imported in the process that is, or becomes, ready."""
+        self.replay_seconds: float = 0.0
+        """How long that took."""
         self.task: asyncio.Task[Process] = asyncio.create_task(
             self._make(), name="asyncreload standby"
         )
@@ -151,4 +153,7 @@ class Preparation:
         self.stage = Stage.PRELOADING
         if self._replays_since is None:
             self._replays_since = self._clock()
-        return self._plan.accepts(child.pid, await child.preload(preload))
+        began = self._clock()
+        preloaded = await child.preload(preload)
+        self.replay_seconds = self._clock() - began
+        return self._plan.accepts(child.pid, preloaded)

@@ -91,15 +91,18 @@ class RunLoop:
             return checkpoints.pids()
 
         children = Children(start, lock, settings.grace, checkpoint_pids)
+        roots = (root, surroundings.directory)
+        standby = Standby(settings, children.start, children.reap, roots=roots)
         checkpoints = Checkpoints(
             inheritance.rendezvous,
             settings.checkpoints if has_checkpoints() else 0,
             partial(_recent_files, root, settings.checkpoints),
             children.adopt,
+            standby.expected_load,
         )
         reports = Reports(
             event_log,
-            Standby(settings, children.start, children.reap, roots=(root, surroundings.directory)),
+            standby,
             checkpoints,
             RestartPolicy(settings, target, inheritance.address, lock, event_log),
         )

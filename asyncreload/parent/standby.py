@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -121,9 +122,18 @@ class Standby:
     def has_loaded(self, seconds: float) -> None:
         """Note that the child that was taken last has loaded the app, and how long that took."""
         if self._taken_has_preloaded:
-            self._plan.was_right()
+            self._plan.was_right(seconds)
         else:
             self._plan.cold_load = seconds
+
+    def expected_load(self) -> float:
+        """Return how many seconds a load on the process that stands by is expected to take.
+
+        Infinite as long as none is ready that has imported packages.
+        """
+        if self._next is None or self._next.result is None or not self._next.has_preloaded:
+            return math.inf
+        return self._plan.expected_load(self._next.replay_seconds)
 
     async def take(self) -> Process:
         """Return the next child; it has booted, and waits.

@@ -2,7 +2,9 @@
 
 `python project_load.py list TARGET` prints the modules from outside the project that this takes;
 `python project_load.py time TARGET MODULE ...` imports these, and prints the seconds that the
-project's own load and first answer take after that.
+project's own load and first answer take after that;
+`python project_load.py rest TARGET FILE PATH` loads all as it comes, and prints the seconds from
+the moment when FILE is about to be read to the end of the first answer, to a request for PATH.
 """
 
 from __future__ import annotations
@@ -14,16 +16,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import cache_from_source
 from wsgiref.util import setup_testing_defaults
 
 from asyncreload.child.imports.app_loader import load, prepare
+from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.target import Target
 
 
-def load_and_answer(target: Target) -> None:
+def load_and_answer(target: Target, path: str = "/") -> None:
     prepare(target)
     app = load(target)
-    environ: dict[str, object] = {}
+    import_urls()
+    environ: dict[str, object] = {"PATH_INFO": path}
     setup_testing_defaults(environ)
     statuses: list[str] = []
 
@@ -38,7 +43,24 @@ def load_and_answer(target: Target) -> None:
         body.close()
 
 
+def time_rest(target: Target, file: str, path: str) -> float:
+    """Time what has to run anew after a change of a file."""
+    read: list[float] = []
+    paths = {file, cache_from_source(file)}
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and arguments[0] in paths and not read:
+            read.append(time.perf_counter())
+
+    sys.addaudithook(hook)
+    load_and_answer(target, path)
+    return time.perf_counter() - read[0]
+
+
 def main(what: str, target: Target, modules: list[str]) -> None:
+    if what == "rest":
+        print(time_rest(target, *modules))
+        return
     for name in modules:
         with suppress(Exception):  # some cannot be imported without the project
             import_module(name)

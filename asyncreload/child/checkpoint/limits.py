@@ -8,7 +8,8 @@ locks. A fork shares or loses them. So no checkpoint is taken while the process 
   in pyarrow;
 - a descriptor other than a regular file that is open for reading or for appending, a device, a
   directory or a standard stream. A database of SQLite is none of these: its connections must not
-  be carried over a fork, says its documentation;
+  be carried over a fork, says its documentation. But one that is installed with a package, and open
+  for reading, is data: a fork loses locks alone, and nobody writes there;
 - memory that is shared with others and may be written: a mapping of a file, a semaphore of
   `multiprocessing`;
 - a child process that lives, a timer, or a lock on a file;
@@ -32,6 +33,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
 from asyncreload.child.checkpoint.registrations import Registrations
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.forks import own_fork
 
 _STANDARD = range(3)
@@ -178,7 +180,8 @@ def _reason_of_file(number: int, name: str, mode: int, flags: int) -> str:
     if not stat.S_ISREG(mode):
         return f"a descriptor is open ({name})"
     if flags & os.O_ACCMODE == os.O_RDONLY:
-        return f"a database is open ({name})" if _is_database(number) else ""
+        is_data = kind_of(name) is FileKind.PACKAGE  # which nobody writes to, as pyproj's
+        return f"a database is open ({name})" if _is_database(number) and not is_data else ""
     is_append = flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY
     return "" if is_append else f"a file is open for writing ({name})"
 

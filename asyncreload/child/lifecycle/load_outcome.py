@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PATIENCE_WITH_FAILURE = 0.3  # without a change, before a failed load is shown
 TOLD_FIRST = 0.01  # that the parent gets to tell of a failed load before its page is there
 LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answers go first
+ANSWERS_FIRST = 0.5  # that it is put off, at most, while code of the app answers
 SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
 
 TOLD_BEFORE_SETTLED = 500
@@ -93,8 +94,10 @@ class LoadOutcome:
     async def settle(self, load: Load) -> None:
         """After `serve`: do what has time until the first requests are answered."""
         await asyncio.sleep(LEARN_AFTER)
+        await self._front_end.answered(ANSWERS_FIRST)
         await hop(self._baselines.learn)
         await asyncio.sleep(SETTLED_AFTER)
+        await self._front_end.answered(ANSWERS_FIRST)
         if self._enter(Phase.SERVING):  # still
             self.tell_files(load)
 

@@ -200,7 +200,8 @@ class SideThread:
             self._begin_checkpoints(go, settings)
 
     def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
-        keep = settings.keep if go.checkpoint_at_end else ()  # else there are to be none
+        has_any = go.checkpoints or go.checkpoint_at_end  # else there are to be none
+        keep = settings.keep if has_any else ()
         self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep)
 
     def _settle(self, load: Load) -> None:
@@ -307,7 +308,9 @@ class SideThread:
         self._legacy.let_go()
         self._buried.append(self._agent)  # its objects would close descriptors that are others' now
         read = (*self._state.baselines.loaded(), *self.checkpoints.inputs.paths())
-        told = CheckpointTaken(os.getpid(), place, read, self._state.preload.loaded)
+        seconds = (time.time_ns() - self._load.began) / 1e9
+        loaded = self._state.preload.loaded
+        told = CheckpointTaken(os.getpid(), place, read, loaded, seconds)
         control.sendall(told.encode())
         return freeze(control)
 

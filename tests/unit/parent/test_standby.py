@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -557,6 +558,44 @@ async def test_children_that_die_again_and_again_end_in_one_that_imports_nothing
 
 
 # --- slow machines, and slow packages --------------------------------------------------------
+
+
+# --- how long a load on it will take -------------------------------------------------------------
+
+
+async def test_a_standby_that_is_not_ready_is_no_better_than_anything() -> None:
+    fakes = Fakes({}, {"hangs": True})
+    await fakes.take()
+    fakes.standby.has_loaded(5.0)
+    assert fakes.standby.expected_load() == math.inf
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert fakes.standby.expected_load() == math.inf
+
+
+async def test_one_that_imports_nothing_is_no_better_than_anything() -> None:
+    fakes = Fakes()
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert fakes.standby.expected_load() == math.inf
+
+
+async def test_what_it_has_imported_need_not_be_imported_in_the_load() -> None:
+    """5 s from nothing, of which 3 s are packages'; but what was measured counts more."""
+    fakes = Fakes()
+    await fakes.take()
+    fakes.standby.has_loaded(5.0)
+    fakes.plans.append({"replay": fakes.taking(3.0, lambda _: Preloaded(()))})
+    fakes.standby.learn(preload("third"))
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert fakes.standby.expected_load() == 2.0
+    await fakes.take()
+    fakes.standby.has_loaded(1.5)
+    fakes.standby.prepare()
+    await fakes.rest()
+    assert fakes.standby.expected_load() == 1.5
 
 
 ENDLESS = {"replay": lambda _: asyncio.sleep(3600)}

@@ -1,0 +1,1 @@
+"""The least around the application."""

@@ -1,0 +1,78 @@
+"""What follows a load, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from asyncreload.child.lifecycle import load_outcome
+from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
+from asyncreload.protocol import Go, Message
+from asyncreload.settings import Settings
+from tests.unit.watching import run_here
+
+if TYPE_CHECKING:
+    from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.child.watch.baselines import Baselines
+    from asyncreload.child.watch.change_monitor import ChangeMonitor
+    from asyncreload.child.watch.change_scanner import ChangeScanner
+
+pytestmark = pytest.mark.asyncio
+
+
+class FrontEndAtWork:
+    """Answers a request until the test says that it is answered."""
+
+    def __init__(self) -> None:
+        self.is_answered = asyncio.Event()
+
+    async def answered(self, seconds: float) -> None:
+        assert 0 < seconds < 1
+        await self.is_answered.wait()
+
+
+class Surroundings:
+    """Stands for the baselines and the link; notes what is done with them."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def learn(self) -> None:
+        self.done.append("learn")
+
+    def to_json(self) -> dict[str, object]:
+        return {}
+
+    def send(self, message: Message) -> None:
+        self.done.append(type(message).__name__)
+
+
+async def test_what_has_time_comes_after_the_first_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the interpreter from them: a large app's first answer takes longer than this.
+
+    Told too early, the parent would also start the next standby beside them.
+    """
+    for name in ("LEARN_AFTER", "SETTLED_AFTER"):
+        monkeypatch.setattr(load_outcome, name, 0)
+    monkeypatch.setattr(load_outcome, "hop", run_here)
+    front_end, around = FrontEndAtWork(), Surroundings()
+    outcome = LoadOutcome(
+        cast("ParentLink", around),
+        cast("FrontEnd", front_end),
+        cast("Baselines", around),
+        cast("ChangeScanner", around),
+        cast("ChangeMonitor", around),
+        lambda _: True,
+        lambda: 0,
+    )
+    go = Go({}, None, ("127.0.0.1", 1))
+    settling = asyncio.create_task(outcome.settle(Load(go, Settings(target="app.py"), "/", 0)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert around.done == []
+    front_end.is_answered.set()
+    await asyncio.wait_for(settling, 5)
+    assert around.done == ["learn", "Watching"]
