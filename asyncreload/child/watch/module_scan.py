@@ -13,6 +13,7 @@ from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.file_kinds import FileKind, container, kind_of, source_file, spec_of
 from asyncreload.child.watch.file_state import read_state
 
+_Identity = tuple[int, str | None]
 _OURS = __name__.partition(".")[0]
 
 
@@ -31,7 +32,7 @@ class ModuleScan:
         self._baselines = baselines
         self._modules = modules
         # What we need ourselves is not the app's.
-        self._seen = {name: id(module) for name, module in modules.items()}
+        self._seen = {name: _identity(module) for name, module in modules.items()}
         self._last = self._newest()
         self._packages: deque[str] = deque()
         self.ran_at_start: tuple[str, ...] = self._project_files_at_start()
@@ -75,10 +76,11 @@ class ModuleScan:
         self._last = self._newest()  # before: what comes meanwhile is for the next scan
         seen = {}
         for name, module in list(self._modules.items()):
-            is_new = self._seen.get(name) != id(module)
+            identity = _identity(module)
+            is_new = self._seen.get(name) != identity
             if is_new and getattr(spec_of(module), "_initializing", False):
                 continue
-            seen[name] = id(module)
+            seen[name] = identity
             if is_new:
                 self._take(module)
         self._seen = seen
@@ -93,13 +95,13 @@ class ModuleScan:
     def _has_moved(self) -> bool:
         return len(self._modules) != len(self._seen) or self._newest() != self._last
 
-    def _newest(self) -> tuple[str, int] | None:
+    def _newest(self) -> tuple[str, _Identity] | None:
         """Return the module that was registered last."""
         try:
             name = next(reversed(self._modules), "")  # type: ignore[arg-type]  # a dict
         except RuntimeError:  # others are registered at this moment
             return None
-        return name, id(self._modules.get(name))
+        return name, _identity(self._modules.get(name))
 
     def _take(self, module: ModuleType | None) -> None:
         path = _file_of(module)
@@ -115,6 +117,11 @@ class ModuleScan:
             self._packages.append(path)
         else:
             self._baselines.take_late(path, kind)
+
+
+def _identity(module: object) -> _Identity:
+    """Return what tells a module from another: one that is gone may leave its number to the next."""
+    return id(module), source_file(module)
 
 
 def _file_of(module: object) -> str | None:
