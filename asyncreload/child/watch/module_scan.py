@@ -120,7 +120,7 @@ class ModuleScan:
 
 
 def _identity(module: object) -> _Identity:
-    """Return what tells a module from another: one that is gone may leave its number to the next."""
+    """Return what tells modules apart: one that is gone may leave its number to the next."""
     return id(module), source_file(module)
 
 
