@@ -248,6 +248,7 @@ class ChildRun:
                 standby.learn(message)
             case protocol.PackagesChanged():
                 standby.renew()
+                self._reports.checkpoints.forget()
             case protocol.StartCold():
                 standby.was_wrong(message.reason)
                 self._reports.checkpoints.forget()

@@ -250,7 +250,7 @@ class Served:
         """The port, as soon as it is told."""
 
         def told() -> re.Match[str] | None:
-            found = re.search(r"serving .* at http://127\.0\.0\.1:(\d+)/", self.output)
+            found = re.search(r'(?:serving .* at |"url": ")http://127\.0\.0\.1:(\d+)/', self.output)
             if found is None and self.process.poll() is not None:
                 raise AssertionError(f"it ended with {self.process.returncode}\n{self.output}")
             return found

@@ -1,9 +1,9 @@
 """What code reads while it is loaded, beside modules: files that it opens, directories it lists.
 
 A checkpoint holds what was made of them, so they must be as they were when the load goes on from
-it. An audit hook tells of them, by whatever code they are read: `load_dotenv()` opens a file for
-the project. What the standard library and packages are made of is not looked at, nor what the
-import system reads, which has baselines of its own, nor the pseudo files of the kernel.
+it. An audit hook tells of them, by whatever code and in whatever thread they are read:
+`load_dotenv()` opens a file for the project. What the standard library and packages are made of is
+not looked at, nor modules, which have baselines of their own, nor the pseudo files of the kernel.
 
 No event is raised, so nothing is known, of `os.stat` and `os.path.exists`, and of files that C code
 opens by itself.
@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
@@ -24,23 +25,27 @@ from asyncreload.cpython import caller
 _OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 _OF_IMPORTS = "<frozen importlib"
 _OURS = os.path.abspath(__file__).rsplit(os.sep, 3)[0] + os.sep
-_CACHES = "__pycache__"
-_READS = frozenset({os.O_RDONLY, os.O_RDWR})
+_CACHES, _CACHED = "__pycache__", ".pyc"
 
-Names = frozenset[str]
+Names = frozenset[tuple[str, bool]]
+"""The entries of a directory, each with whether it is a directory itself."""
 
 
 class Inputs:
-    """Notes what the main thread reads while `is_noting`. Its hook stays for good.
+    """Notes what is read while `is_noting`, but by our own threads. Its hook stays for good.
 
     There is one in a process: an audit hook cannot be removed.
+
+    is_loaded: tells whether a file was loaded as code, and so has a baseline of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_loaded: Callable[[str], bool]) -> None:
         self._thread = threading.get_ident()
+        self._is_loaded = is_loaded
         self._files: dict[str, FileState] = {}
         self._listings: dict[str, Names | None] = {}
-        self._written: set[str] = set()
+        self._mixed: dict[str, None] = {}
+        self._hearing: set[int] = set()
         self._events: dict[str, Callable[..., None]] = {
             "open": self._on_open,
             "os.listdir": self._on_listing,
@@ -77,37 +82,59 @@ class Inputs:
         for path, names in self._listings.items():
             if _names(path) != names:
                 return path
-        return ""
+        return next(iter(self._mixed), "")
+
+    def note(self, path: str) -> None:
+        """Note a file that is about to be read, as it is now."""
+        state = stat_state(path)
+        if state.signature is not None and not os.path.isfile(path):
+            return  # to look into a named pipe would take what is meant for the app
+        if state.racy:
+            state = read_state(path)
+        before = self._files.setdefault(path, state)
+        both_read = before.digest is not None and state.digest is not None
+        if before.signature != state.signature or (both_read and before.digest != state.digest):
+            self._mixed[path] = None  # the load has read the one and the other
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if threading.get_ident() != self._thread:
+        thread = threading.get_ident()
+        if thread in self._hearing:  # what is done here is no input
             return
-        self.is_noting = False  # what is done here is no input
+        self._hearing.add(thread)
         try:
-            origin = caller(2).f_code.co_filename
-            if not origin.startswith((_OF_IMPORTS, _OURS)):
-                self._events[event](*arguments)
+            reader = caller(1).f_back
+            origin = reader.f_code.co_filename if reader is not None else ""
+            if not origin.startswith(_OURS) and not self._is_own_thread(reader):
+                self._events[event](*arguments, is_import=origin.startswith(_OF_IMPORTS))
         finally:
-            self.is_noting = True
+            self._hearing.discard(thread)
 
-    def _on_open(self, path: Any, mode: Any = None, flags: Any = 0, *_: Any) -> None:
+    def _is_own_thread(self, frame: FrameType | None) -> bool:
+        """Tell whether the thread in which a frame is was started by our own code."""
+        if frame is None or threading.get_ident() == self._thread:
+            return False
+        while frame.f_back is not None:
+            frame = frame.f_back
+        return frame.f_code.co_filename.startswith(_OURS)
+
+    def _on_open(self, path: Any, mode: Any, flags: Any, *, is_import: bool) -> None:
         del mode  # `flags` say the same, and are there for `os.open`, too
-        if (name := _path_of(path)) is None:
+        if flags & os.O_TRUNC or flags & os.O_ACCMODE == os.O_WRONLY:
             return
-        if isinstance(flags, int) and flags & os.O_ACCMODE not in _READS:
-            self._written.add(name)
-        elif name not in self._written:  # else it is this load's own work
-            if isinstance(flags, int) and flags & os.O_TRUNC:
-                self._written.add(name)
-                return
-            # To look into a named pipe would take what is meant for the app.
-            if name not in self._files and (os.path.isfile(name) or not os.path.lexists(name)):
-                state = stat_state(name)
-                self._files[name] = read_state(name) if state.racy else state
+        name = _path_of(path)
+        if name is None:
+            return
+        # Loaders read data, too, for `pkgutil.get_data` and its like.
+        if not is_import or not (name.endswith(_CACHED) or self._is_loaded(name)):
+            self.note(name)
 
-    def _on_listing(self, path: Any = ".", *_: Any) -> None:
-        if (name := _path_of("." if path is None else path)) is not None:
-            self._listings.setdefault(name, _names(name))
+    def _on_listing(self, path: Any, *, is_import: bool) -> None:
+        name = _path_of("." if path is None else path)
+        if name is None or is_import:  # what imports look for is noted elsewhere
+            return
+        names = _names(name)
+        if self._listings.setdefault(name, names) != names:
+            self._mixed[name] = None
 
 
 def _path_of(path: Any) -> str | None:
@@ -124,6 +151,7 @@ def _path_of(path: Any) -> str | None:
 def _names(directory: str) -> Names | None:
     """Return what is in a directory; None if it cannot be listed."""
     try:
-        return frozenset(os.listdir(directory)) - {_CACHES}
+        with os.scandir(directory) as entries:
+            return frozenset((one.name, one.is_dir()) for one in entries if one.name != _CACHES)
     except OSError:
         return None

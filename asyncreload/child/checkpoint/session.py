@@ -11,7 +11,8 @@ What would a start from nothing see, do or hold that a load which goes on does n
   other variables in an environment file: judged by `unfit`.
 - Its own threads, connections, locks, timers, child processes, handlers: `limits.py` says where
   checkpoints end because of that.
-- Random numbers of its own: `random` seeds itself in a fork, numpy is seeded anew here.
+- A directory of the path that was not there, packages that were not: judged by `unfit`, too.
+- Random numbers of its own: random_numbers.py draws anew, or as the seed says.
 - What does the project do to the world while it is loaded (a table is created, a line is logged)?
   That was done by the load from which the checkpoint is, and is not done again.
 - The time, the number of the process, the answer of another program, of the network, of a database,
@@ -23,16 +24,20 @@ For the last two there is `Supervisor.reload()`, which starts from nothing; the 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Collection
+from itertools import chain
 from typing import Protocol
 
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
 from asyncreload.child.checkpoint.places import Places
+from asyncreload.child.checkpoint.random_numbers import RandomNumbers
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.watch.change_scanner import ChangeScanner
+from asyncreload.child.watch.file_kinds import absolute
 
 
 class Take(Protocol):
@@ -80,6 +85,9 @@ class CheckpointSession:
         self._places: Places | None = None
         self._told = ""
         self._keep: frozenset[str] = frozenset()
+        self._random_numbers = RandomNumbers()
+        self._directory = ""
+        self._missing: list[str] = []
 
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
         """Note what is wanted in a load that begins, or goes on from here."""
@@ -96,6 +104,7 @@ class CheckpointSession:
         if not self._is_installed:
             self._is_installed = True
             self._registrations.install()
+            self._random_numbers.install()
             self.inputs.install()
 
     def end(self) -> None:
@@ -105,8 +114,12 @@ class CheckpointSession:
 
     def before_file(self, path: str) -> None:
         """Take a checkpoint if one is wanted before this file of the project, which comes next."""
-        if self._places is not None and threading.get_ident() == self._thread:
+        if self._places is None:
+            return
+        if threading.get_ident() == self._thread:
             self._consider(self._places.before(path))
+        if self._scanner.is_ignored(path):  # it has no baseline
+            self.inputs.note(path)
 
     def at_end(self) -> None:
         """Take one if it is wanted at the end of the load."""
@@ -120,13 +133,26 @@ class CheckpointSession:
         """
         if path := self.inputs.differing():
             return path
-        return next(iter(self._scanner.compare_now(self._scanner.look())), "")
+        if come := next(filter(os.path.exists, self._missing), ""):
+            return come
+        try:
+            os.chdir(self._directory)  # it may be another one by now, of the same name
+        except OSError:
+            return self._directory
+        scanner = self._scanner
+        changed = scanner.compare_now(scanner.look())
+        return next(chain(changed, scanner.searches.ignored(), scanner.moved_packages()), "")
 
     def refresh(self) -> None:
         """In a process that goes on: have nothing in it that a new process would have anew."""
         importlib.invalidate_caches()
-        if (numpy_random := sys.modules.get("numpy.random")) is not None:
-            numpy_random.seed()
+        self._random_numbers.renew()
+
+    def _note_surroundings(self) -> None:
+        """Note what is not to be asked for any more when a process goes on from here."""
+        self._directory = os.getcwd()
+        self._missing = [path for path in _places_of_imports() if not os.path.exists(path)]
+        self._random_numbers.before_fork()
 
     def _consider(self, place: str) -> None:
         if not place or self._places is None:
@@ -135,6 +161,7 @@ class CheckpointSession:
         if obstacle := self._limits.obstacle():
             self._tell(place, obstacle)
         else:
+            self._note_surroundings()
             self._take(place)
         # In a process that goes on, `begin` has been called meanwhile.
         if self._places is not None:
@@ -147,3 +174,9 @@ class CheckpointSession:
         elif obstacle != self._told:
             self._told = obstacle
             self._notice(f"no checkpoint at {place}: {obstacle}")
+
+
+def _places_of_imports() -> set[str]:
+    """Return where modules are looked for: the path, and what was on it when they were."""
+    places = {*sys.path, *sys.path_importer_cache}
+    return {absolute(place or os.curdir) for place in places if isinstance(place, str)}

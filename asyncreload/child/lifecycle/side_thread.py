@@ -106,7 +106,7 @@ class SideThread:
 
     def _new_checkpoint_session(self) -> CheckpointSession:
         registrations = Registrations()
-        inputs = Inputs()
+        inputs = Inputs(self._state.baselines.is_loaded)
         limits = Limits(
             registrations,
             self._own_threads,

@@ -208,6 +208,10 @@ class Baselines:
         """Tell whether a file's change, which was found before, is the reason for this load."""
         return _has_led_to_load(path, self._changed)
 
+    def is_loaded(self, path: str) -> bool:
+        """Tell whether a file has a baseline for another reason than a pattern that asks for it."""
+        return self.is_watched(path) and path not in self._wanted
+
     def is_watched(self, path: str) -> bool:
         """Tell whether there is a baseline of a file."""
         return path in self.project or path in self.packages

@@ -211,8 +211,12 @@ class ChangeScanner:
         cost = self._clock.thread_time() - began
         return min(max(cost / budget, soonest), latest)
 
+    def moved_packages(self) -> list[str]:
+        """Return the directories in which packages have come or gone. A look for once."""
+        return self._polling.look(self._baselines.package_directories)
+
     def _moved_package_directories(self) -> list[str]:
-        """Return the directories of packages in which something was installed or removed."""
+        """Return the same, but each change once."""
         directories = self._baselines.package_directories
         moved = self._looks.look(directories)
         for directory in moved:
@@ -262,6 +266,10 @@ class ChangeScanner:
     def is_package_directory(self, path: str) -> bool:
         """Tell whether packages are installed in a directory."""
         return path in self._baselines.package_directories
+
+    def is_ignored(self, path: str) -> bool:
+        """Tell whether a pattern says that nothing is to be made of a file's changes."""
+        return self._baselines.patterns.ignores(path)
 
     def is_asked_for(self, path: str) -> bool:
         """Tell whether a pattern asks for a file."""

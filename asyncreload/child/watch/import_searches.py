@@ -86,6 +86,7 @@ class ImportSearches:
         self._searches: dict[str, dict[str, _Search]] = {}
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._differing: dict[tuple[str, str], str] = {}
+        self._ignored: dict[tuple[str, str], str] = {}
         self._at_start: dict[str, str] = {}
         self._on_path: set[str] = set()
         self.directories: Files = Files()
@@ -204,10 +205,12 @@ class ImportSearches:
         met = self._effective(search.name, search.met)
         wins = self._effective(search.name, self._winner(directory, tail, entries))
         path = wins.path or met.path
-        if wins == met or self._baselines.patterns.ignores(path):
-            self._differing.pop((directory, tail), None)
-        else:
-            self._differing[directory, tail] = path
+        self._differing.pop((directory, tail), None)
+        self._ignored.pop((directory, tail), None)
+        if wins != met:
+            is_ignored = self._baselines.patterns.ignores(path)
+            found = self._ignored if is_ignored else self._differing
+            found[directory, tail] = path
 
     def _effective(self, name: str, winner: Winner) -> Winner:
         """Return what an import makes of a find: a module that is elsewhere beats a portion."""
@@ -237,8 +240,12 @@ class ImportSearches:
         """Return what would be found now and was not, or was found and is gone."""
         return list(self._differing.values())
 
+    def ignored(self) -> list[str]:
+        """Return the same of what patterns ignore: another load would find it, but none is due."""
+        return list(self._ignored.values())
+
     def differs(self, path: str) -> bool:
-        """Tell whether a path is one of those."""
+        """Tell whether a path is one of those of `differing`."""
         return path in self._differing.values()
 
 

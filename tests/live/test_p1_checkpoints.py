@@ -1,0 +1,243 @@
+"""P1: what a load has read before a checkpoint makes it unfit when it is not as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.test_p7_standby import Packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.live.conftest import Serve
+    from tests.live.driving import Served
+
+PAUSE = "import time; time.sleep(0.02)\n"
+"""So that a checkpoint is worth taking behind it."""
+APP = (
+    PAUSE
+    + """\
+import first, last
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{first.VALUE} {last.VALUE}".encode()]
+"""
+)
+FILES = {"app.py": APP, "last.py": "VALUE = 1\n", "package/__init__.py": "", "ignored.py": "V = 1"}
+READ_BY_THREAD = """\
+import threading
+found = []
+thread = threading.Thread(target=lambda: found.append(open("data").read()))
+thread.start(); thread.join()
+VALUE = found[0]
+"""
+READ_BY_POOL = """\
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as pool:
+    VALUE = pool.submit(open, "data").result().read()
+"""
+OFF_PATH = """\
+import sys, os
+sys.path.insert(0, os.path.abspath("later"))
+from helper import VALUE
+"""
+MISSING = """\
+try:
+    VALUE = open("maybe").read()
+except FileNotFoundError:
+    VALUE = "none"
+"""
+APPENDED = """\
+with open("log", "a") as log:
+    log.write("x")
+VALUE = open("log").read()[:1]
+"""
+KEPT = """\
+import os
+if not os.path.exists("kept"):
+    with open("kept", "w") as file:
+        file.write("one")
+VALUE = open("kept").read()
+"""
+TRIED = """\
+try:
+    from other.module import VALUE
+except ImportError:
+    VALUE = "none"
+"""
+CASES: dict[str, tuple[str, dict[str, str], str]] = {
+    "opened": ("VALUE = open('data').read()", {"data": "two"}, "two"),
+    "opened by its number": (
+        "import os; VALUE = os.read(os.open('data', os.O_RDONLY), 9).decode()",
+        {"data": "two"},
+        "two",
+    ),
+    "not there": (MISSING, {"maybe": "there"}, "there"),
+    "listed": ("import os; VALUE = len(os.listdir('package'))", {"package/new": ""}, "{} + 1"),
+    "resource": (
+        "import pkgutil; VALUE = pkgutil.get_data('package', 'text').decode()",
+        {"package/text": "two"},
+        "two",
+    ),
+    "resource that is a source": (
+        "import pkgutil; VALUE = pkgutil.get_data('package', 'text.py').decode()",
+        {"package/text.py": "two"},
+        "two",
+    ),
+    "read by a thread": (READ_BY_THREAD, {"data": "two"}, "two"),
+    "read by a pool": (READ_BY_POOL, {"data": "two"}, "two"),
+    "entry of the path that comes": (OFF_PATH, {"later/helper.py": "VALUE = 'two'"}, "two"),
+    "made by the load, then edited": (KEPT, {"kept": "two"}, "two"),
+    "appended to by the load, then edited": (APPENDED, {"log": "two"}, "t"),
+    "ignored": ("from ignored import V as VALUE", {"ignored.py": "V = 22"}, "22"),
+    "ignored, and not there": (TRIED, {"other/module.py": "VALUE = 'two'"}, "two"),
+}
+
+
+def loads(served: Served, number: int) -> list[str]:
+    """Return where the loads came from that followed a change, as soon as so many are told."""
+
+    def told() -> list[str] | None:
+        events = [json.loads(line) for line in served.output.splitlines() if line.startswith('{"')]
+        found = [one["origin"] for one in events if one["event"] == "ready" and one["paths"]]
+        return found if len(found) >= number else None
+
+    return served.until(told, f"{number} loads are told")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_read_before_it_counts(serve: Serve, case: str) -> None:
+    source, change, expected = CASES[case]
+    data = {
+        "first.py": PAUSE + source,
+        "data": "one",
+        "package/text": "one",
+        "helper.py": "VALUE=1",
+    }
+    data |= {"package/text.py": "one"}
+    served = serve(
+        "app.py", "--json", "--ignore", "ignored.py", "--ignore", "other", files=FILES | data
+    )
+    before = served.body()
+    served.write("last.py", "VALUE = 2\n")
+    assert served.body() == before.replace(" 1", " 2")
+    assert loads(served, 1) == ["checkpoint"]
+    for name, text in change.items():
+        (served.directory / name).parent.mkdir(exist_ok=True)
+        served.write(name, text)
+    served.write("last.py", "VALUE = 3\n")
+    expected = expected if case != "listed" else str(int(before.split()[0]) + 1)
+    assert served.body() == f"{expected} 3"
+    before_last = len(loads(served, 2))
+    served.write("last.py", "VALUE = 4\n")
+    assert served.body() == f"{expected} 4"
+    assert loads(served, before_last + 1)[-1] == "checkpoint"
+
+
+def test_a_seed_that_was_chosen_is_kept(serve: Serve) -> None:
+    files = FILES | {
+        "first.py": f"{PAUSE}import random; random.seed(3); VALUE = 0",
+        "last.py": "import random; VALUE = random.random()  # 1\n",
+    }
+    served = serve("app.py", "--json", files=files)
+    before = served.body()
+    for _ in range(2):
+        served.write("last.py", served.read("last.py") + "\n")
+        assert served.body() == before
+    assert loads(served, 2) == ["checkpoint"] * 2
+
+
+def test_other_random_numbers_are_drawn_anew(serve: Serve) -> None:
+    files = FILES | {
+        "first.py": f"{PAUSE}import random; random.seed(3); random.seed(); VALUE = 0",
+        "last.py": "import random; VALUE = random.random()  # 1\n",
+    }
+    served = serve("app.py", "--json", files=files)
+    found = {served.body()}
+    for _ in range(2):
+        served.write("last.py", served.read("last.py") + "\n")
+        found.add(served.body())
+    assert loads(served, 2) == ["checkpoint"] * 2
+    assert len(found) == 3
+
+
+def test_a_project_that_another_takes_the_place_of(serve: Serve, project: Path) -> None:
+    """The directory in which a checkpoint works is another one then, of the same name."""
+    files = FILES | {"first.py": f"{PAUSE}VALUE = 0", "last.py": "VALUE = open('data').read()\n"}
+    served = serve("app.py", "--json", files=files | {"data": "one"})
+    assert served.body() == "0 one"
+    aside, new = project.with_name("aside"), project.with_name("new")
+    for number in ("two", "three"):
+        new.mkdir()
+        for name, text in (files | {"data": number}).items():
+            (new / name).parent.mkdir(exist_ok=True)
+            (new / name).write_text(f"{text}# {number}" if name == "last.py" else text)
+        project.rename(aside / number if aside.exists() else aside)
+        new.rename(project)
+        assert served.body() == f"0 {number}"
+
+
+# --- packages --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    """A directory of packages, with one in it."""
+    found = Packages(tmp_path / "site-packages")
+    found.write("third", "VALUE = 'package'\n")
+    monkeypatch.setenv("PYTHONPATH", str(found.directory))
+    return found
+
+
+def test_a_package_that_was_not_there(serve: Serve, packages: Packages) -> None:
+    served = serve("app.py", "--json", files=FILES | {"first.py": PAUSE + TRIED})
+    assert served.body() == "none 1"
+    served.write("last.py", "VALUE = 2\n")
+    assert served.body() == "none 2"
+    assert loads(served, 1) == ["checkpoint"]
+    packages.write("other/module.py", "VALUE = 'there'\n")
+    served.write("last.py", "VALUE = 3\n")
+    assert served.body() == "there 3"
+
+
+def test_a_module_that_has_the_name_of_a_package_which_was_imported_ahead(
+    serve: Serve, packages: Packages
+) -> None:
+    first = PAUSE + "from third import VALUE\n"
+    app = APP + "    \n"
+    served = serve(
+        "app.py", "--json", "--verbose", files=FILES | {"first.py": first, "app.py": app}
+    )
+    assert served.body() == "package 1"
+    served.until_told("has imported 1 modules")
+    served.write("app.py", APP)
+    assert served.body() == "package 1"
+    assert loads(served, 1) == ["standby"]
+    served.write("last.py", "VALUE = 2\n")
+    assert served.body() == "package 2"
+    assert loads(served, 2)[1:] == ["checkpoint"]
+    served.write("third.py", "VALUE = 'project'\n")
+    served.write("last.py", "VALUE = 3\n")
+    assert served.body() == "project 3"
+
+
+# --- what Python keeps -----------------------------------------------------------------------
+
+
+def test_a_module_whose_directory_does_not_tell_of_it(serve: Serve) -> None:
+    """Python lists a directory again only when its time of modification is another one."""
+    served = serve("app.py", "--json", files=FILES | {"first.py": f"{PAUSE}VALUE = 0"})
+    assert served.body() == "0 1"
+    served.write("last.py", "VALUE = 2\n")
+    assert served.body() == "0 2"
+    assert loads(served, 1) == ["checkpoint"]
+    times = served.directory.stat()
+    served.write("new.py", "VALUE = 3\n")
+    os.utime(served.directory, ns=(times.st_atime_ns, times.st_mtime_ns))
+    served.write("last.py", "from new import VALUE\n")
+    assert served.body() == "0 3"
+    assert loads(served, 2)[1:] == ["checkpoint"]
