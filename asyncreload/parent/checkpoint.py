@@ -33,7 +33,7 @@ class Checkpoint:
         self.taken: CheckpointTaken | None = None
         """What it is, once it has said so."""
         self.left: float | None = None
-        """Seconds of loading that came after it, in the load from which it is."""
+        """Seconds of loading that come after it, as the last load had it."""
         self._read: frozenset[str] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._connection = connection

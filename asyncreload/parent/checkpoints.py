@@ -20,7 +20,7 @@ _own_memory = in_thread(own_memory)
 
 RESUMED_WITHIN = 2.0
 """Seconds until a checkpoint is given up that does not answer; the standby takes over."""
-AS_LONG = 2.0
+AS_LONG = 1.25
 """A standby is preferred to a checkpoint only if that would take more than so many times as long: a
 load is not expected to the millisecond."""
 _MOST_BYTES = 64
@@ -105,6 +105,8 @@ class Checkpoints:
         """Note that a child has loaded the app, and how long that took."""
         for checkpoint in self._all:
             checkpoint.note_load(seconds)
+        if self._used is not None:
+            self._used.left = seconds
 
     def forget(self) -> None:
         """Drop all: the next load starts from nothing."""

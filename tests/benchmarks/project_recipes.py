@@ -157,7 +157,7 @@ PROJECTS = {
         ("mapproxy", "pyproj"),
         "app.py",
         {
-            "leaf": "mapproxy/service/demo.py",
+            "leaf": "mapproxy/service/wmts.py",
             "middle": "mapproxy/cache/tile.py",
             "root": "app.py",
         },

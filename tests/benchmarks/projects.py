@@ -170,7 +170,7 @@ def memory(server: Server) -> dict[str, Memory]:
     found: dict[str, Memory] = {}
     told = server.output
     ready = [event for event in events(told) if event["event"] == "ready"]
-    places = dict(re.findall(r"checkpoint: process (\d+), taken at ([^\"]*)", told))
+    places = dict(re.findall(r"checkpoint: process (\d+), at (.*?): [\d.]+ MB", told))
     for pid in server.pids():
         name = "standby"
         if pid == server.pid:
