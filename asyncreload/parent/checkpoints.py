@@ -29,6 +29,7 @@ class Checkpoints:
     rendezvous: where children hand over the links to their checkpoints.
     find_recent: returns the project's files, those first that were changed last.
     adopt: takes over a process that goes on from a checkpoint.
+    discard: has one ended that is not needed.
     """
 
     def __init__(
@@ -37,13 +38,16 @@ class Checkpoints:
         most: int,
         find_recent: Callable[[], Awaitable[list[str]]],
         adopt: Callable[[Process], object],
+        discard: Callable[[Process], object],
     ) -> None:
         self._rendezvous = rendezvous
         self._most = most
         self._find_recent = find_recent
         self._adopt = adopt
+        self._discard = discard
         self._recent: list[str] = []
         self._all: dict[Checkpoint, None] = {}
+        self._leaving: set[Checkpoint] = set()
         self._next: asyncio.Task[Process | None] | None = None
         self._used: Checkpoint | None = None
 
@@ -62,8 +66,8 @@ class Checkpoints:
         return go.replaced(checkpoints=places, checkpoint_at_end=True)
 
     def pids(self) -> set[int]:
-        """Return the process IDs."""
-        return {checkpoint.pid for checkpoint in self._all}
+        """Return the process IDs, also of the processes that go on from them."""
+        return set().union(*(checkpoint.pids() for checkpoint in self._all))
 
     @property
     def is_resuming(self) -> bool:
@@ -102,8 +106,11 @@ class Checkpoints:
         except asyncio.CancelledError:
             task.cancel()
             raise
-        if child is None or go.crash or not go.changed:
-            return None  # `Children` ends it
+        is_wanted = go.changed and not go.crash
+        is_well = child is not None and not (child.has_ended() or child.is_stopped())
+        if child is not None and not (is_wanted and is_well):
+            self._discard(child)
+            return None
         return child
 
     def was_refused(self, reason: str) -> None:
@@ -121,10 +128,9 @@ class Checkpoints:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
-        waiting = list(self._all)
         self.forget()
-        for checkpoint in waiting:
-            await checkpoint.wait()
+        while self._leaving:
+            await self._leaving.pop().wait()
 
     # --- how they come and go ------------------------------------------------------------------
 
@@ -138,10 +144,14 @@ class Checkpoints:
             connection.set_inheritable(False)
             self._all[Checkpoint(int(data), connection, self._on_checkpoint)] = None
 
+    def _on_end(self, checkpoint: Checkpoint) -> None:
+        self._all.pop(checkpoint, None)
+        self._leaving = {one for one in self._leaving if not one.is_gone()} | {checkpoint}
+
     def _on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """One has said what it is, or has ended."""
         if checkpoint.has_ended:
-            self._all.pop(checkpoint, None)
+            self._on_end(checkpoint)
             return
         if checkpoint.taken is None:
             return
@@ -153,10 +163,13 @@ class Checkpoints:
         while len(self._all) > self._most:
             min(self._all, key=self._usefulness).kill()
 
-    def _usefulness(self, checkpoint: Checkpoint) -> float:
+    def _usefulness(self, checkpoint: Checkpoint) -> tuple[bool, float]:
+        """Return what the least useful one is found by."""
         if checkpoint.taken is None or checkpoint.taken.place not in self._recent:
-            return float("inf")  # the end of the load, or behind a module that is kept
-        return -self._recent.index(checkpoint.taken.place)
+            rank = float("inf")  # the end of the load, or behind a module that is kept
+        else:
+            rank = -self._recent.index(checkpoint.taken.place)
+        return checkpoint.is_in_use(), rank
 
     def _candidates(self) -> list[Checkpoint]:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]
@@ -168,7 +181,7 @@ class Checkpoints:
             try:
                 async with asyncio.timeout(RESUMED_WITHIN):
                     child = await best.resume()
-            except TimeoutError:
+            except (TimeoutError, OSError):
                 child = None
             if child is not None:
                 self._adopt(child)

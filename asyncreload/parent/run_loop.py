@@ -96,6 +96,7 @@ class RunLoop:
             settings.checkpoints if has_checkpoints() else 0,
             partial(_recent_files, root, settings.checkpoints),
             children.adopt,
+            children.discard,
         )
         reports = Reports(
             event_log,

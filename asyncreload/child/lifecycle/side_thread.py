@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -23,6 +25,7 @@ from asyncreload.child import worker_threads
 from asyncreload.child.checkpoint.frozen import freeze
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint.read_files import ReadFiles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.imports.environment_files import read_files
@@ -215,26 +218,42 @@ class SideThread:
 
     def _take_checkpoint(self, place: str, coming: str) -> None:
         """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
+        # No handler may raise anything in the fork: that would go on with the app's import there.
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            ours, theirs = socket.socketpair()
-        except OSError:  # no descriptor is left
+            connection = self._fork_checkpoint(place, coming)
+        except BaseException as exc:
+            if os.getpid() != self.pid:
+                _end_fork(exc)
+            if not isinstance(exc, OSError):  # else no process, memory or descriptor is left
+                raise
+            self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
             return
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        if connection is not None:
+            self._go_on(connection)
+
+    def _fork_checkpoint(self, place: str, coming: str) -> socket.socket | None:
+        """Return in a process that goes on from the checkpoint its link; None in this process."""
+        files = ReadFiles.open_now(self._own_descriptors())
+        ours, theirs = socket.socketpair()
         with ours, theirs:
-            try:
-                pid = self._fork(coming)
-            except OSError as exc:
-                self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
-                return
-            if pid:
+            if pid := self._fork(coming):
                 self._legacy.app_processes.spare(pid)
                 with suppress(OSError):  # the supervisor is gone, or too busy: no matter
-                    told = str(pid).encode()
-                    flags = socket.MSG_DONTWAIT
-                    socket.send_fds(self._legacy.rendezvous, [told], [theirs.fileno()], flags)
-                return
+                    self._hand_over(pid, theirs)
+                return None
             theirs.close()
             connection = self._freeze(ours, place)
-        self._go_on(connection)
+            files.open_anew()
+        return connection
+
+    def _hand_over(self, pid: int, link: socket.socket) -> None:
+        """Give the supervisor the link to a checkpoint. Not `send_fds`, which has no flags."""
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", link.fileno()))
+        told = [str(pid).encode()]
+        self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
 
     def _fork(self, coming: str) -> int:
         """Fork while our other threads stand still, and nothing waits to be written."""
@@ -274,16 +293,21 @@ class SideThread:
         read = (*self._state.baselines.project, *self.checkpoints.inputs.paths())
         told = CheckpointTaken(os.getpid(), place, read, self._state.preload.loaded)
         control.sendall(told.encode())
-        return freeze(control)
+        return freeze(control, self._legacy.supervisor)
 
     def _go_on(self, connection: socket.socket) -> None:
         """Live on from here, in a fork of a checkpoint, as any child does from its boot on."""
-        self._legacy.renew(connection)
-        worker_threads.renew()
-        self._start()
-        self._agent.advance(Phase.WARM)
-        self._agent.link.send(Booted(self._agent.modules.ran_at_start))
-        go = self._next_go()
+        try:
+            self._legacy.renew(connection)
+            worker_threads.renew()
+            self._start()
+            self._agent.advance(Phase.WARM)
+            self._agent.link.send(Booted(self._agent.modules.ran_at_start))
+            go = self._next_go()
+        except SystemExit:  # the supervisor ends first, or has given up on this process
+            self.exit()  # here, inside the app's import, nothing may be raised
+        except BaseException as exc:  # noqa: BLE001  told, if it is news
+            _end_fork(exc)
         self._legacy.join_supervisors_group()
         self._go_on_loading(go)
 
@@ -388,6 +412,13 @@ class SideThread:
         self._loop.call_soon_threadsafe(self._agent.shutdown.main_has_left)
         while True:
             time.sleep(60)
+
+
+def _end_fork(exc: BaseException) -> NoReturn:
+    """End a fork in which something has failed: the app's import is not to go on there."""
+    if not isinstance(exc, OSError):  # else the supervisor is gone, or descriptors are scarce
+        traceback.print_exception(exc)
+    os._exit(1)
 
 
 def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
