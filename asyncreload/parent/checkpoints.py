@@ -98,14 +98,10 @@ class Checkpoints:
         """Return a process that goes on from a checkpoint; None if there is none for this load."""
         if self._next is None and go.changed and not go.crash:
             self.on_change(go.changed)
-        task, self._next = self._next, None
-        if task is None:
+        if self._next is None:
             return None
-        try:
-            child = await task
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
+        child = await self._next  # if this is cancelled, so is that, and `end` waits for it
+        self._next = None
         is_wanted = go.changed and not go.crash
         is_well = child is not None and not (child.has_ended() or child.is_stopped())
         if child is not None and not (is_wanted and is_well):
