@@ -26,6 +26,7 @@ _OF_IMPORTS = "<frozen importlib"
 _OURS = os.path.abspath(__file__).rsplit(os.sep, 3)[0] + os.sep
 _CACHES = "__pycache__"
 _READS = frozenset({os.O_RDONLY, os.O_RDWR})
+_EMPTY = os.O_TRUNC | os.O_EXCL
 
 Names = frozenset[str]
 
@@ -43,6 +44,7 @@ class Inputs:
         self._written: set[str] = set()
         self._events: dict[str, Callable[..., None]] = {
             "open": self._on_open,
+            "os.mkdir": self._on_new_directory,
             "os.listdir": self._on_listing,
             "os.scandir": self._on_listing,
         }
@@ -97,16 +99,22 @@ class Inputs:
         if isinstance(flags, int) and flags & os.O_ACCMODE not in _READS:
             self._written.add(name)
         elif name not in self._written:  # else it is this load's own work
-            if isinstance(flags, int) and flags & os.O_TRUNC:
+            if isinstance(flags, int) and flags & _EMPTY:
                 self._written.add(name)
-                return
-            if name not in self._files:
+            elif os.path.isdir(name):  # to list it by the descriptor, of which no event tells
+                self._on_listing(name)
+            elif name not in self._files:
                 state = stat_state(name)
                 self._files[name] = read_state(name) if state.racy else state
 
     def _on_listing(self, path: Any = ".", *_: Any) -> None:
-        if (name := _path_of("." if path is None else path)) is not None:
+        name = _path_of("." if path is None else path)
+        if name is not None and name not in self._written:
             self._listings.setdefault(name, _names(name))
+
+    def _on_new_directory(self, path: Any, *_: Any) -> None:
+        if (name := _path_of(path)) is not None and not os.path.exists(name):
+            self._written.add(name)
 
 
 def _path_of(path: Any) -> str | None:

@@ -239,12 +239,13 @@ class SideThread:
         files = ReadFiles.open_now(self._own_descriptors())
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            if pid := self._fork(coming):
+            if pid := self._fork():
                 self._legacy.app_processes.spare(pid)
                 with suppress(OSError):  # the supervisor is gone, or too busy: no matter
                     self._hand_over(pid, theirs)
                 return None
             theirs.close()
+            self._state.modules.forget_coming(coming)
             connection = self._freeze(ours, place)
             files.open_anew()
         return connection
@@ -255,14 +256,14 @@ class SideThread:
         told = [str(pid).encode()]
         self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
 
-    def _fork(self, coming: str) -> int:
+    def _fork(self) -> int:
         """Fork while our other threads stand still, and nothing waits to be written."""
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # the app's own, perhaps
                 stream.flush()
         self._agent.shutdown.flush_files()
         with self._parked():
-            self._state.modules.scan(coming)
+            self._state.modules.scan()
             return own_fork()
 
     @contextmanager

@@ -34,6 +34,7 @@ class ModuleScan:
         self._seen = {name: id(module) for name, module in modules.items()}
         self._last = self._newest()
         self._packages: deque[str] = deque()
+        self._taken: set[str] = set()
         self.ran_at_start: tuple[str, ...] = self._project_files_at_start()
         """The project's files that Python has run before anything of ours.
 
@@ -63,13 +64,11 @@ class ModuleScan:
         """Tell whether there is something to be taken in: `scan` or `take_packages` does that."""
         return bool(self._packages) or self._has_moved()
 
-    def scan(self, coming: str = "") -> None:
+    def scan(self) -> None:
         """Take baselines of the project's files of new modules, where the import hooks took none.
 
         How such a file was when it was loaded is not known: one that changed after the load had
         begun counts as changed. Cheap when no module has come: called before each request.
-
-        coming: a file that is not read yet, though its module is registered.
         """
         if not self._has_moved():
             return
@@ -77,8 +76,20 @@ class ModuleScan:
         names = {name: id(module) for name, module in list(self._modules.items())}
         for name, module in names.items():
             if self._seen.get(name) != module:
-                self._take(self._modules.get(name), coming)
+                self._take(self._modules.get(name))
         self._seen = names
+
+    def forget_coming(self, path: str) -> None:
+        """In a checkpoint: forget the baseline that a scan took of a file which is not read yet.
+
+        Its module is registered already: so it may have been taken for one that is loaded.
+        """
+        if path not in self._taken:
+            return
+        modules = [one for one in list(self._modules.values()) if _file_of(one) == path]
+        if all(getattr(spec_of(one), "_initializing", False) for one in modules):
+            self._taken.discard(path)
+            self._baselines.forget({path})
 
     def take_packages(self) -> None:
         """Take baselines of the files of packages that the scans have found."""
@@ -98,9 +109,9 @@ class ModuleScan:
             return None
         return name, id(self._modules.get(name))
 
-    def _take(self, module: ModuleType | None, coming: str) -> None:
+    def _take(self, module: ModuleType | None) -> None:
         path = _file_of(module)
-        if path is None or path == coming or self._baselines.is_watched(path):
+        if path is None or self._baselines.is_watched(path):
             return
         kind = kind_of(path)
         if kind is FileKind.IGNORED:
@@ -112,6 +123,7 @@ class ModuleScan:
             self._packages.append(path)
         else:
             self._baselines.take_late(path, kind)
+            self._taken.add(path)
 
 
 def _file_of(module: object) -> str | None:

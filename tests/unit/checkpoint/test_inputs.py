@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +102,28 @@ def test_what_the_load_writes_itself_is_no_input(inputs: Inputs, tmp_path: Path,
     assert inputs.paths() == []
 
 
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_temporary_file_or_directory_is_no_input(
+    inputs: Inputs, tmp_path: Path, *, is_removed: bool
+) -> None:
+    made = tempfile.mkdtemp(dir=tmp_path)
+    descriptor, path = tempfile.mkstemp(dir=made)
+    os.close(descriptor)
+    os.listdir(made)
+    if is_removed:
+        os.unlink(path)
+        shutil.rmtree(made)
+    assert inputs.paths() == []
+
+
+def test_a_directory_that_was_there_is_none_of_the_loads_own(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    os.makedirs(tmp_path, exist_ok=True)
+    os.listdir(tmp_path)
+    assert inputs.paths() == [str(tmp_path)]
+
+
 def test_what_is_read_and_written_at_a_time_is_an_input(inputs: Inputs, old: Path) -> None:
     with old.open("r+"):
         pass
@@ -176,3 +200,14 @@ def test_descriptors_and_what_is_no_name_do_no_harm(inputs: Inputs, tmp_path: Pa
         open(None).close()  # type: ignore[call-overload]
     assert inputs.paths() == ["/"]
     assert inputs.is_noting
+
+
+def test_a_directory_that_is_opened_counts_by_its_names(inputs: Inputs, old: Path) -> None:
+    descriptor = os.open(old.parent, os.O_RDONLY)
+    os.listdir(descriptor)
+    os.close(descriptor)
+    (old.parent / "other").write_text("new")
+    (old.parent / "other").replace(old)
+    assert inputs.differing() == ""
+    (old.parent / "b").touch()
+    assert inputs.differing() == str(old.parent)

@@ -9,6 +9,7 @@ import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 
@@ -101,9 +102,10 @@ def test_a_module_that_takes_the_place_of_another_of_its_name_is_found(project: 
     watch = project.new_watch()
     project.register("plugin", project.write("one.py"))
     watch.modules.scan()
-    project.modules.pop("plugin")
+    old = project.modules.pop("plugin")  # it lives on: else the other may have its address
     project.register("plugin", project.write("two.py"))
     watch.modules.scan()
+    assert old is not None
     assert project.watched() == [project.path("one.py"), project.path("two.py")]
 
 
@@ -229,3 +231,39 @@ def test_a_module_is_scanned_once(project: Project) -> None:
     project.write("app.py", b"x = 2\n")
     scan.scan()
     assert project.changed() == ["app.py"]
+
+
+# --- in a checkpoint, before a file whose module is registered already ---------------------------
+
+
+@pytest.mark.parametrize("is_loading", [True, False])
+def test_the_baseline_of_a_file_that_is_not_read_yet_is_forgotten(
+    project: Project, *, is_loading: bool
+) -> None:
+    path = project.write("views.py")
+    project.register("views", path)
+    spec = ModuleSpec("views", None)
+    vars(spec)["_initializing"] = is_loading
+    cast("ModuleType", project.modules["views"]).__spec__ = spec
+    project.watch.modules.scan()
+    project.watch.modules.forget_coming(path)
+    assert project.watched() == ([] if is_loading else [path])
+
+
+def test_one_that_was_loaded_under_another_name_stays(project: Project) -> None:
+    path = project.write("views.py")
+    project.register("views", path)
+    project.register("__main__", path)
+    spec = ModuleSpec("views", None)
+    vars(spec)["_initializing"] = True
+    cast("ModuleType", project.modules["views"]).__spec__ = spec
+    project.watch.modules.scan()
+    project.watch.modules.forget_coming(path)
+    assert project.watched() == [path]
+
+
+def test_so_does_one_that_a_hook_has_taken(project: Project) -> None:
+    path = project.load("views.py")
+    project.watch.modules.scan()
+    project.watch.modules.forget_coming(path)
+    assert project.watched() == [path]
