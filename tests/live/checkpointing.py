@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.live.driving import COMMAND, is_alive, lay_out, state_of, until
+from tests.live.driving import COMMAND, is_alive, lay_out, processes_of, state_of, until
 from tests.live.failing import SOON, Bench, kill_quietly, serving_as
 
 MOST = 4
@@ -90,6 +90,10 @@ class Checkpointed(Bench):
         """Return the checkpoints that live, those first that were taken first."""
         told = re.findall(r"checkpoint: process (\d+), taken at", self.output)
         return [pid for pid in map(int, told) if is_alive(pid)]
+
+    def pids_of_all(self) -> list[int]:
+        """Return all processes that live: supervisor, child, standby and checkpoints."""
+        return [pid for pid in processes_of(self.directory.parent) if is_alive(pid)]
 
     def until_checkpoints(self, number: int) -> list[int]:
         """Wait until so many live; return them."""

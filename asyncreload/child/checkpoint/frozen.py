@@ -11,16 +11,20 @@ import os
 import select
 import socket
 from contextlib import suppress
+from typing import NoReturn
 
+from asyncreload import lockfile
 from asyncreload.forks import own_fork
 from asyncreload.protocol import NO_PROCESS, Resumed, ResumedEnded
 from asyncreload.system_calls import continue_when_readable, open_process
 
 _ONE_MESSAGE = 64
 """Bytes: what is asked is one byte, with a descriptor."""
+_HANGS_UP_BEFORE_END = 200
+"""Milliseconds, at most, from the end of a dying supervisor's links to its own."""
 
 
-def freeze(control: socket.socket, supervisor: int) -> socket.socket:
+def freeze(control: socket.socket, supervisor: int, lock: str) -> socket.socket:
     """Wait as a checkpoint; return in a process that is to go on, with its link to the supervisor.
 
     To be called with all signals blocked; they still are when this returns.
@@ -28,16 +32,18 @@ def freeze(control: socket.socket, supervisor: int) -> socket.socket:
     control: the link of the checkpoint itself. When its other end is closed, the process ends.
     supervisor: its process ID. At its end the process ends, too, though a fork of the program that
         the supervisor runs in may hold that other end.
+    lock: the path of its lockfile, which may be left to us when all others are dead.
     """
     continue_when_readable(control.fileno())
-    return _Frozen(control, supervisor).wait()
+    return _Frozen(control, supervisor, lock).wait()
 
 
 class _Frozen:
     """What a checkpoint waits for."""
 
-    def __init__(self, control: socket.socket, supervisor: int) -> None:
+    def __init__(self, control: socket.socket, supervisor: int, lock: str) -> None:
         self._control = control
+        self._lock = lock
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._supervisors_end = open_process(supervisor)
@@ -52,14 +58,14 @@ class _Frozen:
             for descriptor in self._children.keys() & ready:
                 self._tell_end(descriptor)
             if self._supervisors_end in ready:
-                os._exit(0)
+                self._end()
             if self._control.fileno() in ready and (connection := self._go_on()) is not None:
                 return connection
 
     def _go_on(self) -> socket.socket | None:
         """Fork as it is asked; return in the fork its link, and here None."""
         if (connection := _asked(self._control)) is None:
-            os._exit(0)
+            self._end()
         try:
             pid = own_fork()
         except OSError:  # no process can be had, or no memory for one
@@ -73,6 +79,15 @@ class _Frozen:
             self._children[descriptor] = pid
             self._poll.register(descriptor, select.POLLIN)
         return None
+
+    def _end(self) -> NoReturn:
+        """End the process; delete the lockfile if the supervisor is dead."""
+        if self._supervisors_end is not None:
+            poll = select.poll()
+            poll.register(self._supervisors_end, select.POLLIN)
+            if poll.poll(_HANGS_UP_BEFORE_END):
+                lockfile.remove(self._lock)
+        os._exit(0)
 
     def _let_go(self) -> None:
         self._control.close()

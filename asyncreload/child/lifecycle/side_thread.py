@@ -294,7 +294,7 @@ class SideThread:
         read = (*self._state.baselines.project, *self.checkpoints.inputs.paths())
         told = CheckpointTaken(os.getpid(), place, read, self._state.preload.loaded)
         control.sendall(told.encode())
-        return freeze(control, self._legacy.supervisor)
+        return freeze(control, self._legacy.supervisor, self._legacy.lock)
 
     def _go_on(self, connection: socket.socket) -> None:
         """Live on from here, in a fork of a checkpoint, as any child does from its boot on."""

@@ -44,7 +44,8 @@ class Legacy:
         self.supervisor: int = supervisor
         """Its process ID."""
         self._listener, self._entrance, self._exit, self.rendezvous = ours
-        self._lock = lock
+        self.lock: str = lock
+        """The path of its lockfile."""
         self._liveness = LivenessCounter(liveness)
         self._open_at_start = files_open_for_writing() or frozenset()
         self.main_thread: MainThread = MainThread()
@@ -106,7 +107,7 @@ class Legacy:
 
     def _link(self, control: socket.socket, *, is_own_parent: bool) -> ParentLink:
         return ParentLink(
-            control, self.supervisor, self._lock, self._liveness, is_own_parent=is_own_parent
+            control, self.supervisor, self.lock, self._liveness, is_own_parent=is_own_parent
         )
 
     def _close(self) -> None:

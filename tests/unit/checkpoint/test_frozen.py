@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,9 @@ class HasEnded(Exception):  # noqa: N818  it is no error
 class Bench:
     """A checkpoint, and what happens to it. Each end of a process is a pipe that is closed."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
+        self.lock = lock
+        self.lock.touch()
         self.supervisor, self.control = socket.socketpair()
         self.supervisor.settimeout(10)
         self.links: list[socket.socket] = []
@@ -37,6 +40,9 @@ class Bench:
         monkeypatch.setattr(module, "open_process", self.open_process)
         monkeypatch.setattr(os, "_exit", self.exit)
         monkeypatch.setattr(os, "waitpid", lambda pid, _: (pid, self.codes[pid] << 8))
+
+    def freeze(self) -> socket.socket:
+        return freeze(self.control, SUPERVISOR, str(self.lock))
 
     def fork(self) -> int:
         return self.forks.pop(0)()
@@ -95,8 +101,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(monkeypatch)
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    monkeypatch.setattr(module, "_HANGS_UP_BEFORE_END", 0)
+    bench = Bench(monkeypatch, tmp_path / "lock")
     yield bench
     bench.close()
 
@@ -104,7 +111,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def test_it_ends_when_the_supervisor_lets_go(bench: Bench) -> None:
     bench.supervisor.close()
     with pytest.raises(HasEnded):
-        freeze(bench.control, SUPERVISOR)
+        bench.freeze()
+    assert bench.lock.exists()  # which lives, as far as it knows
 
 
 def test_it_ends_with_the_supervisor_though_its_end_of_the_link_is_held(
@@ -120,14 +128,15 @@ def test_it_ends_with_the_supervisor_though_its_end_of_the_link_is_held(
 
     monkeypatch.setattr(module, "open_process", open_process)
     with pytest.raises(HasEnded):
-        freeze(bench.control, SUPERVISOR)
+        bench.freeze()
     assert list(bench.ends) == [SUPERVISOR]
+    assert not bench.lock.exists()  # nobody else may be there to delete it
 
 
 def test_a_fork_goes_on_with_its_own_link_alone(bench: Bench) -> None:
     bench.will_fork(0)
     ours = bench.ask()
-    with freeze(bench.control, SUPERVISOR) as link:
+    with bench.freeze() as link:
         assert not link.get_inheritable()
         ours.send(b"!")
         assert link.recv(1) == b"!"
@@ -142,7 +151,7 @@ def test_the_checkpoint_tells_who_goes_on_and_waits_again(bench: Bench) -> None:
     first = bench.ask()
     bench.ask()
     with pytest.raises(HasEnded):
-        freeze(bench.control, SUPERVISOR)
+        bench.freeze()
     assert said == [Resumed(41)]
     assert first.recv(1) == b""  # it does not hold the other's link
 
@@ -154,7 +163,7 @@ def test_it_tells_the_exit_code_of_who_went_on(bench: Bench) -> None:
     bench.ask()
     bench.ask()
     with pytest.raises(HasEnded):
-        freeze(bench.control, SUPERVISOR)
+        bench.freeze()
     assert said == [Resumed(41), Resumed(42), ResumedEnded(41, 7)]
 
 
@@ -164,7 +173,7 @@ def test_it_says_so_when_no_process_can_be_had(bench: Bench) -> None:
     bench.ask()
     bench.ask()
     with pytest.raises(HasEnded):
-        freeze(bench.control, SUPERVISOR)
+        bench.freeze()
     assert said == [Resumed(NO_PROCESS)]
 
 
@@ -175,5 +184,5 @@ def test_without_descriptors_of_processes_it_still_goes_on(bench: Bench) -> None
     bench.will_fork(0)
     bench.ask()
     bench.ask()
-    with freeze(bench.control, SUPERVISOR):
+    with bench.freeze():
         assert bench.said() == [Resumed(41)]
