@@ -68,11 +68,14 @@ class CheckpointSession:
         self._scanner = scanner
         self._notice = notice
         self._places: Places | None = None
+        self._passed: set[str] = set()
         self._told = ""
 
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
         """Note what is wanted in a load that begins, or goes on from here."""
         if before or at_end or keep:
+            # In a process that goes on, the modules that are kept were there at the checkpoint.
+            keep = {*keep} - self._passed
             self._places = Places(before, at_end=at_end, keep=keep)
             self.inputs.is_noting = True
         else:
@@ -112,6 +115,7 @@ class CheckpointSession:
         if not place or self._places is None:
             return
         self.inputs.is_noting = False
+        self._passed.add(place)
         if obstacle := self._limits.obstacle():
             if obstacle != self._told:
                 self._told = obstacle

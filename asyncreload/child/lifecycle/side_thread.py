@@ -194,7 +194,8 @@ class SideThread:
             self._begin_checkpoints(go, settings)
 
     def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
-        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=settings.keep)
+        keep = settings.keep if go.checkpoint_at_end else ()  # else none are wanted, or can be had
+        self.checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep)
 
     def _settle(self, load: Load) -> None:
         """Wait for the end of a burst of changes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -99,6 +99,18 @@ def test_in_a_process_that_goes_on_what_it_was_told_counts(bench: Bench) -> None
     bench.session.at_end()
     assert bench.taken == [("views.py", "views.py")]
     assert not bench.inputs.is_noting
+
+
+def test_a_module_that_is_kept_is_passed_once_also_by_processes_that_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on from behind it has it; a checkpoint at its end would count as that one."""
+    monkeypatch.setitem(sys.modules, "data", ModuleType("data"))
+    for _ in range(2):
+        bench.session.begin([], at_end=False, keep=["data"])
+        bench.session.before_file("views.py")
+        bench.session.at_end()
+    assert bench.taken == [("data", "views.py")]
 
 
 def test_an_obstacle_is_told_once_and_none_is_taken(bench: Bench) -> None:

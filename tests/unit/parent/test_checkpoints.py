@@ -221,6 +221,13 @@ async def test_but_not_one_that_is_to_tell_an_exit_code(bench: Bench) -> None:
     assert bench.pids() == {1, 10}
 
 
+@pytest.mark.parametrize("most", [1])
+async def test_one_behind_a_module_that_is_kept_outlives_that_at_the_end(bench: Bench) -> None:
+    await bench.arrives(1, "numpy", "app.py")
+    await bench.arrives(2, "the end of the load", "app.py", "new.py")
+    assert bench.pids() == {1}
+
+
 async def test_a_reload_that_was_asked_for_drops_all(bench: Bench) -> None:
     await bench.arrives(1, "new.py", "app.py")
     bench.change()
