@@ -25,6 +25,9 @@ RELOAD = 3
 SIGNALLED = 128  # and the number of the signal
 INTERRUPTED = SIGNALLED + 2  # Ctrl-C
 
+NO_PROCESS = -1
+"""In the place of a process ID: a process could not be forked."""
+
 Data = dict[str, int | None]
 """What stands for the data under names such as "module:name"; None for what is not there."""
 
@@ -171,7 +174,7 @@ class Resumed(Message):
     """Checkpoint: a process has been forked that goes on with the load."""
 
     pid: int
-    """0 if none could be forked."""
+    """`NO_PROCESS` if the system gives none."""
 
 
 class ResumedEnded(Message):

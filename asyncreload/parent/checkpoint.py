@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from signal import SIGKILL
 
 from asyncreload.parent.process import LONGEST_LINE, Process
 from asyncreload.parent.process_state import is_stopped
 from asyncreload.parent.resumed_process import ResumedProcess
-from asyncreload.protocol import CheckpointTaken, Lines, Resumed, ResumedEnded
+from asyncreload.protocol import NO_PROCESS, CheckpointTaken, Lines, Resumed, ResumedEnded
 from asyncreload.system_calls import open_process
 
 _CHUNK = 65536
@@ -64,39 +64,65 @@ class Checkpoint:
     async def resume(self) -> Process | None:
         """Have a process go on from it; return that, or None if that cannot be.
 
-        The process has booted, and waits for its `Go`.
+        The process has booted, and waits for its `Go`. When this is cancelled, the checkpoint is
+        killed, and a process that comes of it ends by itself. Raises OSError when no descriptor is
+        left.
         """
         if self.has_ended or is_stopped(self.pid):
             return None
         ours, theirs = socket.socketpair()
         with theirs:
-            self._answer = self._loop.create_future()
             try:
                 reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
             except BaseException:
                 ours.close()
                 raise
             try:
-                socket.send_fds(self._connection, [_ASK], [theirs.fileno()])
-                resumed = await self._answer
-            except OSError:
-                writer.close()
-                return None
-            except BaseException:
-                writer.close()
+                process = Process(await self._ask(theirs), reader, writer)
+            except BaseException as exc:
+                writer.close()  # a process that comes late sees this, and ends
+                if isinstance(exc, OSError):
+                    return None
+                self.kill()
                 raise
-        process = Process(resumed, reader, writer)
-        if await process.has_booted():
-            return process
-        await process.close()
-        return None
+        has_booted = False
+        try:
+            has_booted = await process.has_booted()
+        except BaseException:
+            self.kill()  # so that its word is not waited for
+            raise
+        finally:
+            if not has_booted:
+                await process.close()
+        return process if has_booted else None
+
+    async def _ask(self, link: socket.socket) -> ResumedProcess:
+        """Have a process forked that is given this link; raises OSError if that cannot be."""
+        self._answer = self._loop.create_future()
+        socket.send_fds(self._connection, [_ASK], [link.fileno()])
+        return await self._answer
+
+    def is_in_use(self) -> bool:
+        """Tell whether a process lives that has gone on from it: it tells the exit code of that."""
+        return any(process.returncode is None for process in self._resumed.values())
+
+    def pids(self) -> set[int]:
+        """Return its process ID, and those of the processes that go on from it."""
+        return {self.pid, *self._resumed}
 
     def kill(self) -> None:
         """End it at once; what has gone on from it lives on."""
         if not self.has_ended:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, SIGKILL)
+                if self._descriptor is None:
+                    os.kill(self.pid, signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
             self._end()
+
+    def is_gone(self) -> bool:
+        """Tell whether the process has ended."""
+        return self._gone.is_set()
 
     async def wait(self) -> None:
         """Wait until it has ended, after `kill`."""
@@ -110,33 +136,32 @@ class Checkpoint:
         except OSError:
             data = b""
         if not data:
-            self._end()
+            self.kill()  # it is dead, or will be: nobody can ask it for anything any more
             return
         for message in self._lines.feed(data):
             match message:
                 case CheckpointTaken():
                     self.taken, self._read = message, frozenset(message.read)
                     self._on_change(self)
-                case Resumed():
-                    self._on_answer(message.pid)
+                case Resumed() if self._answer is not None and not self._answer.done():
+                    self._hear_answer(message.pid, self._answer)
                 case ResumedEnded() if process := self._resumed.pop(message.pid, None):
                     process.has_ended(message.code)
 
-    def _on_answer(self, pid: int) -> None:
-        if self._answer is None or self._answer.done():
-            return  # nobody waits for it any more; what goes on ends with its link
-        if not pid:
-            self._answer.set_exception(OSError("no process can be forked"))
+    def _hear_answer(self, pid: int, answer: asyncio.Future[ResumedProcess]) -> None:
+        descriptor = open_process(pid) if pid != NO_PROCESS else None
+        if descriptor is None:
+            answer.set_exception(OSError(f"no process, or no descriptor for it ({pid})"))
             return
-        self._resumed[pid] = ResumedProcess(pid)
-        self._answer.set_result(self._resumed[pid])
+        self._resumed[pid] = process = ResumedProcess(pid, descriptor)
+        answer.set_result(process)
 
     def _end(self) -> None:
-        if self.has_ended:
-            return
         self.has_ended = True
         self._loop.remove_reader(self._connection.fileno())
         self._connection.close()
+        for process in self._resumed.values():
+            process.has_lost_checkpoint()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionResetError("the checkpoint has ended"))
         if self._descriptor is None:

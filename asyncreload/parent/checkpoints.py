@@ -37,6 +37,7 @@ class Checkpoints:
     find_recent: returns the project's files, those first that were changed last.
     adopt: takes over a process that goes on from a checkpoint.
     otherwise: returns how many seconds a load is expected to take that goes on from none.
+    discard: has one ended that is not needed.
     """
 
     def __init__(
@@ -46,14 +47,17 @@ class Checkpoints:
         find_recent: Callable[[], Awaitable[list[str]]],
         adopt: Callable[[Process], object],
         otherwise: Callable[[], float],
+        discard: Callable[[Process], object],
     ) -> None:
         self._rendezvous = rendezvous
         self._most = most
         self._find_recent = find_recent
         self._adopt = adopt
         self._otherwise = otherwise
+        self._discard = discard
         self._recent: list[str] = []
         self._all: dict[Checkpoint, None] = {}
+        self._leaving: set[Checkpoint] = set()
         self._next: asyncio.Task[Process | None] | None = None
         self._used: Checkpoint | None = None
 
@@ -78,8 +82,8 @@ class Checkpoints:
         return go.replaced(checkpoints=places, checkpoint_at_end=at_end)
 
     def pids(self) -> set[int]:
-        """Return the process IDs."""
-        return {checkpoint.pid for checkpoint in self._all}
+        """Return the process IDs, also of the processes that go on from them."""
+        return set().union(*(checkpoint.pids() for checkpoint in self._all))
 
     @property
     def is_resuming(self) -> bool:
@@ -117,12 +121,19 @@ class Checkpoints:
         """Return a process that goes on from a checkpoint; None if there is none for this load."""
         if self._next is None and go.changed and not go.crash:
             self.on_change(go.changed)
-        task, self._next = self._next, None
-        child = await _result(task)
-        if child is None or go.crash or not go.changed:
+        if self._next is None:
             self._used = None
-            return None  # `Children` ends it
-        return child
+            return None
+        child = await self._next  # if this is cancelled, so is that, and `end` waits for it
+        self._next = None
+        is_wanted = go.changed and not go.crash
+        is_well = child is not None and not (child.has_ended() or child.is_stopped())
+        if child is not None and is_wanted and is_well:
+            return child
+        self._used = None
+        if child is not None:
+            self._discard(child)
+        return None
 
     def was_refused(self, reason: str) -> None:
         """Note that the checkpoint which was used last is not valid."""
@@ -149,10 +160,9 @@ class Checkpoints:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
-        waiting = list(self._all)
         self.forget()
-        for checkpoint in waiting:
-            await checkpoint.wait()
+        while self._leaving:
+            await self._leaving.pop().wait()
 
     # --- how they come and go ------------------------------------------------------------------
 
@@ -166,10 +176,14 @@ class Checkpoints:
             connection.set_inheritable(False)
             self._all[Checkpoint(int(data), connection, self._on_checkpoint)] = None
 
+    def _on_end(self, checkpoint: Checkpoint) -> None:
+        self._all.pop(checkpoint, None)
+        self._leaving = {one for one in self._leaving if not one.is_gone()} | {checkpoint}
+
     def _on_checkpoint(self, checkpoint: Checkpoint) -> None:
         """One has said what it is, or has ended."""
         if checkpoint.has_ended:
-            self._all.pop(checkpoint, None)
+            self._on_end(checkpoint)
             return
         if checkpoint.taken is None:
             return
@@ -180,10 +194,13 @@ class Checkpoints:
         while len(self._all) > self._most:
             min(self._all, key=self._usefulness).kill()
 
-    def _usefulness(self, checkpoint: Checkpoint) -> float:
+    def _usefulness(self, checkpoint: Checkpoint) -> tuple[bool, float, int]:
+        """Return how useful one is, to compare; of two alike, the deeper one ages sooner."""
         if checkpoint.taken is None or checkpoint.taken.place not in self._recent:
-            return float("inf")  # the end of the load, or behind a module that is kept
-        return -self._recent.index(checkpoint.taken.place)
+            rank = float("inf")  # the end of the load, or behind a module that is kept
+        else:
+            rank = -self._recent.index(checkpoint.taken.place)
+        return checkpoint.is_in_use(), rank, -checkpoint.depth()
 
     def _candidates(self) -> list[Checkpoint]:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]
@@ -204,7 +221,7 @@ class Checkpoints:
             try:
                 async with asyncio.timeout(RESUMED_WITHIN):
                     child = await best.resume()
-            except TimeoutError:
+            except (TimeoutError, OSError):
                 child = None
             if child is not None:
                 self._adopt(child)

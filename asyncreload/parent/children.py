@@ -60,6 +60,10 @@ class Children:
         """Take over a process that goes on from a checkpoint."""
         self._children.add(child)
 
+    def discard(self, child: Process) -> None:
+        """Kill a child that is not needed, and have it reaped."""
+        self._reapers.start(self.reap(child))
+
     async def reap(self, child: Process) -> None:
         """Kill a child if it lives, and wait for its end."""
         await child.close()

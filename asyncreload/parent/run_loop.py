@@ -99,6 +99,7 @@ class RunLoop:
             partial(_recent_files, root, settings.checkpoints),
             children.adopt,
             standby.expected_load,
+            children.discard,
         )
         reports = Reports(
             event_log,

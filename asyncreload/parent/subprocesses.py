@@ -19,20 +19,12 @@ from contextlib import suppress
 from signal import SIGKILL, SIGSTOP
 from subprocess import Popen
 from traceback import walk_tb
-from typing import Any, Protocol
+from typing import Any
 
+from asyncreload.parent.resumed_process import ResumedProcess
 
-class AnyProcess(Protocol):
-    """What counts of a process: one of asyncio's own, or one that goes on from a checkpoint."""
-
-    pid: int
-
-    @property
-    def returncode(self) -> int | None: ...
-
-    async def wait(self) -> int: ...
-
-
+AnyProcess = Process | ResumedProcess
+"""A process that was started, or one that goes on from a checkpoint."""
 Create = Callable[..., Awaitable[Process]]
 
 RACE_PAUSE = 0.01
@@ -82,7 +74,9 @@ def stop(process: AnyProcess) -> None:
 
 
 def _send(process: AnyProcess, number: int) -> None:
-    if process.returncode is None:
+    if isinstance(process, ResumedProcess):
+        process.send_signal(number)
+    elif process.returncode is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
 

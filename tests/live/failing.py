@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -106,21 +106,36 @@ class Bench(Served):
         assert self.timed(lambda: self.body(path), within, "a fresh answer") == version, self.told
 
 
-@contextmanager
+B = TypeVar("B", bound=Bench)
+
+
 def serving(
     place: Path,
     target: str = "app.py",
     options: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
-) -> Iterator[Bench]:
+) -> AbstractContextManager[Bench]:
     """Serve a project that is laid out in a directory, where nothing may be left at the end."""
+    return serving_as(Bench, place, target, options, files, command)
+
+
+@contextmanager
+def serving_as(
+    kind: type[B],
+    place: Path,
+    target: str,
+    options: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
+) -> Iterator[B]:
+    """Do as `serving` does, with a bench of some other kind."""
     project, temp = place / "project", place / "tmp"
     project.mkdir(exist_ok=True)
     temp.mkdir(exist_ok=True)
     lay_out(project, files=files)
     full = [*command, target, "--port", "0", *options]
-    bench = Bench(project, temp, full, place / "output.txt")
+    bench = kind(project, temp, full, place / "output.txt")
 
     def left() -> list[object]:
         return [*processes_of(place).items(), *locks(temp)]

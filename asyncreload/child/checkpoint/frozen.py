@@ -11,50 +11,97 @@ import os
 import select
 import socket
 from contextlib import suppress
+from typing import NoReturn
 
+from asyncreload import lockfile
 from asyncreload.forks import own_fork
-from asyncreload.protocol import Resumed, ResumedEnded
+from asyncreload.protocol import NO_PROCESS, Resumed, ResumedEnded
 from asyncreload.system_calls import continue_when_readable, open_process
 
 _ONE_MESSAGE = 64
 """Bytes: what is asked is one byte, with a descriptor."""
+_HANGS_UP_BEFORE_END = 200
+"""Milliseconds, at most, from the end of a dying supervisor's links to its own."""
 
 
-def freeze(control: socket.socket) -> socket.socket:
+def freeze(control: socket.socket, supervisor: int, lock: str) -> socket.socket:
     """Wait as a checkpoint; return in a process that is to go on, with its link to the supervisor.
 
+    To be called with all signals blocked; they still are when this returns.
+
     control: the link of the checkpoint itself. When its other end is closed, the process ends.
+    supervisor: its process ID. At its end the process ends, too, though a fork of the program that
+        the supervisor runs in may hold that other end.
+    lock: the path of its lockfile, which may be left to us when all others are dead.
     """
     continue_when_readable(control.fileno())
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    children: dict[int, int] = {}
-    while True:
-        ready = [number for number, _ in poll.poll()]
-        for descriptor in children.keys() & set(ready):
-            poll.unregister(descriptor)
-            _tell_end(control, children.pop(descriptor))
-            os.close(descriptor)
-        if control.fileno() not in ready:
-            continue
-        if (connection := _asked(control)) is None:
-            os._exit(0)
+    return _Frozen(control, supervisor, lock).wait()
+
+
+class _Frozen:
+    """What a checkpoint waits for."""
+
+    def __init__(self, control: socket.socket, supervisor: int, lock: str) -> None:
+        self._control = control
+        self._lock = lock
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._supervisors_end = open_process(supervisor)
+        if self._supervisors_end is not None:
+            self._poll.register(self._supervisors_end, select.POLLIN)
+        self._children: dict[int, int] = {}
+
+    def wait(self) -> socket.socket:
+        """Return in a process that is to go on, with its link."""
+        while True:
+            ready = {descriptor for descriptor, _ in self._poll.poll()}
+            for descriptor in self._children.keys() & ready:
+                self._tell_end(descriptor)
+            if self._supervisors_end in ready:
+                self._end()
+            if self._control.fileno() in ready and (connection := self._go_on()) is not None:
+                return connection
+
+    def _go_on(self) -> socket.socket | None:
+        """Fork as it is asked; return in the fork its link, and here None."""
+        if (connection := _asked(self._control)) is None:
+            self._end()
         try:
             pid = own_fork()
         except OSError:  # no process can be had, or no memory for one
-            connection.close()
-            _send(control, Resumed(0).encode())
-            continue
+            pid = NO_PROCESS
         if pid == 0:
-            for descriptor in children:
-                os.close(descriptor)
-            control.close()
+            self._let_go()
             return connection
         connection.close()
-        _send(control, Resumed(pid).encode())
-        if (descriptor := open_process(pid) or 0) > 0:
-            children[descriptor] = pid
-            poll.register(descriptor, select.POLLIN)
+        _send(self._control, Resumed(pid).encode())
+        if pid != NO_PROCESS and (descriptor := open_process(pid)) is not None:
+            self._children[descriptor] = pid
+            self._poll.register(descriptor, select.POLLIN)
+        return None
+
+    def _end(self) -> NoReturn:
+        """End the process; delete the lockfile if the supervisor is dead."""
+        if self._supervisors_end is not None:
+            poll = select.poll()
+            poll.register(self._supervisors_end, select.POLLIN)
+            if poll.poll(_HANGS_UP_BEFORE_END):
+                lockfile.remove(self._lock)
+        os._exit(0)
+
+    def _let_go(self) -> None:
+        self._control.close()
+        for descriptor in (*self._children, self._supervisors_end):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _tell_end(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        os.close(descriptor)
+        pid = self._children.pop(descriptor)
+        with suppress(ChildProcessError):
+            _, status = os.waitpid(pid, 0)
+            _send(self._control, ResumedEnded(pid, os.waitstatus_to_exitcode(status)).encode())
 
 
 def _asked(control: socket.socket) -> socket.socket | None:
@@ -68,12 +115,6 @@ def _asked(control: socket.socket) -> socket.socket | None:
     connection = socket.socket(fileno=descriptors[0])
     connection.set_inheritable(False)
     return connection
-
-
-def _tell_end(control: socket.socket, pid: int) -> None:
-    with suppress(ChildProcessError):
-        _, status = os.waitpid(pid, 0)
-        _send(control, ResumedEnded(pid, os.waitstatus_to_exitcode(status)).encode())
 
 
 def _send(control: socket.socket, data: bytes) -> None:

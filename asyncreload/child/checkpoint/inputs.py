@@ -45,9 +45,11 @@ class Inputs:
         self._files: dict[str, FileState] = {}
         self._listings: dict[str, Names | None] = {}
         self._mixed: dict[str, None] = {}
+        self._made: set[str] = set()
         self._hearing: set[int] = set()
         self._events: dict[str, Callable[..., None]] = {
             "open": self._on_open,
+            "os.mkdir": self._on_new_directory,
             "os.listdir": self._on_listing,
             "os.scandir": self._on_listing,
         }
@@ -119,10 +121,13 @@ class Inputs:
 
     def _on_open(self, path: Any, mode: Any, flags: Any, *, is_import: bool) -> None:
         del mode  # `flags` say the same, and are there for `os.open`, too
-        if flags & os.O_TRUNC or flags & os.O_ACCMODE == os.O_WRONLY:
-            return
         name = _path_of(path)
-        if name is None:
+        if name is not None and flags & (os.O_TRUNC | os.O_EXCL):
+            self._made.add(name)  # what is in it is this load's own
+        if name is None or name in self._made or flags & os.O_ACCMODE == os.O_WRONLY:
+            return
+        if os.path.isdir(name):  # to list it by the descriptor, of which no event tells
+            self._on_listing(name, is_import=is_import)
             return
         # Loaders read data, too, for `pkgutil.get_data` and its like.
         if not is_import or not (name.endswith(_CACHED) or self._is_loaded(name)):
@@ -130,11 +135,17 @@ class Inputs:
 
     def _on_listing(self, path: Any, *, is_import: bool) -> None:
         name = _path_of("." if path is None else path)
-        if name is None or is_import:  # what imports look for is noted elsewhere
+        # What imports look for is noted elsewhere; what this load has made is its own.
+        if name is None or is_import or name in self._made:
             return
         names = _names(name)
         if self._listings.setdefault(name, names) != names:
             self._mixed[name] = None
+
+    def _on_new_directory(self, path: Any, *_: Any, is_import: bool) -> None:
+        del is_import
+        if (name := _path_of(path)) is not None and not os.path.exists(name):
+            self._made.add(name)
 
 
 def _path_of(path: Any) -> str | None:

@@ -6,13 +6,15 @@ locks. A fork shares or loses them. So no checkpoint is taken while the process 
 - a thread beside ours: a fork has none of it. Those that a library ends or starts again around a
   fork by itself are no obstacle: OpenBLAS, in numpy and scipy; the background thread of jemalloc,
   in pyarrow;
-- a descriptor other than a regular file that is open for reading or for appending, a device, a
-  directory or a standard stream. A database of SQLite is none of these: its connections must not
-  be carried over a fork, says its documentation. But one that is installed with a package, and open
-  for reading, is data: a fork loses locks alone, and nobody writes there;
+- a descriptor other than a regular file that is open for reading or for appending, a directory, a
+  standard stream, a terminal, `/dev/null` or its like. A database of SQLite is none of these: its
+  connections must not be carried over a fork, says its documentation; but one that is installed
+  with a package, and open for reading, is data: a fork loses locks alone, and nobody writes there.
+  Nor is a file below `/proc`: that of a process ends with it; nor another device: a GPU's driver
+  forbids forks;
 - memory that is shared with others and may be written: a mapping of a file, a semaphore of
   `multiprocessing`;
-- a child process that lives, a timer, or a lock on a file;
+- a child process that lives, a handler of the ends of such, a timer, or a lock on a file;
 - an `atexit` handler or a fork handler of the project's own code, or a finalizer that runs at the
   end and removes files: the child that serves would destroy at its end what the checkpoint refers
   to;
@@ -42,6 +44,10 @@ _BACKGROUND = "jemalloc_bg_thd"  # restarts itself in a fork, by its own handler
 _RESTARTING = frozenset({"numpy", "scipy"})  # their OpenBLAS ends its threads at a fork
 _DEBUGGERS = ("pydevd", "debugpy", "coverage.tracer", "coverage.collector")
 _OURS = "/memfd:asyncreload"  # see liveness.py
+_PLAIN_DEVICES = frozenset(
+    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "console")
+)
+_TERMINALS = "/dev/pts/"
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
@@ -74,6 +80,7 @@ class Limits:
         yield _green_threads()
         yield self._registrations.obstacle()
         yield _timer()
+        yield _handler_of_ends()
         yield child_process(self._own_children())
         yield descriptor(self._own_descriptors())
         yield shared_memory()
@@ -139,6 +146,12 @@ def _timer() -> str:
     return "a timer runs" if has_interval else ""
 
 
+def _handler_of_ends() -> str:
+    """Tell of a handler of SIGCHLD: it would hear of processes that the app has not started."""
+    is_usual = signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    return "" if is_usual else "the ends of processes are handled (SIGCHLD)"
+
+
 def child_process(own: Collection[int]) -> str:
     """Tell of a child process that lives, or has ended and was not waited for."""
     for thread in os.listdir("/proc/self/task"):
@@ -170,14 +183,14 @@ def _reason(number: int) -> str:
         return ""
     if "lock" in told:
         return f"a lock is held on {name}"
-    is_device = stat.S_ISCHR(mode) or stat.S_ISDIR(mode)
-    if number in _STANDARD or is_device or name.startswith(_OURS):
+    is_plain_device = name in _PLAIN_DEVICES or name.startswith(_TERMINALS)
+    if number in _STANDARD or stat.S_ISDIR(mode) or is_plain_device or name.startswith(_OURS):
         return ""
     return _reason_of_file(number, name, mode, int(told["flags"], 8))
 
 
 def _reason_of_file(number: int, name: str, mode: int, flags: int) -> str:
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) or name.startswith("/proc/"):
         return f"a descriptor is open ({name})"
     if flags & os.O_ACCMODE == os.O_RDONLY:
         is_data = kind_of(name) is FileKind.PACKAGE  # which nobody writes to, as pyproj's

@@ -83,10 +83,11 @@ class CheckpointSession:
         self._scanner = scanner
         self._notice = notice
         self._places: Places | None = None
+        self._passed: set[str] = set()
         self._told = ""
         self._keep: frozenset[str] = frozenset()
         self._random_numbers = RandomNumbers()
-        self._directory = ""
+        self._directory = os.curdir
         self._missing: list[str] = []
 
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
@@ -94,6 +95,8 @@ class CheckpointSession:
         self._keep = frozenset(keep)
         if before or at_end or keep:
             self._install()
+            # In a process that goes on, the modules that are kept were there at the checkpoint.
+            keep = {*keep} - self._passed
             self._places = Places(before, at_end=at_end, keep=keep)
             self.inputs.is_noting = True
         else:
@@ -138,7 +141,7 @@ class CheckpointSession:
         try:
             os.chdir(self._directory)  # it may be another one by now, of the same name
         except OSError:
-            return self._directory
+            return self._directory or "the current directory"
         scanner = self._scanner
         changed = scanner.compare_now(scanner.look())
         return next(chain(changed, scanner.searches.ignored(), scanner.moved_packages()), "")
@@ -150,7 +153,10 @@ class CheckpointSession:
 
     def _note_surroundings(self) -> None:
         """Note what is not to be asked for any more when a process goes on from here."""
-        self._directory = os.getcwd()
+        try:
+            self._directory = os.getcwd()
+        except OSError:  # it has been removed
+            self._directory = ""
         self._missing = [path for path in _places_of_imports() if not os.path.exists(path)]
         self._random_numbers.before_fork()
 
@@ -158,6 +164,7 @@ class CheckpointSession:
         if not place or self._places is None:
             return
         self.inputs.is_noting = False
+        self._passed.add(place)
         if obstacle := self._limits.obstacle():
             self._tell(place, obstacle)
         else:

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 # All in seconds.
 FAREWELL = 0.05  # what the parent's `End` gets to be heard, when it has deleted its lockfile
+HANGS_UP_BEFORE_END = 0.2  # at most, from the end of a dying parent's channel to its own
 UNDISTURBED = 0.02  # that a load has the GIL for itself
 SLOW_LOAD = 3.0  # until a load is told to be slow
 
@@ -126,7 +127,7 @@ class Agent:
 
     async def run(self, on_up: Callable[[], None]) -> None:
         """Live until the process ends. `on_up` is called when all is up that others wait for."""
-        self.link.listen(self._on_message, self._on_orphaned)
+        self.link.listen(self._on_message, self._on_hang_up)
         if not (hears_end := self.link.hear_end(self._on_orphaned)):
             self._check_parent()  # it may have ended already
         # The first hop to a thread starts it, and imports for that.
@@ -210,6 +211,24 @@ class Agent:
         """Look at the files, and tell the parent if nothing has changed."""
         if await self.monitor.is_fresh() and self.phase in {Phase.SERVING, Phase.REPORTING}:
             self.link.send(protocol.Fresh(number))
+
+    def _on_hang_up(self) -> None:
+        """The channel has ended: the parent is dead, or has given up on this process.
+
+        The latter may become of one that goes on from a checkpoint and was late: the supervisor
+        lives, and so does its lockfile. It is asked in a while, as the channel may end just before
+        the process does.
+        """
+        if self._go_heard.is_set() or self.link.is_own_parent:
+            self._on_orphaned()
+        else:
+            self.loop.call_later(HANGS_UP_BEFORE_END, self._end_unused)
+
+    def _end_unused(self) -> None:
+        if self.link.has_lost_parent():
+            self._on_orphaned()
+        else:
+            self.end(protocol.RELOAD)
 
     def _on_orphaned(self) -> None:
         self.link.remove_lockfile()

@@ -58,7 +58,8 @@ class ParentLink:
         self._sending = threading.Lock()
         self._lines = Lines()
         self._is_suspicious = False
-        self._is_own_parent = is_own_parent
+        self.is_own_parent: bool = is_own_parent
+        """Whether the supervisor is the parent of this process."""
         self._parents_end: int | None = None
 
     def fileno(self) -> int:
@@ -142,7 +143,7 @@ class ParentLink:
         or a host whose loop is blocked, is not dead.
         interval: seconds between two touches, at least.
         """
-        if self._has_lost_parent():
+        if self.has_lost_parent():
             lockfile.remove(self.lock)
             return lockfile.Verdict.GONE
         verdict = lockfile.judge(self.lock, interval, time.time())
@@ -156,8 +157,9 @@ class ParentLink:
         held = (self._connection.fileno(), self._parents_end)
         return [descriptor for descriptor in held if descriptor is not None and descriptor >= 0]
 
-    def _has_lost_parent(self) -> bool:
-        if self._is_own_parent:
+    def has_lost_parent(self) -> bool:
+        """Tell whether the supervisor has ended."""
+        if self.is_own_parent:
             return os.getppid() != self._parent
         if self._parents_end is None:
             return descendants.has_ended(self._parent)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ from asyncreload.child import worker_threads
 from asyncreload.child.checkpoint.frozen import freeze
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint.read_files import ReadFiles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.imports.environment_files import read_files
@@ -227,6 +229,7 @@ class SideThread:
     def _take_checkpoint(self, place: str) -> None:
         """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
         try:
+            files = ReadFiles.open_now(self._own_descriptors())
             ours, theirs = socket.socketpair()
         except OSError:  # no descriptor is left
             return
@@ -241,7 +244,7 @@ class SideThread:
                     self._hand_over(pid, theirs)
                 else:
                     theirs.close()
-                    self._live_as_checkpoint(ours, place, signals)
+                    self._live_as_checkpoint(ours, place, signals, files)
         except OSError as exc:
             self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
         finally:
@@ -260,20 +263,25 @@ class SideThread:
             return own_fork()
 
     def _hand_over(self, pid: int, link: socket.socket) -> None:
-        """Give the supervisor the link to a checkpoint."""
+        """Give the supervisor the link to a checkpoint. Not by `send_fds`, which has no flags."""
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", link.fileno()))
         with suppress(OSError):  # it is gone, or too busy: no matter
-            told, rendezvous = [str(pid).encode()], self._legacy.rendezvous
-            socket.send_fds(rendezvous, told, [link.fileno()], socket.MSG_DONTWAIT)
+            told = [str(pid).encode()]
+            self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
 
-    def _live_as_checkpoint(self, control: socket.socket, place: str, signals: Signals) -> None:
+    def _live_as_checkpoint(
+        self, control: socket.socket, place: str, signals: Signals, files: ReadFiles
+    ) -> None:
         """Wait as a checkpoint, then boot; return in a process that goes on, and stands by.
 
         Whatever happens here, nothing is raised: the code of the app would meet it.
 
         signals: those that are to be blocked in the side thread, and in what that starts.
+        files: those that the app holds open for reading.
         """
         try:
             connection = self._freeze(control, place)
+            files.open_anew()
             self._legacy.renew(connection)
             worker_threads.renew()
             self._start(signals)
@@ -312,7 +320,7 @@ class SideThread:
         loaded = self._state.preload.loaded
         told = CheckpointTaken(os.getpid(), place, read, loaded, seconds)
         control.sendall(told.encode())
-        return freeze(control)
+        return freeze(control, self._legacy.supervisor, self._legacy.lock)
 
     def _go_on_loading(self) -> None:
         """Wait for our turn, then go on with the load, unless what it rests on has changed.

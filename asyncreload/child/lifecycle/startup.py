@@ -41,9 +41,11 @@ class Legacy:
     def __init__(self, arguments: list[str], lock: str) -> None:
         supervisor, *sockets, liveness = map(int, arguments)
         control, *ours = (socket.socket(fileno=fd) for fd in sockets)
-        self._supervisor = supervisor
+        self.supervisor: int = supervisor
+        """Its process ID."""
         self._listener, self._entrance, self._exit, self.rendezvous = ours
-        self._lock = lock
+        self.lock: str = lock
+        """The path of its lockfile."""
         self._liveness = LivenessCounter(liveness)
         self.main_thread: MainThread = MainThread()
         self._ours = files_open_for_writing() or frozenset()
@@ -103,11 +105,11 @@ class Legacy:
     def join_supervisors_group(self) -> None:
         """Be reached by Ctrl-C from now on, and be allowed to read from the terminal."""
         with suppress(OSError):
-            os.setpgid(0, os.getpgid(self._supervisor))
+            os.setpgid(0, os.getpgid(self.supervisor))
 
     def _link(self, control: socket.socket, *, is_own_parent: bool) -> ParentLink:
         return ParentLink(
-            control, self._supervisor, self._lock, self._liveness, is_own_parent=is_own_parent
+            control, self.supervisor, self.lock, self._liveness, is_own_parent=is_own_parent
         )
 
     def _close(self) -> None:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from threading import RLock
 from typing import Any
 
@@ -128,12 +129,16 @@ class Baselines:
 
     def forget_wanted(self) -> None:
         """Forget how files were that patterns ask for, and that nobody has loaded."""
+        self.forget(self._wanted)
+        self._wanted.clear()
+
+    def forget(self, paths: AbstractSet[str]) -> None:
+        """Forget how files of the project were: nobody has loaded them."""
         with self._lock:
-            for path in self._wanted:
+            for path in paths:
                 self.project.pop(path, None)
                 self.project.version += 1
-        self._unlearned = deque(path for path in self._unlearned if path not in self._wanted)
-        self._wanted.clear()
+        self._unlearned = deque(path for path in self._unlearned if path not in paths)
 
     def loaded(self) -> list[str]:
         """Return the project's files that were loaded, or looked for; not what patterns ask for."""

@@ -54,6 +54,8 @@ class Link:
         self.notices: list[str] = []
         self.verdict = Verdict.FRESH
         self.hears_end = True
+        self.is_own_parent = True
+        self.is_parent_gone = False
         self.removed_lockfile = False
         self.beats = 0
         self.say: Callable[[Message], None]
@@ -71,6 +73,9 @@ class Link:
     def notice(self, text: str, *, once: bool = False) -> None:
         del once
         self.notices.append(text)
+
+    def has_lost_parent(self) -> bool:
+        return self.is_parent_gone
 
     def check(self, _interval: float) -> Verdict:
         return self.verdict

@@ -286,6 +286,48 @@ async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Benc
     assert bench.end.exited == [protocol.ORPHANED]
 
 
+async def given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_parent_gone: bool) -> None:
+    """End the channel of a process that goes on from a checkpoint, before its `Go`."""
+    monkeypatch.setattr(module, "HANGS_UP_BEFORE_END", 0)
+    bench.link.is_own_parent = False
+    await bench.up()
+    bench.link.end()
+    bench.link.is_parent_gone = is_parent_gone
+    await bench.settle()
+
+
+async def test_a_process_that_the_parent_has_given_up_on_ends_alone(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor lives, with its lockfile and all that has its mark."""
+    bench = make()
+    await given_up(bench, monkeypatch, is_parent_gone=False)
+    assert bench.end.exited == [protocol.RELOAD]
+    assert not bench.link.removed_lockfile
+    assert "end family" not in bench.app_processes.asked
+
+
+async def test_if_the_parent_is_dead_the_end_is_that_of_an_orphan(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    await given_up(bench, monkeypatch, is_parent_gone=True)
+    assert bench.end.exited == [protocol.ORPHANED]
+    assert bench.link.removed_lockfile
+    assert "end family" in bench.app_processes.asked
+
+
+async def test_a_process_at_work_is_an_orphan_once_its_channel_has_ended(
+    make: Callable[[], Bench],
+) -> None:
+    bench = make()
+    bench.link.is_own_parent = False
+    await bench.up()
+    bench.link.say(bench.go())
+    bench.link.end()
+    assert bench.link.removed_lockfile
+
+
 async def test_without_word_of_the_parents_end_it_is_looked_for_at_once(
     make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from asyncreload.child.lifecycle import parent_link
 from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.liveness import LivenessCounter
 from asyncreload.lockfile import Verdict
@@ -18,11 +21,14 @@ from asyncreload.protocol import Message, Notice, Ping, Pong, decode
 
 
 class Bench:
-    def __init__(self, lock: Path, liveness: LivenessCounter) -> None:
+    def __init__(self, lock: Path, liveness: LivenessCounter, parent: int | None = None) -> None:
         self.parent, ours = socket.socketpair()
         self.lock = lock
         self.liveness = liveness
-        self.link = ParentLink(ours, os.getppid(), str(lock), liveness)
+        is_own = parent is None
+        self.link = ParentLink(
+            ours, parent or os.getppid(), str(lock), liveness, is_own_parent=is_own
+        )
 
     def heard(self) -> list[Message]:
         self.parent.setblocking(False)
@@ -97,3 +103,65 @@ def test_a_lockfile_that_is_not_touched_is_told_once_and_again_after_a_touch(ben
     os.utime(bench.lock, (0, 0))
     bench.link.check(1.0)
     assert len(bench.heard()) == 1
+
+
+# --- in a process that goes on from a checkpoint -----------------------------------------------
+
+
+@pytest.fixture
+def supervisor() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is not the parent of this one."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def resumed(supervisor: subprocess.Popen[bytes], tmp_path: Path) -> Iterator[Bench]:
+    lock = tmp_path / "lock"
+    lock.touch()
+    with closing(LivenessCounter.create()) as liveness:
+        made = Bench(lock, liveness, supervisor.pid)
+        yield made
+        made.parent.close()
+        made.link.close()
+
+
+def test_that_the_parent_is_another_process_means_nothing(
+    resumed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the checkpoint, and may be dead."""
+    assert resumed.link.check(1.0) is Verdict.FRESH
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert resumed.link.check(1.0) is Verdict.FRESH
+    assert not resumed.link.has_lost_parent()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_the_supervisors_end_is_the_end_and_the_lockfiles(
+    resumed: Bench,
+    supervisor: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_told: bool,
+) -> None:
+    """By its descriptor; where there is none, by its number."""
+    ended = asyncio.Event()
+    if not is_told:
+        monkeypatch.setattr(parent_link, "open_process", lambda _pid: None)
+    assert resumed.link.hear_end(ended.set) is (is_told and sys.platform == "linux")
+    assert resumed.link.check(1.0) is Verdict.FRESH
+    supervisor.kill()
+    supervisor.wait()
+    if is_told:
+        await ended.wait()
+    assert resumed.link.has_lost_parent()
+    assert resumed.link.check(1.0) is Verdict.GONE
+    assert not resumed.lock.exists()
+
+
+def test_all_that_is_open_is_known(resumed: Bench) -> None:
+    assert resumed.link.descriptors() == [resumed.link.fileno()]
+    resumed.link.close()
+    assert resumed.link.descriptors() == []

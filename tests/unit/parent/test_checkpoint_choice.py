@@ -46,7 +46,12 @@ class Scene:
     def __init__(self, *all_: FakeCheckpoint, standby: float = math.inf) -> None:
         self.standby = standby
         self.checkpoints = Checkpoints(
-            cast("socket.socket", None), 4, self._none, lambda _: None, lambda: self.standby
+            cast("socket.socket", None),
+            4,
+            self._none,
+            lambda _: None,
+            lambda: self.standby,
+            lambda _: None,
         )
         self.checkpoints._all = dict.fromkeys(cast("tuple[Checkpoint, ...]", all_))
 

@@ -21,6 +21,8 @@ from asyncreload.child.watch.file_state import (
     Signature,
     digest,
     digest_of,
+    read_state,
+    stat_state,
 )
 from asyncreload.child.watch.globs import Patterns
 from tests.unit.watching import (
@@ -250,6 +252,85 @@ def test_the_process_before_is_not_trusted_on_a_signature_that_proves_nothing(
     project.write("app.py", b"x = 2\n")  # in the same tick
     project.watch.hooks.before_source(path)
     assert project.watch.baselines.project[path].digest is None
+
+
+# --- in a process that goes on from a checkpoint, where some files were loaded before ------------
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_what_the_process_before_has_learned_counts_for_what_was_loaded_already(
+    project: Project,
+) -> None:
+    path = project.write("app.py")
+    told = {path: read_state(path, project.clock.time_ns).to_json()}
+    baselines = project.watch.baselines
+    baselines.take(path)
+    assert baselines.project[path].digest is None
+    baselines.trust(told)
+    os.utime(path, (10**9, 10**9))
+    assert project.changed() == []  # by its bytes, which nobody has read here
+    other_bytes(path, b"x = 2\n")
+    assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_but_not_of_a_file_that_was_in_another_state_when_it_was_loaded(project: Project) -> None:
+    path = project.write("app.py")
+    baselines = project.watch.baselines
+    baselines.take(path)
+    loaded = baselines.project[path]
+    other_bytes(path, b"x = 2\n")
+    baselines.trust({path: read_state(path, project.clock.time_ns).to_json()})
+    assert baselines.project[path] == loaded
+    assert project.changed() == ["app.py"]
+
+
+def test_nor_where_the_signature_proves_nothing(project: Project, coarse: Clock) -> None:
+    path = project.write("app.py")
+    baselines = project.watch.baselines
+    baselines.project[path] = FileState(stat_state(path, coarse.time_ns).signature, racy=True)
+    coarse.advance(2 * RACY)
+    baselines.trust({path: read_state(path, coarse.time_ns).to_json()})
+    assert baselines.project[path].digest is None
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_what_was_read_here_is_not_replaced(project: Project) -> None:
+    path = project.load("app.py")
+    loaded = project.watch.baselines.project[path]
+    told = loaded._replace(digest=digest(b"x = 9\n"))
+    project.watch.baselines.trust({path: told.to_json()})
+    assert project.watch.baselines.project[path] == loaded
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_what_patterns_ask_for_is_taken_as_it_is_now_and_what_was_loaded_as_it_was(
+    project: Project,
+) -> None:
+    asked, loaded = project.write("data.json"), project.write("page.html")
+    patterns = Patterns.of(["*.json", "*.html"], [], str(project.root))
+    project.watch.scanner.watch_patterns(patterns)
+    project.load("page.html")
+    project.write("data.json", b"[1]")
+    project.write("page.html", b"<p>")
+    assert project.changed() == ["data.json", "page.html"]
+    project.watch.scanner.watch_patterns(patterns)
+    assert project.changed() == ["page.html"]
+    assert project.watched() == sorted([asked, loaded])
+    project.write("data.json", b"[2]")
+    assert project.changed() == ["data.json", "page.html"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_what_nobody_asks_for_any_more_is_forgotten_and_not_read(project: Project) -> None:
+    project.write("data.json")
+    project.watch.scanner.watch_patterns(Patterns.of(["*.json"], [], str(project.root)))
+    version = project.watch.baselines.project.version
+    project.watch.scanner.watch_patterns(Patterns.of([], [], str(project.root)))
+    assert project.watched() == []
+    assert project.watch.baselines.project.version > version  # so that looks notice
+    project.watch.catch_up()
+    assert project.changed() == []
 
 
 # --- other ways to take them ---------------------------------------------------------------------

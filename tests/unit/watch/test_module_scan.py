@@ -101,9 +101,10 @@ def test_a_module_that_takes_the_place_of_another_of_its_name_is_found(project: 
     watch = project.new_watch()
     project.register("plugin", project.write("one.py"))
     watch.modules.scan()
-    project.modules.pop("plugin")
+    old = project.modules.pop("plugin")  # it lives on: else the other may have its address
     project.register("plugin", project.write("two.py"))
     watch.modules.scan()
+    assert old is not None
     assert project.watched() == [project.path("one.py"), project.path("two.py")]
 
 

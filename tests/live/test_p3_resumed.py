@@ -1,0 +1,264 @@
+"""P3: a process that goes on from a checkpoint is as one that has started from nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import closing
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncreload import Ready
+from tests.live.checkpointing import APP, PAUSE, Checkpointed, checkpointed, views_of
+from tests.live.driving import is_alive, lay_out, processes_of, until
+from tests.live.failing import SOON
+from tests.live.test_p4_debugger import AtTerminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from asyncreload.testing import App, Layout
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
+    with checkpointed(tmp_path_factory.mktemp("resumed")) as bench:
+        yield bench
+
+
+@pytest.fixture
+def bench(shared: Checkpointed) -> Checkpointed:
+    """A supervisor with checkpoints, whose holder.py does nothing."""
+    shared.replace("holder.py", "")
+    shared.save("begun")
+    shared.fresh("begun")
+    return shared.begin()
+
+
+def answers(bench: Checkpointed, holder: str, *, times: int = 2) -> list[str]:
+    """Let holder.py answer; return what it says in processes that go on from behind it."""
+    bench.replace("holder.py", f"{holder}\n{PAUSE}\n")
+    bench.get()
+    bench.until_ready()
+    found = []
+    for number in range(times):
+        bench.begin().save(number)
+        found.append(bench.body())
+        assert bench.loaded() == "1 of 3"
+    return found
+
+
+RANDOM = """\
+import random
+random.random()
+def answer(path):
+    return str(random.random())
+"""
+NUMPY = """\
+import numpy.random
+numpy.random.random()
+def answer(path):
+    return str(numpy.random.random())
+"""
+
+
+@pytest.mark.parametrize("holder", [RANDOM, NUMPY], ids=["random", "numpy"])
+def test_p3_each_process_has_random_numbers_of_its_own(bench: Checkpointed, holder: str) -> None:
+    if holder is NUMPY and find_spec("numpy") is None:
+        pytest.skip("numpy is not installed")
+    one, other = answers(bench, holder)
+    assert one != other
+
+
+STATE = """\
+import gc, os, signal, sys, threading, warnings
+def answer(path):
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    inherited = [os.readlink(f"/proc/self/fd/{n}").partition(":")[0]
+                 for n in map(int, os.listdir("/proc/self/fd"))
+                 if n > 2 and os.path.exists(f"/proc/self/fd/{n}") and os.get_inheritable(n)]
+    names = [thread.name for thread in threading.enumerate() if "handler" not in thread.name]
+    filters = [f for f in warnings.filters if f[:2] == ("ignore", None)]
+    return str([blocked, inherited, os.getpgid(0) == os.getpgid(int(os.environ["SUPERVISOR"])),
+                len(filters), gc.get_freeze_count() >= 0, signal.getsignal(signal.SIGINT).__name__])
+"""
+
+
+def test_p3_its_state_is_that_of_any_other(bench: Checkpointed) -> None:
+    """Signals that are blocked, descriptors that are inherited, the process group, filters."""
+    holder = STATE.replace('int(os.environ["SUPERVISOR"])', str(bench.pid))
+    bench.replace("holder.py", holder)
+    bench.kill_checkpoints()
+    bench.begin().save("cold")
+    cold = bench.body()
+    found = answers(bench, holder)
+    assert found == [cold] * 2
+
+
+FAMILY = """\
+import multiprocessing, os, subprocess, time
+sleeper = subprocess.Popen(["sleep", "600"])
+forked = os.fork()
+if not forked:
+    time.sleep(600)
+worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+worker.start()
+pids = [sleeper.pid, forked, worker.pid]
+"""
+
+
+def test_p3_what_it_has_started_ends_with_it_and_checkpoints_do_not(bench: Checkpointed) -> None:
+    bench.save("family", FAMILY + "VERSION = ' '.join(map(str, pids))")
+    family = list(map(int, bench.body().split()))
+    assert len(family) == 3
+    assert all(map(is_alive, family))
+    checkpoints = bench.until_checkpoints(2)
+    bench.begin().save("without")
+    bench.fresh("without")
+    bench.until_dead(family)
+    assert {*checkpoints} <= {*bench.checkpoints()}
+    assert bench.loaded() == "1 of 3"
+
+
+HELD = """
+def answer(path):
+    names = [os.readlink(f"/proc/{forked}/fd/{n}") for n in os.listdir(f"/proc/{forked}/fd")]
+    return " ".join(name for name in names if name.startswith("socket:"))
+"""
+
+
+def test_p3_its_workers_hold_nothing_of_ours(bench: Checkpointed) -> None:
+    """Else the port would be bound as long as they live, and nobody's end would be seen."""
+    bench.replace("views.py", FAMILY + views_of("family") + HELD)
+    # Two are left, in forks of any child: by them a loop is woken.
+    bench.until(lambda: len(bench.body().split()) <= 2, "what is ours was let go")
+    assert bench.loaded() == "1 of 3"
+    bench.save("without")
+    bench.fresh("without")
+
+
+@pytest.mark.parametrize("threads", ["64", "1"])
+def test_p3_a_debugger_in_it_has_the_terminal(tmp_path: Path, threads: str) -> None:
+    files = {"app.py": APP, "holder.py": "", "views.py": views_of(0)}
+    lay_out(tmp_path / "project", files=files)
+    bench = AtTerminal(tmp_path, "--verbose", "--threads", threads)
+    with closing(bench):
+        try:
+            assert bench.body() == "0"
+            bench.until_told("taken at", 2)
+            bench.replace(
+                "views.py", views_of(1) + "def answer(path):\n    breakpoint()\n    return 'on'"
+            )
+            debugged = bench.debug()
+            bench.until_told("1 of 3 modules")
+            bench.type("VERSION\n")
+            bench.until_told("'1'")
+            bench.type("c\n")
+            assert debugged.receive().body == "on"
+            bench.until_as_before()
+            bench.type("\x03")  # Ctrl-C
+            assert bench.wait() == 130
+        finally:
+            bench.hang_up()
+            bench.kill()
+            print(bench.output)
+    until(lambda: not processes_of(tmp_path), "nothing is left", SOON)
+
+
+def test_p3_warnings_as_errors_do_not_meet_our_forks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 3.12 on, Python warns of forks beside threads; the app, of its own."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    with checkpointed(tmp_path, holder="import warnings\nwarnings.simplefilter('error')") as bench:
+        bench.begin().save(1)
+        bench.fresh("1")
+        assert bench.loaded() == "1 of 3"
+        assert "Warning" not in bench.output
+
+
+# --- where there are none ----------------------------------------------------------------------
+
+
+def test_p3_none_are_taken_where_none_are_wanted(tmp_path: Path) -> None:
+    """Nor behind a module that is to be kept."""
+    options = ("--checkpoints", "0", "--keep", "holder")
+    with checkpointed(tmp_path, *options, number=0) as bench:
+        for number in range(1, 4):
+            bench.begin().save(number)
+            bench.fresh(str(number))
+            assert bench.loaded() == "all"
+        bench.until(lambda: len(bench.pids_of_all()) <= 3, "supervisor, child and standby")
+        assert "checkpoint" not in bench.output
+
+
+KEPT = """\
+import time; time.sleep(0.006)
+with open("loads", "a") as log:
+    log.write("1 ")
+"""
+
+
+def test_p3_a_module_that_is_kept_is_loaded_once(tmp_path: Path) -> None:
+    with checkpointed(
+        tmp_path, "--keep", "holder", "--checkpoints", "1", holder=KEPT, number=1
+    ) as bench:
+        for number in range(1, 4):
+            bench.begin().save(number)
+            bench.fresh(str(number))
+            assert bench.loaded() == "1 of 3"
+        assert bench.loads() == [1]
+        bench.replace("holder.py", KEPT.replace("1 ", "2 "))
+        bench.fresh("3")
+        bench.save("after")
+        bench.fresh("after")
+        assert bench.loads() == [1, 2]
+
+
+@pytest.mark.asyncio
+async def test_p3_a_reload_that_is_asked_for_starts_from_nothing(supervised: Layout) -> None:
+    files = {"app.py": APP, "holder.py": KEPT, "views.py": views_of(0)}
+    async with asyncio.timeout(20), supervised(files=files, patience=20) as app:
+        loads = (event async for event in app.supervisor.events() if isinstance(event, Ready))
+        assert (await anext(loads)).origin == "cold"
+        await asyncio.to_thread(until, lambda: len(checkpoints_of(app)) >= 3, "checkpoints")
+        await app.write("views.py", views_of(1))
+        assert (await anext(loads)).origin == "checkpoint"
+        await app.supervisor.reload()
+        assert (await anext(loads)).origin in {"standby", "cold"}
+        assert (app.directory / "loads").read_text() == "1 1 "
+        await app.write("views.py", views_of(2))
+        assert (await anext(loads)).origin == "checkpoint"
+
+
+def checkpoints_of(app: App) -> list[int]:
+    """Return the children of the child that serves, which are all checkpoints."""
+    pid = app.supervisor.pid
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return list(map(int, file.read().split()))
+
+
+def test_p3_signals_end_the_supervisor_while_a_process_goes_on(bench: Checkpointed) -> None:
+    """A handler of signals that the app has set before the checkpoint is there, too."""
+    holder = """\
+import signal
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+def answer(path):
+    return str(len(heard))
+"""
+    answers(bench, holder)
+    serving = next(pid for pid in bench.pids_of_all() if is_serving(pid, bench))
+    os.kill(serving, signal.SIGUSR1)
+    bench.until(lambda: bench.body() == "1", "the app has heard it")
+
+
+def is_serving(pid: int, bench: Checkpointed) -> bool:
+    return pid != bench.pid and os.getpgid(pid) == bench.pid

@@ -1,0 +1,213 @@
+"""What a load reads beside modules; the hook is called as the interpreter would call it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncreload.child.checkpoint.inputs import Inputs
+from tests.unit.watching import HOUR, other_bytes
+
+_PRESENT: list[Inputs] = []
+
+
+def _forward(event: str, arguments: tuple[object, ...]) -> None:
+    """Hand an event to the inputs of the present test: a hook cannot be removed."""
+    for inputs in _PRESENT:
+        if event in inputs._events and inputs.is_noting:
+            inputs._hear(event, arguments)
+
+
+sys.addaudithook(_forward)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A file that was written long ago, so that its metadata prove that it is as it was."""
+    path = tmp_path / "settings.toml"
+    path.write_text("old")
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - HOUR))
+    return path
+
+
+@pytest.fixture
+def inputs(old: Path) -> Iterator[Inputs]:
+    inputs = Inputs(lambda path: path.endswith(".py"))
+    inputs.is_noting = True
+    _PRESENT.append(inputs)
+    yield inputs
+    _PRESENT.clear()
+
+
+def test_a_file_is_noted_as_it_was_when_it_was_read(inputs: Inputs, old: Path) -> None:
+    assert old.read_text() == "old"
+    assert inputs.paths() == [str(old)]
+    assert inputs.differing() == ""
+    old.write_text("new")
+    assert inputs.differing() == str(old)
+    old.write_text("old")  # other metadata, the same bytes
+    assert inputs.differing() == ""
+
+
+def test_a_change_of_the_same_size_and_time_is_seen(inputs: Inputs, old: Path) -> None:
+    old.read_text()
+    other_bytes(str(old), b"new")
+    assert inputs.differing() == str(old)
+
+
+def test_the_first_reading_counts(inputs: Inputs, old: Path) -> None:
+    old.read_text()
+    inputs.is_noting = False
+    old.write_text("new")
+    inputs.is_noting = True
+    old.read_text()
+    assert inputs.differing() == str(old)
+
+
+def test_a_file_that_was_not_there_differs_once_it_is(inputs: Inputs, tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    with pytest.raises(FileNotFoundError):
+        path.read_text()
+    assert inputs.paths() == [str(path)]
+    assert inputs.differing() == ""
+    inputs.is_noting = False
+    path.write_text("A=1")
+    assert inputs.differing() == str(path)
+
+
+def test_a_file_that_was_there_differs_once_it_is_not(inputs: Inputs, old: Path) -> None:
+    old.read_text()
+    old.unlink()
+    assert inputs.differing() == str(old)
+
+
+def test_it_may_be_opened_by_the_system_call(inputs: Inputs, old: Path) -> None:
+    os.close(os.open(old, os.O_RDONLY))
+    assert inputs.paths() == [str(old)]
+
+
+@pytest.mark.parametrize("mode", ["w", "w+", "x+"])
+def test_what_the_load_writes_itself_is_no_input(inputs: Inputs, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "log"
+    with path.open(mode):
+        pass
+    path.read_text()
+    assert inputs.paths() == []
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_temporary_file_or_directory_is_no_input(
+    inputs: Inputs, tmp_path: Path, *, is_removed: bool
+) -> None:
+    made = tempfile.mkdtemp(dir=tmp_path)
+    descriptor, path = tempfile.mkstemp(dir=made)
+    os.close(descriptor)
+    os.listdir(made)
+    if is_removed:
+        os.unlink(path)
+        shutil.rmtree(made)
+    assert inputs.paths() == []
+
+
+def test_a_directory_that_was_there_is_none_of_the_loads_own(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    os.makedirs(tmp_path, exist_ok=True)
+    os.listdir(tmp_path)
+    assert inputs.paths() == [str(tmp_path)]
+
+
+def test_what_is_read_and_written_at_a_time_is_an_input(inputs: Inputs, old: Path) -> None:
+    with old.open("r+"):
+        pass
+    assert inputs.paths() == [str(old)]
+
+
+def test_a_listing_is_noted_by_its_names(inputs: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    os.listdir(tmp_path)
+    with os.scandir(tmp_path):
+        pass
+    assert inputs.paths() == [str(tmp_path)]
+    (tmp_path / "a").write_text("its bytes are not listed")
+    (tmp_path / "__pycache__").mkdir()
+    assert inputs.differing() == ""
+    (tmp_path / "b").touch()
+    assert inputs.differing() == str(tmp_path)
+
+
+def test_the_current_directory_is_listed_without_a_name(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.listdir()
+    assert inputs.paths() in ([f"{tmp_path}/."], [str(tmp_path)])
+    (tmp_path / "b").touch()
+    assert inputs.differing() != ""
+
+
+def test_a_directory_that_was_not_there_differs_once_it_is(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        os.listdir(tmp_path / "plugins")
+    assert inputs.differing() == ""
+    (tmp_path / "plugins").mkdir()
+    assert inputs.differing() == str(tmp_path / "plugins")
+
+
+@pytest.mark.parametrize("path", ["/proc/self/stat", "/dev/null", os.__file__, pytest.__file__])
+def test_the_kernel_python_and_packages_are_no_inputs(inputs: Inputs, path: str) -> None:
+    with open(path, "rb"):
+        pass
+    assert inputs.paths() == []
+
+
+def test_what_another_thread_reads_is_one_too(inputs: Inputs, old: Path) -> None:
+    thread = threading.Thread(target=old.read_text)
+    thread.start()
+    thread.join()
+    assert inputs.paths() == [str(old)]
+
+
+def test_what_is_imported_is_none(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imports: None
+) -> None:
+    (tmp_path / "an_imported_module.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("an_imported_module")
+    assert inputs.paths() == []
+
+
+def test_nothing_is_noted_unless_it_is_asked_for(inputs: Inputs, old: Path) -> None:
+    inputs.is_noting = False
+    old.read_text()
+    assert inputs.paths() == []
+
+
+def test_descriptors_and_what_is_no_name_do_no_harm(inputs: Inputs, tmp_path: Path) -> None:
+    descriptor = os.open("/", os.O_RDONLY)
+    os.listdir(descriptor)
+    os.close(descriptor)
+    with pytest.raises(ValueError, match="null"):
+        open("a\0b").close()
+    with pytest.raises(TypeError):
+        open(None).close()  # type: ignore[call-overload]
+    assert inputs.paths() == ["/"]
+    assert inputs.is_noting
+
+
+def test_a_directory_that_is_opened_counts_by_its_names(inputs: Inputs, old: Path) -> None:
+    descriptor = os.open(old.parent, os.O_RDONLY)
+    os.listdir(descriptor)
+    os.close(descriptor)
+    (old.parent / "other").write_text("new")
+    (old.parent / "other").replace(old)
+    assert inputs.differing() == ""
+    (old.parent / "b").touch()
+    assert inputs.differing() == str(old.parent)

@@ -1,0 +1,187 @@
+"""The checkpoints of one load: where they are taken, and when one may not be gone on from."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from asyncreload.child.checkpoint import places, session
+from asyncreload.child.checkpoint.places import END
+from asyncreload.child.checkpoint.session import CheckpointSession
+
+
+class Bench:
+    """A session whose surroundings do what a test says; a checkpoint is always worth it."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.noted_while_taken: list[bool] = []
+        self.told: list[str] = []
+        self.obstacle = ""
+        self.differing = ""
+        self.suspects: list[str] = []
+        self.changed: list[str] = []
+        self.inputs = SimpleNamespace(
+            is_noting=False, differing=lambda: self.differing, install=self.install
+        )
+        self.searches = SimpleNamespace(ignored=list)
+        self.session = CheckpointSession(
+            self.take,
+            cast("Any", SimpleNamespace(obstacle=lambda: self.obstacle)),
+            cast("Any", SimpleNamespace(install=self.install)),
+            cast("Any", self.inputs),
+            cast("Any", self),
+            self.tell,
+        )
+        self.goes_on = False
+
+    def install(self) -> None:
+        """Nothing is wrapped for good by a test."""
+
+    def tell(self, reason: str, *, is_wanted: bool = False) -> None:
+        self.told.append(f"wanted: {reason}" if is_wanted else reason)
+
+    def take(self, place: str) -> None:
+        self.taken.append(place)
+        self.noted_while_taken.append(self.inputs.is_noting)
+        if self.goes_on:  # as in a process that goes on, and is not to take any
+            self.session.begin([], at_end=False)
+
+    # --- the scanner's side ---
+
+    def is_ignored(self, path: str) -> bool:
+        return path == "ignored.py"
+
+    def moved_packages(self) -> list[str]:
+        return []
+
+    def look(self) -> list[str]:
+        return self.suspects
+
+    def compare_now(self, suspects: list[str]) -> list[str]:
+        return [path for path in self.changed if path in suspects]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(places, "WORTH", 0.0)
+    numbers = SimpleNamespace(install=int, before_fork=int, renew=int)
+    monkeypatch.setattr(session, "RandomNumbers", lambda: numbers)
+    return Bench()
+
+
+def test_one_is_taken_before_a_file_and_at_the_end(bench: Bench) -> None:
+    bench.session.begin(["views.py"], at_end=True)
+    bench.session.before_file("models.py")
+    bench.session.before_file("views.py")
+    bench.session.at_end()
+    assert bench.taken == ["views.py", END]
+
+
+def test_without_any_wanted_none_is_taken_and_nothing_is_noted(bench: Bench) -> None:
+    bench.session.begin([], at_end=False)
+    assert not bench.inputs.is_noting
+    bench.session.before_file("views.py")
+    bench.session.at_end()
+    assert bench.taken == []
+
+
+def test_what_is_read_is_noted_during_the_load_but_not_while_one_is_taken(bench: Bench) -> None:
+    bench.session.begin(["views.py"], at_end=False)
+    assert bench.inputs.is_noting
+    bench.session.before_file("views.py")
+    assert bench.noted_while_taken == [False]
+    assert bench.inputs.is_noting
+    bench.session.end()
+    assert not bench.inputs.is_noting
+
+
+def test_after_the_load_none_is_taken(bench: Bench) -> None:
+    bench.session.begin(["views.py"], at_end=True)
+    bench.session.end()
+    bench.session.before_file("views.py")
+    bench.session.at_end()
+    assert bench.taken == []
+
+
+def test_in_a_process_that_goes_on_what_it_was_told_counts(bench: Bench) -> None:
+    bench.goes_on = True
+    bench.session.begin(["views.py", "urls.py"], at_end=True)
+    bench.session.before_file("views.py")
+    bench.session.before_file("urls.py")
+    bench.session.at_end()
+    assert bench.taken == ["views.py"]
+    assert not bench.inputs.is_noting
+
+
+def test_a_module_that_is_kept_is_passed_once_also_by_processes_that_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on from behind it has it; a checkpoint at its end would count as that one."""
+    monkeypatch.setitem(sys.modules, "data", ModuleType("data"))
+    for _ in range(2):
+        bench.session.begin([], at_end=False, keep=["data"])
+        bench.session.before_file("views.py")
+        bench.session.at_end()
+    assert bench.taken == ["data"]
+
+
+def test_an_obstacle_is_told_once_and_none_is_taken(bench: Bench) -> None:
+    bench.obstacle = "a timer runs"
+    bench.session.begin(["models.py", "views.py"], at_end=True)
+    bench.session.before_file("models.py")
+    bench.session.before_file("views.py")
+    bench.session.at_end()
+    assert bench.taken == []
+    assert bench.told == ["no checkpoint at models.py: a timer runs"]
+    assert bench.inputs.is_noting
+
+
+def test_another_obstacle_is_told_too_and_when_it_is_gone_one_is_taken(bench: Bench) -> None:
+    bench.obstacle = "a timer runs"
+    bench.session.begin(["models.py", "views.py"], at_end=True)
+    bench.session.before_file("models.py")
+    bench.obstacle = "a descriptor is open (pipe:[1])"
+    bench.session.before_file("views.py")
+    bench.obstacle = ""
+    bench.session.at_end()
+    assert len(bench.told) == 2
+    assert bench.taken == [END]
+
+
+def test_another_thread_takes_none(bench: Bench) -> None:
+    """What it would leave behind in a fork is the main thread, in the middle of something."""
+    bench.session.begin(["views.py"], at_end=False)
+    thread = threading.Thread(target=bench.session.before_file, args=("views.py",))
+    thread.start()
+    thread.join()
+    assert bench.taken == []
+
+
+def test_it_is_fit_while_nothing_has_changed(bench: Bench) -> None:
+    assert bench.session.unfit() == ""
+    bench.suspects = ["touched.py"]
+    assert bench.session.unfit() == ""
+
+
+def test_it_is_unfit_when_a_file_of_the_project_has_changed(bench: Bench) -> None:
+    bench.suspects, bench.changed = ["touched.py", "views.py"], ["views.py"]
+    assert bench.session.unfit() == "views.py"
+
+
+def test_or_what_else_was_read(bench: Bench) -> None:
+    bench.differing = "settings.toml"
+    assert bench.session.unfit() == "settings.toml"
+
+
+def test_what_finders_have_cached_is_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(importlib, "invalidate_caches", lambda: dropped.append(1))
+    monkeypatch.delitem(sys.modules, "numpy.random", raising=False)
+    bench.session.refresh()
+    assert dropped == [1]
