@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -137,17 +138,22 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
         bench = stack.enter_context(checkpointed(place, *options))
         (bench.directory / "site-packages").mkdir()
         bench.write("site-packages/some_package.py", PACKAGE)
+        bench.version = "0"
         yield bench
 
 
 def reload_holder(bench: Checkpointed, source: str) -> None:
-    """Have holder.py do something, and views.py be of a version of its own."""
-    bench.version = f"{hash(source)}"
-    bench.save(bench.version)
-    bench.fresh(bench.version)
+    """Have holder.py do something else."""
     bench.until_ready()
-    bench.begin()
-    bench.replace("holder.py", source)
+    bench.begin().replace("holder.py", source)
+    bench.fresh(bench.version)
+
+
+def reload_views(bench: Checkpointed) -> None:
+    """Have views.py be of a version of its own."""
+    bench.until_ready()
+    bench.version = f"{random.random()}"
+    bench.begin().save(bench.version)
     bench.fresh(bench.version)
 
 
@@ -155,7 +161,6 @@ def reload_holder(bench: Checkpointed, source: str) -> None:
 def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, what: str) -> None:
     """Each load holds it anew: a lock by one that is dead, or a second thread, would be seen."""
     source, why = HELD[what]
-    bench.begin()
     reload_holder(bench, source)
     reasons = why if isinstance(why, tuple) else (why,)
     bench.until(
@@ -167,8 +172,7 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
         f"why there is none: {why}",
     )
     assert bench.loaded() == "2 of 3"
-    bench.begin().save("again")
-    bench.fresh("again")
+    reload_views(bench)
     assert bench.loaded() == "2 of 3"  # from before holder.py, and no later
     assert bench.places() == []
 
@@ -177,13 +181,11 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
 def test_p3_there_are_checkpoints_of_a_process_that_has(bench: Checkpointed, what: str) -> None:
     if what.endswith("OpenBLAS") and find_spec("numpy") is None:
         pytest.skip("numpy is not installed")
-    bench.begin()
     reload_holder(bench, HARMLESS[what])
     bench.until_places("views.py", "end")
     assert bench.loaded() == "2 of 3"
     assert "no checkpoint" not in bench.told
-    bench.begin().save("again")
-    bench.fresh("again")
+    reload_views(bench)
     assert bench.loaded() == "1 of 3"
 
 

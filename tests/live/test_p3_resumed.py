@@ -144,6 +144,14 @@ def test_p3_its_workers_hold_nothing_of_ours(bench: Checkpointed) -> None:
     bench.fresh("without")
 
 
+DEBUGGED = """
+def answer(path):
+    if path == "/debug":
+        breakpoint()
+    return VERSION
+"""
+
+
 @pytest.mark.parametrize("threads", ["64", "1"])
 def test_p3_a_debugger_in_it_has_the_terminal(tmp_path: Path, threads: str) -> None:
     files = {"app.py": APP, "holder.py": "", "views.py": views_of(0)}
@@ -153,16 +161,15 @@ def test_p3_a_debugger_in_it_has_the_terminal(tmp_path: Path, threads: str) -> N
         try:
             assert bench.body() == "0"
             bench.until_told("taken at", 2)
-            bench.replace(
-                "views.py", views_of(1) + "def answer(path):\n    breakpoint()\n    return 'on'"
-            )
+            bench.replace("views.py", views_of(1) + DEBUGGED)
             debugged = bench.debug()
             bench.until_told("1 of 3 modules")
             bench.type("VERSION\n")
             bench.until_told("'1'")
             bench.type("c\n")
-            assert debugged.receive().body == "on"
+            assert debugged.receive().body == "1"
             bench.until_as_before()
+            assert bench.body() == "1"
             bench.type("\x03")  # Ctrl-C
             assert bench.wait() == 130
         finally:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are
 CUT_OFF = r"ConnectionReset|cut off"
 FAILED, CRASHED = 500, 503
 """The status of the page that reports one."""
-INSTANTS = 200 if LONG else 15
+INSTANTS = 200 if LONG else 6
 WITHIN = 2.0 + SOON
 """Seconds until a checkpoint is given up that does not answer (parent/checkpoints.py), and more."""
 
