@@ -147,9 +147,8 @@ class Checkpoints:
             return
         for one in list(self._all):
             size = await _own_memory(one.pid)
-            if one.taken and size is not None:
-                place = one.taken.place
-                log.debug("checkpoint: process %d, at %s: %.1f MB", one.pid, place, size / 1e6)
+            if size is not None:
+                log.debug("checkpoint: process %d costs %.1f MB", one.pid, size / 1e6)
 
     async def end(self) -> None:
         """End all of them."""
@@ -188,6 +187,7 @@ class Checkpoints:
         if checkpoint.taken is None:
             return
         place = checkpoint.taken.place
+        log.debug("checkpoint: process %d, taken at %s", checkpoint.pid, place)
         for other in list(self._all):
             if other is not checkpoint and other.taken and other.taken.place == place:
                 other.kill()
