@@ -182,7 +182,7 @@ def test_p3_there_are_checkpoints_of_a_process_that_has(bench: Checkpointed, wha
     if what.endswith("OpenBLAS") and find_spec("numpy") is None:
         pytest.skip("numpy is not installed")
     reload_holder(bench, HARMLESS[what])
-    bench.until_places("views.py", "end")
+    bench.until_places("views.py")
     assert bench.loaded() == "2 of 3"
     assert "no checkpoint" not in bench.told
     reload_views(bench)

@@ -50,7 +50,7 @@ def bench(supervisors: list[Checkpointed]) -> Checkpointed:
     bench.begin().save(version, PAUSE)
     bench.fresh(str(version))
     assert bench.loaded() == "1 of 3"
-    bench.until_checkpoints(3)
+    bench.until_checkpoints(2)
     return bench.begin()
 
 

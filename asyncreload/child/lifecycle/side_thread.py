@@ -231,7 +231,8 @@ class SideThread:
         try:
             files = ReadFiles.open_now(self._own_descriptors())
             ours, theirs = socket.socketpair()
-        except OSError:  # no descriptor is left
+        except OSError as exc:  # no descriptor is left
+            self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
             return
         pid = -1
         # The fork has them blocked: no signal is to raise anything in the app's code there.
