@@ -21,9 +21,10 @@ class Inheritance:
         with ExitStack() as stack:
             stack.enter_context(listener)
             lobby = [stack.enter_context(end) for end in socket.socketpair()]
-            self.rendezvous, theirs = map(
-                stack.enter_context, socket.socketpair(type=socket.SOCK_DGRAM)
-            )
+            pair = socket.socketpair(type=socket.SOCK_DGRAM)
+            ours, theirs = map(stack.enter_context, pair)
+            self.rendezvous: socket.socket = ours
+            """Where children hand over the links to their checkpoints."""
             self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
             self.descriptors: list[int] = [
                 *(one.fileno() for one in (listener, *lobby, theirs)),

@@ -43,7 +43,9 @@ class Legacy:
         control, *ours = (socket.socket(fileno=fd) for fd in sockets)
         self.supervisor: int = supervisor
         """Its process ID."""
-        self._listener, self._entrance, self._exit, self.rendezvous = ours
+        self._listener, self._entrance, self._exit, rendezvous = ours
+        self.rendezvous: socket.socket = rendezvous
+        """Where the links to checkpoints are handed to the supervisor."""
         self.lock: str = lock
         """The path of its lockfile."""
         self._liveness = LivenessCounter(liveness)
