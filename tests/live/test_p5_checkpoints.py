@@ -177,8 +177,9 @@ def test_p5_many_reloads_leave_nothing_behind(tmp_path: Path) -> None:
 
 def test_p5_zombies_are_reaped(bench: Checkpointed) -> None:
     """Those of the process that serves, which has taken the checkpoints, too."""
+    version = bench.body()
     bench.replace("holder.py", "import time; time.sleep(0.006)")
-    bench.fresh(bench.version)
+    bench.fresh(version)
     serving = int(bench.body("/pid"))
     bench.until(lambda: any(p in children(serving) for p in bench.checkpoints()), "it has some")
     bench.until_dead(bench.kill_checkpoints())
