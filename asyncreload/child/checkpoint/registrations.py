@@ -61,7 +61,8 @@ class Registrations:
         for finalizer in exit_finalizers():
             if finalizer not in self._harmless and (told := finalizer.peek()):
                 function = told[1]
-                removes = getattr(function, "__module__", "") in _REMOVING
+                module = getattr(function, "__module__", None) or ""
+                removes = module.partition(".")[0] in _REMOVING
                 if removes or _is_projects(function):
                     return f"something is to be removed at the end (by {_name(function)})"
         return ""
