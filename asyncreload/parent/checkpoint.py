@@ -50,9 +50,9 @@ class Checkpoint:
         """Tell whether a file or directory was read before it was taken."""
         return path in self._read
 
-    def depth(self) -> int:
-        """Return how much was read before it: of two that are valid, the deeper one is better."""
-        return len(self._read)
+    def depth(self) -> tuple[int, int]:
+        """Return how much was loaded before it: of two that are valid, the deeper one is better."""
+        return (self.taken.modules if self.taken else 0, len(self._read))
 
     async def resume(self) -> Process | None:
         """Have a process go on from it; return that, or None if that cannot be.

@@ -129,7 +129,7 @@ class Inputs:
             self.note(name)
 
     def _on_listing(self, path: Any, *, is_import: bool) -> None:
-        name = _path_of("." if path is None else path)
+        name = _path_of(os.getcwd() if path in (None, os.curdir) else path)
         if name is None or is_import:  # what imports look for is noted elsewhere
             return
         names = _names(name)

@@ -10,7 +10,14 @@ from itertools import takewhile
 from types import ModuleType
 
 from asyncreload.child.watch.baselines import Baselines
-from asyncreload.child.watch.file_kinds import FileKind, container, kind_of, source_file, spec_of
+from asyncreload.child.watch.file_kinds import (
+    FileKind,
+    container,
+    is_importing,
+    kind_of,
+    source_file,
+    spec_of,
+)
 from asyncreload.child.watch.file_state import read_state
 
 _OURS = __name__.partition(".")[0]
@@ -63,21 +70,28 @@ class ModuleScan:
         """Tell whether there is something to be taken in: `scan` or `take_packages` does that."""
         return bool(self._packages) or self._has_moved()
 
-    def scan(self, coming: str = "") -> None:
+    def scan(self, coming: str = "", *, is_loading: bool = False) -> None:
         """Take baselines of the project's files of new modules, where the import hooks took none.
 
         How such a file was when it was loaded is not known: one that changed after the load had
         begun counts as changed. Cheap when no module has come: called before each request.
 
         coming: a file that is not read yet, though its module is registered.
+        is_loading: whether the main thread imports meanwhile: there may be more files like that, so
+            that modules which are being imported are left for later. A baseline says that a file
+            was read, and no checkpoint before it would be of use.
         """
         if not self._has_moved():
             return
         self._last = self._newest()  # before: what comes meanwhile is for the next scan
         names = {name: id(module) for name, module in list(self._modules.items())}
-        for name, module in names.items():
-            if self._seen.get(name) != module:
-                self._take(self._modules.get(name), coming)
+        new = [name for name, module in names.items() if self._seen.get(name) != module]
+        for name in new:
+            module = self._modules.get(name)
+            if is_loading and is_importing(module):
+                del names[name]
+            else:
+                self._take(module, coming)
         self._seen = names
 
     def take_packages(self) -> None:
