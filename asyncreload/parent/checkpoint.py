@@ -52,9 +52,9 @@ class Checkpoint:
         """Tell whether a file or directory was read before it was taken."""
         return path in self._read
 
-    def depth(self) -> int:
-        """Return how much was read before it: of two that are valid, the deeper one is better."""
-        return len(self._read)
+    def depth(self) -> tuple[int, int]:
+        """Return how much was loaded before it: of two that are valid, the deeper one is better."""
+        return (self.taken.modules if self.taken else 0, len(self._read))
 
     def note_load(self, seconds: float) -> None:
         """Note how long the load took from which it is, if that load has just ended."""

@@ -194,13 +194,14 @@ class Checkpoints:
         while len(self._all) > self._most:
             min(self._all, key=self._usefulness).kill()
 
-    def _usefulness(self, checkpoint: Checkpoint) -> tuple[bool, float, int]:
+    def _usefulness(self, checkpoint: Checkpoint) -> tuple[bool, float, int, int]:
         """Return how useful one is, to compare; of two alike, the deeper one ages sooner."""
         if checkpoint.taken is None or checkpoint.taken.place not in self._recent:
             rank = float("inf")  # the end of the load, or behind a module that is kept
         else:
             rank = -self._recent.index(checkpoint.taken.place)
-        return checkpoint.is_in_use(), rank, -checkpoint.depth()
+        modules, read = checkpoint.depth()
+        return checkpoint.is_in_use(), rank, -modules, -read
 
     def _candidates(self) -> list[Checkpoint]:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]

@@ -98,15 +98,28 @@ CASES: dict[str, tuple[str, dict[str, str], str]] = {
 }
 
 
-def loads(served: Served, number: int) -> list[str]:
-    """Return where the loads came from that followed a change, as soon as so many are told."""
+def loads(served: Served) -> list[tuple[str, int]]:
+    """Return where each load came from that followed a change, and how many modules were new."""
+    events = [json.loads(line) for line in served.output.splitlines() if line.startswith('{"')]
+    ready = [event for event in events if event["event"] == "ready" and event["paths"]]
+    return [(event["origin"], event["anew"]) for event in ready]
 
-    def told() -> list[str] | None:
-        events = [json.loads(line) for line in served.output.splitlines() if line.startswith('{"')]
-        found = [one["origin"] for one in events if one["event"] == "ready" and one["paths"]]
-        return found if len(found) >= number else None
 
-    return served.until(told, f"{number} loads are told")
+def edit_until_only_that_is_new(served: Served) -> str:
+    """Edit `last.py` until it alone is loaded anew: a checkpoint lies just before it.
+
+    Return what the app tells then.
+    """
+
+    def edit() -> str | None:
+        count = len(loads(served))
+        served.write("last.py", served.read("last.py") + "\n")
+        body = served.body()
+        served.until(lambda: len(loads(served)) > count, "the load is told")
+        return body if loads(served)[-1] == ("checkpoint", 1) else None
+
+    served.body()  # else the edit may be part of the first load
+    return served.until(edit, "a checkpoint lies before last.py")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -122,20 +135,14 @@ def test_what_was_read_before_it_counts(serve: Serve, case: str) -> None:
     served = serve(
         "app.py", "--json", "--ignore", "ignored.py", "--ignore", "other", files=FILES | data
     )
-    before = served.body()
-    served.write("last.py", "VALUE = 2\n")
-    assert served.body() == before.replace(" 1", " 2")
-    assert loads(served, 1) == ["checkpoint"]
+    before = edit_until_only_that_is_new(served)
     for name, text in change.items():
         (served.directory / name).parent.mkdir(exist_ok=True)
         served.write(name, text)
     served.write("last.py", "VALUE = 3\n")
     expected = expected if case != "listed" else str(int(before.split()[0]) + 1)
     assert served.body() == f"{expected} 3"
-    before_last = len(loads(served, 2))
-    served.write("last.py", "VALUE = 4\n")
-    assert served.body() == f"{expected} 4"
-    assert loads(served, before_last + 1)[-1] == "checkpoint"
+    assert edit_until_only_that_is_new(served) == f"{expected} 3"
 
 
 def test_a_seed_that_was_chosen_is_kept(serve: Serve) -> None:
@@ -143,12 +150,10 @@ def test_a_seed_that_was_chosen_is_kept(serve: Serve) -> None:
         "first.py": f"{PAUSE}import random; random.seed(3); VALUE = 0",
         "last.py": "import random; VALUE = random.random()  # 1\n",
     }
-    served = serve("app.py", "--json", files=files)
+    served = serve("app.py", "--json", "--verbose", files=files)
     before = served.body()
-    for _ in range(2):
-        served.write("last.py", served.read("last.py") + "\n")
-        assert served.body() == before
-    assert loads(served, 2) == ["checkpoint"] * 2
+    assert edit_until_only_that_is_new(served) == before
+    assert edit_until_only_that_is_new(served) == before
 
 
 def test_other_random_numbers_are_drawn_anew(serve: Serve) -> None:
@@ -156,20 +161,16 @@ def test_other_random_numbers_are_drawn_anew(serve: Serve) -> None:
         "first.py": f"{PAUSE}import random; random.seed(3); random.seed(); VALUE = 0",
         "last.py": "import random; VALUE = random.random()  # 1\n",
     }
-    served = serve("app.py", "--json", files=files)
-    found = {served.body()}
-    for _ in range(2):
-        served.write("last.py", served.read("last.py") + "\n")
-        found.add(served.body())
-    assert loads(served, 2) == ["checkpoint"] * 2
+    served = serve("app.py", "--json", "--verbose", files=files)
+    found = {edit_until_only_that_is_new(served) for _ in range(3)}
     assert len(found) == 3
 
 
 def test_a_project_that_another_takes_the_place_of(serve: Serve, project: Path) -> None:
     """The directory in which a checkpoint works is another one then, of the same name."""
     files = FILES | {"first.py": f"{PAUSE}VALUE = 0", "last.py": "VALUE = open('data').read()\n"}
-    served = serve("app.py", "--json", files=files | {"data": "one"})
-    assert served.body() == "0 one"
+    served = serve("app.py", "--json", "--verbose", files=files | {"data": "one"})
+    assert edit_until_only_that_is_new(served) == "0 one"
     aside, new = project.with_name("aside"), project.with_name("new")
     for number in ("two", "three"):
         new.mkdir()
@@ -194,11 +195,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
 
 
 def test_a_package_that_was_not_there(serve: Serve, packages: Packages) -> None:
-    served = serve("app.py", "--json", files=FILES | {"first.py": PAUSE + TRIED})
-    assert served.body() == "none 1"
-    served.write("last.py", "VALUE = 2\n")
-    assert served.body() == "none 2"
-    assert loads(served, 1) == ["checkpoint"]
+    served = serve("app.py", "--json", "--verbose", files=FILES | {"first.py": PAUSE + TRIED})
+    assert edit_until_only_that_is_new(served) == "none 1"
     packages.write("other/module.py", "VALUE = 'there'\n")
     served.write("last.py", "VALUE = 3\n")
     assert served.body() == "there 3"
@@ -216,10 +214,8 @@ def test_a_module_that_has_the_name_of_a_package_which_was_imported_ahead(
     served.until_told("has imported 1 modules")
     served.write("app.py", APP)
     assert served.body() == "package 1"
-    assert loads(served, 1) == ["standby"]
-    served.write("last.py", "VALUE = 2\n")
-    assert served.body() == "package 2"
-    assert loads(served, 2)[1:] == ["checkpoint"]
+    served.until(lambda: loads(served) == [("standby", 3)], "the standby was used")
+    assert edit_until_only_that_is_new(served) == "package 1"
     served.write("third.py", "VALUE = 'project'\n")
     served.write("last.py", "VALUE = 3\n")
     assert served.body() == "project 3"
@@ -230,14 +226,10 @@ def test_a_module_that_has_the_name_of_a_package_which_was_imported_ahead(
 
 def test_a_module_whose_directory_does_not_tell_of_it(serve: Serve) -> None:
     """Python lists a directory again only when its time of modification is another one."""
-    served = serve("app.py", "--json", files=FILES | {"first.py": f"{PAUSE}VALUE = 0"})
-    assert served.body() == "0 1"
-    served.write("last.py", "VALUE = 2\n")
-    assert served.body() == "0 2"
-    assert loads(served, 1) == ["checkpoint"]
+    served = serve("app.py", "--json", "--verbose", files=FILES | {"first.py": f"{PAUSE}VALUE = 0"})
+    assert edit_until_only_that_is_new(served) == "0 1"
     times = served.directory.stat()
     served.write("new.py", "VALUE = 3\n")
     os.utime(served.directory, ns=(times.st_atime_ns, times.st_mtime_ns))
     served.write("last.py", "from new import VALUE\n")
     assert served.body() == "0 3"
-    assert loads(served, 2)[1:] == ["checkpoint"]

@@ -46,7 +46,7 @@ STEPS = 5
 FIXED = {name: (APPS / "whole_state" / name).read_text() for name in ("telling.py", "book.py")}
 OPTIONS = (
     *("--json", "--no-access-log", "--env-file", ENVIRONMENT),
-    *("--watch", "conf.json", "--ignore", IGNORED, *os.environ.get("DIFF_OPTIONS", "").split()),
+    *("--watch", "conf.json", "--ignore", IGNORED),
 )
 ALONE = f"""\
 {STANDARD}

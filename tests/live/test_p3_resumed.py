@@ -113,14 +113,15 @@ if not forked:
     time.sleep(600)
 worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
 worker.start()
-pids = [sleeper.pid, forked, worker.pid]
+orphan = subprocess.check_output(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"])
+pids = [sleeper.pid, forked, worker.pid, int(orphan)]
 """
 
 
 def test_p3_what_it_has_started_ends_with_it_and_checkpoints_do_not(bench: Checkpointed) -> None:
     bench.save("family", FAMILY + "VERSION = ' '.join(map(str, pids))")
     family = list(map(int, bench.body().split()))
-    assert len(family) == 3
+    assert len(family) == 4
     assert all(map(is_alive, family))
     checkpoints = bench.until_checkpoints(2)
     bench.begin().save("without")

@@ -76,6 +76,20 @@ WAYS: dict[str, tuple[Callable[[Checkpointed], None], int]] = {
 }
 
 
+@pytest.mark.parametrize("are_dead", [False, True], ids=["alive", "dead"])
+def test_p5_each_stopped_process_goes_by_itself(tmp_path: Path, *, are_dead: bool) -> None:
+    """There is no standby that would kill the others, and no checkpoint, if they are dead."""
+    with checkpointed(tmp_path, "--no-standby") as bench:
+        bench.begin().save(1)
+        bench.fresh("1")
+        assert bench.loaded() == "1 of 3"
+        if are_dead:
+            bench.until_dead(bench.kill_checkpoints())
+        kill_while_all_are_stopped(bench)
+        assert bench.wait() == -signal.SIGKILL
+        assert_nothing_is_left(bench)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_p5_nothing_is_left_of_checkpoints(bench: Checkpointed, way: str) -> None:
     end, code = WAYS[way]

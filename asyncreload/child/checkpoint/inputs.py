@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from itertools import filterfalse
 from types import FrameType
 from typing import Any
 
@@ -73,18 +74,24 @@ class Inputs:
     def differing(self) -> str:
         """Return a file or directory that is not what it was when it was read; "" if there is none.
 
-        Their metadata decide where that proves something, else their bytes.
+        Their metadata decide where that proves something, else their bytes. What the load has made
+        itself may also be gone again: it was not there when the load began.
         """
         for path, then in self._files.items():
             now = stat_state(path)
             if now.signature == then.signature and not then.racy:
                 continue
+            if self._is_gone_again(path):
+                continue
             if then.digest is None or read_state(path).digest != then.digest:
                 return path
         for path, names in self._listings.items():
-            if _names(path) != names:
+            if _names(path) != names and not self._is_gone_again(path):
                 return path
-        return next(iter(self._mixed), "")
+        return next(filterfalse(self._is_gone_again, self._mixed), "")
+
+    def _is_gone_again(self, path: str) -> bool:
+        return path in self._made and not os.path.lexists(path)
 
     def note(self, path: str) -> None:
         """Note a file that is about to be read, as it is now."""
@@ -122,10 +129,12 @@ class Inputs:
     def _on_open(self, path: Any, mode: Any, flags: Any, *, is_import: bool) -> None:
         del mode  # `flags` say the same, and are there for `os.open`, too
         name = _path_of(path)
-        if name is not None and flags & (os.O_TRUNC | os.O_EXCL):
-            self._made.add(name)  # what is in it is this load's own
-        if name is None or name in self._made or flags & os.O_ACCMODE == os.O_WRONLY:
+        if name is None:
             return
+        if flags & os.O_CREAT and not os.path.lexists(name):
+            self._made.add(name)
+        if flags & (os.O_TRUNC | os.O_EXCL) or flags & os.O_ACCMODE == os.O_WRONLY:
+            return  # nothing is read that was there
         if os.path.isdir(name):  # to list it by the descriptor, of which no event tells
             self._on_listing(name, is_import=is_import)
             return
@@ -134,9 +143,8 @@ class Inputs:
             self.note(name)
 
     def _on_listing(self, path: Any, *, is_import: bool) -> None:
-        name = _path_of("." if path is None else path)
-        # What imports look for is noted elsewhere; what this load has made is its own.
-        if name is None or is_import or name in self._made:
+        name = _path_of(_here() if path in (None, os.curdir) else path)
+        if name is None or is_import:  # what imports look for is noted elsewhere
             return
         names = _names(name)
         if self._listings.setdefault(name, names) != names:
@@ -146,6 +154,14 @@ class Inputs:
         del is_import
         if (name := _path_of(path)) is not None and not os.path.exists(name):
             self._made.add(name)
+
+
+def _here() -> str | None:
+    """Return the current directory; None when it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _path_of(path: Any) -> str | None:

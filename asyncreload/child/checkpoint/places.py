@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 
+from asyncreload.child.watch.file_kinds import is_importing
+
 END = "the end of the load"
 """The last place: all that requests import later lies behind it."""
 WORTH = 0.005
@@ -65,8 +67,7 @@ class Places:
         """Return the name of a module to be kept that is loaded by now, once."""
         for name in self._keep:
             module = self._modules.get(name)
-            spec = getattr(module, "__spec__", None)
-            if module is not None and not getattr(spec, "_initializing", False):
+            if module is not None and not is_importing(module):
                 self._keep.discard(name)
                 return name
         return ""

@@ -260,7 +260,7 @@ class SideThread:
                 stream.flush()
         self._agent.shutdown.flush_files()
         with self._parked():
-            self._state.modules.scan()
+            self._state.modules.scan(is_loading=True)
             return own_fork()
 
     def _hand_over(self, pid: int, link: socket.socket) -> None:

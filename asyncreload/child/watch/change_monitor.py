@@ -130,7 +130,7 @@ class ChangeMonitor:
 
     def _look(self) -> list[str]:
         # What an earlier request has imported by a loader of its own may have been saved since.
-        self._modules.scan()
+        self._scan_modules()
         return self._scanner.look()
 
     async def is_quiet(self, seconds: float) -> bool:
@@ -171,8 +171,11 @@ class ChangeMonitor:
             else:
                 await self._sleep(self._pause(interval))
 
+    def _scan_modules(self) -> None:
+        self._modules.scan(is_loading=self._listener.phase is Phase.LOADING)
+
     async def _look_at_all(self) -> None:
-        self._modules.scan()
+        self._scan_modules()
         if suspects := self._scanner.look_at_all(self._clock()):
             await self._compare(suspects)
         elif self._held is Held.CHANGE:

@@ -93,6 +93,11 @@ def spec_of(module: object) -> Any:
     return _attribute(module, "__spec__")
 
 
+def is_importing(module: object) -> bool:
+    """Tell whether the import of a module, which is registered already, has not ended yet."""
+    return getattr(spec_of(module), "_initializing", False) is True
+
+
 def _attribute(module: object, name: str) -> Any:
     try:
         return object.__getattribute__(module, "__dict__").get(name)

@@ -10,7 +10,14 @@ from itertools import takewhile
 from types import ModuleType
 
 from asyncreload.child.watch.baselines import Baselines
-from asyncreload.child.watch.file_kinds import FileKind, container, kind_of, source_file, spec_of
+from asyncreload.child.watch.file_kinds import (
+    FileKind,
+    container,
+    is_importing,
+    kind_of,
+    source_file,
+    spec_of,
+)
 from asyncreload.child.watch.file_state import read_state
 
 _Identity = tuple[int, str | None]
@@ -64,12 +71,15 @@ class ModuleScan:
         """Tell whether there is something to be taken in: `scan` or `take_packages` does that."""
         return bool(self._packages) or self._has_moved()
 
-    def scan(self) -> None:
+    def scan(self, *, is_loading: bool = False) -> None:
         """Take baselines of the project's files of new modules, where the import hooks took none.
 
         How such a file was when it was loaded is not known: one that changed after the load had
         begun counts as changed. Cheap when no module has come: called before each request.
-        One that is being loaded is left for later: its file may not have been read yet.
+
+        is_loading: whether the main thread imports meanwhile. Then modules whose import has not
+            ended are left for later: their files may not have been read yet, and a baseline would
+            say so. Later, too, an import may never end, as that of an app which runs itself.
         """
         if not self._has_moved():
             return
@@ -78,7 +88,7 @@ class ModuleScan:
         for name, module in list(self._modules.items()):
             identity = _identity(module)
             is_new = self._seen.get(name) != identity
-            if is_new and getattr(spec_of(module), "_initializing", False):
+            if is_loading and is_new and is_importing(module):
                 continue
             seen[name] = identity
             if is_new:

@@ -94,16 +94,22 @@ def test_it_may_be_opened_by_the_system_call(inputs: Inputs, old: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "w+", "x+"])
-def test_what_the_load_writes_itself_is_no_input(inputs: Inputs, tmp_path: Path, mode: str) -> None:
+def test_what_the_load_writes_itself_is_an_input_once_it_reads_that(
+    inputs: Inputs, tmp_path: Path, mode: str
+) -> None:
+    """It may have made a file only as there was none: a start from nothing reads what is there."""
     path = tmp_path / "log"
     with path.open(mode):
         pass
-    path.read_text()
     assert inputs.paths() == []
+    path.read_text()
+    assert inputs.differing() == ""
+    path.write_text("edited")
+    assert inputs.differing() == str(path)
 
 
 @pytest.mark.parametrize("is_removed", [True, False])
-def test_a_temporary_file_or_directory_is_no_input(
+def test_a_temporary_file_or_directory_is_as_it_was(
     inputs: Inputs, tmp_path: Path, *, is_removed: bool
 ) -> None:
     made = tempfile.mkdtemp(dir=tmp_path)
@@ -113,7 +119,7 @@ def test_a_temporary_file_or_directory_is_no_input(
     if is_removed:
         os.unlink(path)
         shutil.rmtree(made)
-    assert inputs.paths() == []
+    assert inputs.differing() == ""
 
 
 def test_a_directory_that_was_there_is_none_of_the_loads_own(

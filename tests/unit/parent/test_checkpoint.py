@@ -108,7 +108,7 @@ async def test_it_says_what_it_is_and_what_was_read_before(bench: Bench) -> None
     assert bench.checkpoint.taken == taken
     assert bench.checkpoint.holds("templates")
     assert not bench.checkpoint.holds("views.py")
-    assert bench.checkpoint.depth() == 2
+    assert bench.checkpoint.depth() == (1, 2)
     assert bench.checkpoint.pids() == {bench.process.pid}
 
 

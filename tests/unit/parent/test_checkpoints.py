@@ -51,8 +51,8 @@ class FakeCheckpoint:
     def holds(self, path: str) -> bool:
         return self.taken is not None and path in self.taken.read
 
-    def depth(self) -> int:
-        return len(self.taken.read) if self.taken else 0
+    def depth(self) -> tuple[int, int]:
+        return 0, len(self.taken.read) if self.taken else 0
 
     def is_in_use(self) -> bool:
         return bool(self.lives_on)

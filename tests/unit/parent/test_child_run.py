@@ -246,6 +246,7 @@ async def test_what_the_standby_is_told() -> None:
     scene.hears(preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch"))
     calls = [("learn", preload), ("renew",), ("was_wrong", "a mismatch"), ("start_next",)]
     assert scene.standby.calls == calls
+    assert scene.checkpoints.asked_for == ["forget", "forget"]
     assert scene.run.starts_again
 
 

@@ -131,10 +131,10 @@ class Parts:
     def is_behind(self) -> bool:
         return self.is_module_new
 
-    def scan(self) -> None:
+    def scan(self, *, is_loading: bool = False) -> None:
         if self.is_module_new:
             self.is_module_new = False
-            self.log.append("scanned")
+            self.log.append("scanned while loading" if is_loading else "scanned")
 
     def take_packages(self) -> None:
         self.log.append("packages taken")
@@ -453,6 +453,14 @@ async def test_modules_that_no_hook_has_seen_are_taken_in_before_a_look(parts: P
     parts.is_module_new = True
     await run(parts, 2)
     assert parts.log[0] == "scanned"
+
+
+@pytest.mark.asyncio
+async def test_a_scan_is_told_that_modules_are_being_imported(parts: Parts) -> None:
+    parts.is_module_new = True
+    parts.phase = Phase.LOADING
+    await run(parts, 2)
+    assert parts.log[0] == "scanned while loading"
 
 
 @pytest.mark.asyncio

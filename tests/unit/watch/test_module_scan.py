@@ -43,6 +43,41 @@ def test_what_was_imported_before_is_not_the_apps(project: Project) -> None:
     assert sorted(watch.baselines.to_json()) == [project.path("late.py")]
 
 
+def test_a_module_that_is_being_imported_is_left_for_later(project: Project) -> None:
+    """Perhaps nothing of it was read yet."""
+    watch = project.new_watch()
+    path = project.write("coming.py")
+    project.register("coming", path)
+    spec = ModuleSpec("coming", None, origin=path)
+    module = project.modules["coming"]
+    assert module is not None
+    module.__spec__ = spec
+    spec._initializing = True  # type: ignore[attr-defined]  # as the import system has it
+    watch.modules.scan(is_loading=True)
+    assert not watch.baselines.to_json()
+    assert watch.modules.is_behind()
+    project.register("next", project.write("next.py"))
+    watch.modules.scan()
+    assert project.path("next.py") in watch.baselines.to_json()
+
+
+def test_a_module_that_is_being_imported_is_taken_in_when_no_load_is_under_way(
+    project: Project,
+) -> None:
+    """An app may be run by the import of its module, so that this never ends."""
+    watch = project.new_watch()
+    path = project.write("running.py")
+    project.register("running", path)
+    spec = ModuleSpec("running", None, origin=path)
+    module = project.modules["running"]
+    assert module is not None
+    module.__spec__ = spec
+    spec._initializing = True  # type: ignore[attr-defined]  # as the import system has it
+    watch.modules.scan(is_loading=True)
+    watch.modules.scan()
+    assert [*watch.baselines.to_json()] == [path]
+
+
 def test_a_scan_leaves_a_baseline_as_it_is(project: Project) -> None:
     project.new_watch()
     path = project.load("app.py")
@@ -230,16 +265,3 @@ def test_a_module_is_scanned_once(project: Project) -> None:
     project.write("app.py", b"x = 2\n")
     scan.scan()
     assert project.changed() == ["app.py"]
-
-
-def test_a_module_that_is_being_loaded_is_left_for_later(project: Project) -> None:
-    """Its file may not have been read yet, and so has no baseline."""
-    watch = project.new_watch()
-    project.register("late", project.write("late.py"))
-    spec = project.modules["late"].__spec__ = ModuleSpec("late", None)  # type: ignore[union-attr]
-    vars(spec)["_initializing"] = True
-    watch.modules.scan()
-    assert not watch.baselines.to_json()
-    vars(spec)["_initializing"] = False
-    watch.modules.scan()
-    assert [*watch.baselines.to_json()] == [project.path("late.py")]
