@@ -27,7 +27,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import chain
 from typing import Protocol
 
@@ -62,6 +62,8 @@ class CheckpointSession:
 
     take: takes one.
     notice: tells why there is none at a place; `is_wanted`, if somebody has asked for that one.
+    count_loaded: returns how many modules of the project are loaded. Before the first there is
+        nothing that a standby has not.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class CheckpointSession:
         inputs: Inputs,
         scanner: ChangeScanner,
         notice: Notice,
+        count_loaded: Callable[[], int],
     ) -> None:
         self._thread = threading.get_ident()
         self._take = take
@@ -82,6 +85,7 @@ class CheckpointSession:
         """What the load has read, beside modules."""
         self._scanner = scanner
         self._notice = notice
+        self._count_loaded = count_loaded
         self._places: Places | None = None
         self._passed: set[str] = set()
         self._told = ""
@@ -119,7 +123,7 @@ class CheckpointSession:
         """Take a checkpoint if one is wanted before this file of the project, which comes next."""
         if self._places is None:
             return
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._thread and self._count_loaded():
             self._consider(self._places.before(path))
         if self._scanner.is_ignored(path):  # it has no baseline
             self.inputs.note(path)

@@ -117,7 +117,13 @@ class SideThread:
         )
         scanner, tell = self._state.scanner, self._tell_obstacle
         return CheckpointSession(
-            self._take_checkpoint, limits, registrations, inputs, scanner, tell
+            self._take_checkpoint,
+            limits,
+            registrations,
+            inputs,
+            scanner,
+            tell,
+            lambda: self._state.preload.loaded,
         )
 
     # Called from below. Each asks for the present agent: it is another one after a checkpoint.

@@ -23,6 +23,7 @@ class Bench:
         self.noted_while_taken: list[bool] = []
         self.told: list[str] = []
         self.obstacle = ""
+        self.loaded = 1
         self.differing = ""
         self.suspects: list[str] = []
         self.changed: list[str] = []
@@ -37,6 +38,7 @@ class Bench:
             cast("Any", self.inputs),
             cast("Any", self),
             self.tell,
+            lambda: self.loaded,
         )
         self.goes_on = False
 
@@ -81,6 +83,14 @@ def test_one_is_taken_before_a_file_and_at_the_end(bench: Bench) -> None:
     bench.session.before_file("views.py")
     bench.session.at_end()
     assert bench.taken == ["views.py", END]
+
+
+def test_before_the_first_module_none_is_taken(bench: Bench) -> None:
+    """A standby has all that it would have."""
+    bench.loaded = 0
+    bench.session.begin(["app.py"], at_end=False)
+    bench.session.before_file("app.py")
+    assert bench.taken == []
 
 
 def test_without_any_wanted_none_is_taken_and_nothing_is_noted(bench: Bench) -> None:
