@@ -171,9 +171,10 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
         ),
         f"why there is none: {why}",
     )
-    assert bench.loaded() == "2 of 3"
+    # From before holder.py, and no later; or from the standby, if that is expected to be sooner.
+    assert bench.loaded() in {"2 of 3", "all"}
     reload_views(bench)
-    assert bench.loaded() == "2 of 3"  # from before holder.py, and no later
+    assert bench.loaded() in {"2 of 3", "all"}
     assert bench.places() == []
 
 
