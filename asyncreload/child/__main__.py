@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncreload import process_role
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.django_urls import import_urls
-from asyncreload.child.imports.script_runner import root_of, run_script
+from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
@@ -22,7 +21,6 @@ from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.protocol import SIGNALLED
-from asyncreload.settings import Settings
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
@@ -86,10 +84,10 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
 
     When the last load crashed it is not repeated: what is served instead is a report of it.
     """
-    settings = Settings.from_json(go.settings)
+    what = Load.of(go)
+    settings = what.settings
     target = Target(**go.target) if go.target else None
-    root = target.root if target else root_of(settings.script)
-    side_thread.begin_load(Load(go, settings, root, time.time_ns()))
+    side_thread.begin_load(what)
     if go.crash:
         return Report.crash(*go.crash)
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from asyncreload.parent.process import LONGEST_LINE, Process
+from asyncreload.parent.process import Process, open_channel
 from asyncreload.parent.process_state import is_stopped
 from asyncreload.parent.resumed_process import ResumedProcess
 from asyncreload.protocol import NO_PROCESS, CheckpointTaken, Lines, Resumed, ResumedEnded
@@ -72,11 +72,7 @@ class Checkpoint:
             return None
         ours, theirs = socket.socketpair()
         with theirs:
-            try:
-                reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-            except BaseException:
-                ours.close()
-                raise
+            reader, writer = await open_channel(ours)
             try:
                 process = Process(await self._ask(theirs), reader, writer)
             except BaseException as exc:

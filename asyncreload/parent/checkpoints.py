@@ -230,13 +230,3 @@ class Checkpoints:
             log.debug("checkpoint: process %d does not answer; it is given up", best.pid)
             best.kill()
         return None
-
-
-async def _result(task: asyncio.Task[Process | None] | None) -> Process | None:
-    if task is None:
-        return None
-    try:
-        return await task
-    except asyncio.CancelledError:
-        task.cancel()
-        raise

@@ -23,7 +23,7 @@ from asyncreload.protocol import Booted, Message, Preload, Preloaded, Preloading
 
 _read_state = aiofiles.os.wrap(read_state)
 
-LONGEST_LINE = 64 * 1024 * 1024
+_LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
 
@@ -59,11 +59,7 @@ class Process:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            try:
-                reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-            except BaseException:
-                ours.close()
-                raise
+            reader, writer = await open_channel(ours)
             descriptors = [theirs.fileno(), *inheritance]
             try:
                 process = await start_process(
@@ -175,6 +171,15 @@ class Process:
             return await _read_state(self.pid)
         except RuntimeError:  # no thread can be had
             return None
+
+
+async def open_channel(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return our end of a control channel as streams; if that fails, it is closed."""
+    try:
+        return await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+    except BaseException:
+        ours.close()
+        raise
 
 
 def _command(descriptors: Sequence[int], *, is_captured: bool) -> list[str]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from asyncreload import lockfile
+from asyncreload.child.sockets import from_descriptor
 from asyncreload.forks import own_fork
 from asyncreload.protocol import NO_PROCESS, Resumed, ResumedEnded
 from asyncreload.system_calls import continue_when_readable, open_process
@@ -112,9 +113,7 @@ def _asked(control: socket.socket) -> socket.socket | None:
         return None
     if not data or not descriptors:
         return None
-    connection = socket.socket(fileno=descriptors[0])
-    connection.set_inheritable(False)
-    return connection
+    return from_descriptor(descriptors[0])
 
 
 def _send(control: socket.socket, data: bytes) -> None:

@@ -35,7 +35,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
 from asyncreload.child.checkpoint.registrations import Registrations
+from asyncreload.child.green_threads import green_threads
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.descendants import children_of_all_threads
 from asyncreload.forks import own_fork
 
 _STANDARD = range(3)
@@ -108,15 +110,8 @@ def _observer() -> str:
 
 
 def _green_threads() -> str:
-    asks = (
-        ("gevent.monkey", "is_module_patched", "threading"),
-        ("eventlet.patcher", "is_monkey_patched", "thread"),
-    )
-    for module, name, what in asks:
-        is_patched = getattr(sys.modules.get(module), name, None)
-        if is_patched is not None and is_patched(what):
-            return f"{module.partition('.')[0]} has replaced threads"
-    return ""
+    library = green_threads()
+    return f"{library} has replaced threads" if library else ""
 
 
 def _other_threads(own: Collection[int]) -> list[str]:
@@ -154,12 +149,8 @@ def _handler_of_ends() -> str:
 
 def child_process(own: Collection[int]) -> str:
     """Tell of a child process that lives, or has ended and was not waited for."""
-    for thread in os.listdir("/proc/self/task"):
-        with suppress(OSError), open(f"/proc/self/task/{thread}/children") as file:
-            found = [pid for pid in map(int, file.read().split()) if pid not in own]
-            if found:
-                return f"a process that was started is there ({found[0]})"
-    return ""
+    found = [pid for pid in children_of_all_threads(os.getpid()) if pid not in own]
+    return f"a process that was started is there ({found[0]})" if found else ""
 
 
 # --- what is open ----------------------------------------------------------------------------

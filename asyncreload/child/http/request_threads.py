@@ -7,6 +7,7 @@ import threading
 from contextvars import Context, copy_context
 from functools import partial
 
+from asyncreload.child.green_threads import green_threads
 from asyncreload.child.http.thread_pool import Job, ThreadPool
 from asyncreload.cpython import start_without_waiting
 
@@ -33,7 +34,9 @@ class RequestThreads:
         """Start a thread that runs the job; return False when no thread can be had now."""
         context = self._context.copy() if self._context else Context()
         try:
-            if _has_green_threads():
+            if green_threads():
+                # They would run in our loop's thread, if at all. So requests get threads of the
+                # system there, of which `threading` has but a dummy.
                 self._pool.run(partial(context.run, job))
             else:
                 # A daemon, as those of `http.server`, Flask and Django: Ctrl-C waits for none.
@@ -49,20 +52,3 @@ class RequestThreads:
 def process_request_thread(job: Job, context: Context) -> None:
     """Run a job in a context. Named as in `socketserver`: threads are named after it."""
     context.run(job)
-
-
-def _has_green_threads() -> bool:
-    """Tell whether what `threading` starts are greenlets.
-
-    They would run in our loop's thread, if at all. So requests get threads of the system there, of
-    which `threading` has but a dummy.
-    """
-    asks = (
-        ("gevent.monkey", "is_module_patched", "threading"),
-        ("eventlet.patcher", "is_monkey_patched", "thread"),
-    )
-    for module, name, what in asks:
-        is_patched = getattr(sys.modules.get(module), name, None)  # it may be half imported
-        if is_patched is not None and is_patched(what):
-            return True
-    return False

@@ -6,14 +6,16 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from asyncreload import protocol
+from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.child.worker_threads import hop
 from asyncreload.frozen_data import FrozenData
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
+from asyncreload.target import Target
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -47,6 +49,13 @@ class Load(FrozenData):
     """When, in ns since the epoch; not before the end of a burst of changes."""
     loaded_before: int = 0
     """How many modules of the project were loaded in the checkpoint that this goes on from."""
+
+    @classmethod
+    def of(cls, go: protocol.Go, loaded_before: int = 0) -> Self:
+        """Return what is loaded from now on, as the parent says."""
+        settings = Settings.from_json(go.settings)
+        root = Target(**go.target).root if go.target else root_of(settings.script)
+        return cls(go, settings, root, time.time_ns(), loaded_before)
 
     @property
     def env_files(self) -> list[str]:

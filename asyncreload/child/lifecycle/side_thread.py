@@ -30,7 +30,6 @@ from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
-from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
@@ -56,7 +55,6 @@ from asyncreload.protocol import (
 )
 from asyncreload.settings import Settings
 from asyncreload.system_calls import process_began
-from asyncreload.target import Target
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -346,9 +344,7 @@ class SideThread:
 
     def _begin_resumed_load(self, go: Go) -> None:
         agent = self._agent
-        settings = Settings.from_json(go.settings)
-        root = Target(**go.target).root if go.target else root_of(settings.script)
-        load = Load(go, settings, root, time.time_ns(), loaded_before=agent.preload.loaded)
+        load = Load.of(go, loaded_before=agent.preload.loaded)
         agent.load = load
         self._send(Going())
         agent.baselines.begin_load(load.began, go.changed)
@@ -359,7 +355,7 @@ class SideThread:
             agent.shutdown.vanish(RELOAD)
         self.checkpoints.refresh()
         agent.load = load.replaced(began=time.time_ns())
-        self._begin_checkpoints(go, settings)
+        self._begin_checkpoints(go, load.settings)
         agent.advance(Phase.LOADING)
 
     # --- what comes of it ----------------------------------------------------------------------

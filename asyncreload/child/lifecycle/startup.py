@@ -96,7 +96,6 @@ class Legacy:
         """
         adopt_orphans()
         continue_at_parents_end()
-        connection.set_inheritable(False)
         continue_when_readable(connection.fileno())
         self.app_processes.begin_anew()
         self.main_thread.renew()
