@@ -9,13 +9,14 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]
 
-from asyncreload.boot import put_named_places_last
+from asyncreload.boot import no_search_for_garbage, put_named_places_last
 
 
 def main() -> None:
     """Run the command; exits with its exit code."""
     put_named_places_last()
-    from asyncreload.cli import main as run  # noqa: PLC0415  not before
+    with no_search_for_garbage():
+        from asyncreload.cli import main as run  # noqa: PLC0415  not before
 
     run()
 

@@ -56,14 +56,14 @@ def main() -> None:
     sys.modules["asyncreload"] = package
     sys.modules["asyncreload.boot"] = sys.modules[__name__]  # as it was at the start
     spec.loader.exec_module(package)
-    with _no_search_for_garbage():
+    with no_search_for_garbage():
         module = import_module(sys.argv[1])
     sys.path[:] = SEARCH_PATH
     module.main(sys.argv[2:])
 
 
 @contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
+def no_search_for_garbage() -> Iterator[None]:
     """Look for none while modules are imported, which make none, nor in them after that."""
     if not gc.isenabled():  # somebody's `sitecustomize` has its own ideas
         yield

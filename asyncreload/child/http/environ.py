@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
-from wsgiref.simple_server import WSGIRequestHandler
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
     from asyncreload.child.http.head_parser import RequestHead, Target
     from asyncreload.child.sockets import ClientAddress
 
+SERVER_SOFTWARE: Final = "WSGIServer/0.2"
+"""As wsgiref's own server calls itself."""
 _WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 
 
@@ -31,7 +32,7 @@ def make_environ(
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1]),
         "SERVER_PROTOCOL": head.version,
-        "SERVER_SOFTWARE": WSGIRequestHandler.server_version,
+        "SERVER_SOFTWARE": SERVER_SOFTWARE,
         "REMOTE_ADDR": address[0],
         "REMOTE_HOST": address[0],  # its name is not known without asking the DNS
         "REQUEST_METHOD": head.method,

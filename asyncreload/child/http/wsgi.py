@@ -6,9 +6,7 @@ import io
 import socket
 import time
 from contextlib import suppress
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
-from wsgiref.simple_server import WSGIRequestHandler
+from typing import TYPE_CHECKING
 
 from asyncreload.child.http.access_log import log_access
 from asyncreload.child.http.client_io import WhileWaiting, open_reader
@@ -19,6 +17,7 @@ from asyncreload.child.http.head_parser import (
     parse_target,
     read_head,
 )
+from asyncreload.child.http.refusal import refusal
 from asyncreload.child.http.request_body import RequestBody, body_length
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
@@ -82,12 +81,8 @@ def answer(
     return request.has_unread
 
 
-class Request(WSGIRequestHandler):
-    """One request: reads its head, then runs the app, and logs it.
-
-    Of the base class, this uses the error page and what wsgiref's handler needs of a request. The
-    base class would also parse the head, but accepts much that is invalid.
-    """
+class Request:
+    """One request: reads its head, then runs the app, and logs it."""
 
     def __init__(
         self,
@@ -97,16 +92,14 @@ class Request(WSGIRequestHandler):
         site: Site,
         errors: RequestErrors,
     ) -> None:
-        self.rfile: io.BufferedReader = reader
+        self._reader = reader
         self.writer = writer
-        self.wfile: io.BufferedIOBase = cast("io.BufferedIOBase", writer)
         self.site = site
         self.errors = errors
         self.client = client
-        self.requestline: str = ""
-        self.command: str = ""
-        self.path: str = ""
-        self.request_version: str = "HTTP/1.0"  # for an error page, until it is known
+        self._line = ""
+        """What is logged of it: method and target, or the first line of what is no request."""
+        self.environ: WSGIEnvironment = {}
         self.body: RequestBody | None = None
         self._is_empty = False  # the client has sent nothing at all
         self._began = 0.0
@@ -124,25 +117,26 @@ class Request(WSGIRequestHandler):
 
         If not, the client has its error page. Raises OSError when the connection breaks.
         """
-        first_line = self.rfile.readline(MAX_LINE + 1)
+        first_line = self._reader.readline(MAX_LINE + 1)
         self._began, self._began_at = time.perf_counter(), time.time_ns()
         self._is_empty = not first_line
         if first_line == b"\r\n":  # some clients send one more line end behind a body
-            first_line = self.rfile.readline(MAX_LINE + 1)
+            first_line = self._reader.readline(MAX_LINE + 1)
         if not first_line:
             return False
-        self.requestline = first_line.decode("latin-1").rstrip("\r\n")
+        self._line = first_line.decode("latin-1").rstrip("\r\n")
         try:
-            head = read_head(first_line, self.rfile)
+            head = read_head(first_line, self._reader)
             target = parse_target(head)
             length = body_length(head)
         except RefusedRequestError as exc:
-            self.send_error(exc.status, explain=str(exc))
+            self._log(str(exc.status.value))
+            self.writer.write(refusal(exc.status, str(exc)))
             return False
         server = (self.site.host, self.site.port)
-        self._environ = make_environ(head, target, self.client, server)
-        self.command, self.path, self.request_version = head.method, head.target, head.version
-        self.body = RequestBody(self.rfile, self.writer, length)
+        self.environ = make_environ(head, target, self.client, server)
+        self._line = f"{head.method} {head.target}"
+        self.body = RequestBody(self._reader, self.writer, length)
         self.writer.expects_continue = _expects_continue(head)
         return True
 
@@ -162,29 +156,18 @@ class Request(WSGIRequestHandler):
         """Report what the app has raised; return what answers in its place."""
         return self.errors.report(error, self._line, self._began_at, stderr)
 
-    def get_environ(self) -> WSGIEnvironment:
-        return self._environ
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        del size
-        self._log(str(code.value if isinstance(code, HTTPStatus) else code))
+    def log(self, code: str) -> None:
+        """Log a request that was answered, with the status of its answer, such as "200"."""
+        self._log(code)
 
     def log_cut_off(self, code: str) -> None:
         """Log a request whose response has ended before it was complete."""
         self._log(code, cut_off=True)
 
-    @property
-    def _line(self) -> str:
-        # Without the version; but what is no valid request is told as it came.
-        return f"{self.command} {self.path}" if self.command else self.requestline
-
     def _log(self, status: str, *, cut_off: bool = False) -> None:
         if self.site.access_log:
             seconds = time.perf_counter() - self._began
             log_access(self._line, status, seconds, cut_off=cut_off)
-
-    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002  the base class has it so
-        """Log nothing: `log_request` tells the status of an error page as well."""
 
 
 def _expects_continue(head: RequestHead) -> bool:

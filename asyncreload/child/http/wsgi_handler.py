@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
-from wsgiref.simple_server import ServerHandler
+from wsgiref.handlers import SimpleHandler
 
+from asyncreload.child.http.environ import SERVER_SOFTWARE
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
 from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from asyncreload.child.http.wsgi import Request
 
 
-class AppHandler(ServerHandler):
+class AppHandler(SimpleHandler):
     """Runs an app, and answers with an error page if it raises. Used once, in one thread.
 
     request: gives the environ, reports what the app raises, and logs the request at the end.
@@ -32,6 +33,8 @@ class AppHandler(ServerHandler):
     body: the request body, for the app to read.
     multithread: whether the app may be called by another thread meanwhile.
     """
+
+    server_software = SERVER_SOFTWARE
 
     # wsgiref adds the environment variables of the process. No other server does: HTTP_PROXY and
     # HTTPS would be taken for the client's.
@@ -58,12 +61,12 @@ class AppHandler(ServerHandler):
         super().__init__(
             body,
             cast("Any", writer),
-            request.get_stderr(),
-            request.get_environ(),
+            sys.stderr,
+            request.environ,
             multithread=multithread,
             multiprocess=False,
         )
-        self.request_handler = self._request = request
+        self._request = request
         self.writer = writer
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
@@ -150,7 +153,10 @@ class AppHandler(ServerHandler):
         # client has to wait neither for that nor for the access log.
         try:
             self.writer.finish()
-            super().close()
+            try:
+                self._request.log(self.status.partition(" ")[0])
+            finally:
+                super().close()
         except BaseException as exc:  # as in `run`
             if self._is_interrupt(exc):
                 raise
@@ -206,7 +212,7 @@ class AppHandler(ServerHandler):
         code = self.status.partition(" ")[0]
         length = self._told_length
         if self._omits_body or (length is not None and self.bytes_sent >= length):
-            self._request.log_request(code)
+            self._request.log(code)
             return
         if length is None:
             self.writer.reset()

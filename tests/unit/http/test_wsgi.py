@@ -323,7 +323,7 @@ class TestRefused:
             assert reply == b""
         else:
             assert reply.startswith(b"HTTP/1.0 %d " % status)
-            assert b"Error code: %d<" % status in reply
+            assert b"\r\n\r\n%d " % status in reply
         assert unread == [True]
         assert "Traceback" not in capsys.readouterr().err
 
