@@ -12,7 +12,15 @@ class SettingsError(AsyncreloadError, ValueError):
 
 
 class TargetError(AsyncreloadError):
-    """The target names no WSGI application: nothing has that name, or it is not a callable."""
+    """The target names no application: nothing has that name, or it is not a callable."""
+
+
+class MissingExtraError(TargetError):
+    """The app cannot be served with what is installed."""
+
+
+class LifespanError(AsyncreloadError):
+    """An ASGI app says that its startup has failed, and raises nothing that would tell why."""
 
 
 class EnvironmentFileError(AsyncreloadError):

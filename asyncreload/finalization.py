@@ -174,6 +174,10 @@ class Finalization:
         self._calls: deque[tuple[Call, Any]] = deque()
         self._kept: list[Any] = []  # so that none is deleted once more when others let it go
 
+    def spare(self, files: frozenset[OpenFile]) -> None:
+        """Note that these open files are not the program's, too."""
+        self._own |= files
+
     def has_del(self) -> None:
         """Note that objects of the program may have a method `__del__`."""
         self._has_del = True

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from asyncreload.forks import in_forks_of_app
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
-Serve = Callable[["WSGIApplication"], NoReturn]
+Serve = Callable[[object], NoReturn]
+"""Serves an app, whichever interface it speaks."""
 
 
 class _Role:

@@ -14,6 +14,7 @@ from asyncreload.networks import DOCKER, parse_network
 from asyncreload.target import did_you_mean
 
 PRELOADS = ("packages", "interpreter")
+AUTO, WSGI, ASGI = INTERFACES = ("auto", "wsgi", "asgi")
 
 
 Texts = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -34,6 +35,7 @@ class Options(TypedDict, total=False):
     ignore: Texts
     live: bool
     access_log: bool
+    interface: str
     threads: int
     grace: float
     interval: float
@@ -81,8 +83,10 @@ class Settings:
     """Have open pages load themselves again at a reload. At the moment the new code answers."""
     access_log: bool = field(default=False, metadata={"command": True})
     """Log each request to standard error. The command does."""
+    interface: str = field(default=AUTO, metadata={"metavar": "WHAT", "rare": True})
+    """What the app speaks, `wsgi` or `asgi`; `auto` finds out. ASGI needs the extra `asgi`."""
     threads: int = 64
-    """How many requests are answered at a time. Those that wait for their client do not count."""
+    """How many WSGI requests are answered at a time. Those that wait for a client do not count."""
     grace: float = 5.0
     """How long a last response may take. So may `atexit`, when all ends."""
     interval: float = 0.1
@@ -113,10 +117,8 @@ class Settings:
         _check_whole("port", self.port, 0, 65535)
         _check_whole("checkpoints", self.checkpoints, 0, 64)
         _check_whole("threads", self.threads, 1, 1024)
-        if self.preload not in PRELOADS:
-            raise SettingsError(
-                f"preload must be {' or '.join(PRELOADS)}, not {_show(self.preload)}"
-            )
+        _check_choice("preload", self.preload, PRELOADS)
+        _check_choice("interface", self.interface, INTERFACES)
         _check_seconds("interval", self.interval, 0.01, 3600)
         _check_seconds("grace", self.grace, 0, 3600)
         if self.env_file and find_spec("dotenv") is None:
@@ -178,6 +180,11 @@ def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:
         if pattern.startswith("!"):
             remedy = f"use ignore for {_show(pattern[1:])}"
             raise SettingsError(f"{name}: no pattern begins with !, as {_show(pattern)}: {remedy}")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(f"{name} must be {' or '.join(choices)}, not {_show(value)}")
 
 
 def _check_switch(name: str, value: Any) -> None:

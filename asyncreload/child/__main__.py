@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import process_role
-from asyncreload.child.imports.app_loader import load, prepare
+from asyncreload.child.imports.app_loader import app_of, load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.lifecycle.load_outcome import Load
@@ -24,8 +24,7 @@ from asyncreload.protocol import SIGNALLED
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
+    from asyncreload.child.imports.app_loader import App
     from asyncreload.protocol import Go
 
 NO_DIRECTORY = 1
@@ -61,6 +60,12 @@ def live(side_thread: SideThread) -> int:
     side_thread.join_supervisors_group()
     try:
         app = load_app(side_thread, go)
+        if app is None or os.getpid() != side_thread.pid:
+            return 0
+        if isinstance(app, Report):
+            side_thread.show(app)
+        else:
+            side_thread.serve(app)
     except BaseException as exc:
         interrupted = isinstance(exc, KeyboardInterrupt) and side_thread.was_told_to_end()
         if interrupted or os.getpid() != side_thread.pid:
@@ -68,18 +73,11 @@ def live(side_thread: SideThread) -> int:
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
         side_thread.show(Report.from_exception(exc))
-    else:
-        if app is None or os.getpid() != side_thread.pid:
-            return 0
-        if isinstance(app, Report):
-            side_thread.show(app)
-        else:
-            side_thread.serve(app)
     process_role.has_loaded()
     return side_thread.wait_for_end()
 
 
-def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None:
+def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
     """Load what the parent says; None when that was a script, and it has come to its end.
 
     When the last load crashed it is not repeated: what is served instead is a report of it.
@@ -91,10 +89,10 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
     if go.crash:
         return Report.crash(*go.crash)
 
-    def serve(app: WSGIApplication) -> NoReturn:
+    def serve(app: object) -> NoReturn:
         import_urls()
         process_role.has_loaded()
-        side_thread.serve(app)
+        side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
 
     process_role.become_child(serve)
@@ -104,17 +102,18 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
         return None
     prepare(target)
     side_thread.note_arguments(list(sys.argv))
-    app = load(target)
+    app = load(target, settings.interface)
     import_urls()
     return app
 
 
 def leave(side_thread: SideThread, code: int) -> NoReturn:
-    """Let the last requests be answered, run the app's `atexit` handlers, and end.
+    """Let the last requests be answered and the app shut down, run `atexit` handlers, and end.
 
     What the interpreter's own end would do after them is done as well: see finalization.py.
     """
     side_thread.drain(code)
+    side_thread.shut_down_app()
     end_executors()
     run_exit_handlers()
     side_thread.finalize()

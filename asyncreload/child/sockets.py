@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +12,9 @@ from asyncreload import cpython
 
 ClientAddress = tuple[Any, ...] | str
 """What `accept` tells of a client: (host, port) and more of TCP, text of a Unix socket."""
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""A value of SO_LINGER: on, for no second."""
 
 # Taken while `socket` is Python's own: an app may replace the class later, as gevent does.
 _Socket = socket.socket

@@ -21,12 +21,15 @@ from wsgiref.util import setup_testing_defaults
 
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.django_urls import import_urls
+from asyncreload.child.imports.interface import AsgiApp
+from asyncreload.settings import WSGI
 from asyncreload.target import Target
 
 
 def load_and_answer(target: Target, path: str = "/") -> None:
     prepare(target)
-    app = load(target)
+    app = load(target, WSGI)
+    assert not isinstance(app, AsgiApp)
     import_urls()
     environ: dict[str, object] = {"PATH_INFO": path}
     setup_testing_defaults(environ)

@@ -71,7 +71,7 @@ RAISING = {
 }
 UNFIT = {
     "no such attribute": Failure(source=b"apple = 1\n", says='"pkg/app.py:app": module'),
-    "not callable": Failure(source=b"app = 5\n", says='"pkg/app.py:app" is not a WSGI callable'),
+    "not callable": Failure(source=b"app = 5\n", says='"pkg/app.py:app" is no application'),
 }
 DELETED = {"deleted": Failure("os.unlink(__file__)", says='There is no file "pkg/app.py"')}
 DYING = {

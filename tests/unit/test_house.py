@@ -170,7 +170,11 @@ def test_nothing_imports_the_testing_tools_or_a_test_framework() -> None:
 
 def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> None:
     known = {*sys.stdlib_module_names, "asyncreload", "aiofiles", "dotenv", "_typeshed"}
-    extras = {"inotify.py": {"asyncinotify"}}
+    extras = {
+        "inotify.py": {"asyncinotify"},
+        "app_loop.py": {"uvloop"},
+        "asgi_responder.py": {"uvicorn"},
+    }
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {
         (path.name, found.name)

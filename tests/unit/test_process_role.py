@@ -11,7 +11,6 @@ from asyncreload import process_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from wsgiref.types import WSGIApplication
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def in_fork(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     return registered
 
 
-def serve(_app: WSGIApplication) -> NoReturn:
+def serve(_app: object) -> NoReturn:
     raise AssertionError
 
 

@@ -112,6 +112,7 @@ def test_the_defaults() -> None:
         "trust": (),
         "interval": 0.1,
         "grace": 5.0,
+        "interface": "auto",
         "threads": 64,
         "standby": True,
         "preload": "packages",

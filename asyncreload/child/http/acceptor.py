@@ -14,6 +14,7 @@ from asyncreload.child.http.request_head import PendingHeads
 from asyncreload.child.sockets import ClientAddress, accept, set_low_water_mark
 
 if TYPE_CHECKING:
+    from asyncreload.child.http.asgi_responder import AsgiResponder
     from asyncreload.child.http.gate import Gate
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.http.responder import Responder
@@ -48,7 +49,8 @@ class Acceptor:
        older than the files were when the request had arrived.
     4. *Answered.* Requests for the event stream are taken over by `EventStreams`. For each other
        one, `Responder` occupies a slot and starts a thread, in which `wsgi.answer` reads the
-       request and runs the app through wsgiref. With one slot, that is the main thread.
+       request and runs the app through wsgiref. With one slot, that is the main thread. For an
+       ASGI app, `AsgiResponder` hands it to the app's loop, in which uvicorn's protocol reads it.
     5. *Closed.* A connection serves one request. If the client still sends, `LingeringClose` reads
        that first, so that the answer is not lost.
 
@@ -68,14 +70,15 @@ class Acceptor:
         listener: socket.socket,
         lobby: Lobby,
         gate: Gate,
-        responder: Responder,
+        responder: Responder | AsgiResponder,
         streams: EventStreams | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
-        self._responder = responder
+        self.responder: Responder | AsgiResponder = responder
+        """Has requests answered; another one may take its place, for those that follow."""
         self._streams = streams
         self._state = _State.WAITING_FOR_SLOT
         self._pending = PendingHeads(self._on_complete, self._on_refused)
@@ -96,7 +99,9 @@ class Acceptor:
         if self._checking is not None:
             self._checking.cancel()
         # Complete requests come first: they are the first to be answered by the next child.
-        waiting = [*(connection for connection, _ in self._ready), *self._pending.release_all()]
+        waiting = self.responder.end_early()
+        waiting += [connection for connection, _ in self._ready]
+        waiting += self._pending.release_all()
         self._ready.clear()
         if hand_over:
             self._lobby.put(waiting)
@@ -105,7 +110,7 @@ class Acceptor:
 
     def resume(self) -> None:
         """Check the files for the requests that wait, and answer as many as there are slots for."""
-        if self._checking is None and self._ready and self._responder.free > 0:
+        if self._checking is None and self._ready and self.responder.free > 0:
             covered = len(self._ready)
             if suspects := self._gate.check():
                 self._checking = self._loop.create_task(self._confirm(suspects, covered))
@@ -116,7 +121,7 @@ class Acceptor:
     # --- take --------------------------------------------------------------------------------
 
     def _accept_if_free(self) -> None:
-        is_free = self._responder.free > len(self._ready)
+        is_free = self.responder.free > len(self._ready)
         if is_free and self._state is _State.WAITING_FOR_SLOT:
             self._state = _State.ACCEPTING
             # By number, here and below: see `PendingHeads.hold_if_incomplete`.
@@ -130,7 +135,7 @@ class Acceptor:
         self._state = state
 
     def _on_listener(self) -> None:
-        for _ in range(min(_ACCEPTS_AT_ONCE, self._responder.free - len(self._ready))):
+        for _ in range(min(_ACCEPTS_AT_ONCE, self.responder.free - len(self._ready))):
             try:
                 connection, client = accept(self._listener)
             except (BlockingIOError, InterruptedError):
@@ -171,7 +176,7 @@ class Acceptor:
         self.resume()
 
     def _on_refused(self, connection: socket.socket, status: HTTPStatus) -> None:
-        self._responder.refuse(connection, status)  # no file decides about that answer
+        self.responder.refuse(connection, status)  # no file decides about that answer
 
     # --- answer ------------------------------------------------------------------------------
 
@@ -186,10 +191,10 @@ class Acceptor:
 
     def _dispatch(self, covered: int) -> None:
         """Have the first `covered` requests answered, as far as there are slots for them."""
-        while covered and self._responder.free > 0:
+        while covered and self.responder.free > 0:
             covered -= 1
             connection, client = self._ready.popleft()
             if self._streams is not None and self._streams.take_over(connection, client):
                 continue
-            if not self._responder.start(connection, client):
+            if not self.responder.start(connection, client):
                 self._ready.appendleft((connection, client))  # it waits, first of all

@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
+from asyncreload.child.http.app_loop import AppLoop
+from asyncreload.child.http.asgi_responder import AsgiResponder
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder, Workers
@@ -71,12 +73,15 @@ class FrontEnd:
         self._main_thread = main_thread
         self._on_import_failure = on_import_failure
         self._acceptor: Acceptor | None = None
-        self._responder: Responder | None = None
+        self._responders: list[Responder | AsgiResponder] = []
         self._app: WSGIApplication | None = None
         self._streams: EventStreams | None = None
 
-    def serve(self, app: WSGIApplication, settings: Settings, address: Address) -> None:
-        """Answer requests with the app, from the loop's next iteration on."""
+    def serve(self, app: WSGIApplication | AppLoop, settings: Settings, address: Address) -> None:
+        """Answer requests with the app, from the loop's next iteration on.
+
+        app: for an ASGI app, what runs it.
+        """
         self._open(app, settings.threads, settings, address)
 
     def show(self, report: Report, settings: Settings, address: Address) -> None:
@@ -86,8 +91,11 @@ class FrontEnd:
         """
         trust = Trust(settings.trust)
         app = make_report_app(report, self._state, trust, live=settings.live)
-        if self._app is None:
+        if self._acceptor is None:
             self._open(app, _REPORT_THREADS, settings, address)
+        elif self._app is None:
+            site, errors = self._setting(_REPORT_THREADS, settings, address)
+            self._acceptor.responder = self._respond_with(app, site, errors)
         else:
             self._app = app
 
@@ -111,18 +119,18 @@ class FrontEnd:
 
         A request whose client has kept it waiting for that long already is not waited for.
         """
-        if self._responder is not None:
-            await self._responder.answered(seconds)
+        for responder in self._responders:
+            await responder.answered(seconds)
 
     async def quiet(self, seconds: float) -> None:
         """Wait until all is answered and delivered, but not longer than `seconds`."""
-        if self._responder is not None:
-            await self._responder.quiet(seconds)
+        for responder in self._responders:
+            await responder.quiet(seconds)
 
     @property
     def busy(self) -> int:
         """How many requests are being answered, or have their last bytes delivered."""
-        return 0 if self._responder is None else self._responder.busy
+        return sum(responder.busy for responder in self._responders)
 
     @property
     def has_listeners(self) -> bool:
@@ -134,14 +142,35 @@ class FrontEnd:
         self._lobby.delegate_close(descriptor)
 
     def _open(
-        self, app: WSGIApplication, threads: int, settings: Settings, address: Address
+        self, app: WSGIApplication | AppLoop, threads: int, settings: Settings, address: Address
     ) -> None:
-        self._app = app
+        site, errors = self._setting(threads, settings, address)
+        if self._state:
+            self._streams = EventStreams(
+                self._state, Trust(settings.trust), live=bool(site.live_state)
+            )
+        responder: Responder | AsgiResponder
+        if isinstance(app, AppLoop):
+            responder = AsgiResponder(app, site, errors, self.resume)
+            self._responders.append(responder)
+        else:
+            responder = self._respond_with(app, site, errors)
+        self._acceptor = Acceptor(self._listener, self._lobby, self._gate, responder, self._streams)
+        self._acceptor.start()
+
+    def _setting(
+        self, threads: int, settings: Settings, address: Address
+    ) -> tuple[Site, RequestErrors]:
+        """Return what is the same for all requests."""
         live = settings.live and bool(self._state)
         site = Site(*address, threads, settings.access_log, self._state if live else "")
-        trust = Trust(settings.trust)
         on_import_failure = self._on_import_failure and self._tell_failure
+        trust = Trust(settings.trust)
         errors = RequestErrors(self._state, trust, live=live, on_import_failure=on_import_failure)
+        return site, errors
+
+    def _respond_with(self, app: WSGIApplication, site: Site, errors: RequestErrors) -> Responder:
+        self._app = app
 
         def respond(
             connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
@@ -149,14 +178,10 @@ class FrontEnd:
             present = self._app or app  # read in worker threads; `show` may replace it meanwhile
             return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
 
-        if self._state:
-            self._streams = EventStreams(self._state, trust, live=live)
-        workers = RequestThreads() if threads > 1 else self._main_thread
-        self._responder = Responder(respond, threads, workers, self.resume)
-        self._acceptor = Acceptor(
-            self._listener, self._lobby, self._gate, self._responder, self._streams
-        )
-        self._acceptor.start()
+        workers = RequestThreads() if site.threads > 1 else self._main_thread
+        responder = Responder(respond, site.threads, workers, self.resume)
+        self._responders.append(responder)
+        return responder
 
     def _tell_failure(self, report: Report, began: int) -> None:
         """Have an import failure told, and wait for that; runs in the thread of the request.

@@ -97,12 +97,12 @@ class Responder:
 
     def refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
         """Answer with an error, without a thread: the app has no part in it."""
-        text = f"{status.phrase}\n".encode()
-        with suppress(OSError):
-            head = _REFUSAL % (status, status.phrase.encode(), len(text))
-            connection.send(head + text, socket.MSG_DONTWAIT)
-            connection.shutdown(socket.SHUT_WR)
+        refuse(connection, status)
         self._lingering.add(connection)
+
+    def end_early(self) -> list[socket.socket]:
+        """Do nothing: each request that was taken has a thread, in which it ends by itself."""
+        return []
 
     async def answered(self, seconds: float) -> None:
         """Wait until no code of the app answers any more, but not longer than `seconds`.
@@ -157,3 +157,12 @@ class Responder:
     def _call_in_loop(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it all interest
             self._loop.call_soon_threadsafe(function)
+
+
+def refuse(connection: socket.socket, status: HTTPStatus) -> None:
+    """Send an error, and nothing after it."""
+    text = f"{status.phrase}\n".encode()
+    with suppress(OSError):
+        head = _REFUSAL % (status, status.phrase.encode(), len(text))
+        connection.send(head + text, socket.MSG_DONTWAIT)
+        connection.shutdown(socket.SHUT_WR)

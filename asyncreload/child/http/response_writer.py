@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import socket
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from asyncreload.child.http.client_io import WhileWaiting, send
+from asyncreload.child.sockets import RESET_ON_CLOSE
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no second
 
 
 class ResponseWriter:
@@ -101,7 +99,7 @@ class ResponseWriter:
         self.discard()
         self.was_reset = self._is_finished = True
         with suppress(OSError):
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._connection.close()
 
     def send_continue(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from wsgiref.handlers import SimpleHandler
 
 from asyncreload.child.http.environ import SERVER_SOFTWARE
+from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
 from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
@@ -183,10 +184,8 @@ class AppHandler(SimpleHandler):
         return isinstance(error, KeyboardInterrupt) and not self.wsgi_multithread
 
     def _answer_interrupted(self) -> None:
-        self.error_status = "503 Service Unavailable"
-        self.error_body = b"Interrupted by a reload, or by the end of the server. Please ask again."
         if not self.writer.has_sent:
-            self._answer_instead(self.error_output)
+            self._answer_instead(interrupted)
         elif self.status is not None:  # wsgiref forgets it once the response has been logged
             # Not reset, as for an error: a reload resets no connection.
             self._request.log_cut_off(self.status.partition(" ")[0])

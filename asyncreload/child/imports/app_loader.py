@@ -1,4 +1,4 @@
-"""From a target to the WSGI application: import the module, find the callable in it.
+"""From a target to the application: import the module, find the callable in it, WSGI or ASGI.
 
 What is wrong with the target is a `TargetError`. What is wrong with the user's code stays the
 exception that the code raised.
@@ -12,26 +12,34 @@ import reprlib
 import sys
 from contextlib import contextmanager
 from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, cast
 
+from asyncreload.child.imports.interface import AsgiApp, is_asgi, is_async, signature, takes
 from asyncreload.child.imports.search_path import put_first
-from asyncreload.errors import TargetError
+from asyncreload.errors import MissingExtraError, TargetError
+from asyncreload.settings import AUTO, WSGI
 from asyncreload.target import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.imports.interface import AsgiCallable
     from asyncreload.target import Target
+
+    App = WSGIApplication | AsgiApp
+    """An app as it is served."""
 
 USUAL_NAMES = ("application", "app")
 """Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
 USUAL_FUNCTIONS = ("wsgi", "wsgi_app", "wsgi_application")
 """A function of such a name is an application whatever it calls its two parameters."""
 USUAL_FACTORIES = ("create_app", "make_app")
+
+_NAME_ANOTHER = "name a callable that takes (environ, start_response) or (scope, receive, send)"
 
 _short = reprlib.Repr()
 _short.maxother = 60
@@ -43,11 +51,13 @@ def prepare(target: Target) -> None:
     put_first(target.root)
 
 
-def load(target: Target) -> WSGIApplication:
+def load(target: Target, interface: str = AUTO) -> App:
     """Import the target's module and return the application in it; `prepare` goes before.
 
-    Raises `TargetError` when there is no such file, module, attribute or WSGI callable. An
-    exception out of the module or the factory is passed on as it is.
+    interface: as in `Settings`.
+
+    Raises `TargetError` when there is no such file, module, attribute or application, and
+    `MissingExtraError`. An exception out of the module or the factory is passed on as it is.
     """
     module = _import_file(target) if target.file else _import_module(target)
     if target.call:
@@ -55,9 +65,23 @@ def load(target: Target) -> WSGIApplication:
     elif target.attribute:
         found = _named(module, target)
     else:
-        return cast("WSGIApplication", _only(module, target))
-    _check(found, target.text)
-    return cast("WSGIApplication", found)
+        found = _only(module, target, interface)
+    _check(found, target.text, interface)
+    return app_of(found, interface)
+
+
+def app_of(found: object, interface: str = AUTO) -> App:
+    """Return an application as what it speaks.
+
+    Raises `MissingExtraError` for one that speaks ASGI, where nothing is installed to serve it.
+    """
+    if not is_asgi(found, interface):
+        return cast("WSGIApplication", found)
+    if find_spec("uvicorn") is None:
+        raise MissingExtraError(
+            "this is an ASGI app: install what serves it, with pip install 'asyncreload[asgi]'"
+        )
+    return AsgiApp(cast("AsgiCallable", found))
 
 
 # Importing
@@ -166,9 +190,11 @@ def _made(factory: object, target: Target) -> object:
         raise TargetError(
             f'"{target.text}": {_describe(factory)} cannot be called: name a function there.'
         )
-    if _takes(_signature(factory), 0) is False:
+    if takes(signature(factory), 0) is False:
         served = f"{target.location}:{target.attribute}"
-        remedy = f'write "{served}"' if _fault(factory, served) is None else "give them defaults"
+        remedy = (
+            f'write "{served}"' if _fault(factory, served, AUTO) is None else "give them defaults"
+        )
         raise TargetError(
             f'"{target.text}": {_describe(factory)} needs arguments, '
             f"and a factory is called without any: {remedy}."
@@ -176,19 +202,19 @@ def _made(factory: object, target: Target) -> object:
     return factory()
 
 
-def _only(module: ModuleType, target: Target) -> object:
+def _only(module: ModuleType, target: Target, interface: str) -> object:
     """The application of a module when the target does not name one."""
     own = vars(module)
     usual = {name: own[name] for name in USUAL_NAMES if name in own}
     for name, value in usual.items():
-        if _fault(value, name) is None:
+        if _fault(value, name, interface) is None:
             return value
     # By identity: one object with two names is one candidate.
     candidates = {id(own[name]): name for name in reversed(own) if _looks_served(name, module)}
     if len(candidates) > 1:
         several = sorted(candidates.values())
         raise TargetError(
-            f'"{target.text}" has several WSGI callables ({", ".join(several)}): '
+            f'"{target.text}" has several applications ({", ".join(several)}): '
             f'name one, as in "{target.location}:{several[0]}".'
         )
     if candidates:
@@ -197,14 +223,14 @@ def _only(module: ModuleType, target: Target) -> object:
         return default
     # A name that promised one explains best why there is none.
     for name, value in usual.items():
-        _check(value, f"{target.location}:{name}")
+        _check(value, f"{target.location}:{name}", interface)
     raise TargetError(_nothing(module, target))
 
 
 def _nothing(module: ModuleType, target: Target) -> str:
-    message = f'"{target.text}" has no WSGI callable in {getattr(module, "__file__", "it")}'
+    message = f'"{target.text}" has no application in {getattr(module, "__file__", "it")}'
     for name in USUAL_FACTORIES:
-        if _is_factory(_signature(vars(module).get(name))):
+        if _is_factory(signature(vars(module).get(name))):
             return f'{message}: write "{target.location}:{name}()".'
     return f'{message}: call yours "app", or name it, as in "{target.location}:name".'
 
@@ -221,15 +247,19 @@ def _looks_served(name: str, module: ModuleType) -> bool:
     if issubclass(kind, (FunctionType, MethodType)):
         return _is_own_function(name, value, module)
     call = next((vars(base)["__call__"] for base in kind.__mro__ if "__call__" in vars(base)), None)
-    return _needs(call, 3)  # self, environ, start_response
+    # Beside itself: environ and start_response, or scope, receive and send.
+    return _needs(call, 3) or (_needs(call, 4) and is_asgi(value))
 
 
 def _is_own_function(name: str, function: object, module: ModuleType) -> bool:
-    if getattr(function, "__module__", None) != module.__name__ or not _needs(function, 2):
+    if getattr(function, "__module__", None) != module.__name__:
         return False
-    signature = _signature(function)
-    parameters = list(signature.parameters) if signature else []
-    return parameters == ["environ", "start_response"] or name in USUAL_FUNCTIONS
+    declared = signature(function)
+    parameters = list(declared.parameters) if declared else []
+    if parameters == ["scope", "receive", "send"]:
+        return True
+    is_usual = parameters == ["environ", "start_response"] or name in USUAL_FUNCTIONS
+    return is_usual and _needs(function, 2) and not is_asgi(function)
 
 
 def _bottle_default() -> object | None:
@@ -244,75 +274,52 @@ def _bottle_default() -> object | None:
 # Judging
 
 
-def _check(found: object, spelled: str) -> None:
-    fault = _fault(found, spelled)
+def _check(found: object, spelled: str, interface: str) -> None:
+    fault = _fault(found, spelled, interface)
     if fault is not None:
         raise TargetError(fault)
 
 
-def _fault(found: object, spelled: str) -> str | None:
+def _fault(found: object, spelled: str, interface: str) -> str | None:
     """Why this cannot be served, and the remedy; None when it can, or when nobody can tell."""
-    remedy = _remedy(found, spelled)
+    remedy = _remedy(found, spelled, interface)
     if remedy is None:
         return None
-    return f'"{spelled}" is not a WSGI callable but {_describe(found)}: {remedy}.'
+    return f'"{spelled}" is no application but {_describe(found)}: {remedy}.'
 
 
-def _remedy(found: object, spelled: str) -> str | None:
-    if callable(found):
-        declared = _signature(found)
-        if _is_async(found):
-            return "asyncreload serves WSGI, and this is asynchronous (ASGI)"
-        if _is_factory(declared):
-            made = spelled.endswith(")")
-            return "return the application itself" if made else f'write "{spelled}()"'
-        # A decorator's wrapper may take what the function that it shows does not.
-        actual = _signature(found, follow_wrapped=False)
-        if declared is None or _takes(declared, 2) or _takes(actual, 2):
-            return None
-    return "name a callable that takes (environ, start_response)"
+def _remedy(found: object, spelled: str, interface: str) -> str | None:
+    if not callable(found):
+        return _NAME_ANOTHER
+    declared = signature(found)
+    if _is_factory(declared):
+        made = spelled.endswith(")")
+        return "return the application itself" if made else f'write "{spelled}()"'
+    if interface == WSGI and is_async(found):
+        return 'it is asynchronous (ASGI), which interface = "wsgi" excludes'
+    # A decorator's wrapper may take what the function that it shows does not.
+    actual = signature(found, follow_wrapped=False)
+    count = 3 if is_asgi(found, interface) else 2
+    if declared is None or takes(declared, count) or takes(actual, count):
+        return None
+    return _NAME_ANOTHER
 
 
 def _describe(value: object) -> str:
     return f"{type(value).__name__} {_short.repr(value)}"
 
 
-def _is_async(found: Callable[..., object]) -> bool:
-    return any(map(inspect.iscoroutinefunction, (found, type(found).__call__)))
-
-
-def _signature(found: object, *, follow_wrapped: bool = True) -> inspect.Signature | None:
-    if not callable(found):
-        return None
-    try:
-        return inspect.signature(found, follow_wrapped=follow_wrapped)
-    except (TypeError, ValueError):
-        return None  # some compiled callables have none
-
-
-def _takes(signature: inspect.Signature | None, count: int) -> bool | None:
-    """Whether so many positional arguments fit; None where nobody can tell."""
-    if signature is None:
-        return None
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
-
-
-def _is_factory(signature: inspect.Signature | None) -> bool:
+def _is_factory(declared: inspect.Signature | None) -> bool:
     """Whether it can do without arguments, as an application, which needs its environ, cannot.
 
     So `create(config=None, debug=False)` is one, though two arguments fit; `*args` tells nothing.
     """
-    if signature is None or not _takes(signature, 0):
+    if declared is None or not takes(declared, 0):
         return False
-    return all(p.kind is not p.VAR_POSITIONAL for p in signature.parameters.values())
+    return all(p.kind is not p.VAR_POSITIONAL for p in declared.parameters.values())
 
 
 def _needs(found: object, count: int) -> bool:
     """Whether so many positional arguments fit and fewer do not, which leaves out `*args`."""
-    signature = _signature(found)
-    fits = _takes(signature, count) and not _takes(signature, count - 1)
-    return bool(fits) and not inspect.iscoroutinefunction(found)
+    declared = signature(found)
+    return bool(takes(declared, count) and not takes(declared, count - 1))

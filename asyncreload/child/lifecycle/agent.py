@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import socket
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.http.app_loop import AppLoop
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.app_processes import AppProcesses
@@ -258,7 +259,7 @@ class Agent:
             where = f", at {place}" if place else ""
             self.link.notice(f"still loading after {SLOW_LOAD:g} s{where}")
 
-    def serve(self, app: WSGIApplication, load: Load) -> None:
+    def serve(self, app: WSGIApplication | AppLoop, load: Load) -> None:
         """Answer requests with the app."""
         self._outcome.serve(app, load)
         self._spawn(self._settle(load))

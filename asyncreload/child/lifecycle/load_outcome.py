@@ -20,6 +20,7 @@ from asyncreload.target import Target
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.http.app_loop import AppLoop
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.parent_link import ParentLink
     from asyncreload.child.pages.error_report import Report
@@ -88,7 +89,7 @@ class LoadOutcome:
         self._enter = enter
         self._count_loaded = count_loaded
 
-    def serve(self, app: WSGIApplication, load: Load) -> None:
+    def serve(self, app: WSGIApplication | AppLoop, load: Load) -> None:
         """Answer requests with the app."""
         if not self._enter(Phase.SERVING):
             return  # it is on its way out

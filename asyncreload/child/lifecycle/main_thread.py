@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from types import FrameType
 
+from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.cpython import current_frames
@@ -31,6 +32,7 @@ class MainThread:
         self.renew()
         self._waits = False
         self._jobs: deque[Job] = deque()
+        self._app_loop: AppLoop | None = None
 
     def renew(self) -> None:
         """In a fork that goes on: have a pipe that nobody else writes to."""
@@ -40,17 +42,23 @@ class MainThread:
         """Return both ends of the pipe."""
         return self._out, self._in
 
+    def run_while_waiting(self, app_loop: AppLoop) -> None:
+        """Have `wait` run the loop of an ASGI app from now on."""
+        self._app_loop = app_loop
+
     def wait(self) -> None:
         """Wait for `wake` or `interrupt`."""
         self._waits = True
         try:
+            if self._app_loop is not None:
+                self._app_loop.run_until_readable(self._out)
             os.read(self._out, 1)
         finally:
             self._waits = False
 
     def sleeps_here(self) -> bool:
         """Tell whether the main thread waits for us, and runs none of the app's code."""
-        return self._waits
+        return self._waits and self._app_loop is None
 
     def wake(self) -> None:
         """End the present or the next `wait`."""
@@ -76,8 +84,13 @@ class MainThread:
     def interrupt(self) -> FrameType | None:
         """Raise KeyboardInterrupt in the main thread, wherever it is; return where it was.
 
-        An app that handles SIGINT itself is not disturbed when its main thread only waits here.
+        An app that handles SIGINT itself is not disturbed when its main thread only waits here. Nor
+        is the loop of an ASGI app: it ends by itself, unless code blocks it (see `has_moved`).
         """
+        if self._waits and self._app_loop is not None:
+            frame = self._frame()
+            self.wake()
+            return frame
         # Before anything is disturbed: a main thread that waits goes on to `atexit` at once.
         frame = None if self._waits else self._frame()
         if frame is not None or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -86,7 +99,12 @@ class MainThread:
         return frame
 
     def has_moved(self, frame: FrameType, instruction: int) -> bool:
-        """Tell whether the main thread got on since it was at that instruction of that frame."""
+        """Tell whether the main thread got on since it was at that instruction of that frame.
+
+        One that runs an ASGI app's loop has to leave that: what keeps it may well move.
+        """
+        if self._app_loop is not None:
+            return not self._waits
         now = self._frame()
         return self._waits or now is not frame or now.f_lasti != instruction
 

@@ -21,7 +21,7 @@ from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.protocol import ORPHANED, RELOAD, Left
-from asyncreload.system_calls import close_all_but
+from asyncreload.system_calls import OpenFile, close_all_but
 from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -121,6 +121,10 @@ class Shutdown:
         if has_del:
             finalization.has_del()
         (finalization.flush if self._finalizes_late else finalization.run)()
+
+    def spare_files(self, files: frozenset[OpenFile]) -> None:
+        """Note that these open files are ours: nothing in them has to be written at the end."""
+        self._process_end.finalization.spare(files)
 
     def flush_files(self) -> None:
         """Have written what the app's files still hold, before this process is forked."""

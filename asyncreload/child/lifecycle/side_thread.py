@@ -28,8 +28,10 @@ from asyncreload.child.checkpoint.limits import Limits
 from asyncreload.child.checkpoint.read_files import ReadFiles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
+from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
+from asyncreload.child.imports.interface import AsgiApp
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
@@ -54,11 +56,10 @@ from asyncreload.protocol import (
     StartCold,
 )
 from asyncreload.settings import Settings
-from asyncreload.system_calls import process_began
+from asyncreload.system_calls import files_open_for_writing, process_began
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
+    from asyncreload.child.imports.app_loader import App
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
@@ -89,6 +90,7 @@ class SideThread:
             self._on_new_file, self._before_file, self._send, self.start_cold
         )
         self._buried: list[Agent] = []
+        self._app_loop: AppLoop | None = None
         self._start()
         self.checkpoints: CheckpointSession = self._new_checkpoint_session()
         self.hooks: ImportHooks = ImportHooks(self._state.baselines, self._observer)
@@ -360,12 +362,25 @@ class SideThread:
 
     # --- what comes of it ----------------------------------------------------------------------
 
-    def serve(self, app: WSGIApplication) -> None:
-        """Answer requests with the app from now on; unless what was imported ahead does not fit."""
+    def serve(self, app: App) -> None:
+        """Answer requests with the app from now on; unless what was imported ahead does not fit.
+
+        Raises what an ASGI app raises when it starts up.
+        """
         self.checkpoints.at_end()
         self.checkpoints.end()
         self._agent.preload.check_load()
-        self._loop.call_soon_threadsafe(self._agent.serve, app, self._load)
+        served = app if not isinstance(app, AsgiApp) else self._start_up(app)
+        self._loop.call_soon_threadsafe(self._agent.serve, served, self._load)
+
+    def _start_up(self, app: AsgiApp) -> AppLoop:
+        # After the last checkpoint: no process that goes on from one shares the loop with another.
+        before = files_open_for_writing() or frozenset()
+        app_loop = self._app_loop = AppLoop(app)
+        self._agent.shutdown.spare_files((files_open_for_writing() or frozenset()) - before)
+        app_loop.start_up()
+        self._main.run_while_waiting(app_loop)
+        return app_loop
 
     def show(self, report: Report) -> None:
         """Answer every request with the report from now on."""
@@ -429,8 +444,17 @@ class SideThread:
         """Take no more requests; wait until those in flight are answered, but not for long."""
         if not self.is_ending():
             self.end(code)
-        while not self._agent.shutdown.drained.wait(1):
+        drained = self._agent.shutdown.drained
+        if self._app_loop is not None:
+            while not drained.is_set():
+                self._main.wait()  # the requests are answered there
+        while not drained.wait(1):
             pass
+
+    def shut_down_app(self) -> None:
+        """Have an ASGI app shut down, and its loop cleared."""
+        if self._app_loop is not None:
+            self._app_loop.shut_down(is_busy=bool(self._agent.front_end.busy))
 
     def finalize(self) -> None:
         """Have the app's files written and its objects deleted, after its `atexit` handlers."""
@@ -439,6 +463,8 @@ class SideThread:
     def exit(self) -> NoReturn:
         """Have the process ended: no code of the user's runs in the main thread any more."""
         self._loop.call_soon_threadsafe(self._agent.shutdown.main_has_left)
+        if self._app_loop is not None:
+            self._app_loop.run_on()
         while True:
             time.sleep(60)
 

@@ -15,7 +15,7 @@ from asyncreload.child.pages.stack_frames import (
     shorten,
     trim,
 )
-from asyncreload.errors import EnvironmentFileError, TargetError
+from asyncreload.errors import EnvironmentFileError, LifespanError, TargetError
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
 
@@ -78,7 +78,7 @@ class Report(FrozenData):
         while isinstance(exc, TargetError) and exc.__cause__ is not None:
             exc = exc.__cause__
         try:
-            if isinstance(exc, TargetError | EnvironmentFileError):
+            if isinstance(exc, TargetError | EnvironmentFileError | LifespanError):
                 return cls(FAILED, _one_line(str(exc)))
             return _report(exc, _one_line(request)).replaced(waits=waits)
         except Exception as failure:  # noqa: BLE001 - attributes of the app's exception may raise

@@ -339,8 +339,7 @@ def test_no_callable(project: Project, source: str) -> None:
     file = project.root / "web.py"
 
     assert project.complaint("web.py", source) == (
-        f'"web.py" has no WSGI callable in {file}: call yours "app", '
-        'or name it, as in "web.py:name".'
+        f'"web.py" has no application in {file}: call yours "app", or name it, as in "web.py:name".'
     )
 
 
@@ -349,14 +348,14 @@ def test_no_callable_but_a_factory(project: Project, name: str) -> None:
     message = project.complaint("web.py", f"def {name}(config=None): ...")
 
     file = project.root / "web.py"
-    assert message == f'"web.py" has no WSGI callable in {file}: write "web.py:{name}()".'
+    assert message == f'"web.py" has no application in {file}: write "web.py:{name}()".'
 
 
 def test_several_callables(project: Project) -> None:
     source = "from bottle import Bottle\nsite, api = Bottle(), Bottle()\nalias = api"
 
     assert project.complaint("web.py", source) == (
-        '"web.py" has several WSGI callables (api, site): name one, as in "web.py:api".'
+        '"web.py" has several applications (api, site): name one, as in "web.py:api".'
     )
 
 
@@ -389,11 +388,15 @@ def test_no_such_attribute(project: Project) -> None:
 @pytest.mark.parametrize(
     ("source", "described", "remedy"),
     [
-        ("x = 42", "int 42", "name a callable that takes (environ, start_response)"),
+        (
+            "x = 42",
+            "int 42",
+            "name a callable that takes (environ, start_response) or (scope, receive, send)",
+        ),
         (
             "def x(a): ...",
             "function <function x>",
-            "name a callable that takes (environ, start_response)",
+            "name a callable that takes (environ, start_response) or (scope, receive, send)",
         ),
         ("def x(): ...", "function <function x>", 'write "web.py:x()"'),
         ("def x(config=None, debug=0): ...", "function <function x>", 'write "web.py:x()"'),
@@ -403,30 +406,25 @@ def test_no_such_attribute(project: Project) -> None:
             'write "web.py:x()"',
         ),
         (
-            "async def x(scope, receive, send): ...",
+            "async def x(environ, start_response): ...",
             "function <function x>",
-            "asyncreload serves WSGI, and this is asynchronous (ASGI)",
-        ),
-        (
-            "class X:\n    async def __call__(self, scope, receive, send): ...\nx = X()",
-            "X <web.X>",
-            "asyncreload serves WSGI, and this is asynchronous (ASGI)",
+            "name a callable that takes (environ, start_response) or (scope, receive, send)",
         ),
     ],
 )
-def test_no_wsgi_callable(project: Project, source: str, described: str, remedy: str) -> None:
+def test_no_application(project: Project, source: str, described: str, remedy: str) -> None:
     message = project.complaint("web.py:x", source)
 
     message = re.sub(r"( object)? at 0x\w+", "", message)
-    assert message == f'"web.py:x" is not a WSGI callable but {described}: {remedy}.'
+    assert message == f'"web.py:x" is no application but {described}: {remedy}.'
 
 
 def test_a_usual_name_explains_why_there_is_no_callable(project: Project) -> None:
     message = project.complaint("web.py", "app = 42")
 
     assert message == (
-        '"web.py:app" is not a WSGI callable but int 42: '
-        "name a callable that takes (environ, start_response)."
+        '"web.py:app" is no application but int 42: '
+        "name a callable that takes (environ, start_response) or (scope, receive, send)."
     )
 
 
@@ -452,8 +450,8 @@ def test_an_unusual_callable_that_is_named(project: Project, source: str) -> Non
 
 def test_a_factory_that_returns_something_else(project: Project) -> None:
     assert project.complaint("web.py:create()", "def create(): ...") == (
-        '"web.py:create()" is not a WSGI callable but NoneType None: '
-        "name a callable that takes (environ, start_response)."
+        '"web.py:create()" is no application but NoneType None: '
+        "name a callable that takes (environ, start_response) or (scope, receive, send)."
     )
     project.write("other.py", "def create(): return create")
     assert project.complaint("other.py:create()").endswith(": return the application itself.")

@@ -1,0 +1,108 @@
+"""The event loop of an ASGI app. It runs in the main thread, which belongs to the app."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from enum import Enum, auto
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from asyncreload.child.http.lifespan import Lifespan
+
+if TYPE_CHECKING:
+    from asyncreload.child.imports.interface import AsgiApp
+
+
+class _State(Enum):
+    """How far the app's life has come."""
+
+    UP = auto()
+    SHUT_DOWN = auto()
+    CLEARED = auto()
+
+
+class AppLoop:
+    """Runs an ASGI app, in the main thread. Methods are called there.
+
+    The loop is uvloop's where that is installed, as under uvicorn.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app: AsgiApp = app
+        self.loop: asyncio.AbstractEventLoop = _new_loop()
+        """May be used in other threads by `call_soon_threadsafe`."""
+        asyncio.set_event_loop(self.loop)
+        self._lifespan = Lifespan(app.call)
+        self._state = _State.UP
+        self._of_startup: set[asyncio.Task[Any]] = set()
+
+    @property
+    def lifespan_state(self) -> dict[str, Any]:
+        """What the app's startup wants each request to have."""
+        return self._lifespan.state
+
+    def start_up(self) -> None:
+        """Have the app start up; raises what it raises."""
+        self.loop.run_until_complete(self._lifespan.start())
+        self._of_startup = asyncio.all_tasks(self.loop)
+
+    def run_until_readable(self, descriptor: int) -> None:
+        """Run the loop until there is something to read.
+
+        What interrupts the main thread in the app's code is raised here: KeyboardInterrupt.
+        """
+        readable: asyncio.Future[None] = self.loop.create_future()
+
+        def on_readable() -> None:
+            self.loop.remove_reader(descriptor)
+            if not readable.done():
+                readable.set_result(None)
+
+        self.loop.add_reader(descriptor, on_readable)
+        try:
+            self.loop.run_until_complete(readable)
+        finally:
+            self.loop.remove_reader(descriptor)
+
+    def shut_down(self, *, is_busy: bool) -> None:
+        """Have the app shut down, and cancel what it has running.
+
+        Called again, it goes on where it was interrupted.
+
+        is_busy: whether responses are still sent. What was not begun at the startup may belong to
+            them, and is not cancelled.
+        """
+        if self._state is _State.UP:
+            self._state = _State.SHUT_DOWN
+            self.loop.run_until_complete(self._lifespan.stop())
+        if self._state is _State.SHUT_DOWN:
+            self._state = _State.CLEARED
+            running = asyncio.all_tasks(self.loop)
+            self._cancel(running & self._of_startup if is_busy else running)
+            if not is_busy:
+                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+
+    def run_on(self) -> None:
+        """Run the loop for the last responses, until the process is ended."""
+        while True:
+            with suppress(BaseException):
+                self.loop.run_forever()
+
+    def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks))
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()):
+                told = {"message": "unhandled exception at the end", "exception": error}
+                self.loop.call_exception_handler(told | {"task": task})
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        loop: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    return loop

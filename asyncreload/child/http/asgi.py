@@ -1,0 +1,280 @@
+"""Answers one request, or one WebSocket, with an ASGI app: what is ours around the app's call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+from wsgiref.handlers import format_date_time
+from wsgiref.headers import Headers
+
+from asyncreload.child.http.access_log import log_access
+from asyncreload.child.http.asgi_connection import Use
+from asyncreload.child.http.interrupted import interrupted
+from asyncreload.child.http.live_injection import adapt_headers, script_tag
+from asyncreload.child.pages.navigation import is_navigation
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+    from asyncreload.child.http.asgi_connection import AsgiConnection
+    from asyncreload.child.http.request_errors import RequestErrors
+    from asyncreload.child.http.wsgi import Site
+    from asyncreload.child.imports.interface import AsgiApp, Message, Receive, Scope, Send
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_ENDLESS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
+"""Content types of responses that go on until their client has enough."""
+_NOBODYS_PAGE: Final = b"Internal Server Error"
+"""By which Starlette answers before it passes an exception on: nobody has written it."""
+_CLIENT_GONE: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
+"""Exceptions of frameworks that say that the client has gone away."""
+
+
+class Exchange:
+    """One request and its response, or one WebSocket.
+
+    app: answers it.
+    connection: on which it came, alone.
+    site: what is the same for every request.
+    errors: report what the app raises.
+    """
+
+    def __init__(
+        self, app: AsgiApp, connection: AsgiConnection, site: Site, errors: RequestErrors
+    ) -> None:
+        self._app = app
+        self._connection = connection
+        self._site = site
+        self._errors = errors
+        self._began = time.perf_counter()
+        self._began_at = time.time_ns()
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the app answer. Called by uvicorn's protocol as if this were the app."""
+        answer = self._open_websocket if scope["type"] == "websocket" else self._respond
+        await answer(scope, receive, send)
+
+    # --- HTTP ----------------------------------------------------------------------------------
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = self._site.live_state if is_navigation(environ_of(scope)) else ""
+        is_chunked = scope["http_version"] >= "1.1"  # if its length is not known
+        response = _Response(send, self._connection, state, is_chunked=is_chunked)
+        line = f"{scope['method']} {target_of(scope)}"
+        try:
+            await self._app.call(scope, receive, response.send)
+            await response.release()
+        except GeneratorExit:
+            raise
+        except BaseException as exc:  # noqa: BLE001  whatever an app raises
+            if isinstance(exc, KeyboardInterrupt):  # it kept the loop from ending: see `AppLoop`
+                await response.replace(interrupted, environ_of(scope))
+            elif not self._is_of_lost_client(exc):
+                page = self._errors.report(exc, line, self._began_at, sys.stderr)
+                await response.replace(page, environ_of(scope))
+            if not response.is_complete:
+                # A reload resets no connection.
+                is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
+                await self._cut_off(is_delimited=is_delimited)
+        is_cut_off = not response.is_complete and self._connection.use is not Use.STREAM
+        self._log(line, response.status or "500", cut_off=is_cut_off)
+
+    def _is_of_lost_client(self, error: BaseException) -> bool:
+        """Tell whether an exception says no more than that the connection has ended."""
+        if not self._connection.is_closing:
+            return False
+        is_of_client = isinstance(error, OSError | asyncio.CancelledError)
+        return is_of_client or type(error).__name__ in _CLIENT_GONE
+
+    async def _cut_off(self, *, is_delimited: bool) -> None:
+        """End a response that has begun so that the client notices that it is not complete."""
+        if is_delimited:
+            self._connection.close()
+        else:
+            self._connection.reset()
+        await self._connection.lost.wait()  # else uvicorn would find fault with it, too
+
+    # --- WebSocket -----------------------------------------------------------------------------
+
+    async def _open_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = f"WebSocket {target_of(scope)}"
+
+        async def send_and_log(message: Message) -> None:
+            await send(message)
+            if message["type"] == "websocket.accept":
+                self._connection.begin(Use.WEBSOCKET)
+                self._log(line, "101")
+            elif self._connection.use is Use.RESPONSE and message["type"] == "websocket.close":
+                self._log(line, "403")
+
+        try:
+            await self._app.call(scope, receive, send_and_log)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001  whatever an app raises
+            if not self._is_of_lost_client(exc):
+                self._errors.report(exc, line, self._began_at, sys.stderr)
+                can_answer = "websocket.http.response" in scope.get("extensions", {})
+                await self._fail_websocket(line, send, can_answer=can_answer)
+
+    async def _fail_websocket(self, line: str, send: Send, *, can_answer: bool) -> None:
+        if self._connection.use is Use.WEBSOCKET:
+            if not self._connection.is_closing:
+                await send({"type": "websocket.close", "code": 1011})
+        elif can_answer:
+            self._log(line, "500")
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            start = {"type": "websocket.http.response.start", "status": 500, "headers": headers}
+            await send(start)
+            await send({"type": "websocket.http.response.body", "body": _NOBODYS_PAGE})
+        else:  # an old uvicorn answers this with 403
+            self._log(line, "403")
+            await send({"type": "websocket.close"})
+
+    def _log(self, line: str, status: str, *, cut_off: bool = False) -> None:
+        if self._site.access_log:
+            log_access(line, status, time.perf_counter() - self._began, cut_off=cut_off)
+
+
+class _Response:
+    """What the app sends for one request, on its way to the client.
+
+    The head is held until the body begins: a live page's gets longer, and another one takes the
+    place of a page that nobody has written.
+
+    live_state: if a script is to be appended to a page: the state that names this process.
+    """
+
+    def __init__(
+        self, send: Send, connection: AsgiConnection, live_state: str, *, is_chunked: bool
+    ) -> None:
+        self._send = send
+        self._is_chunked = is_chunked
+        self._connection = connection
+        self._live_state = live_state
+        self._held: list[Message] = []
+        self._tag = b""
+        self._sent = 0
+        self._told_length: int | None = None
+        self._has_begun = False
+        self.is_complete: bool = False
+        """Whether the app has sent the last of it."""
+        self.status: str = ""
+        """The code, once the app has begun."""
+
+    @property
+    def is_delimited(self) -> bool:
+        """Whether the client can tell that it is not complete: by its length, or its chunks."""
+        return self._told_length is not None or not self._has_begun or self._is_chunked
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the app's, or hold it back for a while."""
+        if message["type"] == "http.response.start" and not self._held and not self._has_begun:
+            self._held.append(self._adapted(message))
+        elif message["type"] == "http.response.body" and not self.is_complete:
+            await self._send_body(message)
+        else:
+            await self.release()
+            await self._send(message)
+
+    async def release(self) -> None:
+        """Send what is held back."""
+        held, self._held = self._held, []
+        self._has_begun = self._has_begun or bool(held)
+        for message in held:
+            await self._send(message)
+
+    async def replace(self, page: WSGIApplication, environ: WSGIEnvironment) -> None:
+        """Send a page of ours in the place of the app's; of that, nothing may have been sent."""
+        if self._has_begun:
+            return
+        self._held.clear()
+        told: list[tuple[str, RawHeaders]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
+            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            told.append((status[:3], raw))
+
+        body = b"".join(page(environ, start_response))
+        [(self.status, headers)] = told
+        start = {"type": "http.response.start", "status": int(self.status)}
+        self._held = [start | {"headers": [*headers, *_own_headers()]}]
+        await self.release()
+        await self._send({"type": "http.response.body", "body": body})
+        self.is_complete = True
+
+    def _adapted(self, message: Message) -> Message:
+        """Return the head as it is sent: with our headers, and for one request a connection."""
+        headers: RawHeaders = [
+            (name, value)
+            for name, value in message.get("headers", ())
+            if name.lower() != b"connection"
+        ]
+        self.status = str(int(message["status"]))
+        told = {name.lower(): value for name, value in headers}
+        if told.get(b"content-type", b"").startswith(_ENDLESS):
+            self._connection.begin(Use.STREAM)
+        length = told.get(b"content-length", b"")
+        self._told_length = int(length) if length.isdigit() else None
+        own = [pair for pair in _own_headers() if pair[0] not in told]
+        return {**message, "headers": [*headers, *own]}
+
+    async def _send_body(self, message: Message) -> None:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._held:
+            if self.status == "500" and body == _NOBODYS_PAGE and not more:
+                self._held.append(message)  # the exception may come behind it
+                self.is_complete = True
+                return
+            if self._live_state and body:
+                self._tag = self._make_tag(self._held[0], body)
+            await self.release()
+        self._sent += len(body)
+        self.is_complete = not more
+        # Not behind an empty page, nor behind one that is shorter or longer than its header says.
+        if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
+            message = {**message, "body": bytes(body) + self._tag}
+        await self._send(message)
+
+    def _make_tag(self, start: Message, body: bytes) -> bytes:
+        pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start["headers"]]
+        headers = Headers(pairs)
+        tag = script_tag(self._live_state, self.status, headers, body[:2])
+        if tag:
+            adapt_headers(headers, len(tag))
+            start["headers"] = [
+                (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()
+            ]
+        return tag
+
+
+def _own_headers() -> Iterable[tuple[bytes, bytes]]:
+    date = format_date_time(time.time()).encode()
+    # A connection serves one request: so the next one is not read before the files are checked.
+    return [(b"date", date), (b"server", b"uvicorn"), (b"connection", b"close")]
+
+
+def target_of(scope: Scope) -> str:
+    """Return what a request asks for: path and query, as they were sent."""
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    query = scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+def environ_of(scope: Scope) -> WSGIEnvironment:
+    """Return of a request what our pages want to know, as a WSGI environ."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "PATH_INFO": scope["path"],
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+    }
+    for name, value in scope["headers"]:
+        key = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
+        text = value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ

@@ -1,0 +1,200 @@
+"""Has requests answered by an ASGI app, in its loop in the main thread."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from importlib import import_module
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from asyncreload.child.http.asgi import Exchange
+from asyncreload.child.http.asgi_connection import AsgiConnection
+from asyncreload.child.http.lingering_close import LingeringClose
+from asyncreload.child.http.responder import refuse
+from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
+
+if TYPE_CHECKING:
+    from asyncreload.child.http.app_loop import AppLoop
+    from asyncreload.child.http.request_errors import RequestErrors
+    from asyncreload.child.http.wsgi import Site
+
+_MAX_CONNECTIONS = 1024
+"""That are open at a time; the kernel queues what comes beyond. Each takes two descriptors."""
+
+
+class AsgiResponder:
+    """Hands connections over to the app's loop, as `Responder` does to threads.
+
+    Methods are called in the side thread's loop, those below "in the app's loop" there. What both
+    use is a deque, which needs no lock, and a count, which has one.
+
+    app_loop: runs the app.
+    on_free: called in the side thread's loop when another connection may be taken again.
+    """
+
+    def __init__(
+        self, app_loop: AppLoop, site: Site, errors: RequestErrors, on_free: Callable[[], None]
+    ) -> None:
+        self._side_loop = asyncio.get_running_loop()
+        self._app_loop = app_loop
+        self._site = site
+        self._errors = errors
+        self._on_free = on_free
+        self._limit = share_of_descriptors(4, _MAX_CONNECTIONS)
+        self._config, self._server_state = _uvicorn(app_loop)
+        self._handed_over: deque[socket.socket] = deque()
+        self._is_awaited = False
+        self._progress = asyncio.Event()
+        self._lingering = LingeringClose(self._progress.set)
+        self._lock = Lock()
+        self._count = 0  # connections that were taken, and are not closed
+        self._open: set[AsgiConnection] = set()  # changed in the app's loop alone
+        self._is_ending = False
+
+    @property
+    def free(self) -> int:
+        """How many more connections may be taken now."""
+        return self._limit - self._count
+
+    @property
+    def busy(self) -> int:
+        """How many connections are open."""
+        return self._count + len(self._lingering)
+
+    def start(self, connection: socket.socket, client: ClientAddress) -> bool:
+        """Have the request on a connection answered, which belongs to this object from now on."""
+        del client  # uvicorn asks the socket
+        self._change_count(1)
+        self._handed_over.append(connection)
+        self._call_in_app(self._take)
+        return True
+
+    def refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
+        """Answer with an error: the app has no part in it."""
+        refuse(connection, status)
+        self._lingering.add(connection)
+
+    def end_early(self) -> list[socket.socket]:
+        """End WebSockets and streams, now and from now on.
+
+        Return connections with a request that the app has not been told of, as it is at work.
+        """
+        self._is_ending = True
+        untouched = []
+        with suppress(IndexError):
+            while True:
+                untouched.append(self._handed_over.popleft())
+                self._change_count(-1)
+        self._call_in_app(self._end_early)
+        return untouched
+
+    async def answered(self, seconds: float) -> None:
+        """Wait until all is answered, but not longer than `seconds`."""
+        await self.quiet(seconds)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until all is answered and delivered, but not longer than `seconds`."""
+        self._is_awaited = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.busy:
+                    self._progress.clear()
+                    await self._progress.wait()
+
+    # --- in the app's loop ---------------------------------------------------------------------
+
+    def _take(self) -> None:
+        with suppress(IndexError):
+            connection = self._handed_over.popleft()
+            task = self._app_loop.loop.create_task(self._connect(connection))
+            task.add_done_callback(_raise)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        ours = AsgiConnection(connection, self._make_protocol, self._on_lost)
+        self._open.add(ours)
+        try:
+            copied = connection.dup()
+            copied.setblocking(False)
+            await self._app_loop.loop.connect_accepted_socket(lambda: ours, copied)
+        except OSError:  # no descriptor is left, or the client is gone
+            self._on_lost(ours)
+
+    def _make_protocol(self, connection: AsgiConnection) -> asyncio.Protocol:
+        if self._is_ending:
+            connection.end_early()
+        exchange = Exchange(self._app_loop.app, connection, self._site, self._errors)
+        config = copy.copy(self._config)
+        config.loaded_app = exchange.run
+        protocol: asyncio.Protocol = config.http_protocol_class(
+            config=config, server_state=self._server_state, app_state=self._app_loop.lifespan_state
+        )
+        return protocol
+
+    def _end_early(self) -> None:
+        for connection in list(self._open):
+            connection.end_early()
+
+    def _on_lost(self, ours: AsgiConnection) -> None:
+        self._open.discard(ours)
+        connection = ours.socket
+        if not ours.was_reset:
+            with suppress(OSError):
+                # Not a close alone: a process that the app forked may hold the connection open.
+                connection.shutdown(socket.SHUT_WR)
+        if not ours.was_reset and receive_now(connection, 1, socket.MSG_PEEK):
+            self._call_in_side(self._linger, connection)
+        else:
+            connection.close()
+            self._end()
+
+    # --- both ----------------------------------------------------------------------------------
+
+    def _linger(self, connection: socket.socket) -> None:
+        self._lingering.add(connection)  # first: it is never seen in neither
+        self._end()
+
+    def _end(self) -> None:
+        was_full = self.free <= 0
+        self._change_count(-1)
+        if self._is_awaited:
+            self._call_in_side(self._progress.set)
+        if was_full:
+            self._call_in_side(self._on_free)
+
+    def _change_count(self, by: int) -> None:
+        with self._lock:
+            self._count += by
+
+    def _call_in_app(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._app_loop.loop.call_soon_threadsafe(function)
+
+    def _call_in_side(self, function: Callable[..., None], *arguments: Any) -> None:
+        with suppress(RuntimeError):
+            self._side_loop.call_soon_threadsafe(function, *arguments)
+
+
+def _uvicorn(app_loop: AppLoop) -> tuple[Any, Any]:
+    """Return the configuration and the state of a server, as uvicorn's protocols want them."""
+    config = import_module("uvicorn.config").Config(
+        app_loop.app.call,
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",  # it would tell of each WebSocket where the app logs what it likes
+        access_log=False,
+        proxy_headers=False,
+    )
+    config.load()
+    return config, import_module("uvicorn.server").ServerState()
+
+
+def _raise(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.result()

@@ -1,0 +1,115 @@
+"""The lifespan of an ASGI app: its startup before the first request, its shutdown after the last.
+
+https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from asyncreload.errors import LifespanError
+
+if TYPE_CHECKING:
+    from asyncreload.child.imports.interface import AsgiCallable, Message
+
+_RAISES_WITHIN = 1.0
+"""Seconds that an app has to raise what it has just said to have failed with."""
+
+
+class Lifespan:
+    """Drives the lifespan of an app. Used in the app's loop.
+
+    An app need not know of it: one that raises at once, as Django's does, is served all the same.
+    """
+
+    def __init__(self, app: AsgiCallable) -> None:
+        self._app = app
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._has_heard = False
+        self._is_up = False
+        self.state: dict[str, Any] = {}
+        """What the app wants each of its requests to have."""
+
+    async def start(self) -> None:
+        """Have the app start up.
+
+        Raises what it raises there; `LifespanError` when it says no more than that it has failed.
+        """
+        self._task = asyncio.create_task(self._run(self._task_scope()), name="lifespan")
+        answer = await self._ask(self._task, "lifespan.startup")
+        if answer["type"] == "lifespan.startup.failed":
+            await asyncio.wait({self._task}, timeout=_RAISES_WITHIN)
+            raise _error_of(self._task) or LifespanError(
+                f"the app's startup has failed: {answer.get('message') or 'it does not say why'}"
+            )
+        self._is_up = answer["type"] == "lifespan.startup.complete"
+        if (error := _error_of(self._task)) and self._has_heard:
+            # It may not know of lifespans, and have taken the message for a request's.
+            kind = type(error).__name__
+            _tell(f"the app raised {kind} ({error}) at its startup, and is served all the same")
+
+    async def stop(self) -> None:
+        """Have the app shut down, if it has started up; tell in the terminal what it raises."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not self._is_up:
+            task.cancel()  # it may be within its startup
+            await asyncio.wait({task})
+            return
+        answer = await self._ask(task, "lifespan.shutdown")
+        if answer["type"] == "lifespan.shutdown.failed":
+            await asyncio.wait({task}, timeout=_RAISES_WITHIN)
+            if _error_of(task) is None:
+                _tell(f"the app's shutdown has failed: {answer.get('message', '')}")
+        if error := _error_of(task):
+            with suppress(OSError, ValueError, AttributeError):
+                traceback.print_exception(error)
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task in which the app lives; None once it has been told to shut down."""
+        return self._task
+
+    def _task_scope(self) -> dict[str, Any]:
+        versions = {"version": "3.0", "spec_version": "2.0"}
+        return {"type": "lifespan", "asgi": versions, "state": self.state}
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        await self._app(scope, self._receive, self._send)
+
+    async def _ask(self, task: asyncio.Task[None], what: str) -> Message:
+        """Tell the app something; return its answer, and an empty one when it has ended."""
+        self._to_app.put_nowait({"type": what})
+        answer = asyncio.ensure_future(self._answers.get())
+        await asyncio.wait({task, answer}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        return {"type": ""}
+
+    async def _receive(self) -> Message:
+        message = await self._to_app.get()
+        self._has_heard = True
+        return message
+
+    async def _send(self, message: Message) -> None:
+        if not str(message.get("type")).startswith("lifespan."):
+            self._has_heard = False  # it takes this for a request
+            raise RuntimeError(f"{message.get('type')} is no message of a lifespan")
+        self._answers.put_nowait(message)
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # standard error may be closed, or None
+        sys.stderr.write(f"{text}\n")

@@ -1,0 +1,89 @@
+"""Which interface an app speaks: WSGI, or ASGI; told by its type and signature.
+
+Nothing is called to find out. An async callable is ASGI. Else the parameters decide: WSGI apps take
+two (environ, start_response), ASGI apps three (scope, receive, send). A wrapper that takes anything
+is what the app that it wraps is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from asyncreload.settings import ASGI, AUTO
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiCallable = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_WRAPPED = ("app", "_app", "application", "wrapped", "inner", "asgi_app")
+"""Attributes in which middleware keeps the app that it wraps."""
+_DEPTH = 8
+
+
+class AsgiApp(NamedTuple):
+    """An app that speaks ASGI, version 3."""
+
+    call: AsgiCallable
+
+
+def is_asgi(app: object, interface: str = AUTO) -> bool:
+    """Tell whether an app speaks ASGI.
+
+    interface: what the user says: "wsgi", "asgi", or "auto" to find out.
+    """
+    return interface == ASGI if interface != AUTO else _looks_like_asgi(app)
+
+
+def _looks_like_asgi(app: object, depth: int = _DEPTH) -> bool:
+    if not callable(app):
+        return False
+    if isinstance(app, type):  # one instance a request, which is awaited
+        return hasattr(app, "__await__") and takes(signature(app), 3) is True
+    if is_async(app):
+        return True
+    declared = signature(app)
+    three, two = takes(declared, 3), takes(declared, 2)
+    if three is not two:
+        return three is True
+    # It takes anything, or both: `def wrapper(*args)`, or a third parameter with a default.
+    if declared is not None and any(map(_is_named, declared.parameters.values())):
+        return next(iter(declared.parameters)) == "scope"
+    held = getattr(app, "__dict__", {})
+    inner = next((held[name] for name in _WRAPPED if name in held), None)
+    return depth > 0 and inner is not None and _looks_like_asgi(inner, depth - 1)
+
+
+def is_async(found: Callable[..., object]) -> bool:
+    """Tell whether calling it makes a coroutine."""
+    # Some middleware gives each instance a `__call__` of its own, in a slot.
+    calls = (found, getattr(found, "__call__", None), type(found).__call__)  # noqa: B004  not asked whether there is one
+    return any(map(inspect.iscoroutinefunction, calls))
+
+
+def signature(found: object, *, follow_wrapped: bool = True) -> inspect.Signature | None:
+    """Return the signature of a callable; None for what has none, as some compiled ones."""
+    if not callable(found):
+        return None
+    try:
+        return inspect.signature(found, follow_wrapped=follow_wrapped)
+    except (TypeError, ValueError):
+        return None
+
+
+def takes(declared: inspect.Signature | None, count: int) -> bool | None:
+    """Tell whether so many positional arguments fit; None where nobody can tell."""
+    if declared is None:
+        return None
+    try:
+        declared.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
