@@ -3,7 +3,7 @@
 A child's life as its parent hears it:
 
     Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go) -> Going
-        -> Loaded | LoadFailed | Reporting -> FilesChanged -> Left
+        -> Loaded | LoadFailed | MissingExtra | Reporting -> FilesChanged -> Left
 
 A checkpoint has a channel of its own, on which the parent sends nothing but descriptors:
 
@@ -97,6 +97,12 @@ class LoadFailed(Message):
     place: str = ""
     own: str = ""
     """The trace with the user's own calls alone."""
+
+
+class MissingExtra(Message):
+    """Child: the app cannot be served at all with what is installed; it ends."""
+
+    reason: str
 
 
 class Reporting(Message):
@@ -303,6 +309,7 @@ _KINDS = {
         Going,
         Loaded,
         LoadFailed,
+        MissingExtra,
         Reporting,
         Watching,
         FilesChanged,

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.imports.interface import AsgiCallable
+
 
 def run(
-    app: WSGIApplication,
+    app: WSGIApplication | AsgiCallable,
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
@@ -37,7 +39,7 @@ def run(
     live: bool = False,
     trust: Sequence[str] = (),
 ) -> None:
-    """Serve `app` from the end of a script; with `reload`, afresh whenever a file is saved.
+    """Serve `app`, WSGI or ASGI, from the end of a script; with `reload`, afresh at each save.
 
     A drop-in for `bottle.run(app, reloader=True)`. With `reload` this process becomes the
     supervisor: it runs its `atexit` handlers and replaces itself, and a child runs the script
@@ -51,7 +53,8 @@ def run(
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
     again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
-    `BindError` when the address cannot be listened on.
+    `BindError` when the address cannot be listened on; `MissingExtraError` for an ASGI app without
+    `reload` where uvicorn is not installed.
     """
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
@@ -116,12 +119,19 @@ def _refuse_workers() -> None:
         )
 
 
-def _serve_here(app: WSGIApplication, settings: Settings) -> None:
-    from asyncreload.child.http.plain_server import serve_plainly  # noqa: PLC0415  the supervisor needs none
-    from asyncreload.listening import listen  # noqa: PLC0415  the same
+def _serve_here(found: object, settings: Settings) -> None:
+    # Here, as the supervisor needs none of them.
+    from asyncreload.child.http.plain_server import serve_asgi_plainly, serve_plainly  # noqa: PLC0415
+    from asyncreload.child.imports.app_loader import app_of  # noqa: PLC0415
+    from asyncreload.child.imports.interface import AsgiApp  # noqa: PLC0415
+    from asyncreload.listening import listen  # noqa: PLC0415
 
+    app = app_of(found)
     with listen(settings.host, settings.port) as listener:
         try:
-            asyncio.run(serve_plainly(app, listener, settings))
+            if isinstance(app, AsgiApp):
+                serve_asgi_plainly(app, listener, settings)
+            else:
+                asyncio.run(serve_plainly(app, listener, settings))
         except KeyboardInterrupt:
             return

@@ -20,6 +20,7 @@ from asyncreload.child.lifecycle.signals import end_on_signals
 from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
+from asyncreload.errors import MissingExtraError
 from asyncreload.protocol import SIGNALLED
 from asyncreload.target import Target
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from asyncreload.child.imports.app_loader import App
     from asyncreload.protocol import Go
 
+NOT_SERVED = 2
+"""Ends a child that lacks an extra for its app."""
 NO_DIRECTORY = 1
 """Ends a child that has nowhere to work; the parent then waits until one can be started."""
 
@@ -72,6 +75,8 @@ def live(side_thread: SideThread) -> int:
             raise
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
+        if isinstance(exc, MissingExtraError) and side_thread.give_up(exc):
+            return NOT_SERVED
         side_thread.show(Report.from_exception(exc))
     process_role.has_loaded()
     return side_thread.wait_for_end()

@@ -107,6 +107,8 @@ class ChildRun:
         """Whether the child was killed for a reload, as it did not answer any more."""
         self.starts_again: bool = False
         """Whether the child gives way to one from elsewhere: what it has loaded does not fit."""
+        self.missing_extra: str = ""
+        """Why the app cannot be served with what is installed; "" if it can, for all we know."""
         self._watchdog = watchdog
         self._reports = reports
         self._terminal = Terminal()
@@ -167,7 +169,12 @@ class ChildRun:
         match message:
             case protocol.Going():
                 self._enter(Phase.LOADING)
-            case protocol.Loaded() | protocol.LoadFailed() | protocol.Reporting():
+            case (
+                protocol.Loaded()
+                | protocol.LoadFailed()
+                | protocol.Reporting()
+                | protocol.MissingExtra()
+            ):
                 self._hear_outcome(message)
             case protocol.Watching():
                 self._hear_files(message)
@@ -190,9 +197,12 @@ class ChildRun:
                 self._hear_answer(message)
 
     def _hear_outcome(
-        self, message: protocol.Loaded | protocol.LoadFailed | protocol.Reporting
+        self,
+        message: (
+            protocol.Loaded | protocol.LoadFailed | protocol.Reporting | protocol.MissingExtra
+        ),
     ) -> None:
-        """The first requests are answered from now on."""
+        """The first requests are answered from now on; or there is nothing to answer them with."""
         policy = self._reports.restart_policy
         match message:
             case protocol.Loaded():
@@ -217,6 +227,8 @@ class ChildRun:
                 policy.answered()
                 self.outcome = Failed(message.title, message.trace, message.place, message.own)
                 self._reports.event_log.tell(self.outcome)
+            case protocol.MissingExtra():
+                self.missing_extra = message.reason
             case protocol.Reporting():  # the crash itself has been told already
                 self._enter(Phase.REPORTING)
                 self.outcome = policy.crash

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Self
 
 from asyncreload import lockfile
+from asyncreload.errors import MissingExtraError
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import ChildRun, Origin, Reports
 from asyncreload.parent.children import Children
@@ -130,7 +131,8 @@ class RunLoop:
     async def run(self) -> int:
         """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.
 
-        Raises `AsyncreloadError` when no process of the app can be started.
+        Raises `AsyncreloadError` when no process of the app can be started, and
+        `MissingExtraError` when the first one finds that the app cannot be served.
         """
         serving = asyncio.create_task(self._serve(), name="asyncreload serving")
         heartbeat = asyncio.create_task(touch_until_deleted(self._lock, self._interval))
@@ -163,6 +165,8 @@ class RunLoop:
             await run.follow()
             code = await self._end_of(run)
             run.end()
+            if run.missing_extra:
+                raise MissingExtraError(run.missing_extra)
             following = await self._restart_policy.after(run, code)
         return following
 

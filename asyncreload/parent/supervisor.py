@@ -138,7 +138,8 @@ class Supervisor:
     async def wait(self) -> int:
         """Wait until the app is done; return its exit code, or 0 when the context is left first.
 
-        Raises `AsyncreloadError` when no process of the app can be started.
+        Raises `AsyncreloadError` when no process of the app can be started, and
+        `MissingExtraError` when what serves it is not installed.
         """
         _, task = self._opened()
         await asyncio.wait([task])

@@ -174,6 +174,7 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
         "inotify.py": {"asyncinotify"},
         "app_loop.py": {"uvloop"},
         "asgi_responder.py": {"uvicorn"},
+        "plain_server.py": {"uvicorn"},
     }
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.front_end import FrontEnd
@@ -14,6 +15,7 @@ from asyncreload.child.http.request_threads import RequestThreads
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from asyncreload.child.imports.interface import AsgiApp
     from asyncreload.settings import Settings
 
 
@@ -29,3 +31,10 @@ async def serve_plainly(app: WSGIApplication, listener: socket.socket, settings:
             await asyncio.get_running_loop().create_future()
         finally:
             front_end.close(hand_over=False)
+
+
+def serve_asgi_plainly(app: AsgiApp, listener: socket.socket, settings: Settings) -> None:
+    """Answer requests until Ctrl-C, with uvicorn as it is."""
+    uvicorn = import_module("uvicorn")
+    config = uvicorn.Config(app.call, log_level="warning", access_log=settings.access_log)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -52,6 +52,7 @@ from asyncreload.protocol import (
     Go,
     Going,
     Message,
+    MissingExtra,
     Obstacle,
     StartCold,
 )
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
+    from asyncreload.errors import MissingExtraError
 
 INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
@@ -386,6 +388,16 @@ class SideThread:
         """Answer every request with the report from now on."""
         self.checkpoints.end()
         self._loop.call_soon_threadsafe(self._agent.show, report, self._load)
+
+    def give_up(self, error: MissingExtraError) -> bool:
+        """Have all ended, as nothing that is saved can help; return False if something might.
+
+        That is when the app did not need the extra before it was changed.
+        """
+        if self._load.go.changed:
+            return False
+        self._send(MissingExtra(str(error)))
+        return True
 
     @property
     def _load(self) -> Load:
