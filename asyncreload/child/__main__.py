@@ -118,8 +118,8 @@ def leave(side_thread: SideThread, code: int) -> NoReturn:
     What the interpreter's own end would do after them is done as well: see finalization.py.
     """
     side_thread.drain(code)
-    side_thread.shut_down_app()
-    end_executors()
+    if not side_thread.shut_down_app():  # what runs on may need them
+        end_executors()
     run_exit_handlers()
     side_thread.finalize()
     side_thread.exit()

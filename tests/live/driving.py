@@ -47,6 +47,55 @@ with open("loads", "a") as log:
 checkpoint is taken beside one."""
 
 
+SPEAKS_ASGI = os.environ.get("ASYNCRELOAD_INTERFACE") == "asgi"
+"""Whether apps are served as ASGI apps: the tests are the same for both interfaces."""
+_WSGI_APP = re.compile(r"^def (app|application)\(environ, start_response\)", re.MULTILINE)
+_ADAPTED = """
+
+class _Asgi:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        import asyncio, io, sys
+        assert scope["type"] == "http"
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        environ = {
+            "REQUEST_METHOD": scope["method"], "PATH_INFO": scope["path"], "SCRIPT_NAME": "",
+            "QUERY_STRING": scope["query_string"].decode(), "REMOTE_ADDR": scope["client"][0],
+            "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
+        }
+        head = []
+        def start_response(status, headers, exc_info=None):
+            head[:] = [int(status[:3]), [(n.encode(), v.encode()) for n, v in headers]]
+        chunks = await asyncio.to_thread(self.app, environ, start_response)
+        parts = iter(chunks)
+        part = await asyncio.to_thread(next, parts, None)
+        await send({"type": "http.response.start", "status": head[0], "headers": head[1]})
+        while part is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            part = await asyncio.to_thread(next, parts, None)
+        await send({"type": "http.response.body", "body": b""})
+        if hasattr(chunks, "close"):
+            chunks.close()
+
+{name} = _Asgi({name})
+"""
+
+
+def spoken(text: str) -> str:
+    """Return the source of an app so that it speaks the interface that is tested."""
+    found = _WSGI_APP.search(text)
+    if not SPEAKS_ASGI or found is None or "class _Asgi" in text:
+        return text
+    return text + _ADAPTED.replace("{name}", found[1])
+
+
 LIVES = """\
 import os
 def lives(pid):
@@ -80,13 +129,13 @@ def until(
 
 def write(path: Path, text: str) -> None:
     """Save in place: the file is emptied, then written."""
-    path.write_text(text)
+    path.write_text(spoken(text))
 
 
 def replace(path: Path, text: str) -> None:
     """Save as most editors do: another file, which then takes the name."""
     other = path.with_name(f".{path.name}.tmp")
-    other.write_text(text)
+    other.write_text(spoken(text))
     other.replace(path)
 
 
@@ -95,10 +144,12 @@ def lay_out(directory: Path, app: str = "", files: Mapping[str, str] | None = No
     if app:
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(APPS / app, directory, dirs_exist_ok=True, ignore=caches)
+        for path in directory.rglob("*.py"):
+            path.write_text(spoken(path.read_text()))
     for name, text in (files or {}).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(spoken(text))
 
 
 # --- requests --------------------------------------------------------------------------------
@@ -118,7 +169,21 @@ class Answer:
         length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
         if not blank or (length and int(length[1]) != len(body)):
             raise ConnectionError(f"cut off after {len(data)} bytes: {data[-200:]!r}")
+        if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
+            body = _unchunked(body)
         return cls(int(head.split()[1]), body.decode())
+
+
+def _unchunked(data: bytes) -> bytes:
+    """Return what chunks hold. Raises ConnectionError if the last is not there."""
+    body = b""
+    while (size := int(data.partition(b"\r\n")[0] or b"-1", 16)) > 0:
+        start = data.index(b"\r\n") + 2
+        body += data[start : start + size]
+        data = data[start + size + 2 :]
+    if size:
+        raise ConnectionError(f"cut off after {body[-200:]!r}")
+    return body
 
 
 def request(path: str) -> bytes:

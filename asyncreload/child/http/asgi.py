@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from wsgiref.handlers import format_date_time
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from asyncreload.child.http.wsgi import Site
     from asyncreload.child.imports.interface import AsgiApp, Message, Receive, Scope, Send
 
+_INTERRUPT_TOLD: Final = 0.5
+"""Seconds from an interrupt until it is known to be the app's own."""
+_STEP: Final = 0.01
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 _ENDLESS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
@@ -42,11 +46,18 @@ class Exchange:
     connection: on which it came, alone.
     site: what is the same for every request.
     errors: report what the app raises.
+    is_ending: tells whether the process is on its way out.
     """
 
     def __init__(
-        self, app: AsgiApp, connection: AsgiConnection, site: Site, errors: RequestErrors
+        self,
+        app: AsgiApp,
+        connection: AsgiConnection,
+        site: Site,
+        errors: RequestErrors,
+        is_ending: Callable[[], bool],
     ) -> None:
+        self._is_ending = is_ending
         self._app = app
         self._connection = connection
         self._site = site
@@ -72,7 +83,7 @@ class Exchange:
         except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
-            if isinstance(exc, KeyboardInterrupt):  # it kept the loop from ending: see `AppLoop`
+            if isinstance(exc, KeyboardInterrupt) and await self._is_told_to_end():
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
                 page = self._errors.report(exc, line, self._began_at, sys.stderr)
@@ -83,6 +94,17 @@ class Exchange:
                 await self._cut_off(is_delimited=is_delimited)
         is_cut_off = not response.is_complete and self._connection.use is not Use.STREAM
         self._log(line, response.status or "500", cut_off=is_cut_off)
+
+    async def _is_told_to_end(self) -> bool:
+        """Tell whether the app was interrupted as it kept its loop from ending, or by Ctrl-C.
+
+        What Ctrl-C means for this process, the supervisor tells a moment later. Else the exception
+        is the app's own.
+        """
+        told_by = time.monotonic() + _INTERRUPT_TOLD
+        while not self._is_ending() and time.monotonic() < told_by:  # noqa: ASYNC110  of another thread
+            await asyncio.sleep(_STEP)
+        return self._is_ending()
 
     def _is_of_lost_client(self, error: BaseException) -> bool:
         """Tell whether an exception says no more than that the connection has ended."""

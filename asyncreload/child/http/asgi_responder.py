@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncreload.child.http.app_loop import AppLoop
     from asyncreload.child.http.request_errors import RequestErrors
     from asyncreload.child.http.wsgi import Site
+    from asyncreload.child.imports.interface import AsgiCallable, Receive, Scope, Send
 
 _MAX_CONNECTIONS = 1024
 """That are open at a time; the kernel queues what comes beyond. Each takes two descriptors."""
@@ -54,6 +55,7 @@ class AsgiResponder:
         self._lingering = LingeringClose(self._progress.set)
         self._lock = Lock()
         self._count = 0  # connections that were taken, and are not closed
+        self._calls = 0  # of the app, which may go on when its response is complete
         self._open: set[AsgiConnection] = set()  # changed in the app's loop alone
         self._is_ending = False
 
@@ -64,8 +66,8 @@ class AsgiResponder:
 
     @property
     def busy(self) -> int:
-        """How many connections are open."""
-        return self._count + len(self._lingering)
+        """How many connections are open, and how many calls of the app run."""
+        return self._count + self._calls + len(self._lingering)
 
     def start(self, connection: socket.socket, client: ClientAddress) -> bool:
         """Have the request on a connection answered, which belongs to this object from now on."""
@@ -128,13 +130,24 @@ class AsgiResponder:
     def _make_protocol(self, connection: AsgiConnection) -> asyncio.Protocol:
         if self._is_ending:
             connection.end_early()
-        exchange = Exchange(self._app_loop.app, connection, self._site, self._errors)
+        app, is_ending = self._app_loop.app, lambda: self._is_ending
+        exchange = Exchange(app, connection, self._site, self._errors, is_ending)
         config = copy.copy(self._config)
-        config.loaded_app = exchange.run
+        config.loaded_app = self._counting(exchange.run)
         protocol: asyncio.Protocol = config.http_protocol_class(
             config=config, server_state=self._server_state, app_state=self._app_loop.lifespan_state
         )
         return protocol
+
+    def _counting(self, call: AsgiCallable) -> AsgiCallable:
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            self._change_count(calls=1)
+            try:
+                await call(scope, receive, send)
+            finally:
+                self._change_count(calls=-1)
+
+        return counted
 
     def _end_early(self) -> None:
         for connection in list(self._open):
@@ -162,14 +175,15 @@ class AsgiResponder:
     def _end(self) -> None:
         was_full = self.free <= 0
         self._change_count(-1)
-        if self._is_awaited:
-            self._call_in_side(self._progress.set)
         if was_full:
             self._call_in_side(self._on_free)
 
-    def _change_count(self, by: int) -> None:
+    def _change_count(self, connections: int = 0, calls: int = 0) -> None:
         with self._lock:
-            self._count += by
+            self._count += connections
+            self._calls += calls
+        if self._is_awaited:
+            self._call_in_side(self._progress.set)
 
     def _call_in_app(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed

@@ -463,10 +463,16 @@ class SideThread:
         while not drained.wait(1):
             pass
 
-    def shut_down_app(self) -> None:
-        """Have an ASGI app shut down, and its loop cleared."""
-        if self._app_loop is not None:
-            self._app_loop.shut_down(is_busy=bool(self._agent.front_end.busy))
+    def shut_down_app(self) -> bool:
+        """Have an ASGI app shut down, and its loop cleared.
+
+        Return whether that loop runs on, for responses that are still sent.
+        """
+        if self._app_loop is None:
+            return False
+        is_busy = bool(self._agent.front_end.busy)
+        self._app_loop.shut_down(is_busy=is_busy)
+        return is_busy
 
     def finalize(self) -> None:
         """Have the app's files written and its objects deleted, after its `atexit` handlers."""
