@@ -72,6 +72,8 @@ class Go(Message):
     """The files before which a checkpoint is to be taken, if they are loaded."""
     checkpoint_at_end: bool = False
     """Whether one is to be taken at the end of the load."""
+    asgi: bool = False
+    """Whether the app spoke ASGI when it was last loaded: what serves it is then imported first."""
 
 
 class Going(Message):
@@ -87,6 +89,8 @@ class Loaded(Message):
     """How many modules of the project are loaded."""
     anew: int = 0
     """How many of them this load has loaded: fewer when it has gone on from a checkpoint."""
+    asgi: bool = False
+    """Whether the app speaks ASGI."""
 
 
 class LoadFailed(Message):
@@ -156,6 +160,13 @@ class Preload(Message):
     """What each of the project's files does before its last import."""
     obstacle: str = ""
     """Why nothing can be imported ahead; "" when something can."""
+    asgi: bool = False
+    """Whether what serves ASGI apps is to be imported, before all else."""
+
+    @property
+    def is_something(self) -> bool:
+        """Whether there is anything to import."""
+        return bool(self.modules) or self.asgi
 
     def is_like(self, other: Preload | None) -> bool:
         """Tell whether the same standby comes of both, however their files have been touched."""

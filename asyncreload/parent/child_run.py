@@ -210,6 +210,7 @@ class ChildRun:
                 if self.origin is not Origin.CHECKPOINT:
                     self._reports.standby.has_loaded(message.seconds)
                 self._reports.checkpoints.has_loaded(message.seconds)
+                policy.has_loaded(asgi=message.asgi)
                 since = policy.last_change if self.go.changed else self._began
                 took = self._reports.clock() - since
                 self.outcome = Ready(

@@ -146,8 +146,8 @@ class Preparation:
     async def _preload(self, child: Process) -> bool:
         """Have the packages imported; tell whether the process is as good as a new one then."""
         preload = self._plan.preload if self._preloads else None
-        self.has_preloaded = preload is not None and bool(preload.modules)
-        if preload is None or not preload.modules:
+        self.has_preloaded = preload is not None and preload.is_something
+        if preload is None or not preload.is_something:
             log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
             return True
         self.stage = Stage.PRELOADING

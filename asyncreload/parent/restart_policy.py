@@ -16,7 +16,7 @@ from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.process import describe
 from asyncreload.phase import Phase
 from asyncreload.protocol import RELOAD, SIGNALLED, FilesChanged, Go, Left
-from asyncreload.settings import Settings
+from asyncreload.settings import ASGI, Settings
 from asyncreload.target import Target
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -81,6 +81,7 @@ class RestartPolicy:
         self._event_log = event_log
         self._clock = clock
         self._files: dict[str, Any] = {}
+        self._asgi = settings.interface == ASGI
         self._last_restart = self._last_load = float("-inf")
         self.last_change: float = float("-inf")
         """When files were last changed, or a reload asked for, by the clock."""
@@ -120,13 +121,18 @@ class RestartPolicy:
         self._last_load = self._clock()
         return paths
 
+    def has_loaded(self, *, asgi: bool) -> None:
+        """Take note of what the app speaks that was loaded."""
+        self._asgi = asgi
+
     def remember(self, files: dict[str, Any]) -> None:
         """Take note of the project's files, as a child saw them."""
         self._files = files
 
     def _go(self, **fields: Any) -> Go:
         explain = log.isEnabledFor(logging.DEBUG)
-        return Go(self._settings, self._target, self._address, explain=explain, **fields)
+        common = {"explain": explain, "asgi": self._asgi}
+        return Go(self._settings, self._target, self._address, **common | fields)
 
     def _reload(self, run: EndedRun) -> Go:
         now = self._clock()

@@ -12,11 +12,12 @@ import reprlib
 import sys
 from contextlib import contextmanager
 from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
-from importlib.util import find_spec, spec_from_file_location
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, cast
 
+from asyncreload.child.imports.asgi_server import is_installed
 from asyncreload.child.imports.interface import AsgiApp, is_asgi, is_async, signature, takes
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.errors import MissingExtraError, TargetError
@@ -77,7 +78,7 @@ def app_of(found: object, interface: str = AUTO) -> App:
     """
     if not is_asgi(found, interface):
         return cast("WSGIApplication", found)
-    if find_spec("uvicorn") is None:
+    if not is_installed():
         raise MissingExtraError(
             "this is an ASGI app: install what serves it, with pip install 'asyncreload[asgi]'"
         )

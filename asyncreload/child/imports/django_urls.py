@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+_HANDLERS = frozenset({"django.core.handlers.wsgi", "django.core.handlers.asgi"})
+
 
 def import_urls() -> None:
     """Import the URLconf if the app that was loaded is Django's; else do nothing.
@@ -12,9 +14,8 @@ def import_urls() -> None:
     although the whole project fails; `runserver` imports the URLconf early for the same reason.
     What it raises is passed on.
     """
-    handler = sys.modules.get("django.core.handlers.wsgi")
-    if handler is None:  # nothing of the kind is served, even if Django's models are used
-        return
+    if sys.modules.keys().isdisjoint(_HANDLERS):
+        return  # nothing of the kind is served, even if Django's models are used
     # The handler has imported these.
     settings = sys.modules["django.conf"].settings
     if not (settings.configured and sys.modules["django.apps"].apps.ready):

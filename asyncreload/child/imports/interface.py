@@ -8,6 +8,7 @@ is what the app that it wraps is.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ AsgiCallable = Callable[[Scope, Receive, Send], Awaitable[None]]
 _WRAPPED = ("app", "_app", "application", "wrapped", "inner", "asgi_app")
 """Attributes in which middleware keeps the app that it wraps."""
 _DEPTH = 8
+_SIGNS = re.compile(rb"(?i)asgi|fastapi|starlette|litestar|quart|async def \w+\(scope")
+_LOOKED_AT = 100_000
+"""Bytes at the begin of a source."""
 
 
 class AsgiApp(NamedTuple):
@@ -55,6 +59,15 @@ def _looks_like_asgi(app: object, depth: int = _DEPTH) -> bool:
     held = getattr(app, "__dict__", {})
     inner = next((held[name] for name in _WRAPPED if name in held), None)
     return depth > 0 and inner is not None and _looks_like_asgi(inner, depth - 1)
+
+
+def speaks_asgi_likely(file: str) -> bool:
+    """Tell whether a source looks as if there is an ASGI app in it. Nothing depends on it."""
+    try:
+        with open(file, "rb") as source:
+            return _SIGNS.search(source.read(_LOOKED_AT)) is not None
+    except OSError:
+        return False
 
 
 def is_async(found: Callable[..., object]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from asyncreload import protocol
+from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.child.worker_threads import hop
@@ -20,7 +21,6 @@ from asyncreload.target import Target
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-    from asyncreload.child.http.app_loop import AppLoop
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.parent_link import ParentLink
     from asyncreload.child.pages.error_report import Report
@@ -57,6 +57,14 @@ class Load(FrozenData):
         settings = Settings.from_json(go.settings)
         root = Target(**go.target).root if go.target else root_of(settings.script)
         return cls(go, settings, root, time.time_ns(), loaded_before)
+
+    @property
+    def file(self) -> str:
+        """The file that is likely to hold the app; it may not exist."""
+        if self.go.target is None:
+            return self.settings.script[0]
+        target = Target(**self.go.target)
+        return target.file or os.path.join(target.root, *target.name.split(".")) + ".py"
 
     @property
     def env_files(self) -> list[str]:
@@ -97,7 +105,8 @@ class LoadOutcome:
         seconds = (time.time_ns() - load.began) / 1e9
         loaded = self._count_loaded()
         anew = loaded - load.loaded_before
-        self._link.send(protocol.Loaded(seconds, len(self._baselines), loaded, anew))
+        is_asgi = isinstance(app, AppLoop)
+        self._link.send(protocol.Loaded(seconds, len(self._baselines), loaded, anew, is_asgi))
         if len(self._baselines) <= TOLD_BEFORE_SETTLED:
             self.tell_files(load, settled=False)
 

@@ -31,7 +31,7 @@ from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
-from asyncreload.child.imports.interface import AsgiApp
+from asyncreload.child.imports.interface import AsgiApp, speaks_asgi_likely
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
@@ -203,8 +203,10 @@ class SideThread:
         try:
             if not go.crash:
                 self._read_environment(load)
+                if go.asgi or speaks_asgi_likely(load.file):
+                    agent.preload.import_asgi_server()
         finally:
-            # Not before: what reads the environment files is imported by us, not by the app.
+            # Not before: what reads environment files, or serves, is imported by us, not the app.
             agent.advance(Phase.LOADING)
         if not go.crash:
             self._begin_checkpoints(go, settings)
@@ -376,6 +378,7 @@ class SideThread:
         self._loop.call_soon_threadsafe(self._agent.serve, served, self._load)
 
     def _start_up(self, app: AsgiApp) -> AppLoop:
+        self._agent.preload.import_asgi_server()
         # After the last checkpoint: no process that goes on from one shares the loop with another.
         before = files_open_for_writing() or frozenset()
         app_loop = self._app_loop = AppLoop(app)

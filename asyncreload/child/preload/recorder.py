@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import FrameType
 from typing import TypeVar
@@ -56,6 +56,11 @@ class Recorder:
         self._data = dict(preload.data)
         self._order = {name: place for place, name in enumerate(preload.modules)}
 
+    def note_own(self, names: Iterable[str]) -> None:
+        """Note that we need these modules ourselves, too."""
+        self.boot |= {*names}
+        self._aliases.ignore(names)
+
     def note_arguments(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""
         self._argv = tuple(argv)
@@ -96,8 +101,12 @@ class Recorder:
         self.after_compile(path, code, state)
         if self._replayed is None:
             return True
-        then = self._replayed.import_prefixes.get(path)
-        if then is not None and tuple(self._replayed.states.get(path) or ()) == state.signature:
+        # A file that is new does nothing before an import of its own if it has none.
+        then = self._replayed.import_prefixes.get(path, "")
+        if (
+            path in self._replayed.import_prefixes
+            and tuple(self._replayed.states.get(path) or ()) == state.signature
+        ):
             self._import_prefixes[path] = then
             del self._codes[path]
         else:
@@ -166,6 +175,10 @@ class Aliases:
         self._boot = boot
         self._genuine: dict[str, int] = {}
         """Of the modules that are what their name says, the `id`: each is looked into once."""
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Have these not count, either."""
+        self._boot |= {*names}
 
     def find(self) -> set[str]:
         """Return the names that there are now."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from asyncreload.child.imports.asgi_server import import_server
 from asyncreload.child.imports.import_observer import Code, ImportObserver
 from asyncreload.child.preload.conditions import FILTERS, after_load
 from asyncreload.child.preload.recorder import Recorder
@@ -91,8 +92,11 @@ class PreloadSession:
         self._replayed: Preload | None = None
         self._after_load: dict[str, Any] | None = None
         self._told_modules = 0
+        self._serves_asgi = False
+        self._is_own = False
         self._refusing = RefusingObserver()
         self._quiet = QuietObserver(self._recorder)
+        self._unobserved = ImportObserver()
         self._recording = RecordingObserver(self._recorder, start_cold, before_project_file)
         self._observers: dict[Phase, ImportObserver] = {
             Phase.BOOTING: self._refusing,
@@ -107,12 +111,27 @@ class PreloadSession:
 
     def observer(self, phase: Phase) -> ImportObserver:
         """Return who observes imports in a phase."""
-        return self._observers.get(phase, self._quiet)
+        return self._unobserved if self._is_own else self._observers.get(phase, self._quiet)
+
+    def import_asgi_server(self) -> None:
+        """Import what serves ASGI apps, unless that was done. It is ours, and not the app's."""
+        if self._serves_asgi:
+            return
+        self._serves_asgi = self._is_own = True
+        before = {*sys.modules}
+        try:
+            import_server()
+        finally:
+            self._is_own = False
+            self._recorder.note_own(sys.modules.keys() - before)
 
     def replay(self, preload: Preload) -> None:
         """Import ahead what the last child has imported, and tell the parent what came of it."""
-        self._replayed = preload
-        self._recorder.start_from(preload)
+        if preload.asgi:
+            self.import_asgi_server()
+        if preload.modules:  # else there is nothing that the load would have to fit
+            self._replayed = preload
+            self._recorder.start_from(preload)
 
         def tell(module: str) -> None:
             self._send(Preloading(module))
@@ -143,4 +162,5 @@ class PreloadSession:
         if self._after_load is not None and len(sys.modules) != self._told_modules:
             self._told_modules = len(sys.modules)
             to_preload = self._recorder.to_preload
-            self._send(await hop(to_preload, root, self._after_load, after_load()))
+            preload = await hop(to_preload, root, self._after_load, after_load())
+            self._send(preload.replaced(asgi=self._serves_asgi))
