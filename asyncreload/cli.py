@@ -34,7 +34,7 @@ START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
 _ABOUT = """\
-Serve a WSGI app, and reload it at each save. Defaults: [tool.asyncreload].
+Serve a web app, and reload it at each save. Defaults: [tool.asyncreload].
 """
 _EXAMPLES = """\
 asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes

@@ -16,9 +16,10 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Self, Unpack
+from typing import IO, Any, Self, Unpack
 from urllib.parse import quote, urlsplit
 
 import aiofiles.os
@@ -122,6 +123,26 @@ class App:
                 return Answer.parse(await _exchange(address.hostname, address.port, sent))
             except OSError as exc:
                 raise AssertionError(f"{method} {path}: {exc!r}") from exc
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str = "/", *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Any]:
+        """Open a WebSocket, and close it at the end of the context.
+
+        What it gives is a connection of the package `websockets`: `send(text)` and `recv()`. Raises
+        ImportError where that is not installed: it comes with the extra `asgi`.
+        """
+        connect = import_module("websockets").connect
+        address = urlsplit(self.url)
+        url = f"ws://{address.netloc}{quote(path, safe=_AS_IT_IS)}"
+        more = {"additional_headers": headers} if headers else {}
+        async with self._within(f"a WebSocket to {path}"):
+            connection = await connect(url, open_timeout=self._patience, **more)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def write(self, name: str, text: str) -> Path:
         """Save a file of the app; its directory is made if need be. Return its path.

@@ -34,11 +34,14 @@ def test_example_of_each_kind_is_there() -> None:
         "board",
         "bottle_app",
         "django_app",
+        "django_asgi",
         "embed",
+        "fastapi_app",
         "flask_app",
         "hello",
         "orchestrate",
         "script",
+        "starlette_ws",
     ]
 
 
