@@ -54,6 +54,4 @@ async def events(_request: Request) -> StreamingResponse:
     return StreamingResponse(tell(), media_type="text/event-stream")
 
 
-app = Starlette(
-    routes=[Route("/", index), WebSocketRoute("/ws", socket), Route("/events", events)]
-)
+app = Starlette(routes=[Route("/", index), WebSocketRoute("/ws", socket), Route("/events", events)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from enum import Enum, auto
 from importlib import import_module
@@ -44,7 +45,7 @@ class AppLoop:
 
     def start_up(self) -> None:
         """Have the app start up; raises what it raises."""
-        self.loop.run_until_complete(self._lifespan.start())
+        self._complete(self._lifespan.start())
         self._of_startup = asyncio.all_tasks(self.loop)
 
     def run_until_readable(self, descriptor: int) -> None:
@@ -61,7 +62,7 @@ class AppLoop:
 
         self.loop.add_reader(descriptor, on_readable)
         try:
-            self.loop.run_until_complete(readable)
+            self._complete(readable)
         finally:
             self.loop.remove_reader(descriptor)
 
@@ -75,13 +76,13 @@ class AppLoop:
         """
         if self._state is _State.UP:
             self._state = _State.SHUT_DOWN
-            self.loop.run_until_complete(self._lifespan.stop())
+            self._complete(self._lifespan.stop())
         if self._state is _State.SHUT_DOWN:
             self._state = _State.CLEARED
             running = asyncio.all_tasks(self.loop)
             self._cancel(running & self._of_startup if is_busy else running)
             if not is_busy:
-                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+                self._complete(self.loop.shutdown_asyncgens())
 
     def run_on(self) -> None:
         """Run the loop for the last responses, until the process is ended."""
@@ -89,11 +90,22 @@ class AppLoop:
             with suppress(BaseException):
                 self.loop.run_forever()
 
+    def _complete(self, awaitable: Awaitable[object]) -> None:
+        """Run the loop until that is done; raise what it raises, and KeyboardInterrupt."""
+        future = asyncio.ensure_future(awaitable, loop=self.loop)
+        while not future.done():
+            try:
+                self.loop.run_until_complete(future)
+            except RuntimeError:
+                # The app has stopped the loop; or an interrupt has, of which uvloop tells twice.
+                if self.loop.is_closed() or future.done():
+                    raise
+
     def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
         for task in tasks:
             task.cancel()
         if tasks:
-            self.loop.run_until_complete(asyncio.wait(tasks))
+            self._complete(asyncio.wait(tasks))
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
                 told = {"message": "unhandled exception at the end", "exception": error}
