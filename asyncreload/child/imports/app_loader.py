@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import reprlib
 import sys
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.errors import TargetError
-from asyncreload.target import did_you_mean
+from asyncreload.target import USUAL_FACTORIES, USUAL_NAMES, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
 
     from asyncreload.target import Target
 
-USUAL_NAMES = ("application", "app")
-"""Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
 USUAL_FUNCTIONS = ("wsgi", "wsgi_app", "wsgi_application")
 """A function of such a name is an application whatever it calls its two parameters."""
-USUAL_FACTORIES = ("create_app", "make_app")
 
 _short = reprlib.Repr()
 _short.maxother = 60
@@ -198,14 +196,27 @@ def _only(module: ModuleType, target: Target) -> object:
     # A name that promised one explains best why there is none.
     for name, value in usual.items():
         _check(value, f"{target.location}:{name}")
+    for name in USUAL_FACTORIES:
+        if isinstance(factory := own.get(name), FunctionType) and _is_factory(_signature(factory)):
+            made = factory()
+            _check(made, f"{target.location}:{name}()")
+            return cast("object", made)
     raise TargetError(_nothing(module, target))
 
 
 def _nothing(module: ModuleType, target: Target) -> str:
-    message = f'"{target.text}" has no WSGI callable in {getattr(module, "__file__", "it")}'
-    for name in USUAL_FACTORIES:
-        if _is_factory(_signature(vars(module).get(name))):
-            return f'{message}: write "{target.location}:{name}()".'
+    file = getattr(module, "__file__", None)
+    message = f'"{target.text}" has no WSGI callable in {file or "it"}'
+    if file and hasattr(module, "__path__"):
+        from asyncreload.discovery import module_with_app  # noqa: PLC0415  for a mistake alone
+
+        if name := module_with_app(os.path.dirname(file)):
+            location = target.location.removesuffix("/__init__.py").rstrip("/")
+            return (
+                f'{message}: write "{location}/{name}.py".'
+                if target.file
+                else (f'{message}: write "{location}.{name}".')
+            )
     return f'{message}: call yours "app", or name it, as in "{target.location}:name".'
 
 
