@@ -177,7 +177,8 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
         with suppress(IndexError, KeyError, TypeError, ValueError):
             options: dict[str, Any] = json.loads(arguments[1])
             script = tuple(options["script"])
-            return options | {"script": script, "target": " ".join(script), "access_log": True}
+            usual = {"target": " ".join(script), "access_log": True}
+            return usual | options | {"script": script}
     return _configured(_parse(arguments), os.getcwd())
 
 
@@ -227,7 +228,8 @@ def _found(asked: dict[str, Any]) -> dict[str, Any]:
         raise SettingsError(f'name what to serve, as in "asyncreload {likely}": a file or a module')
     options: dict[str, Any] = {"target": found.target}
     if found.script:
-        options |= _with_flask(asked) | {"script": found.script}
+        options["script"] = found.script
+        options["watch"] = (*found.watch, *asked.get("watch", ()))
     return options | {"note": f"took {found.target}, {found.where}"}
 
 
@@ -237,14 +239,6 @@ def _is_mere_directory(target: str) -> bool:
     return (
         os.path.isdir(target) and not os.path.exists(package) and not os.path.exists(f"{target}.py")
     )
-
-
-def _with_flask(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the options by which Flask's environment files are heeded, with those given."""
-    from asyncreload import flask_environment  # noqa: PLC0415  only when it is needed
-
-    files = flask_environment.watched(os.getcwd())
-    return {name: (*values, *asked.get(name, ())) for name, values in files.items()}
 
 
 class _Parser(argparse.ArgumentParser):

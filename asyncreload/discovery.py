@@ -26,6 +26,8 @@ class Found(FrozenData):
     """For people: how it was found."""
     script: tuple[str, ...] = ()
     """What the child runs to serve it; empty for what the target names."""
+    watch: tuple[str, ...] = ()
+    """Patterns of files that it reads."""
 
 
 def discover(directory: str = "") -> Found | None:
@@ -36,7 +38,8 @@ def discover(directory: str = "") -> Found | None:
     """
     is_here = os.path.abspath(directory) == os.getcwd()
     if is_here and (app := flask_environment.flask_app(os.getcwd())) and find_spec("flask"):
-        return Found(app, "named by FLASK_APP", FLASK_COMMAND)
+        watched = flask_environment.watched(os.getcwd())
+        return Found(app, "named by FLASK_APP", FLASK_COMMAND, watched)
     # --- Django: the target that `manage.py` stands for is the Django door's affair ---
     if os.path.isfile(manage := os.path.join(directory, "manage.py")):
         return Found(manage, f"found in {directory or 'this directory'}")

@@ -26,17 +26,16 @@ def flask_app(directory: str) -> str:
     return found
 
 
-def watched(directory: str, *others: str) -> dict[str, tuple[str, ...]]:
-    """Return the options by which a supervisor reads these files, and sees them come and go.
+def watched(directory: str, *others: str) -> tuple[str, ...]:
+    """Return patterns of these files, those that may come included.
 
-    others: more files of that kind, which count more, such as that of `flask --env-file`.
+    others: more files of that kind, such as that of `flask --env-file`.
     """
     if not _are_read():
-        return {}
-    present = [*_present(directory), *map(os.path.abspath, others)]
+        return ()
     nearest = (os.path.join(directory, name) for name in NAMES)
-    absent = (escape(path) for path in nearest if path not in present)
-    return {"env_file": tuple(present), "watch": tuple(absent)}
+    paths = [*nearest, *_present(directory), *map(os.path.abspath, others)]
+    return tuple(map(escape, dict.fromkeys(paths)))
 
 
 def _present(directory: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import IMPORTED_IN, process_role
 from asyncreload.cpython import run_exit_handlers
@@ -23,7 +23,7 @@ from asyncreload.interpreter import (
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from wsgiref.types import WSGIApplication
 
 
@@ -56,20 +56,34 @@ def run(
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
     options = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
-    settings = Settings.of("", options | {"access_log": True})
-    if not reload:
-        _serve_here(app, settings)
-        return
+    if reload:
+        become_supervisor(options)
+    serve_here(app, options)
+
+
+def become_supervisor(
+    options: Mapping[str, Any], script: Sequence[str] = (), title: str = ""
+) -> NoReturn:
+    """Run the `atexit` handlers, and replace this process by the supervisor of a script.
+
+    options: fields of `Settings`, by name.
+    script: what the child runs; what Python was told to run now, if not given.
+    title: what is said to be served; the script, if not given.
+    """
+    settings = Settings.of("", options)
     _refuse_workers()
-    script = _repeatable_script()
-    directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
+    started = _repeatable_script()
+    directory = start_directory(started, sys.modules["__main__"], IMPORTED_IN or os.curdir)
     _check_directory(directory)
     run_exit_handlers()
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    options |= {"trust": settings.trust, "script": script}
-    command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
+    told: dict[str, Any] = {name: getattr(settings, name) for name in options}
+    told["script"] = script or started
+    if title:
+        told["target"] = title
+    command = boot_command("asyncreload.cli", "--settings", json.dumps(told))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
 
@@ -116,10 +130,15 @@ def _refuse_workers() -> None:
         )
 
 
-def _serve_here(app: WSGIApplication, settings: Settings) -> None:
+def serve_here(app: WSGIApplication, options: Mapping[str, Any]) -> None:
+    """Serve in this process, without reloading, until Ctrl-C.
+
+    options: fields of `Settings`, by name.
+    """
     from asyncreload.child.http.plain_server import serve_plainly  # noqa: PLC0415  the supervisor needs none
     from asyncreload.listening import listen  # noqa: PLC0415  the same
 
+    settings = Settings.of("", {"access_log": True, **options})
     with listen(settings.host, settings.port) as listener:
         try:
             asyncio.run(serve_plainly(app, listener, settings))

@@ -97,7 +97,7 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
         side_thread.serve(app)
         raise SystemExit(side_thread.wait_for_end())
 
-    process_role.become_child(serve)
+    process_role.become_child(serve, side_thread.watch, side_thread.notice)
     if target is None:
         side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side_thread.hooks)

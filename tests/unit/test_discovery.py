@@ -69,6 +69,7 @@ def test_the_order() -> None:
 
 def test_flask_app_is_served_by_flask_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_APP", "shop:create('x')")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     found = Found("shop:create('x')", "named by FLASK_APP", ("-m", "flask", "dev"))
     assert discover() == found
 
@@ -134,18 +135,18 @@ def test_a_target_is_taken_as_it_is() -> None:
         assert _asked([target])["target"] == target
 
 
-def test_environment_files_are_read_and_those_to_come_are_watched(
+def test_environment_files_are_watched_those_to_come_as_well(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (directory / ".flaskenv").write_text("FLASK_APP=shop\n")
-    (directory / "sub").mkdir()
-    monkeypatch.chdir(directory / "sub")
-    asked = _asked(["--env-file", "more", "--watch", "x"])
+    sub = directory / "sub"
+    sub.mkdir()
+    monkeypatch.chdir(sub)
+    asked = _asked(["--watch", "x"])
     assert asked["target"] == "shop"
     assert asked["script"] == ("-m", "flask", "dev")
-    assert asked["env_file"] == (str(directory / ".flaskenv"), str(directory / "sub" / "more"))
-    sub = directory / "sub"
-    assert asked["watch"] == (str(sub / ".flaskenv"), str(sub / ".env"), "x")
+    files = (sub / ".flaskenv", sub / ".env", directory / ".flaskenv")
+    assert asked["watch"] == (*map(str, files), "x")
     (directory / ".env").write_text("FLASK_APP=other\n")
     assert _asked([])["target"] == "other"
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")

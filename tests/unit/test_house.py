@@ -30,6 +30,9 @@ DOORS = {
     "__init__.py": "asyncreload.parent",
 }
 
+# Each is imported by its framework alone, or by who serves an app of that.
+FRAMEWORKS = {"flask.py": {"flask", "click", "werkzeug"}}
+
 
 @dataclass(frozen=True)
 class Import:
@@ -170,7 +173,7 @@ def test_nothing_imports_the_testing_tools_or_a_test_framework() -> None:
 
 def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> None:
     known = {*sys.stdlib_module_names, "asyncreload", "aiofiles", "dotenv", "_typeshed"}
-    extras = {"inotify.py": {"asyncinotify"}}
+    extras = {"inotify.py": {"asyncinotify"}} | FRAMEWORKS
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {
         (path.name, found.name)
@@ -180,6 +183,11 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
         and found.name.partition(".")[0] not in known | extras.get(path.name, set())
     }
     assert foreign == set()
+
+
+def test_nothing_else_imports_a_door_for_a_framework() -> None:
+    for door in FRAMEWORKS:
+        assert offenders(FILES, f"asyncreload.{door.removesuffix('.py')}") == set()
 
 
 def test_the_optional_package_is_imported_by_who_needs_it_and_when() -> None:
