@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 
-def run(
+def run(  # noqa: PLR0913  each is an option of its own
     app: WSGIApplication,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -36,6 +36,7 @@ def run(
     interval: float = 0.1,
     live: bool = False,
     trust: Sequence[str] = (),
+    reloader: bool | None = None,
 ) -> None:
     """Serve `app` from the end of a script; with `reload`, afresh whenever a file is saved.
 
@@ -48,6 +49,7 @@ def run(
     interval: seconds between two looks at the files while nothing is requested.
     live: with `reload`, whether open pages load themselves again when the new code answers.
     trust: with `reload`, addresses and networks that may see errors in full.
+    reloader: what Bottle calls `reload`; counts if it is given.
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
     again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
@@ -56,7 +58,7 @@ def run(
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
     options = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
-    if reload:
+    if reload if reloader is None else reloader:
         become_supervisor(options)
     serve_here(app, options)
 

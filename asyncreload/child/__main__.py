@@ -13,6 +13,7 @@ from asyncreload import process_role
 from asyncreload.child.imports.app_loader import load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import run_script
+from asyncreload.child.imports.unguarded_servers import refuse_unguarded_servers
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
@@ -102,6 +103,7 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
         side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side_thread.hooks)
         return None
+    refuse_unguarded_servers(process_role.is_loading)
     prepare(target)
     side_thread.note_arguments(list(sys.argv))
     app = load(target)

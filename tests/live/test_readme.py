@@ -212,7 +212,10 @@ def test_readme_pyproject_is_understood(tmp_path: Path) -> None:
 
 
 def test_readme_options_of_run_are_its_own() -> None:
-    said = "`run` takes `host`, `port`, `interval`, `live`, `trust` and `reload`"
+    said = (
+        "`run` takes `host`, `port`, `interval`, `live`, `trust` and `reload`, "
+        "which may be spelled `reloader`"
+    )
     assert said in " ".join(README.split())
     assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
         set(signature(run).parameters) - {"app"}

@@ -31,7 +31,7 @@ DOORS = {
 }
 
 # Each is imported by its framework alone, or by who serves an app of that.
-FRAMEWORKS = {"flask.py": {"flask", "click", "werkzeug"}}
+FRAMEWORKS = {"flask.py": {"flask", "click", "werkzeug"}, "bottle.py": {"bottle"}}
 
 
 @dataclass(frozen=True)
