@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from asyncreload import config
 from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.ini_files import address_in, is_ini
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
@@ -201,6 +202,8 @@ def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
         asked["access_log"] = False
     if "port" not in asked and (port := os.environ.get("PORT")):
         asked["port"] = _port(port)
+    if is_ini(asked.get("target", "")):
+        return address_in(asked["target"]) | asked
     return asked | _found(asked)
 
 

@@ -31,7 +31,11 @@ DOORS = {
 }
 
 # Each is imported by its framework alone, or by who serves an app of that.
-FRAMEWORKS = {"flask.py": {"flask", "click", "werkzeug"}, "bottle.py": {"bottle"}}
+FRAMEWORKS = {
+    "flask.py": {"flask", "click", "werkzeug"},
+    "bottle.py": {"bottle"},
+    "paste.py": {"plaster", "paste", "pyramid"},
+}
 
 
 @dataclass(frozen=True)
