@@ -167,6 +167,8 @@ def _suggestion(location: str, path: Path) -> str:
 def likely_file(directory: Path) -> str:
     """Return the name of the file in a directory that most likely is the app's."""
     files = sorted(file.name for file in directory.glob("*.py"))
+    if (directory / "development.ini").is_file():
+        return "development.ini"
     usual = [f"{name}.py" for name in USUAL_FILES if f"{name}.py" in files]
     return (usual or files or ["app.py"])[0]
 

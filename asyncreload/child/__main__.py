@@ -63,9 +63,10 @@ def live(side_thread: SideThread) -> int:
     try:
         app = load_app(side_thread, go)
     except BaseException as exc:
-        interrupted = isinstance(exc, KeyboardInterrupt) and side_thread.was_told_to_end()
-        if interrupted or os.getpid() != side_thread.pid:
+        if os.getpid() != side_thread.pid:
             raise
+        if _is_interrupt(exc) and side_thread.was_told_to_end():
+            raise KeyboardInterrupt from exc
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
         side_thread.show(Report.from_exception(exc))
@@ -78,6 +79,11 @@ def live(side_thread: SideThread) -> int:
             side_thread.serve(app)
     process_role.has_loaded()
     return side_thread.wait_for_end()
+
+
+def _is_interrupt(exc: BaseException) -> bool:
+    """Tell whether this is Ctrl-C, or what a door has made of it (flask.py)."""
+    return isinstance(exc, KeyboardInterrupt) or isinstance(exc.__cause__, KeyboardInterrupt)
 
 
 def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None:

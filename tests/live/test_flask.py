@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.live.commands import free_port
-from tests.live.driving import Connection
+from tests.live.driving import Connection, Served
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
-    from tests.live.driving import Served
 
 pytest.importorskip("flask")
 
@@ -105,6 +105,57 @@ def test_flask_dev(serve: Serve) -> None:
     assert served.output.count("a call of app.run() is ignored") == 1
     assert "Aborted" not in served.output
     assert served.stop() == 143
+
+
+PAGES_COMPARED = ("/", "/about", "/moved", "/forbidden", "/absent", "/stream", "/static/site.css")
+MORE_PAGES = """
+from flask import abort, redirect
+
+@pages.route("/moved")
+def moved():
+    return redirect("/about")
+
+@pages.route("/forbidden")
+def forbidden():
+    abort(403)
+
+@pages.route("/stream")
+def stream():
+    return (str(number) for number in range(3))
+"""
+# Of the connection and of the server, not of the page.
+NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding"}
+
+
+def page(port: int, path: str) -> tuple[int, dict[str, str], bytes] | None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+    except ConnectionRefusedError:
+        return None
+    finally:
+        connection.close()
+    headers = {name: value for name, value in answer.getheaders() if name not in NOT_THE_PAGES}
+    return answer.status, headers, body
+
+
+def test_pages_are_those_of_flask_run(
+    serve: Serve, tmp_path: Path, project: Path, temp: Path
+) -> None:
+    files = FILES | {"shop/pages.py": PAGES + MORE_PAGES}
+    ours = serve("", files=files, command=(FLASK, "dev"))
+    ours.body()
+    port = free_port()
+    command = (FLASK, "run", "--debug", "--port", str(port))
+    theirs = Served(project, temp, command, tmp_path / "theirs.txt")
+    try:
+        theirs.until(lambda: page(port, "/"), "it answers")
+        for path in PAGES_COMPARED:
+            assert page(ours.port, path) == page(port, path)
+    finally:
+        theirs.kill()
 
 
 def test_plain_asyncreload_serves_the_same(serve: Serve) -> None:

@@ -212,3 +212,9 @@ def test_a_notebook(tmp_path: Path) -> None:
         '"nb/shop.ipynb" is a notebook: write "jupyter nbconvert --to script nb/shop.ipynb", '
         'then "asyncreload nb/shop.py".'
     )
+
+
+def test_a_directory_with_a_file_of_pastedeploy(tmp_path: Path) -> None:
+    touch(tmp_path, "web/app.py", "web/development.ini")
+    told = complaint("web/", tmp_path)
+    assert told.endswith('such as "web/development.ini".')
