@@ -96,7 +96,8 @@ def test_flask_dev(serve: Serve) -> None:
 
     # What fails is told as what it is: in the project's code, and where there is no app.
     served.edit("shop/pages.py", "import Blueprint", "import Bluprint")
-    assert "cannot import name 'Bluprint'" in served.get().body
+    body = served.get().body
+    assert body.startswith("ImportError: cannot import name 'Bluprint'")
     served.edit("shop/pages.py", "import Bluprint", "import Blueprint")
     served.edit(".flaskenv", "create_app(", "make(")
     assert "Failed to find attribute 'make' in 'shop'" in served.get().body

@@ -47,7 +47,7 @@ def test_bottles_thread_is_put_to_rest(
     monkeypatch.setenv("BOTTLE_CHILD", "true")
     looks = bottle.FileCheckerThread("", 60)
     ended = threading.Event()
-    monkeypatch.setattr(looks, "run", ended.wait)
+    monkeypatch.setattr(looks, "run", lambda: ended.wait(5))
 
     with looks:
         looks.status = None
