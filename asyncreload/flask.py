@@ -106,7 +106,8 @@ def _supervise(
     # `-m flask` has the project's directory first on the path, and not that of the command.
     is_flasks_own = getattr(sys.modules["__main__"], "main", None) is flask.cli.main
     script = ("-m", "flask", *sys.argv[1:]) if is_flasks_own else ()
-    become_supervisor(options, script, f"{info.app_import_path or 'the Flask app'}")
+    title = None if info.create_app else info.app_import_path
+    become_supervisor(options, script, title or "the Flask app")
 
 
 def _named_environment_file(context: click.Context) -> list[str]:
