@@ -78,7 +78,7 @@ def _watch(target: str) -> None:
 
 
 class _Served(BaseException):
-    """The end of a child. `pserve` would tell of a SystemExit at each reload."""
+    """The end of a child. `pserve` would tell of a SystemExit or KeyboardInterrupt at a reload."""
 
 
 def serve(app: WSGIApplication, global_conf: Mapping[str, str], **section: str) -> None:
@@ -91,7 +91,7 @@ def serve(app: WSGIApplication, global_conf: Mapping[str, str], **section: str) 
         _watch(file)
         try:
             serve_in_child(app)
-        except SystemExit as exc:
+        except (SystemExit, KeyboardInterrupt) as exc:
             raise _Served from exc
     try:
         _supervise(file, section)

@@ -95,12 +95,13 @@ def test_pserves_own_reloader_is_refused(
     assert became == []
 
 
+@pytest.mark.parametrize("end_of_child", [SystemExit(3), KeyboardInterrupt()])
 def test_a_child_serves_and_watches_and_ends_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end_of_child: BaseException
 ) -> None:
     def end(app: Any) -> NoReturn:
         assert app is APP
-        raise SystemExit(3)
+        raise end_of_child
 
     watched: list[str] = []
     role = process_role._Role()
@@ -108,7 +109,7 @@ def test_a_child_serves_and_watches_and_ends_without_a_word(
     role.serve, role.watch = end, watched.append
     with pytest.raises(BaseException) as caught:  # of a kind that nobody catches
         serve(tmp_path / "a.ini")
-    assert not isinstance(caught.value, Exception | SystemExit)
+    assert not isinstance(caught.value, Exception | SystemExit | KeyboardInterrupt)
     assert watched == [str(tmp_path / "a.ini")]
 
 
