@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from asyncreload import config
 from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.ini_files import address_in, is_ini
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
-        code = _run(asked, voice)
+        code = _run(asked, voice, asked.pop("note", ""))
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
         )  # once more would disturb what Python cleans up
@@ -56,13 +57,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _run(options: dict[str, Any], voice: Voice) -> int:
+def _run(options: dict[str, Any], voice: Voice, note: str) -> int:
     """Supervise, and return the exit code; also when asyncio finds no thread to end threads in."""
     code: int | None = None
 
     async def supervise() -> None:
         nonlocal code
-        code = await _until_signal(options, voice)
+        code = await _until_signal(options, voice, note)
 
     try:
         asyncio.run(supervise())
@@ -72,7 +73,7 @@ def _run(options: dict[str, Any], voice: Voice) -> int:
     return code or 0
 
 
-async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
+async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int:
     """Supervise until a signal ends it; the exit code is then as the shell would give it."""
     # Not before: elsewhere than on Linux and macOS it raises PlatformError, which is to be told.
     from asyncreload.parent.supervisor import Supervisor  # noqa: PLC0415
@@ -103,7 +104,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice) -> int:
         orphans = loop.create_task(reap_orphans(OrphanReaper.install().look))
         task.add_done_callback(lambda _: orphans.cancel())
     # Not a second time: a terminal that was closed has sent SIGHUP.
-    printer = _speak(voice, lambda: None if received else end(signal.SIGPIPE), exit_code)
+    printer = _speak(voice, note, lambda: None if received else end(signal.SIGPIPE), exit_code)
     if isinstance(printer, ForPeople):
         loop.call_later(START, printer.start)
     else:
@@ -124,9 +125,12 @@ async def _supervise(supervisor: Supervisor) -> int:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _speak(voice: Voice, on_end: Callable[[], None], exit_code: Callable[[int], int]) -> Printer:
+def _speak(
+    voice: Voice, note: str, on_end: Callable[[], None], exit_code: Callable[[int], int]
+) -> Printer:
     """Print from now on what the supervisor tells.
 
+    note: printed first of all, if there is one.
     on_end: called when nobody reads it any more.
     exit_code: returns the code with which the command ends, given that of the supervisor.
     """
@@ -138,6 +142,8 @@ def _speak(voice: Voice, on_end: Callable[[], None], exit_code: Callable[[int], 
     log = logging.getLogger("asyncreload")
     log.addHandler(printer)
     log.setLevel(voice.level)
+    if note:
+        log.info(note)
     return printer
 
 
@@ -172,7 +178,8 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
         with suppress(IndexError, KeyError, TypeError, ValueError):
             options: dict[str, Any] = json.loads(arguments[1])
             script = tuple(options["script"])
-            return options | {"script": script, "target": " ".join(script), "access_log": True}
+            usual = {"target": " ".join(script), "access_log": True}
+            return usual | options | {"script": script}
     return _configured(_parse(arguments), os.getcwd())
 
 
@@ -193,11 +200,48 @@ def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
     asked |= configured | given
     if asked.get("quiet") and "access_log" not in configured | given:
         asked["access_log"] = False
-    if "target" not in asked:
+    if "port" not in asked and (port := os.environ.get("PORT")):
+        asked["port"] = _port(port)
+    if is_ini(asked.get("target", "")):
+        return address_in(asked["target"]) | asked
+    return asked | _found(asked)
+
+
+def _port(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
         raise SettingsError(
-            f'name what to serve, as in "asyncreload {likely_file(Path(cwd))}": a file or a module'
-        )
-    return asked
+            f"PORT in the environment must be a whole number, not {text!r}"
+        ) from None
+
+
+def _found(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be served, and a note of it, if no target is given, or a directory."""
+    target = asked.get("target")
+    if target is not None and not _is_mere_directory(target):
+        return {}
+    from asyncreload.discovery import discover  # noqa: PLC0415  only when it is needed
+
+    directory = "" if target is None or os.path.abspath(target) == os.getcwd() else target
+    if (found := discover(directory)) is None:
+        if directory:
+            return {}  # where else a directory is refused, it is told what to write
+        likely = likely_file(Path())
+        raise SettingsError(f'name what to serve, as in "asyncreload {likely}": a file or a module')
+    options: dict[str, Any] = {"target": found.target}
+    if found.script:
+        options["script"] = found.script
+        options["watch"] = (*found.watch, *asked.get("watch", ()))
+    return options | {"note": f"took {found.target}, {found.where}"}
+
+
+def _is_mere_directory(target: str) -> bool:
+    """Tell whether a target is a directory, and neither a package nor a module's name as well."""
+    package = os.path.join(target, "__init__.py")
+    return (
+        os.path.isdir(target) and not os.path.exists(package) and not os.path.exists(f"{target}.py")
+    )
 
 
 class _Parser(argparse.ArgumentParser):

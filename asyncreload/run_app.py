@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import IMPORTED_IN, process_role
 from asyncreload.cpython import run_exit_handlers
@@ -23,13 +23,13 @@ from asyncreload.interpreter import (
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.imports.interface import AsgiCallable
 
 
-def run(
+def run(  # noqa: PLR0913  each is an option of its own
     app: WSGIApplication | AsgiCallable,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -38,6 +38,7 @@ def run(
     interval: float = 0.1,
     live: bool = False,
     trust: Sequence[str] = (),
+    reloader: bool | None = None,
 ) -> None:
     """Serve `app`, WSGI or ASGI, from the end of a script; with `reload`, afresh at each save.
 
@@ -50,6 +51,7 @@ def run(
     interval: seconds between two looks at the files while nothing is requested.
     live: with `reload`, whether open pages load themselves again when the new code answers.
     trust: with `reload`, addresses and networks that may see errors in full.
+    reloader: what Bottle calls `reload`; counts if it is given.
 
     Raises `SettingsError` for an option that cannot work, and where there is no script to run
     again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
@@ -59,20 +61,34 @@ def run(
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
     options = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
-    settings = Settings.of("", options | {"access_log": True})
-    if not reload:
-        _serve_here(app, settings)
-        return
+    if reload if reloader is None else reloader:
+        become_supervisor(options)
+    serve_here(app, options)
+
+
+def become_supervisor(
+    options: Mapping[str, Any], script: Sequence[str] = (), title: str = ""
+) -> NoReturn:
+    """Run the `atexit` handlers, and replace this process by the supervisor of a script.
+
+    options: fields of `Settings`, by name.
+    script: what the child runs; what Python was told to run now, if not given.
+    title: what is said to be served; the script, if not given.
+    """
+    settings = Settings.of("", options)
     _refuse_workers()
-    script = _repeatable_script()
-    directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
+    started = _repeatable_script()
+    directory = start_directory(started, sys.modules["__main__"], IMPORTED_IN or os.curdir)
     _check_directory(directory)
     run_exit_handlers()
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    options |= {"trust": settings.trust, "script": script}
-    command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
+    told: dict[str, Any] = {name: getattr(settings, name) for name in options}
+    told["script"] = script or started
+    if title:
+        told["target"] = title
+    command = boot_command("asyncreload.cli", "--settings", json.dumps(told))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
 
@@ -119,7 +135,11 @@ def _refuse_workers() -> None:
         )
 
 
-def _serve_here(found: object, settings: Settings) -> None:
+def serve_here(found: object, options: Mapping[str, Any]) -> None:
+    """Serve in this process, without reloading, until Ctrl-C.
+
+    options: fields of `Settings`, by name.
+    """
     # Here, as the supervisor needs none of them.
     from asyncreload.child.http.plain_server import serve_asgi_plainly, serve_plainly  # noqa: PLC0415
     from asyncreload.child.imports.app_loader import app_of  # noqa: PLC0415
@@ -127,6 +147,7 @@ def _serve_here(found: object, settings: Settings) -> None:
     from asyncreload.listening import listen  # noqa: PLC0415
 
     app = app_of(found)
+    settings = Settings.of("", {"access_log": True, **options})
     with listen(settings.host, settings.port) as listener:
         try:
             if isinstance(app, AsgiApp):

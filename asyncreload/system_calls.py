@@ -205,6 +205,15 @@ def continue_at_parents_end() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
 
 
+def end_at_parents_end() -> None:
+    """Have the kernel end this process by SIGTERM when its parent ends, also behind `exec` (Linux).
+
+    Uses `prctl`. Elsewhere it goes on.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def continue_when_readable(descriptor: int) -> None:
     """Have the kernel continue this process, if it is stopped, when a socket is readable or closed.
 

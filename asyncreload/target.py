@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+USUAL_FILES = ("app", "wsgi", "asgi", "main", "api")
+"""The files and packages in which an app usually is, in the order in which they are looked at."""
+USUAL_NAMES = ("application", "app")
+"""Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
+USUAL_FACTORIES = ("create_app", "make_app")
+"""What returns an app; called if a module has none."""
+
+
 class Target(FrozenData):
     """A parsed target: plain data, so that it can travel from the parent to a child as JSON."""
 
@@ -52,6 +60,8 @@ class Target(FrozenData):
         base = Path.cwd() / (cwd or "")
         try:
             location, attribute, call = _split(text, base)
+            if location.endswith(".ipynb"):
+                raise TargetError(_no_notebook(location))
             file = _find_file(location, base, must_exist=must_exist)
             if file is None:
                 return cls(text, None, location, attribute, call, str(base), location)
@@ -77,6 +87,13 @@ def _no_text(target: object) -> str:
         # An application in hand has been loaded already: nobody could load it afresh.
         return f"{message}: name it as text, or serve the object with asyncreload.run(app)."
     return f"{message}."
+
+
+def _no_notebook(location: str) -> str:
+    return (
+        f'"{location}" is a notebook: write "jupyter nbconvert --to script {location}", then '
+        f'"asyncreload {location.removesuffix(".ipynb")}.py".'
+    )
 
 
 def _split(text: str, base: Path) -> tuple[str, str, bool]:
@@ -150,7 +167,9 @@ def _suggestion(location: str, path: Path) -> str:
 def likely_file(directory: Path) -> str:
     """Return the name of the file in a directory that most likely is the app's."""
     files = sorted(file.name for file in directory.glob("*.py"))
-    usual = [name for name in ("app.py", "wsgi.py", "main.py") if name in files]
+    if (directory / "development.ini").is_file():
+        return "development.ini"
+    usual = [f"{name}.py" for name in USUAL_FILES if f"{name}.py" in files]
     return (usual or files or ["app.py"])[0]
 
 

@@ -13,6 +13,7 @@ from asyncreload import process_role
 from asyncreload.child.imports.app_loader import app_of, load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import run_script
+from asyncreload.child.imports.unguarded_servers import refuse_unguarded_servers
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
@@ -70,9 +71,10 @@ def live(side_thread: SideThread) -> int:
         else:
             side_thread.serve(app)
     except BaseException as exc:
-        interrupted = isinstance(exc, KeyboardInterrupt) and side_thread.was_told_to_end()
-        if interrupted or os.getpid() != side_thread.pid:
+        if os.getpid() != side_thread.pid:
             raise
+        if _is_interrupt(exc) and side_thread.was_told_to_end():
+            raise KeyboardInterrupt from exc
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
         if isinstance(exc, MissingExtraError) and side_thread.give_up(exc):
@@ -80,6 +82,11 @@ def live(side_thread: SideThread) -> int:
         side_thread.show(Report.from_exception(exc))
     process_role.has_loaded()
     return side_thread.wait_for_end()
+
+
+def _is_interrupt(exc: BaseException) -> bool:
+    """Tell whether this is Ctrl-C, or what a door has made of it (flask.py)."""
+    return isinstance(exc, KeyboardInterrupt) or isinstance(exc.__cause__, KeyboardInterrupt)
 
 
 def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
@@ -100,11 +107,12 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
         side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
 
-    process_role.become_child(serve)
+    process_role.become_child(serve, side_thread.watch, side_thread.notice)
     if target is None:
         side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side_thread.hooks)
         return None
+    refuse_unguarded_servers(process_role.is_loading)
     prepare(target)
     side_thread.note_arguments(list(sys.argv))
     app = load(target, settings.interface)

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from asyncreload import lockfile, process_role
-from asyncreload.errors import AsyncreloadError, NestedError
+from asyncreload.errors import AsyncreloadError, NestedError, TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
+from asyncreload.ini_files import is_ini, program_of
 from asyncreload.listening import Address, bind, network_url_of, resolve, url_of
 from asyncreload.networks import DOCKER
 from asyncreload.parent.event_log import EventLog
@@ -220,8 +221,19 @@ def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address
 
     Also return the settings as the children get them: see `_with_gateways`.
     """
+    settings = _with_program(settings, directory)
     target = None if settings.script else Target.parse(settings.target, directory)
     return target, resolve(settings.host, settings.port), _with_gateways(settings)
+
+
+def _with_program(settings: Settings, directory: str) -> Settings:
+    """Return settings with what the child runs, if the target is served by a program of ours."""
+    if settings.script or not is_ini(settings.target):
+        return settings
+    file = settings.target.partition("#")[0]
+    if not os.path.isfile(os.path.join(directory, file)):
+        raise TargetError(f'There is no file "{file}" in {directory}: check the name.')
+    return replace(settings, script=program_of(settings.target))
 
 
 def _with_gateways(settings: Settings) -> Settings:

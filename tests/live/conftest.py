@@ -97,7 +97,7 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
     ) -> Served:
         lay_out(project, app, files)
         output = tmp_path / f"output{len(started)}.txt"
-        full = [*command, target, "--port", "0", *options]
+        full = [*command, *filter(None, [target]), "--port", "0", *options]
         served = Served(project, temp, full, output)
         started.append(served)
         assert served.port

@@ -21,6 +21,7 @@ import pytest
 from asyncreload import BindError, Settings, config, events, run
 from asyncreload.child.watch import globs as patterns
 from asyncreload.cli import _parse
+from asyncreload.flask import command as flask_dev
 from asyncreload.listening import listen
 from asyncreload.options import Option, options_of
 from asyncreload.printing import Voice
@@ -85,6 +86,9 @@ def test_readme_has_two_commands_to_set_up_and_run() -> None:
 def test_readme_command_line_is_understood(text: str) -> None:
     (line,) = text.splitlines()
     program, *arguments = shlex.split(line)
+    if program == "flask":
+        assert flask_dev.make_context("dev", arguments[3:]).params["port"] == 5000
+        return
     assert program == "asyncreload"
     options = Settings(**_parse(arguments))
     Target.parse(options.target, must_exist=False)
@@ -208,7 +212,10 @@ def test_readme_pyproject_is_understood(tmp_path: Path) -> None:
 
 
 def test_readme_options_of_run_are_its_own() -> None:
-    said = "`run` takes `host`, `port`, `interval`, `live`, `trust` and `reload`"
+    said = (
+        "`run` takes `host`, `port`, `interval`, `live`, `trust` and `reload`, "
+        "which may be spelled `reloader`"
+    )
     assert said in " ".join(README.split())
     assert sorted(re.findall("`(\\w+)`", said)[1:]) == sorted(
         set(signature(run).parameters) - {"app"}

@@ -145,11 +145,11 @@ def test_without_a_target_the_likely_one_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bbb.py").touch()
     (tmp_path / "aaa.py").touch()
-    (tmp_path / "wsgi.py").touch()
     assert exit_code([]) == 2
     assert capsys.readouterr().err == (
-        'asyncreload: error: name what to serve, as in "asyncreload wsgi.py": a file or a module\n'
+        'asyncreload: error: name what to serve, as in "asyncreload aaa.py": a file or a module\n'
     )
 
 

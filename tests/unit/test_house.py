@@ -30,6 +30,13 @@ DOORS = {
     "__init__.py": "asyncreload.parent",
 }
 
+# Each is imported by its framework alone, or by who serves an app of that.
+FRAMEWORKS = {
+    "flask.py": {"flask", "click", "werkzeug"},
+    "bottle.py": {"bottle"},
+    "paste.py": {"plaster", "paste", "pyramid"},
+}
+
 
 @dataclass(frozen=True)
 class Import:
@@ -175,7 +182,7 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
         "app_loop.py": {"uvloop"},
         "asgi_responder.py": {"uvicorn"},
         "plain_server.py": {"uvicorn"},
-    }
+    } | FRAMEWORKS
     helpers = {"testing.py", "pytest_plugin.py"}
     foreign = {
         (path.name, found.name)
@@ -187,9 +194,15 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
     assert foreign == set()
 
 
+def test_nothing_else_imports_a_door_for_a_framework() -> None:
+    for door in FRAMEWORKS:
+        assert offenders(FILES, f"asyncreload.{door.removesuffix('.py')}") == set()
+
+
 def test_the_optional_package_is_imported_by_who_needs_it_and_when() -> None:
     assert offenders(FILES, "dotenv", late=False) == set()
-    assert offenders(FILES, "dotenv") == {"child/imports/environment_files.py"}
+    users = {"child/imports/environment_files.py", "flask_environment.py"}
+    assert offenders(FILES, "dotenv") == users
 
 
 @pytest.mark.parametrize(

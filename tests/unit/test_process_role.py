@@ -52,3 +52,15 @@ def test_a_fork_of_a_child_is_none(in_fork: list[Callable[[], None]]) -> None:
     (forked,) = in_fork
     forked()
     assert state() == (False, False, None)
+
+
+@pytest.mark.usefixtures("in_fork")
+def test_only_a_child_watches_and_tells() -> None:
+    process_role.watch("early")
+    process_role.notice("early")
+    watched: list[str] = []
+    told: list[str] = []
+    process_role.become_child(serve, watched.append, told.append)
+    process_role.watch("file")
+    process_role.notice("text")
+    assert (watched, told) == (["file"], ["text"])

@@ -404,7 +404,8 @@ def test_in_a_child_the_app_is_served_and_nothing_else_is_done(
         served.append(given)
         raise SystemExit(3)
 
-    monkeypatch.setattr(process_role, "_role", process_role._Role(serve, loading=True))
+    monkeypatch.setattr(process_role, "_role", role := process_role._Role())
+    role.serve, role.loading = serve, True
     with pytest.raises(SystemExit):
         asyncreload.run(app, port=70000)
     assert served == [app]

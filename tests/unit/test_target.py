@@ -205,3 +205,16 @@ def test_a_text_that_the_system_refuses(text: str, tmp_path: Path) -> None:
     assert complaint(text, tmp_path) == (
         f'"{text}" cannot be looked up (File name too long): name a file that can be read.'
     )
+
+
+def test_a_notebook(tmp_path: Path) -> None:
+    assert complaint("nb/shop.ipynb:app", tmp_path) == (
+        '"nb/shop.ipynb" is a notebook: write "jupyter nbconvert --to script nb/shop.ipynb", '
+        'then "asyncreload nb/shop.py".'
+    )
+
+
+def test_a_directory_with_a_file_of_pastedeploy(tmp_path: Path) -> None:
+    touch(tmp_path, "web/app.py", "web/development.ini")
+    told = complaint("web/", tmp_path)
+    assert told.endswith('such as "web/development.ini".')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import reprlib
 import sys
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from asyncreload.child.imports.interface import AsgiApp, is_asgi, is_async, sign
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.errors import MissingExtraError, TargetError
 from asyncreload.settings import AUTO, WSGI
-from asyncreload.target import did_you_mean
+from asyncreload.target import USUAL_FACTORIES, USUAL_NAMES, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +35,8 @@ if TYPE_CHECKING:
     App = WSGIApplication | AsgiApp
     """An app as it is served."""
 
-USUAL_NAMES = ("application", "app")
-"""Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
 USUAL_FUNCTIONS = ("wsgi", "wsgi_app", "wsgi_application")
 """A function of such a name is an application whatever it calls its two parameters."""
-USUAL_FACTORIES = ("create_app", "make_app")
 
 _NAME_ANOTHER = "name a callable that takes (environ, start_response) or (scope, receive, send)"
 
@@ -225,14 +223,27 @@ def _only(module: ModuleType, target: Target, interface: str) -> object:
     # A name that promised one explains best why there is none.
     for name, value in usual.items():
         _check(value, f"{target.location}:{name}", interface)
+    for name in USUAL_FACTORIES:
+        if isinstance(factory := own.get(name), FunctionType) and _is_factory(signature(factory)):
+            made = factory()
+            _check(made, f"{target.location}:{name}()", interface)
+            return cast("object", made)
     raise TargetError(_nothing(module, target))
 
 
 def _nothing(module: ModuleType, target: Target) -> str:
-    message = f'"{target.text}" has no application in {getattr(module, "__file__", "it")}'
-    for name in USUAL_FACTORIES:
-        if _is_factory(signature(vars(module).get(name))):
-            return f'{message}: write "{target.location}:{name}()".'
+    file = getattr(module, "__file__", None)
+    message = f'"{target.text}" has no application in {file or "it"}'
+    if file and hasattr(module, "__path__"):
+        from asyncreload.discovery import module_with_app  # noqa: PLC0415  for a mistake alone
+
+        if name := module_with_app(os.path.dirname(file)):
+            location = target.location.removesuffix("/__init__.py").rstrip("/")
+            return (
+                f'{message}: write "{location}/{name}.py".'
+                if target.file
+                else (f'{message}: write "{location}.{name}".')
+            )
     return f'{message}: call yours "app", or name it, as in "{target.location}:name".'
 
 

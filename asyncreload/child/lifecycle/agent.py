@@ -28,7 +28,7 @@ from collections.abc import Callable, Coroutine
 from threading import Lock, get_native_id
 from typing import TYPE_CHECKING, Any
 
-from asyncreload import protocol
+from asyncreload import flask_environment, protocol
 from asyncreload.child.http.front_end import FrontEnd
 from asyncreload.child.imports.pyc_cache import remove_cache
 from asyncreload.child.lifecycle.debugger import is_at_prompt
@@ -308,7 +308,12 @@ class Agent:
             remove_cache(path)  # Python reads it before our hooks are there to check its age
         env_files = self.load.env_files if self.load else []
         # What a standby has imported, it may have imported under other variables.
-        packages = any(self.scanner.is_package(path) or path in env_files for path in paths)
+        packages = any(
+            self.scanner.is_package(path)
+            or path in env_files
+            or os.path.basename(path) in flask_environment.NAMES
+            for path in paths
+        )
         is_loading = self.phase is Phase.LOADING
         self.link.send(protocol.FilesChanged(self.scanner.found(paths), is_loading, packages))
         self.end(protocol.RELOAD)

@@ -234,6 +234,14 @@ class SideThread:
         """Note the arguments that the app is started with."""
         self._agent.preload.note_arguments(argv)
 
+    def watch(self, path: str) -> None:
+        """Watch a file that is about to be read."""
+        self._agent.baselines.take(os.path.abspath(path))
+
+    def notice(self, text: str) -> None:
+        """Have the user told something, once for all loads."""
+        self._agent.notice(text, once=True)
+
     # --- checkpoints ---------------------------------------------------------------------------
 
     def _take_checkpoint(self, place: str) -> None:

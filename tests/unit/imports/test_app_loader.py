@@ -345,10 +345,34 @@ def test_no_callable(project: Project, source: str) -> None:
 
 @pytest.mark.parametrize("name", ["create_app", "make_app"])
 def test_no_callable_but_a_factory(project: Project, name: str) -> None:
-    message = project.complaint("web.py", f"def {name}(config=None): ...")
+    source = f"import bottle\nmade = []\ndef {name}(x=None):\n    made.append(bottle.Bottle())\n"
+    found = project.load("web.py", f"{source}    return made[0]\n")
 
-    file = project.root / "web.py"
-    assert message == f'"web.py" has no application in {file}: write "web.py:{name}()".'
+    assert [found] == sys.modules["web"].made
+
+
+def test_a_factory_that_makes_no_app(project: Project) -> None:
+    assert project.complaint("web.py", "def create_app(): ...") == (
+        '"web.py:create_app()" is no application but NoneType None: '
+        "name a callable that takes (environ, start_response) or (scope, receive, send)."
+    )
+
+
+def test_a_factory_that_cannot_be_called_is_none(project: Project) -> None:
+    message = project.complaint("web.py", "def create_app(config): ...")
+
+    assert message.endswith('call yours "app", or name it, as in "web.py:name".')
+
+
+def test_a_package_whose_module_has_the_app(project: Project) -> None:
+    project.write("shop/__init__.py", "")
+    project.write("shop/asgi.py", "")
+    project.write("shop/main.py", APP)
+    file = project.root / "shop" / "__init__.py"
+
+    for target, written in (("shop", "shop.main"), ("./shop", "./shop/main.py")):
+        message = project.complaint(target)
+        assert message == f'"{target}" has no application in {file}: write "{written}".'
 
 
 def test_several_callables(project: Project) -> None:

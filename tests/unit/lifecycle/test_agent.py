@@ -234,12 +234,22 @@ async def test_an_environment_file_outdates_what_a_standby_has_imported(
     make: Callable[[], Bench], tmp_path: Path
 ) -> None:
     bench = make()
-    env_file = str(tmp_path / ".env")
+    env_file = str(tmp_path / "variables")
     load = bench.load()
     settings = Settings(target="app.py")
     object.__setattr__(settings, "env_file", (env_file,))  # python-dotenv need not be there
     bench.agent.load = load.replaced(settings=settings)
     bench.agent.on_change([env_file])
+    assert bench.sent(protocol.FilesChanged)[0].packages
+
+
+@pytest.mark.parametrize("name", [".env", ".flaskenv"])
+async def test_so_does_one_that_the_app_reads_by_itself(
+    make: Callable[[], Bench], name: str
+) -> None:
+    bench = make()
+    bench.load()
+    bench.agent.on_change([f"/project/{name}"])
     assert bench.sent(protocol.FilesChanged)[0].packages
 
 

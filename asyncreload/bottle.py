@@ -1,0 +1,56 @@
+"""The server for `bottle.run(app, server="asyncreload.bottle:Server")`, which reloads by itself.
+
+With `reloader=True`, Bottle starts the program a second time before it asks for a server, and in
+that process a thread of Bottle's looks at the files. That process becomes our supervisor, and in
+our child that thread is put to rest. The first process stays and waits, with the code that it has
+loaded: who leaves `reloader` away has none of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+import bottle
+
+from asyncreload.process_role import is_child, notice
+from asyncreload.run_app import run
+from asyncreload.system_calls import end_at_parents_end
+
+_RELOADER = (
+    "reloader=True keeps one more process with your code in it: leave it out, "
+    "asyncreload.bottle:Server reloads without it"
+)
+
+
+class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
+    """Options beside `host` and `port` are those of `asyncreload.run`, such as `live=True`."""
+
+    quiet = True
+    """The supervisor tells where it listens."""
+
+    def run(self, handler: Any) -> None:
+        """Serve; with the files as they are now, whenever one is saved."""
+        has_reloader = "BOTTLE_CHILD" in os.environ
+        if has_reloader and is_child():
+            notice(_RELOADER)
+            _end_bottles_looks()
+        elif has_reloader:
+            end_at_parents_end()
+        try:
+            run(handler, self.host, self.port, **self.options)
+        except KeyboardInterrupt:
+            if is_child():  # Bottle would go on behind `bottle.run`, in a process that is to end
+                sys.exit(1)
+            raise
+
+
+def _end_bottles_looks() -> None:
+    """Have Bottle's thread end, which would interrupt the main thread at a save, as ours does."""
+    for thread in threading.enumerate():
+        if isinstance(thread, bottle.FileCheckerThread):
+            thread.status = "exit"
+            # It sleeps for up to a second until it sees that. Nobody has to wait for it.
+            vars(thread)["join"] = lambda timeout=None: None  # noqa: ARG005  as in `Thread`

@@ -1,0 +1,61 @@
+"""Ends a load that begins to serve by itself: by an `app.run()` that nothing guards.
+
+It would serve there, at another port, and the load would never end. The audit events of what any
+server has to do tell of it at once: to bind a socket, or to start a process that does.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
+from asyncreload.errors import TargetError
+
+_EVENTS = frozenset({"socket.bind", "subprocess.Popen"})
+SERVERS = frozenset(
+    {
+        ("aiohttp.web", "run_app"),
+        ("bottle", "run"),
+        ("uvicorn.main", "run"),
+        ("waitress", "serve"),
+        ("werkzeug.serving", "run_simple"),
+    }
+)
+"""Functions that serve until the process ends: their modules and names."""
+
+
+def refuse_unguarded_servers(is_loading: Callable[[], bool]) -> None:
+    """Have an import raise `TargetError` when it begins to serve while the app is loaded.
+
+    Python has no way to take an audit hook back, so this one asks for the time that is meant.
+    """
+
+    def hook(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event in _EVENTS and is_loading() and threading.current_thread() is main:
+            _refuse(sys._getframe(1))  # noqa: SLF001  the event's; `inspect` takes its time
+
+    main = threading.current_thread()
+    sys.addaudithook(hook)
+
+
+def _refuse(frame: FrameType | None) -> None:
+    """Raise for a line of the project's that calls one of the servers; `frame` is deeper in it."""
+    server = ""
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if (module, frame.f_code.co_name) in SERVERS:
+            server = module
+        path = os.path.abspath(frame.f_code.co_filename)
+        if server and module != server and kind_of(path) is FileKind.PROJECT:
+            line = linecache.getline(path, frame.f_lineno).strip()
+            raise TargetError(
+                f'"{line}" at {path}:{frame.f_lineno} would serve, and the load never end: '
+                'put it under `if __name__ == "__main__":`.'
+            )
+        frame = frame.f_back

@@ -1,0 +1,152 @@
+"""The command `flask dev`: what `flask run --debug` is, served and reloaded by asyncreload.
+
+The process in which it is typed imports nothing of the project: it becomes the supervisor. The
+child runs the same command line again, up to here. So the app is found by Flask itself, with its
+own options and environment files, afresh at each load.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+import flask
+from flask.cli import NoAppException, ScriptInfo, pass_script_info
+
+from asyncreload import flask_environment, process_role
+from asyncreload.errors import AsyncreloadError, TargetError
+from asyncreload.run_app import become_supervisor, serve_here
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+_IGNORED = (
+    "a call of app.run() is ignored, as the app is served already: "
+    'put it under `if __name__ == "__main__":`'
+)
+_NO_TLS = (
+    "asyncreload serves no TLS: have a proxy do so, as in "
+    '"caddy reverse-proxy --from localhost:8443 --to 127.0.0.1:{port}", or use "flask run --cert"'
+)
+
+
+@click.command("dev", short_help="Run a development server that never serves old code.")
+@click.option(
+    "--host",
+    "-h",
+    default="127.0.0.1",
+    envvar=["FLASK_DEV_HOST", "FLASK_RUN_HOST"],
+    help="The interface to bind to.",
+)
+@click.option(
+    "--port",
+    "-p",
+    default=5000,
+    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT", "PORT"],
+    help="The port to bind to.",
+)
+@click.option("--cert", help="Not supported: have a proxy serve HTTPS.")
+@click.option("--key", hidden=True)
+@click.option("--reload/--no-reload", default=True, help="Reload when a file is saved.")
+@click.option(
+    "--debugger/--no-debugger",
+    default=False,
+    help="Answer errors with Werkzeug's interactive debugger.",
+)
+@click.option("--live/--no-live", default=False, help="Have open pages load themselves again.")
+@click.option(
+    "--with-threads/--without-threads", default=True, help="Answer several requests at a time."
+)
+@click.option("--extra-files", default="", help="More files to watch, separated by ':'.")
+@click.option(
+    "--exclude-patterns", default="", help="Patterns of files not to watch, separated by ':'."
+)
+@pass_script_info
+@click.pass_context
+def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
+    """Run a development server that never serves old code.
+
+    Debug mode is on, unless `flask --no-debug dev` or FLASK_DEBUG=0 says otherwise.
+    """
+    if given["cert"] or given["key"]:
+        raise click.UsageError(_NO_TLS.format(port=given["port"]))
+    options = {
+        "host": given["host"],
+        "port": given["port"],
+        "live": given["live"],
+        "threads": 64 if given["with_threads"] else 1,
+    }
+    if (serve := process_role.server_of_child()) is not None:
+        # Not through click: it would print "Aborted!" when a save interrupts the load.
+        try:
+            serve(_load(info, given))
+        except KeyboardInterrupt as exc:
+            raise _Interrupted from exc
+    try:
+        if given["reload"]:
+            _supervise(context, info, options, given)
+        serve_here(_load(info, given), options)
+    except AsyncreloadError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+class _Interrupted(BaseException):
+    """A KeyboardInterrupt, which click does not take for its own."""
+
+
+def _supervise(
+    context: click.Context, info: ScriptInfo, options: dict[str, Any], given: dict[str, Any]
+) -> NoReturn:
+    files = flask_environment.watched(os.getcwd(), *_named_environment_file(context))
+    extra = filter(None, given["extra_files"].split(os.pathsep))
+    ignored = filter(None, given["exclude_patterns"].split(os.pathsep))
+    options |= {"watch": (*files, *map(os.path.abspath, extra)), "ignore": tuple(ignored)}
+    # `-m flask` has the project's directory first on the path, and not that of the command.
+    is_flasks_own = getattr(sys.modules["__main__"], "main", None) is flask.cli.main
+    script = ("-m", "flask", *sys.argv[1:]) if is_flasks_own else ()
+    title = None if info.create_app else info.app_import_path
+    become_supervisor(options, script, title or "the Flask app")
+
+
+def _named_environment_file(context: click.Context) -> list[str]:
+    """Return the file of `flask --env-file`, which Flask reads, but does not hand on."""
+    group = context.parent
+    if group is None:
+        return []
+    given, _, _ = group.command.make_parser(group).parse_args(sys.argv[1:])
+    named = given.get("env_file") or os.environ.get("FLASK_ENV_FILE")
+    return [named] if named else []
+
+
+def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
+    """Load the app as Flask does, in the environment that `flask run --debug` gives it."""
+    os.environ.setdefault("FLASK_DEBUG", "1")
+    if given["reload"]:
+        os.environ["WERKZEUG_RUN_MAIN"] = "true"  # what starts schedulers waits for it
+        flask.Flask.run = _ignore_run  # type: ignore[method-assign, assignment]
+    try:
+        app = info.load_app()
+    except NoAppException as exc:
+        if isinstance(exc.__context__, ImportError) and _is_of_project(exc.__context__):
+            raise exc.__context__ from None
+        raise TargetError(exc.format_message()) from None
+    if not given["debugger"]:
+        return app
+    from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  seldom wanted
+
+    debugged = DebuggedApplication(app, evalex=True)  # which tells its PIN
+    if hasattr(debugged, "trusted_hosts"):  # since Werkzeug 3.0.3
+        debugged.trusted_hosts.append(given["host"])
+    return debugged
+
+
+def _is_of_project(error: ImportError) -> bool:
+    """Tell whether code that was found has raised it: Flask itself has but one frame in it."""
+    return error.__traceback__ is not None and error.__traceback__.tb_next is not None
+
+
+def _ignore_run(_app: flask.Flask, *_args: Any, **_options: Any) -> None:
+    """Stand in for `Flask.run`, which Flask ignores as well, but without a word in a child."""
+    process_role.notice(_IGNORED)

@@ -1,0 +1,61 @@
+"""Where the command `flask` takes variables from: the nearest `.flaskenv` and `.env`.
+
+Flask itself is not imported here, nor is anything of the project.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from glob import escape
+from importlib.util import find_spec
+
+NAMES = (".flaskenv", ".env")
+"""The later counts more."""
+
+
+def flask_app(directory: str) -> str:
+    """Return the value of FLASK_APP, from the environment or from the files; empty if unset."""
+    if "FLASK_APP" in os.environ:
+        return os.environ["FLASK_APP"]
+    found = ""
+    for path in _present(directory):
+        from dotenv import dotenv_values  # noqa: PLC0415  an optional package, and few need it
+
+        found = dotenv_values(path, encoding="utf-8").get("FLASK_APP") or found
+    return found
+
+
+def watched(directory: str, *others: str) -> tuple[str, ...]:
+    """Return patterns of these files, those that may come included.
+
+    others: more files of that kind, such as that of `flask --env-file`.
+    """
+    if not _are_read():
+        return ()
+    nearest = (os.path.join(directory, name) for name in NAMES)
+    paths = [*nearest, *_present(directory), *map(os.path.abspath, others)]
+    return tuple(map(escape, dict.fromkeys(paths)))
+
+
+def _present(directory: str) -> Iterator[str]:
+    if not _are_read():
+        return
+    for name in NAMES:
+        for folder in _upwards(directory):
+            if os.path.isfile(path := os.path.join(folder, name)):
+                yield path
+                break
+
+
+def _upwards(directory: str) -> Iterator[str]:
+    yield directory
+    while (above := os.path.dirname(directory)) != directory:
+        directory = above
+        yield directory
+
+
+def _are_read(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether Flask reads such files: without python-dotenv it does not."""
+    told = environ.get("FLASK_SKIP_DOTENV", "")
+    return told.lower() in {"", "0", "false", "no"} and find_spec("dotenv") is not None

@@ -1,0 +1,191 @@
+"""`flask dev`: the app is found as by `flask run`, and served afresh at each load."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live.commands import free_port
+from tests.live.driving import Connection, Served
+
+if TYPE_CHECKING:
+    from tests.live.conftest import Serve
+
+pytest.importorskip("flask")
+
+SHOP = """\
+import os
+from flask import Flask, jsonify, render_template
+
+def create_app(title="plain"):
+    app = Flask(__name__)
+    from . import pages
+    app.register_blueprint(pages.pages)
+
+    @app.route("/about")
+    def about():
+        names = ("MODE", "FLASK_DEBUG", "WERKZEUG_RUN_MAIN")
+        return jsonify([title, app.debug, *map(os.environ.get, names)])
+
+    return app
+
+with open("loads", "a") as log:
+    log.write(f"{os.getpid()}\\n")
+Flask(__name__).run(port=1)
+"""
+PAGES = """\
+from flask import Blueprint, render_template
+
+pages = Blueprint("pages", __name__)
+
+@pages.route("/")
+def index():
+    return render_template("index.html", version=1)
+
+@pages.route("/boom")
+def boom():
+    raise LookupError("no such thing")
+"""
+FILES = {
+    "shop/__init__.py": SHOP,
+    "shop/pages.py": PAGES,
+    "shop/templates/index.html": "<p>{{ version }}</p>",
+    "shop/static/site.css": "p { color: red }",
+    ".flaskenv": "FLASK_APP=shop:create_app('given')\nMODE=one\n",
+}
+FLASK = str(Path(sys.executable).with_name("flask"))
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("FLASK_", "WERKZEUG_")):
+            monkeypatch.delenv(name)
+
+
+def about(served: Served) -> Any:
+    return json.loads(served.body("/about"))
+
+
+def test_flask_dev(serve: Serve) -> None:
+    served = serve("", files=FILES, command=(FLASK, "dev"))
+    assert about(served) == ["given", True, "one", "1", "true"]
+    served.until_told("a call of app.run() is ignored")
+    assert served.pid not in served.loads()  # who types it loads nothing of the project
+
+    # A template needs no load, a module does.
+    served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+    assert served.body() == "<b>1</b>"
+    assert len(served.loads()) == 1
+    served.edit("shop/pages.py", "version=1", "version=2")
+    assert served.body() == "<b>2</b>"
+
+    # An environment file is read afresh, also one that comes.
+    served.edit(".flaskenv", "MODE=one", "MODE=two")
+    assert about(served)[2] == "two"
+    served.write(".env", "MODE=three\nFLASK_DEBUG=0\n")
+    assert about(served)[1:4] == [False, "three", "0"]
+    (served.directory / ".env").unlink()
+    assert about(served)[1:4] == [True, "two", "1"]
+
+    # What fails is told as what it is: in the project's code, and where there is no app.
+    served.edit("shop/pages.py", "import Blueprint", "import Bluprint")
+    body = served.get().body
+    assert body.startswith("ImportError: cannot import name 'Bluprint'")
+    served.edit("shop/pages.py", "import Bluprint", "import Blueprint")
+    served.edit(".flaskenv", "create_app(", "make(")
+    assert "Failed to find attribute 'make' in 'shop'" in served.get().body
+    served.edit(".flaskenv", "make(", "create_app(")
+    assert served.body() == "<b>2</b>"
+    assert served.output.count("a call of app.run() is ignored") == 1
+    assert "Aborted" not in served.output
+    assert served.stop() == 143
+
+
+PAGES_COMPARED = ("/", "/about", "/moved", "/forbidden", "/absent", "/stream", "/static/site.css")
+MORE_PAGES = """
+from flask import abort, redirect
+
+@pages.route("/moved")
+def moved():
+    return redirect("/about")
+
+@pages.route("/forbidden")
+def forbidden():
+    abort(403)
+
+@pages.route("/stream")
+def stream():
+    return (str(number) for number in range(3))
+"""
+# Of the connection and of the server, not of the page.
+NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding"}
+
+
+def page(port: int, path: str) -> tuple[int, dict[str, str], bytes] | None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+    except ConnectionRefusedError:
+        return None
+    finally:
+        connection.close()
+    headers = {name: value for name, value in answer.getheaders() if name not in NOT_THE_PAGES}
+    return answer.status, headers, body
+
+
+def test_pages_are_those_of_flask_run(
+    serve: Serve, tmp_path: Path, project: Path, temp: Path
+) -> None:
+    files = FILES | {"shop/pages.py": PAGES + MORE_PAGES}
+    ours = serve("", files=files, command=(FLASK, "dev"))
+    ours.body()
+    port = free_port()
+    command = (FLASK, "run", "--debug", "--port", str(port))
+    theirs = Served(project, temp, command, tmp_path / "theirs.txt")
+    try:
+        theirs.until(lambda: page(port, "/"), "it answers")
+        for path in PAGES_COMPARED:
+            assert page(ours.port, path) == page(port, path)
+    finally:
+        theirs.kill()
+
+
+def test_plain_asyncreload_serves_the_same(serve: Serve) -> None:
+    served = serve("", files=FILES)
+    assert about(served) == ["given", True, "one", "1", "true"]
+    served.until_told("took shop:create_app('given'), named by FLASK_APP")
+
+
+def test_the_debugger_is_asked_for(serve: Serve) -> None:
+    command = (FLASK, "--app", "shop", "dev", "--debugger")
+    served = serve("", files=FILES, command=command)
+    answer = served.get("/boom")
+    assert answer.status == 500
+    assert "The debugger caught an exception in your WSGI application" in answer.body
+    served.until_told("Debugger PIN: ")
+
+
+def test_without_reload(serve: Serve) -> None:
+    port = free_port()
+    told = f"print('serving it at http://127.0.0.1:{port}/')\n"
+    files = FILES | {"shop/__init__.py": SHOP + told}
+    options = ("--no-reload", "--port", str(port))
+    served = serve("", *options, files=files, command=(FLASK, "dev"))
+
+    def body() -> str:
+        try:
+            return Connection(port).send().receive().body
+        except ConnectionRefusedError:
+            return ""
+
+    assert served.until(body, "it answers") == "<p>1</p>"
+    assert served.loads() == [served.pid]

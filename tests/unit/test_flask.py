@@ -1,0 +1,80 @@
+"""`flask dev` as it is typed: what becomes of its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+pytest.importorskip("flask")
+
+from click.testing import CliRunner
+from flask.cli import FlaskGroup
+
+from asyncreload import flask as door
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_RUN_PORT", "PORT"):
+        monkeypatch.setenv(name, "")  # to be put back, whatever is set meanwhile
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+class BecameError(Exception):
+    """Stands in for the supervisor."""
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    asked: list[Any] = []
+
+    def become(options: dict[str, Any], script: tuple[str, ...], title: str) -> NoReturn:
+        asked.extend((options, script, title))
+        raise BecameError
+
+    monkeypatch.setattr(door, "become_supervisor", become)
+    return asked
+
+
+def flask(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.setattr("sys.argv", ["flask", *arguments])
+    group = FlaskGroup(name="flask")
+    return CliRunner().invoke(group, list(arguments)).output
+
+
+def test_who_types_it_becomes_the_supervisor(
+    became: list[Any], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "more").write_text("X=1\n")
+    (directory / ".flaskenv").write_text("FLASK_RUN_PORT=7000\n")
+    flask(
+        monkeypatch, "-A", "shop", "-e", "more", "dev", "--extra-files", "a:b", "--without-threads"
+    )
+    options, script, title = became
+    assert title == "shop"
+    assert script == ()  # as it is not Flask's own command that runs, it is run again as it is
+    files = (".flaskenv", ".env", "more", "a", "b")
+    assert options == {
+        "host": "127.0.0.1",
+        "port": 7000,
+        "live": False,
+        "threads": 1,
+        "watch": tuple(str(directory / name) for name in files),
+        "ignore": (),
+    }
+
+
+def test_tls_is_refused_with_what_to_do(became: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = flask(monkeypatch, "dev", "--cert", "adhoc", "--port", "5001")
+    assert "asyncreload serves no TLS" in told
+    assert '"caddy reverse-proxy --from localhost:8443 --to 127.0.0.1:5001"' in told
+    assert became == []
+
+
+def test_what_the_user_can_mend_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = flask(monkeypatch, "dev", "--port", "99999")
+    assert told == "Error: port must be a whole number from 0 to 65535, not 99999\n"
