@@ -292,7 +292,7 @@ def _remedy(found: object, spelled: str, interface: str) -> str | None:
     if not callable(found):
         return _NAME_ANOTHER
     declared = signature(found)
-    if _is_factory(declared):
+    if _is_factory(declared) and not is_async(found):
         made = spelled.endswith(")")
         return "return the application itself" if made else f'write "{spelled}()"'
     if interface == WSGI and is_async(found):
