@@ -409,6 +409,11 @@ def test_no_such_attribute(project: Project) -> None:
             'write "web.py:x()"',
         ),
         (
+            "class x:\n    async def __call__(self, scope, receive, send): ...",
+            "type <class 'web.x'>",
+            'write "web.py:x()"',
+        ),
+        (
             "async def x(environ, start_response): ...",
             "function <function x>",
             "name a callable that takes (environ, start_response) or (scope, receive, send)",

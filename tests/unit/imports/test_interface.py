@@ -96,6 +96,15 @@ class AsgiRequest:
         yield
 
 
+class Job:
+    """Is awaited, and no app."""
+
+    def __init__(self, name: str) -> None: ...
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield
+
+
 class WsgiRequest:
     """One instance a request, which is iterated."""
 
@@ -159,6 +168,7 @@ async def prepended_async(option: Any, scope: Any, receive: Any, send: Any) -> A
         partial(asgi),
         partial(prepended_async, 1),
         partial(asgi_not_async),
+        lambda s, r, t: None,
         shown(asgi),
         shown(asgi_not_async),
         shown(shown(AsgiSite().method)),
@@ -192,6 +202,7 @@ def test_asgi(app: object) -> None:
         anything,
         WsgiSite,  # a factory, of which a user's mistake is told later
         AsgiSite,
+        Job,
         lambda: asgi,
         lambda environ, start: None,
         InSlot(wsgi, hidden(wsgi)),
