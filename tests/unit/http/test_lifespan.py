@@ -44,7 +44,7 @@ class App:
                 self.told.append(message["type"])
                 for answer in self.answers[message["type"]]:
                     if isinstance(answer, BaseException):
-                        await asyncio.sleep(0)  # it may take its time
+                        await iterate(10)  # it may take its time
                         raise answer
                     if answer is None:
                         return
