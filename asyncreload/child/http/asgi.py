@@ -219,7 +219,6 @@ class _Response:
         """Send a page of ours in the place of the app's; of that, nothing may have been sent."""
         if self._has_begun:
             return
-        self._held.clear()
         told: list[tuple[str, RawHeaders]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:

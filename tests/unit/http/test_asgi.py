@@ -293,6 +293,12 @@ async def test_an_exception_behind_the_head_takes_its_place() -> None:
     assert b"ZeroDivisionError" in ran.body
 
 
+async def test_an_exception_behind_another_message_is_reported() -> None:
+    hints = {"type": "http.response.early_hint", "links": []}
+    ran = await run(hints, ZeroDivisionError("mine"))
+    assert ran.types == [hints["type"], "http.response.start", "http.response.body"]
+
+
 async def test_starlettes_own_page_is_replaced_by_the_report() -> None:
     ran = await run(start(500), body(b"Internal Server Error"), ZeroDivisionError("mine"))
     assert ran.status == 500
