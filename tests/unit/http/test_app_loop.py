@@ -313,6 +313,28 @@ def test_an_interrupted_shutdown_goes_on(made: Made) -> None:
     assert not asyncio.all_tasks(interrupted.loop)
 
 
+def test_a_task_that_does_not_end_is_left_when_it_is_interrupted(made: Made) -> None:
+    ends = asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await ends.wait()
+        except asyncio.CancelledError:
+            made.loop.loop.call_soon(interrupt)
+            await ends.wait()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    task = made.loop.loop.create_task(endless())
+    made.run_once()
+    with pytest.raises(KeyboardInterrupt):
+        made.loop.shut_down(is_busy=False)
+    made.loop.loop.call_soon(ends.set)  # so that a wait would end
+    made.loop.shut_down(is_busy=False)
+    assert not task.done()
+
+
 def test_a_startup_that_raises_can_be_cleared(made: Made) -> None:
     def fail(app: App) -> None:
         app.start_task("startup's")
