@@ -201,7 +201,7 @@ class _Response:
     async def send(self, message: Message) -> None:
         """Send a message of the app's, or hold it back for a while."""
         if message["type"] == "http.response.start" and not self._held and not self._has_begun:
-            self._held.append(self._adapted(message))
+            await self._begin(message)
         elif message["type"] == "http.response.body" and not self.is_complete:
             await self._send_body(message)
         else:
@@ -233,8 +233,11 @@ class _Response:
         await self._send({"type": "http.response.body", "body": body})
         self.is_complete = True
 
-    def _adapted(self, message: Message) -> Message:
-        """Return the head as it is sent: with our headers, and for one request a connection."""
+    async def _begin(self, message: Message) -> None:
+        """Hold the head, with our headers, and for one request a connection.
+
+        That of a stream is sent: a client may wait for it long before the first event.
+        """
         headers: RawHeaders = [
             (name, value)
             for name, value in message.get("headers", ())
@@ -242,12 +245,13 @@ class _Response:
         ]
         self.status = str(int(message["status"]))
         told = {name.lower(): value for name, value in headers}
-        if told.get(b"content-type", b"").startswith(_ENDLESS):
-            self._connection.begin(Use.STREAM)
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
         own = [pair for pair in _own_headers() if pair[0] not in told]
-        return {**message, "headers": [*headers, *own]}
+        self._held.append({**message, "headers": [*headers, *own]})
+        if told.get(b"content-type", b"").startswith(_ENDLESS):
+            await self.release()
+            self._connection.begin(Use.STREAM)
 
     async def _send_body(self, message: Message) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)

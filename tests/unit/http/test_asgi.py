@@ -510,11 +510,21 @@ async def test_another_error_is_told_when_the_client_is_gone(
 
 
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"multipart/x-mixed-replace; boundary=a"])
-async def test_a_stream_is_noted_before_it_begins(
-    kind: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ran = await run(start(headers=[(b"content-type", kind)]), body(b"data: 1\n\n", more=True))
+async def test_the_head_of_a_stream_is_sent_at_once(kind: bytes) -> None:
+    """Its client may wait for that, and what it then asks for may cause the first event."""
+    ran = await run(start(headers=[(b"content-type", kind)]), body(b"a", more=True))
     assert ran.connection.done == ["STREAM"]
+
+    ran = Run(App(start(headers=[(b"Content-Type", kind)])))
+    sent: list[int] = []
+    ran.connection.begin = lambda use: sent.append(len(ran.sent))  # type: ignore[method-assign]
+    await ran.run()
+    assert sent == [1]  # it may be ended there: with a head
+
+
+async def test_the_end_of_a_stream_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    headers = [(b"content-type", b"text/event-stream")]
+    await run(start(headers=headers), body(b"a", more=True))
     assert "cut off" not in capsys.readouterr().err
 
 
