@@ -160,16 +160,18 @@ class AsgiResponder:
         self._end()
 
     def _end(self) -> None:
-        was_full = self.free <= 0
-        self._change_count(-1)
+        was_full = self._change_count(-1) >= self._limit
         if self._is_awaited:
             self._call_in_side(self._progress.set)
         if was_full:
             self._call_in_side(self._on_free)
 
-    def _change_count(self, by: int) -> None:
+    def _change_count(self, by: int) -> int:
+        """Return what it was before."""
         with self._lock:
+            before = self._count
             self._count += by
+        return before
 
     def _call_in_app(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed
