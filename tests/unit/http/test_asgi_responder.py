@@ -155,6 +155,7 @@ async def serving(app_loop: asyncio.AbstractEventLoop | None = None) -> AsyncIte
             client.close()
         await served.quiet()
     assert failures == []
+    assert not served.responder._open
 
 
 def path(name: str, version: str = "1.1") -> bytes:
@@ -385,12 +386,28 @@ async def test_a_websocket_that_begins_at_the_end() -> None:
 
 
 async def test_a_connection_that_is_being_handed_over_at_the_end() -> None:
-    """It was taken, and has no protocol yet: what it begins ends early all the same."""
+    """It was taken, and is not open yet: what it begins ends early all the same."""
     async with serving() as served:
+        responder = served.responder
         client = served.ask(path("stream"))
-        served.responder._take()
-        assert served.responder.end_early() == []
+        taken = responder._handed_over.popleft()  # as by `_take`, in the app's thread
+        assert responder.end_early() == []
+        responder._handed_over.append(taken)
+        responder._take()
         assert (await served.answer(client)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_websocket_among_other_requests() -> None:
+    """Its protocol is made when its handshake is complete: it must not be taken for another's."""
+    async with serving() as served:
+        client = served.ask(UPGRADE[:-2])
+        await iterate()
+        assert b"hello" in await served.answer(served.ask())
+        client.send(UPGRADE[-2:])
+        await until(lambda: len(served.app.received) == 1)
+        await iterate()
+        served.responder.end_early()
+        await websocket_end(served, client)
 
 
 async def test_waiting_until_all_is_answered() -> None:
