@@ -417,7 +417,7 @@ async def test_waiting_until_all_is_answered() -> None:
         await served.responder.quiet(0.001)
         assert served.responder.busy == 1
         await served.responder.answered(0.001)
-        waiting = asyncio.create_task(served.responder.quiet(DEADLINE))
+        waiting = asyncio.create_task(served.responder.quiet(3 * DEADLINE))
         await until(lambda: served.app.begun)
         await iterate()
         assert not waiting.done()
@@ -446,7 +446,7 @@ async def test_what_is_not_read_is_read_before_the_end() -> None:
         assert b"hello" in await served.answer(client)
         await until(lambda: len(served.responder._lingering))
         assert served.responder.busy == 1
-        waiting = asyncio.create_task(served.responder.quiet(DEADLINE))
+        waiting = asyncio.create_task(served.responder.quiet(3 * DEADLINE))
         await iterate()
         assert not waiting.done()
         client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial, wraps
@@ -150,6 +151,10 @@ def prepended(option: Any, environ: Any, start_response: Any) -> Any: ...
 async def prepended_async(option: Any, scope: Any, receive: Any, send: Any) -> Any: ...
 
 
+def _name(app: object) -> str:
+    return re.sub(" at 0x[0-9a-f]+", "", repr(app))  # each worker of the tests finds the same
+
+
 @pytest.mark.parametrize(
     "app",
     [
@@ -176,7 +181,7 @@ async def prepended_async(option: Any, scope: Any, receive: Any, send: Any) -> A
         with_scope_first,
         InSlot(asgi, hidden_async(asgi)),
     ],
-    ids=repr,
+    ids=_name,
 )
 def test_asgi(app: object) -> None:
     assert is_asgi(app)
@@ -211,7 +216,7 @@ def test_asgi(app: object) -> None:
         42,
         None,
     ],
-    ids=repr,
+    ids=_name,
 )
 def test_not_asgi(app: object) -> None:
     assert not is_asgi(app)
