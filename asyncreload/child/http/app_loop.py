@@ -56,7 +56,6 @@ class AppLoop:
         readable: asyncio.Future[None] = self.loop.create_future()
 
         def on_readable() -> None:
-            self.loop.remove_reader(descriptor)
             if not readable.done():
                 readable.set_result(None)
 

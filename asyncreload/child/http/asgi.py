@@ -6,6 +6,8 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 from wsgiref.handlers import format_date_time
@@ -39,6 +41,15 @@ _CLIENT_GONE: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
 """Exceptions of frameworks that say that the client has gone away."""
 
 
+class _WebSocket(Enum):
+    """How far a WebSocket has come."""
+
+    CONNECTING = auto()
+    OPEN = auto()
+    OVER = auto()
+    """The app has closed it, or has answered its handshake by something else."""
+
+
 class Exchange:
     """One request and its response, or one WebSocket.
 
@@ -62,6 +73,7 @@ class Exchange:
         self._connection = connection
         self._site = site
         self._errors = errors
+        self._websocket = _WebSocket.CONNECTING
         self._began = time.perf_counter()
         self._began_at = time.time_ns()
 
@@ -92,7 +104,10 @@ class Exchange:
                 # A reload resets no connection.
                 is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
                 await self._cut_off(is_delimited=is_delimited)
-        is_cut_off = not response.is_complete and self._connection.use is not Use.STREAM
+        # An app that has ended without an answer is given one by uvicorn: a whole one.
+        has_begun = response.status or self._connection.is_closing
+        is_stream = self._connection.use is Use.STREAM
+        is_cut_off = bool(has_begun) and not response.is_complete and not is_stream
         self._log(line, response.status or "500", cut_off=is_cut_off)
 
     async def _is_told_to_end(self) -> bool:
@@ -126,37 +141,48 @@ class Exchange:
     async def _open_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         line = f"WebSocket {target_of(scope)}"
 
-        async def send_and_log(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             await send(message)
-            if message["type"] == "websocket.accept":
-                self._connection.begin(Use.WEBSOCKET)
-                self._log(line, "101")
-            elif self._connection.use is Use.RESPONSE and message["type"] == "websocket.close":
-                self._log(line, "403")
+            self._note_sent(message, line)
 
         try:
-            await self._app.call(scope, receive, send_and_log)
-        except (KeyboardInterrupt, GeneratorExit):
+            await self._app.call(scope, receive, send_and_note)
+        except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
-            if not self._is_of_lost_client(exc):
+            can_answer = "websocket.http.response" in scope.get("extensions", {})
+            if isinstance(exc, KeyboardInterrupt):  # as in `_respond`
+                await self._fail_websocket(send_and_note, 503, 1012, can_answer=can_answer)
+            elif not self._is_of_lost_client(exc):
                 self._errors.report(exc, line, self._began_at, sys.stderr)
-                can_answer = "websocket.http.response" in scope.get("extensions", {})
-                await self._fail_websocket(line, send, can_answer=can_answer)
+                await self._fail_websocket(send_and_note, 500, 1011, can_answer=can_answer)
 
-    async def _fail_websocket(self, line: str, send: Send, *, can_answer: bool) -> None:
-        if self._connection.use is Use.WEBSOCKET:
+    def _note_sent(self, message: Message, line: str) -> None:
+        kind, before = message["type"], self._websocket
+        if kind == "websocket.accept":
+            self._websocket = _WebSocket.OPEN
+            self._connection.begin(Use.WEBSOCKET)
+        elif kind in {"websocket.close", "websocket.http.response.start"}:
+            self._websocket = _WebSocket.OVER
+        if before is _WebSocket.CONNECTING and self._websocket is not before:
+            statuses = {"websocket.accept": "101", "websocket.close": "403"}
+            self._log(line, statuses.get(kind) or str(int(message["status"])))
+
+    async def _fail_websocket(
+        self, send: Send, status: int, code: int, *, can_answer: bool
+    ) -> None:
+        """End a WebSocket with this code; or its handshake with this status."""
+        if self._websocket is _WebSocket.OPEN:
             if not self._connection.is_closing:
-                await send({"type": "websocket.close", "code": 1011})
-        elif can_answer:
-            self._log(line, "500")
+                await send({"type": "websocket.close", "code": code})
+        elif self._websocket is _WebSocket.CONNECTING and can_answer:
             headers = [(b"content-type", b"text/plain; charset=utf-8")]
-            start = {"type": "websocket.http.response.start", "status": 500, "headers": headers}
+            start = {"type": "websocket.http.response.start", "status": status, "headers": headers}
             await send(start)
-            await send({"type": "websocket.http.response.body", "body": _NOBODYS_PAGE})
-        else:  # an old uvicorn answers this with 403
-            self._log(line, "403")
-            await send({"type": "websocket.close"})
+            text = HTTPStatus(status).phrase.encode()
+            await send({"type": "websocket.http.response.body", "body": text})
+        elif self._websocket is _WebSocket.CONNECTING:
+            await send({"type": "websocket.close"})  # an old uvicorn answers this with 403
 
     def _log(self, line: str, status: str, *, cut_off: bool = False) -> None:
         if self._site.access_log:
@@ -197,7 +223,7 @@ class _Response:
     async def send(self, message: Message) -> None:
         """Send a message of the app's, or hold it back for a while."""
         if message["type"] == "http.response.start" and not self._held and not self._has_begun:
-            self._held.append(self._adapted(message))
+            await self._begin(message)
         elif message["type"] == "http.response.body" and not self.is_complete:
             await self._send_body(message)
         else:
@@ -215,7 +241,6 @@ class _Response:
         """Send a page of ours in the place of the app's; of that, nothing may have been sent."""
         if self._has_begun:
             return
-        self._held.clear()
         told: list[tuple[str, RawHeaders]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
@@ -230,8 +255,11 @@ class _Response:
         await self._send({"type": "http.response.body", "body": body})
         self.is_complete = True
 
-    def _adapted(self, message: Message) -> Message:
-        """Return the head as it is sent: with our headers, and for one request a connection."""
+    async def _begin(self, message: Message) -> None:
+        """Hold the head, with our headers, and for one request a connection.
+
+        That of a stream is sent: a client may wait for it long before the first event.
+        """
         headers: RawHeaders = [
             (name, value)
             for name, value in message.get("headers", ())
@@ -239,12 +267,13 @@ class _Response:
         ]
         self.status = str(int(message["status"]))
         told = {name.lower(): value for name, value in headers}
-        if told.get(b"content-type", b"").startswith(_ENDLESS):
-            self._connection.begin(Use.STREAM)
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
         own = [pair for pair in _own_headers() if pair[0] not in told]
-        return {**message, "headers": [*headers, *own]}
+        self._held.append({**message, "headers": [*headers, *own]})
+        if told.get(b"content-type", b"").startswith(_ENDLESS):
+            await self.release()
+            self._connection.begin(Use.STREAM)
 
     async def _send_body(self, message: Message) -> None:
         body, more = message.get("body", b""), message.get("more_body", False)
@@ -257,16 +286,16 @@ class _Response:
                 self._tag = self._make_tag(self._held[0], body)
             await self.release()
         self._sent += len(body)
-        self.is_complete = not more
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
         if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
             message = {**message, "body": bytes(body) + self._tag}
         await self._send(message)
+        self.is_complete = not more  # not before: it may be shorter than its header says
 
     def _make_tag(self, start: Message, body: bytes) -> bytes:
         pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start["headers"]]
         headers = Headers(pairs)
-        tag = script_tag(self._live_state, self.status, headers, body[:2])
+        tag = script_tag(self._live_state, self.status, headers, bytes(body[:2]))
         if tag:
             adapt_headers(headers, len(tag))
             start["headers"] = [

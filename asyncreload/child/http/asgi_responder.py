@@ -66,8 +66,8 @@ class AsgiResponder:
 
     @property
     def busy(self) -> int:
-        """How many connections are open, and how many calls of the app run."""
-        return self._count + self._calls + len(self._lingering)
+        """How many connections are open; or how many calls of the app run, if these are more."""
+        return max(self._count, self._calls) + len(self._lingering)
 
     def start(self, connection: socket.socket, client: ClientAddress) -> bool:
         """Have the request on a connection answered, which belongs to this object from now on."""
@@ -173,17 +173,18 @@ class AsgiResponder:
         self._end()
 
     def _end(self) -> None:
-        was_full = self.free <= 0
-        self._change_count(-1)
-        if was_full:
+        if self._change_count(-1) >= self._limit:  # it was full
             self._call_in_side(self._on_free)
 
-    def _change_count(self, connections: int = 0, calls: int = 0) -> None:
+    def _change_count(self, connections: int = 0, calls: int = 0) -> int:
+        """Return how many connections there were before."""
         with self._lock:
+            before = self._count
             self._count += connections
             self._calls += calls
         if self._is_awaited:
             self._call_in_side(self._progress.set)
+        return before
 
     def _call_in_app(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed

@@ -260,7 +260,7 @@ def _looks_served(name: str, module: ModuleType) -> bool:
         return _is_own_function(name, value, module)
     call = next((vars(base)["__call__"] for base in kind.__mro__ if "__call__" in vars(base)), None)
     # Beside itself: environ and start_response, or scope, receive and send.
-    return _needs(call, 3) or (_needs(call, 4) and is_asgi(value))
+    return _needs(call, 3) or _needs(call, 4)
 
 
 def _is_own_function(name: str, function: object, module: ModuleType) -> bool:
@@ -304,7 +304,7 @@ def _remedy(found: object, spelled: str, interface: str) -> str | None:
     if not callable(found):
         return _NAME_ANOTHER
     declared = signature(found)
-    if _is_factory(declared):
+    if _is_factory(declared) and not is_async(found):
         made = spelled.endswith(")")
         return "return the application itself" if made else f'write "{spelled}()"'
     if interface == WSGI and is_async(found):

@@ -72,8 +72,10 @@ def speaks_asgi_likely(file: str) -> bool:
 
 def is_async(found: Callable[..., object]) -> bool:
     """Tell whether calling it makes a coroutine."""
-    # Some middleware gives each instance a `__call__` of its own, in a slot.
-    calls = (found, getattr(found, "__call__", None), type(found).__call__)  # noqa: B004  not asked whether there is one
+    if isinstance(found, type):
+        return False
+    # Asked of the instance: some middleware gives each a `__call__` of its own, in a slot.
+    calls = (found, getattr(found, "__call__", None))  # noqa: B004  not asked whether there is one
     return any(map(inspect.iscoroutinefunction, calls))
 
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.http.lifespan import Lifespan
 from asyncreload.child.http.thread_pool import Job
+from asyncreload.child.imports.interface import AsgiApp
 from asyncreload.child.pages.error_report import Report
 from asyncreload.settings import Settings
 from tests.unit.http.network import (
@@ -26,6 +29,8 @@ from tests.unit.looping import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from asyncreload.child.imports.interface import Receive, Scope, Send
 
 pytestmark = pytest.mark.asyncio
 
@@ -377,3 +382,78 @@ async def test_a_descriptor_is_left_to_the_next_child_to_close() -> None:
             net.lobby.take()
             data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1), DEADLINE)
             assert data == b""
+
+
+# An ASGI app
+
+
+class AsgiSite:
+    """Answers with a page, once it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.begun = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        await self.may_answer.wait()
+        headers = [(b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"by ASGI"})
+
+
+def loop_of(app: AsgiSite) -> AppLoop:
+    """As if it were in another thread."""
+    made = AppLoop.__new__(AppLoop)
+    made.app, made.loop = AsgiApp(app), asyncio.get_running_loop()
+    made._lifespan = Lifespan(app)
+    return made
+
+
+async def test_an_asgi_app_answers() -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(loop_of(AsgiSite()), Settings(target="", live=True), ADDRESS)
+        assert "by ASGI" in await net.answer(net.connect(GET))
+        page = await net.answer(net.connect(NAVIGATION))
+        assert f'data-state="{STATE}"' in page
+        await front_end.quiet(DEADLINE)
+        assert front_end.busy == 0
+        front_end.close(hand_over=False)
+
+
+async def test_a_report_takes_the_place_of_an_asgi_app() -> None:
+    """What the app answers already goes on."""
+    async with network() as net:
+        front_end, app = make(net), AsgiSite()
+        app.may_answer.clear()
+        front_end.serve(loop_of(app), SETTINGS, ADDRESS)
+        first = net.connect(GET)
+        await until(lambda: app.begun)
+        front_end.show(Report.from_exception(ZeroDivisionError("mine")), SETTINGS, ADDRESS)
+        assert "ZeroDivisionError" in await net.answer(net.connect(GET))
+        app.may_answer.set()
+        assert "by ASGI" in await net.answer(first)
+        assert app.begun == 1
+        front_end.close(hand_over=False)
+        await until(lambda: not front_end.busy)
+
+
+async def test_what_an_asgi_app_does_not_know_is_left_to_the_next_process() -> None:
+    async with network() as net:
+        front_end, app = make(net), AsgiSite()
+        app_loop = loop_of(app)
+        busy = asyncio.new_event_loop()  # which the app blocks: it takes nothing
+        app_loop.loop = busy
+        front_end.serve(app_loop, SETTINGS, ADDRESS)
+        client = net.connect(GET)
+        await until(lambda: front_end.busy)
+        front_end.close(hand_over=True)
+        assert front_end.busy == 0
+        busy.close()
+        following = make(net)
+        following.serve(App(), SETTINGS, ADDRESS)
+        assert "by localhost" in await net.answer(client)
+        following.close(hand_over=False)
+        assert app.begun == 0

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from asyncreload.child.imports import app_loader
 from asyncreload.child.imports.app_loader import load, prepare
-from asyncreload.errors import TargetError
+from asyncreload.child.imports.interface import AsgiApp
+from asyncreload.errors import MissingExtraError, TargetError
+from asyncreload.settings import ASGI, AUTO, WSGI
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
@@ -41,20 +44,20 @@ class Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(source))
 
-    def load(self, text: str, source: str | None = None) -> Any:
+    def load(self, text: str, source: str | None = None, interface: str = AUTO) -> Any:
         if source is not None:
             self.write(text.partition(":")[0], source)
         target = Target.parse(text, str(self.root))
         prepare(target)
-        return load(target)
+        return load(target, interface)
 
     def served(self, text: str, source: str | None = None) -> str:
         """What the application that is loaded answers."""
         return b"".join(self.load(text, source)({}, None)).decode()
 
-    def complaint(self, text: str, source: str | None = None) -> str:
+    def complaint(self, text: str, source: str | None = None, interface: str = AUTO) -> str:
         with pytest.raises(TargetError) as caught:
-            self.load(text, source)
+            self.load(text, source, interface)
         message = str(caught.value)
         assert "\n" not in message
         return message
@@ -430,6 +433,11 @@ def test_no_such_attribute(project: Project) -> None:
             'write "web.py:x()"',
         ),
         (
+            "class x:\n    async def __call__(self, scope, receive, send): ...",
+            "type <class 'web.x'>",
+            'write "web.py:x()"',
+        ),
+        (
             "async def x(environ, start_response): ...",
             "function <function x>",
             "name a callable that takes (environ, start_response) or (scope, receive, send)",
@@ -510,3 +518,154 @@ def test_what_the_factory_raises_is_passed_on(project: Project) -> None:
 
     with pytest.raises(TypeError, match=r"^mine$"):
         project.load("web.py:create()", source)
+
+
+# ASGI
+
+
+ASYNC_APP = "async def app(scope, receive, send): ...\n"
+ASYNC_SITE = "class Site:\n    async def __call__(self, scope, receive, send): ...\nsite = Site()\n"
+ASYNC_X = "async def f(option, scope, receive, send): ...\nx = partial(f, 1)\n"
+AWAITED_CLASS = """
+class x:
+    def __init__(self, scope, receive, send): ...
+    def __await__(self): ...
+"""
+NOT_ASYNC = "class Site:\n    def __call__(self, scope, receive, send): ...\nsite = Site()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "name"),
+    [
+        ("web.py", ASYNC_APP, "app"),
+        ("web.py:app", ASYNC_APP, "app"),
+        ("web.py", "async def app(scope=None, receive=None, send=None): ...", "app"),
+        ("web.py:site", ASYNC_SITE, "site"),
+        ("web.py", ASYNC_SITE, "site"),
+        ("web.py", NOT_ASYNC, "site"),
+        ("web.py", "async def site(scope, receive, send): ...", "site"),
+        ("web.py", "def site(scope, receive, send): ...", "site"),
+        ("web.py", "from fastapi import FastAPI, Request\nsite = FastAPI()", "site"),
+        ("web.py", "from starlette.applications import Starlette as S\nsite = S()", "site"),
+        ("web.py:x", "from functools import partial\n" + ASYNC_X, "x"),
+        ("web.py:x", AWAITED_CLASS, "x"),
+    ],
+)
+def test_an_asgi_app(project: Project, text: str, source: str, name: str) -> None:
+    found = project.load(text, source)
+
+    assert found == AsgiApp(getattr(sys.modules["web"], name))
+    assert isinstance(found, AsgiApp)
+
+
+def test_a_factory_of_an_asgi_app(project: Project) -> None:
+    found = project.load("web.py:create()", f"{ASYNC_APP}def create(debug=False): return app")
+
+    assert found == AsgiApp(sys.modules["web"].app)
+
+
+def test_a_factory_of_an_asgi_app_that_is_not_called(project: Project) -> None:
+    message = project.complaint("web.py:create", f"{ASYNC_APP}def create(debug=False): return app")
+
+    assert message.endswith(': write "web.py:create()".')
+
+
+def test_an_asgi_app_called_as_a_factory(project: Project) -> None:
+    message = project.complaint("web.py:app()", ASYNC_APP)
+
+    assert message.endswith(
+        ' needs arguments, and a factory is called without any: write "web.py:app".'
+    )
+
+
+def test_a_wsgi_and_an_asgi_app_in_a_module(project: Project) -> None:
+    """Neither goes before the other but by its name."""
+    wsgi = "def site(environ, start_response): ...\n"
+    message = project.complaint("web.py", ASYNC_APP.replace("app", "other") + wsgi)
+    assert "several applications (other, site)" in message
+
+    project.write("other.py", ASYNC_APP + wsgi)
+    assert project.load("other.py") == AsgiApp(sys.modules["other"].app)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def serve(scope, receive): ...",
+        "async def serve(websocket, path): ...",
+        "async def handler(a, b, c): ...",
+        "class Site:\n    async def __call__(self, scope): ...\nsite = Site()",
+        "class Site:\n    async def __call__(self, scope, receive, send): ...",  # not an instance
+        "class Job:\n    async def __call__(self, *args): ...\njob = Job()",
+        "class Job:\n    def __call__(self, a, b, c, d): ...\njob = Job()",
+        "class Job:\n    def __call__(self, a, b, c=1, d=2): ...\n_job = Job()",
+        "from asgiref.wsgi import WsgiToAsgi",
+    ],
+)
+def test_no_asgi_app(project: Project, source: str) -> None:
+    assert "has no application in" in project.complaint("web.py", source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async def x(): ...",  # no factory either: what it returns is a coroutine
+        "async def x(scope): ...",
+        "async def x(scope, receive): ...",
+        "async def x(scope, receive, send, more): ...",
+        "class X:\n    async def __call__(self, scope): ...\nx = X()",
+    ],
+)
+def test_a_coroutine_with_other_parameters(project: Project, source: str) -> None:
+    message = project.complaint("web.py:x", source)
+
+    assert message.endswith(
+        ": name a callable that takes (environ, start_response) or (scope, receive, send)."
+    )
+
+
+def test_an_asgi_app_where_the_user_wants_wsgi(project: Project) -> None:
+    message = project.complaint("web.py:app", ASYNC_APP, WSGI)
+
+    assert message.endswith(': it is asynchronous (ASGI), which interface = "wsgi" excludes.')
+
+
+def test_the_interface_that_the_user_says(project: Project) -> None:
+    source = "def app(*args): ..."
+
+    assert project.load("web.py:app", source) is sys.modules["web"].app
+    assert project.load("web.py:app", interface=ASGI) == AsgiApp(sys.modules["web"].app)
+    assert project.load("web.py:app", interface=WSGI) is sys.modules["web"].app
+
+
+def test_a_wsgi_app_where_the_user_wants_asgi(project: Project) -> None:
+    message = project.complaint("web.py:app", APP, ASGI)
+
+    assert message.endswith(
+        ": name a callable that takes (environ, start_response) or (scope, receive, send)."
+    )
+
+
+@pytest.mark.parametrize("text", ["web.py", "web.py:app", "web.py:create()"])
+def test_an_asgi_app_without_what_serves_it(
+    project: Project, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_loader, "find_spec", lambda name: None)
+
+    with pytest.raises(MissingExtraError) as caught:
+        project.load(text, f"{ASYNC_APP}def create(): return app")
+
+    assert str(caught.value) == (
+        "this is an ASGI app: install what serves it, with pip install 'asyncreload[asgi]'"
+    )
+    project.write("other.py", APP)
+    assert project.served("other.py") == "other"
+
+
+def test_what_serves_asgi_is_asked_for_by_its_name(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    with pytest.raises(MissingExtraError):
+        project.load("web.py", ASYNC_APP)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -18,6 +19,8 @@ from asyncreload.child.lifecycle.main_thread import MainThread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from asyncreload.child.http.app_loop import AppLoop
 
 DEADLINE = 5.0
 
@@ -229,6 +232,74 @@ def test_it_has_moved_when_frame_or_instruction_differ(
     main._waits = True
     assert main.has_moved(there, there.f_lasti)
     main._waits = False
+
+
+class StandInLoop:
+    """As an ASGI app's loop: tells what is asked of the main thread while it runs."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self.run = run
+
+    def run_until_readable(self, descriptor: int) -> None:
+        self.run()
+        assert select.select([descriptor], [], [], DEADLINE)[0]
+
+
+def run_in(main: MainThread, run: Callable[[], object]) -> None:
+    main.run_while_waiting(cast("AppLoop", StandInLoop(run)))
+    with bounded(main):
+        main.wait()
+
+
+def test_an_apps_loop_runs_while_it_waits(main: MainThread) -> None:
+    asleep: list[bool] = []
+
+    def run() -> None:
+        asleep.append(main.sleeps_here())
+        main.wake()
+
+    run_in(main, run)
+    assert asleep == [False]  # it runs the app's code
+    os.set_blocking(main._out, False)
+    with pytest.raises(BlockingIOError):  # the wake was read
+        os.read(main._out, 1)
+
+
+def test_an_apps_loop_is_woken_and_not_interrupted(main: MainThread) -> None:
+    """It ends by itself, unless something blocks it: then it has not moved."""
+    frames: list[FrameType | None] = []
+    moved: list[bool] = []
+
+    def run() -> None:
+        frames.append(from_another_thread(main.interrupt))
+        bytecodes()
+        assert frames[0] is not None
+        moved.append(main.has_moved(frames[0], -1))
+
+    run_in(main, run)
+    assert moved == [False]
+    assert frames[0] is not None
+    assert main.has_moved(frames[0], frames[0].f_lasti)
+
+
+def test_code_beside_an_apps_loop_is_interrupted(main: MainThread) -> None:
+    """Such as that of the app's `atexit` handlers."""
+    run_in(main, main.wake)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  it comes at any bytecode after the call
+        from_another_thread(main.interrupt)
+        bytecodes()
+    with bounded(main):
+        os.read(main._out, 1)  # woken, too
+
+
+def test_an_interrupt_out_of_an_apps_loop_ends_the_wait(main: MainThread) -> None:
+    def run() -> None:
+        raise KeyboardInterrupt
+
+    main.run_while_waiting(cast("AppLoop", StandInLoop(run)))
+    with pytest.raises(KeyboardInterrupt):
+        main.wait()
+    assert not main._waits
 
 
 def test_the_place_is_the_innermost_line_of_the_project(main: MainThread) -> None:
