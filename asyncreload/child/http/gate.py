@@ -15,6 +15,12 @@ class Gate(Protocol):
         read.
         """
 
+    def is_surely_fresh(self) -> bool:
+        """Tell whether `check` would return no file; False as well when that takes any waiting.
+
+        Unlike the others, it may be called in any thread.
+        """
+
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether any of the files that `check` returned has changed indeed.
 
@@ -29,6 +35,10 @@ class OpenGate:
     def check(self) -> list[str]:
         """Return no file."""
         return []
+
+    def is_surely_fresh(self) -> bool:
+        """Tell that it is."""
+        return True
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell that nothing has changed."""

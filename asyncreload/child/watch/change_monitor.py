@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum, auto
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from asyncreload.child.watch.change_scanner import SWEEP_SOONEST, ChangeScanner
@@ -83,7 +84,8 @@ class Held(Enum):
 class ChangeMonitor:
     """Looks at files and tells its listener what has changed. Lives in the side thread's loop.
 
-    It is the acceptor's gate: `check` looks, `stale` compares.
+    It is the acceptor's gate: `check` looks, `stale` compares. `is_surely_fresh` is for any thread;
+    looks are guarded by a lock therefore. Nobody waits for it for long: they take microseconds.
     clock: seconds, forward only.
     sleep: waits for so many of them.
     """
@@ -108,6 +110,7 @@ class ChangeMonitor:
         self._events: Events | None = None
         self._held = Held.NOTHING
         self._asked_at = clock()
+        self._looking = Lock()
 
     # --- before a request ----------------------------------------------------------------------
 
@@ -116,6 +119,27 @@ class ChangeMonitor:
         self._asked_at = self._clock()
         self._nudged.set()  # what the request imports is to be looked at soon, too
         return self._look()
+
+    def is_surely_fresh(self) -> bool:
+        """Tell whether no file may have changed; False as well when that cannot be told at once.
+
+        May be called in any thread, also where a signal handler may raise at any moment.
+        """
+        if not self._looking.acquire(blocking=False):
+            return False
+        is_whole = False
+        try:
+            self._asked_at = self._clock()
+            self._scan_modules()
+            is_fresh = not self._scanner.look()
+            is_whole = True
+        finally:
+            if not is_whole:
+                self._scanner.begin_afresh()  # what was heard may be lost
+            self._looking.release()
+        if not self._nudged.is_set():
+            self._loop.call_soon_threadsafe(self._nudged.set)
+        return is_fresh
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether suspects have changed; then a reload begins, or is held."""
@@ -129,9 +153,10 @@ class ChangeMonitor:
         return not (suspects and await self._compare(suspects))
 
     def _look(self) -> list[str]:
-        # What an earlier request has imported by a loader of its own may have been saved since.
-        self._scan_modules()
-        return self._scanner.look()
+        with self._looking:
+            # What an earlier request has imported by a loader of its own may have been saved since.
+            self._scan_modules()
+            return self._scanner.look()
 
     async def is_quiet(self, seconds: float) -> bool:
         """Look for so many seconds; tell whether nothing has changed meanwhile."""
@@ -160,7 +185,9 @@ class ChangeMonitor:
                     if uses_events:
                         self._use_events(root)
                         uses_events = False
-                    waits_for_events = self._scanner.make_cheaper() and not self._is_behind()
+                    with self._looking:
+                        is_heard = self._scanner.make_cheaper()
+                    waits_for_events = is_heard and not self._is_behind()
             except LimitError as exc:
                 uses_events = False
                 self._use_polling(exc)
@@ -175,8 +202,10 @@ class ChangeMonitor:
         self._modules.scan(is_loading=self._listener.phase is Phase.LOADING)
 
     async def _look_at_all(self) -> None:
-        self._scan_modules()
-        if suspects := self._scanner.look_at_all(self._clock()):
+        with self._looking:
+            self._scan_modules()
+            suspects = self._scanner.look_at_all(self._clock())
+        if suspects:
             await self._compare(suspects)
         elif self._held is Held.CHANGE:
             self._held = Held.NOTHING
@@ -252,14 +281,16 @@ class ChangeMonitor:
             self._loop.call_soon_threadsafe(self._nudged.set)
 
     def _use_events(self, root: str) -> None:
-        self._events = self._scanner.use_events(root)
+        with self._looking:
+            self._events = self._scanner.use_events(root)
         if self._events is not None:
             in_forks_of_app(self._events.close)
 
     def _use_polling(self, exc: LimitError) -> None:
         limit = f"files are looked at one by one, as inotify is at its limit: {exc}"
         self._listener.notice(limit, once=True)
-        self._scanner.use_polling()
+        with self._looking:
+            self._scanner.use_polling()
         self._events = None  # the number of its descriptor may be another file's from now on
 
     async def _wait_for_event(self, interval: float, queue: int) -> None:

@@ -62,8 +62,8 @@ class Clock(Protocol):
 class ChangeScanner:
     """Looks at files and compares them with their baselines.
 
-    Used by the side thread and, one call at a time, by its helper thread. `watch_patterns` is
-    called by the main thread, before anybody looks.
+    Used by one thread at a time: the side thread, its helper, or under the monitor's lock the main
+    thread. `watch_patterns` is called by that one, too, before anybody looks.
 
     modules: where modules are registered; `sys.modules`, but for tests.
     """
@@ -150,6 +150,10 @@ class ChangeScanner:
         """Look at each file by itself again."""
         self._looks.close()
         self._looks = self._polling
+
+    def begin_afresh(self) -> None:
+        """Look at all again: a look was broken off, and what it has learned may be lost."""
+        self._looks.begin_afresh()
 
     def make_cheaper(self) -> bool:
         """Have the kernel watch some more of the files; tell whether it watches all of them.

@@ -126,6 +126,11 @@ class Events:
         """Have a file looked at, as something else is known of it now."""
         self._doubted.append(path)
 
+    def begin_afresh(self) -> None:
+        """Look at all again, and watch it anew."""
+        self._polling.begin_afresh()
+        self._forget()
+
     def tend(self, files: Files) -> bool:
         """Watch some more of the files; tell whether nothing has to be asked for any more."""
         self._listen()

@@ -52,6 +52,9 @@ class Looks(Protocol):
     def tend(self, files: Files) -> bool:
         """Make the next looks cheaper; tell whether there is nothing to be looked at by itself."""
 
+    def begin_afresh(self) -> None:
+        """Look at all the next time: a look was broken off."""
+
     def close(self) -> None:
         """Let go of what is held open."""
 
@@ -91,6 +94,11 @@ class Polling:
     def tend(self, files: Files) -> bool:
         """Tell that there is always something to be looked at."""
         return not files
+
+    def begin_afresh(self) -> None:
+        """Ask for all without comparing with the last round."""
+        self._rounds.clear()
+        self._rounds_of_some.clear()
 
     def close(self) -> None:
         """Do nothing: nothing is held open."""
