@@ -172,7 +172,7 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
         with suppress(IndexError, KeyError, TypeError, ValueError):
             options: dict[str, Any] = json.loads(arguments[1])
             script = tuple(options["script"])
-            return options | {"script": script, "target": " ".join(script), "access_log": True}
+            return {"target": " ".join(script), "access_log": True} | options | {"script": script}
     return _configured(_parse(arguments), os.getcwd())
 
 

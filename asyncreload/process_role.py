@@ -14,10 +14,17 @@ Serve = Callable[["WSGIApplication"], NoReturn]
 
 
 class _Role:
-    """How a child serves what `run` hands it, and whether it still loads."""
+    """How a child serves what `run` hands it, whether it still loads, and for the first time."""
 
-    def __init__(self, serve: Serve | None = None, *, loading: bool = False) -> None:
+    def __init__(
+        self,
+        serve: Serve | None = None,
+        is_first_load: Callable[[], bool] = lambda: False,
+        *,
+        loading: bool = False,
+    ) -> None:
         self.serve = serve
+        self.is_first_load = is_first_load
         self.loading = loading
 
 
@@ -37,9 +44,17 @@ def is_loading() -> bool:
     return _role.loading
 
 
-def become_child(serve: Serve) -> None:
-    """Note that this process is a child, and how it serves an app that a script gives to `run`."""
-    _role.serve, _role.loading = serve, True
+def is_first_load() -> bool:
+    """Tell whether this process is a child that no change of a file has led to."""
+    return _role.is_first_load()
+
+
+def become_child(serve: Serve, is_first_load: Callable[[], bool] = lambda: False) -> None:
+    """Note that this process is a child, and how it serves an app that a script gives to `run`.
+
+    is_first_load: tells whether no change has led to it; asked when that is to be known.
+    """
+    _role.serve, _role.is_first_load, _role.loading = serve, is_first_load, True
     in_forks_of_app(_forget)
 
 
@@ -54,4 +69,4 @@ def server_of_child() -> Serve | None:
 
 
 def _forget() -> None:
-    _role.serve, _role.loading = None, False
+    _role.serve, _role.is_first_load, _role.loading = None, lambda: False, False

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import IMPORTED_IN, process_role
 from asyncreload.cpython import run_exit_handlers
@@ -23,7 +23,7 @@ from asyncreload.interpreter import (
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from wsgiref.types import WSGIApplication
 
 
@@ -60,6 +60,19 @@ def run(
     if not reload:
         _serve_here(app, settings)
         return
+    become_supervisor(options | {"trust": settings.trust})
+
+
+def become_supervisor(
+    options: dict[str, Any], in_child: Callable[[list[str]], list[str]] = list
+) -> NoReturn:
+    """Replace this process by the supervisor of the script that it runs.
+
+    options: of the command, by their names.
+    in_child: returns the script and its arguments as a child is to run them.
+
+    Raises what `run` raises.
+    """
     _refuse_workers()
     script = _repeatable_script()
     directory = start_directory(script, sys.modules["__main__"], IMPORTED_IN or os.curdir)
@@ -68,7 +81,7 @@ def run(
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    options |= {"trust": settings.trust, "script": script}
+    options = options | {"script": in_child(script)}
     command = boot_command("asyncreload.cli", "--settings", json.dumps(options))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter

@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     checkpoints: int
     keep: Texts
     script: tuple[str, ...]
+    door: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,8 @@ class Settings:
     """A module that is loaded once. What it holds is then as old as that."""
     script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
+    door: str = field(default="", metadata={"internal": True})
+    """The framework whose command the script is: `asyncreload.<door>.in_child` prepares a child."""
 
     def __post_init__(self) -> None:
         _check_text("target", self.target)
@@ -130,9 +133,9 @@ class Settings:
 
         Raises `SettingsError` for one that there is not, too.
         """
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cls) if "internal" not in each.metadata]
         for name in options:
-            if name not in known:
+            if name not in cls.__dataclass_fields__:
                 raise SettingsError(
                     f'there is no option "{name}"{did_you_mean(name, known, ": see Settings")}'
                 )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from asyncreload import lockfile, process_role
+from asyncreload.django.manage_script import find_manage_py, script_of
 from asyncreload.errors import AsyncreloadError, NestedError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.listening import Address, bind, network_url_of, resolve, url_of
@@ -219,8 +220,17 @@ def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address
 
     Also return the settings as the children get them: see `_with_gateways`.
     """
+    settings = _with_script(settings, directory)
     target = None if settings.script else Target.parse(settings.target, directory)
     return target, resolve(settings.host, settings.port), _with_gateways(settings)
+
+
+def _with_script(settings: Settings, directory: str) -> Settings:
+    """Return settings that run a Django project's command, if the target is such a project."""
+    manage_py = None if settings.script else find_manage_py(settings.target, directory)
+    if manage_py is None:
+        return settings
+    return replace(settings, script=script_of(manage_py), door="django")
 
 
 def _with_gateways(settings: Settings) -> Settings:

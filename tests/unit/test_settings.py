@@ -124,6 +124,7 @@ def test_the_defaults() -> None:
         "env_file": (),
         "access_log": False,
         "script": (),
+        "door": "",
     }
 
 

@@ -224,6 +224,10 @@ class SideThread:
             if not changed or path in changed:
                 self._agent.notice(f"there is no {path}: going on without it")
 
+    def is_first_load(self) -> bool:
+        """Tell whether no change of a file has led to this load."""
+        return not self._load.go.changed
+
     def note_arguments(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""
         self._agent.preload.note_arguments(argv)

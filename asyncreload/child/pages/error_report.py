@@ -15,7 +15,7 @@ from asyncreload.child.pages.stack_frames import (
     shorten,
     trim,
 )
-from asyncreload.errors import EnvironmentFileError, TargetError
+from asyncreload.errors import EnvironmentFileError, RefusedError, TargetError
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
 
@@ -80,6 +80,8 @@ class Report(FrozenData):
         try:
             if isinstance(exc, TargetError | EnvironmentFileError):
                 return cls(FAILED, _one_line(str(exc)))
+            if isinstance(exc, RefusedError):
+                return _refusal(str(exc))
             return _report(exc, _one_line(request)).replaced(waits=waits)
         except Exception as failure:  # noqa: BLE001 - attributes of the app's exception may raise
             hint = f"the exception cannot be shown, looking at it raised {type(failure).__name__}"
@@ -107,6 +109,13 @@ def public_text(report: Report) -> str:
     if not report.waits:
         return "The application failed to answer this request."
     return "The application failed to load."
+
+
+def _refusal(text: str) -> Report:
+    """Return the report of what a framework says against its project, with that as its trace."""
+    title, _, more = text.strip().partition("\n")
+    more = shorten(plain(more.strip("\n")), MAX_TRACE)
+    return Report(FAILED, _one_line(title), trace=more, own=more)
 
 
 def _report(exc: BaseException, request: str) -> Report:

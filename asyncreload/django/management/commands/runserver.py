@@ -1,0 +1,94 @@
+"""Django's `runserver`, served by asyncreload."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import connections
+
+from asyncreload import config, process_role, run_app
+from asyncreload.django.command_lookup import next_command
+from asyncreload.django.manage_script import script_in_child
+from asyncreload.errors import AsyncreloadError, RefusedError
+from asyncreload.options import options_of
+from asyncreload.printing import Voice
+from asyncreload.settings import Settings
+
+
+class Command(next_command()):  # type: ignore[misc]  # Django has no types
+    """Takes the arguments of the command that Django would run without us, and its handler.
+
+    The process that a person starts becomes the supervisor; its children run the same command, and
+    serve here. With `--noreload` it is that other command.
+    """
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; in a child, raise what is wrong with the project."""
+        if not process_role.is_child():
+            return super().execute(*args, **options)  # type: ignore[no-any-return]  # the same
+        try:
+            return super().execute(*args, **options)  # type: ignore[no-any-return]  # the same
+        except CommandError as exc:  # a check that failed is one, too
+            raise RefusedError(str(exc)) from None
+
+    def run(self, **options: Any) -> None:
+        """Serve, in one of these ways."""
+        if (serve := process_role.server_of_child()) is not None:
+            self._check(options)
+            serve(self.get_handler(**options))
+        if not options["use_reloader"]:
+            super().run(**options)
+            return
+        try:
+            self._become_supervisor(options)
+        except (AsyncreloadError, OSError) as exc:
+            raise CommandError(str(exc)) from exc
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Check project and migrations, as `runserver` does; what is well is told the first time.
+
+        Raises `SystemCheckError`.
+        """
+        is_first = process_role.is_first_load()
+        if not options["skip_checks"]:
+            self.check(display_num_errors=is_first)
+        self.check_migrations()
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+        if is_first:
+            told = f"Django version {self.get_version()}, using settings"
+            self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}")
+
+    def _become_supervisor(self, options: dict[str, Any]) -> NoReturn:
+        asked: dict[str, Any] = {"target": "manage.py runserver", "door": "django"}
+        asked |= _configured(os.getcwd())
+        if options["addrport"] or "host" not in asked:
+            asked["host"] = self._host()
+        if options["addrport"] or "port" not in asked:
+            asked["port"] = int(self.port)
+        if not options["use_threading"]:
+            asked["threads"] = 1
+        run_app.become_supervisor(asked, script_in_child)
+
+    def _host(self) -> str:
+        """Return the address to listen on; of a name, with `-6`, the one of IPv6."""
+        if self.addr == "0":
+            return "0.0.0.0"
+        if not self.use_ipv6 or ":" in self.addr:
+            return str(self.addr)
+        try:
+            found = socket.getaddrinfo(self.addr, None, socket.AF_INET6, socket.SOCK_STREAM)
+        except OSError as exc:
+            raise CommandError(f'"{self.addr}" has no IPv6 address: leave out -6') from exc
+        return str(found[0][4][0])
+
+
+def _configured(directory: str) -> dict[str, Any]:
+    """Return what pyproject.toml says of other things than what is served."""
+    path = config.find(directory)
+    options = config.read(path, options_of(Settings, Voice)) if path else {}
+    return {name: value for name, value in options.items() if name != "target"}
