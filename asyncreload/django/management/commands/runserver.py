@@ -53,15 +53,16 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
 
         Raises `SystemCheckError`.
         """
-        is_first = process_role.is_first_load()
         if not options["skip_checks"]:
-            self.check(display_num_errors=is_first)
+            self.check()
         self.check_migrations()
         for connection in connections.all(initialized_only=True):
             connection.close()
-        if is_first:
+        # Asked late: the checks import the views, so a later load may go on from within them.
+        if process_role.is_first_load():
             told = f"Django version {self.get_version()}, using settings"
-            self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}")
+            checked = "" if options["skip_checks"] else ", no errors found by system checks"
+            self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}{checked}")
 
     def _become_supervisor(self, options: dict[str, Any]) -> NoReturn:
         asked: dict[str, Any] = {"target": "manage.py runserver", "door": "django"}
