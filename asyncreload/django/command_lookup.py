@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core import management
 from django.core.management.commands.runserver import Command as DjangosCommand
 
@@ -17,11 +18,14 @@ def find_ours() -> None:
     """Have Django find our `runserver`, unless our app is installed: then the order of apps counts.
 
     So the command is there for a project that does not know of us, and for one whose apps cannot
-    be loaded, when Django goes on without any.
+    be loaded, when Django goes on without any. What is wrong with the settings is raised.
     """
     find_all = management.get_commands
 
     def get_commands() -> dict[str, Any]:
+        # Django would go on without settings that cannot be imported, and without the arguments
+        # that the command of an app adds.
+        _ = settings.INSTALLED_APPS
         found: dict[str, Any] = find_all()
         is_installed = any(config.name == OURS for config in apps.app_configs.values())
         return found if is_installed else {**found, "runserver": OURS}
