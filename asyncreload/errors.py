@@ -19,10 +19,6 @@ class EnvironmentFileError(AsyncreloadError):
     """An environment file cannot be read: not permitted, a directory, or not UTF-8."""
 
 
-class RefusedError(AsyncreloadError):
-    """A framework refuses its project, and says why: the message is its own text, of many lines."""
-
-
 class BindError(AsyncreloadError, OSError):
     """The address cannot be listened on: in use, not this machine's, or not permitted."""
 

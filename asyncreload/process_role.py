@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from asyncreload.forks import in_forks_of_app
 
@@ -13,18 +13,37 @@ if TYPE_CHECKING:
 Serve = Callable[["WSGIApplication"], NoReturn]
 
 
+class ForFramework(Protocol):
+    """What a child does for the door of a framework, while it loads."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether open pages are told of changes."""
+
+    def is_first_load(self) -> bool:
+        """Tell whether no change of a file has led to this load."""
+
+    def refresh_with(self, patterns: Sequence[str], refresh: Callable[[str], bool]) -> None:
+        """Watch files of the project that need no reload when they change.
+
+        patterns: absolute.
+        refresh: called with the path of a file that has changed, in another thread; returns
+            whether that is seen to. If nobody has, the app is reloaded.
+        """
+
+
 class _Role:
-    """How a child serves what `run` hands it, whether it still loads, and for the first time."""
+    """How a child serves what `run` hands it, what it does for a framework, whether it loads."""
 
     def __init__(
         self,
         serve: Serve | None = None,
-        is_first_load: Callable[[], bool] = lambda: False,
+        for_framework: ForFramework | None = None,
         *,
         loading: bool = False,
     ) -> None:
         self.serve = serve
-        self.is_first_load = is_first_load
+        self.for_framework = for_framework
         self.loading = loading
 
 
@@ -44,17 +63,14 @@ def is_loading() -> bool:
     return _role.loading
 
 
-def is_first_load() -> bool:
-    """Tell whether this process is a child that no change of a file has led to."""
-    return _role.is_first_load()
+def for_framework() -> ForFramework | None:
+    """Return what a child does for a framework if this process is one."""
+    return _role.for_framework
 
 
-def become_child(serve: Serve, is_first_load: Callable[[], bool] = lambda: False) -> None:
-    """Note that this process is a child, and how it serves an app that a script gives to `run`.
-
-    is_first_load: tells whether no change has led to it; asked when that is to be known.
-    """
-    _role.serve, _role.is_first_load, _role.loading = serve, is_first_load, True
+def become_child(serve: Serve, for_framework: ForFramework | None = None) -> None:
+    """Note that this process is a child, and how it serves an app that a script gives to `run`."""
+    _role.serve, _role.for_framework, _role.loading = serve, for_framework, True
     in_forks_of_app(_forget)
 
 
@@ -69,4 +85,4 @@ def server_of_child() -> Serve | None:
 
 
 def _forget() -> None:
-    _role.serve, _role.is_first_load, _role.loading = None, lambda: False, False
+    _role.serve, _role.for_framework, _role.loading = None, None, False

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     env_file: Texts
     watch: Texts
     ignore: Texts
+    refresh: Texts
     live: bool
     access_log: bool
     threads: int
@@ -78,6 +79,10 @@ class Settings:
     """Files, directories or patterns to watch as well. The imported modules are, by themselves."""
     ignore: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "name"})
     """Files, directories or patterns not to watch. Imported or not."""
+    refresh: tuple[str, ...] = field(
+        default=(), metadata={"metavar": "PATTERN", "path": "pattern", "rare": True}
+    )
+    """Such files need no reload when they change. Open live pages are told."""
     live: bool = False
     """Have open pages load themselves again at a reload. At the moment the new code answers."""
     access_log: bool = field(default=False, metadata={"command": True})
@@ -106,11 +111,12 @@ class Settings:
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("trust", "env_file", "watch", "ignore", "keep"):
+        for name in ("trust", "env_file", "watch", "ignore", "refresh", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         _check_networks("trust", self.trust)
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
+        _check_patterns("refresh", self.refresh)
         for name in ("standby", "inotify", "live", "access_log"):
             _check_switch(name, getattr(self, name))
         _check_whole("port", self.port, 0, 65535)

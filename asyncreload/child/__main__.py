@@ -98,7 +98,7 @@ def load_app(side_thread: SideThread, go: Go) -> WSGIApplication | Report | None
         side_thread.serve(app)
         raise SystemExit(side_thread.wait_for_end())
 
-    process_role.become_child(serve, side_thread.is_first_load)
+    process_role.become_child(serve, side_thread)
     if target is None:
         if settings.door:
             import_module(f"asyncreload.{settings.door}.in_child").prepare(what.root)

@@ -26,6 +26,7 @@ NAMES = [
     "NestedError",
     "PlatformError",
     "Ready",
+    "Refreshed",
     "Settings",
     "SettingsError",
     "Starting",

@@ -120,6 +120,7 @@ def test_the_defaults() -> None:
         "inotify": True,
         "checkpoints": 4,
         "keep": (),
+        "refresh": (),
         "live": False,
         "env_file": (),
         "access_log": False,

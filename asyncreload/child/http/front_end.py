@@ -67,12 +67,15 @@ class FrontEnd:
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
-        self._state = state
+        self._name = self._state = state
+        self._refreshes = 0
         self._main_thread = main_thread
         self._on_import_failure = on_import_failure
         self._acceptor: Acceptor | None = None
         self._responder: Responder | None = None
         self._app: WSGIApplication | None = None
+        self._present: tuple[Site, RequestErrors]
+        self._with_state: Callable[[], tuple[Site, RequestErrors]] | None = None
         self._streams: EventStreams | None = None
 
     def serve(self, app: WSGIApplication, settings: Settings, address: Address) -> None:
@@ -90,6 +93,16 @@ class FrontEnd:
             self._open(app, _REPORT_THREADS, settings, address)
         else:
             self._app = app
+
+    def refresh(self, paths: list[str]) -> None:
+        """Have open pages show these files as they are now: nothing else has changed."""
+        before = self._state
+        self._refreshes += 1
+        self._state = f"{self._name}-{self._refreshes}"
+        if self._with_state is not None:
+            self._present = self._with_state()
+        if self._streams is not None:
+            self._streams.tell_refresh(before, self._state, paths)
 
     def resume(self) -> None:
         """Check the files again, for requests that wait because the gate said they had changed."""
@@ -137,19 +150,26 @@ class FrontEnd:
         self, app: WSGIApplication, threads: int, settings: Settings, address: Address
     ) -> None:
         self._app = app
-        live = settings.live and bool(self._state)
-        site = Site(*address, threads, settings.access_log, self._state if live else "")
+        live = settings.live and bool(self._name)
         trust = Trust(settings.trust)
         on_import_failure = self._on_import_failure and self._tell_failure
-        errors = RequestErrors(self._state, trust, live=live, on_import_failure=on_import_failure)
+
+        def with_state() -> tuple[Site, RequestErrors]:
+            state = self._state
+            site = Site(*address, threads, settings.access_log, state if live else "")
+            return site, RequestErrors(state, trust, live=live, on_import_failure=on_import_failure)
+
+        self._with_state = with_state
+        self._present = with_state()
 
         def respond(
             connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
         ) -> bool:
-            present = self._app or app  # read in worker threads; `show` may replace it meanwhile
+            # Read in worker threads; `show` and `refresh` may replace them meanwhile.
+            present, (site, errors) = self._app or app, self._present
             return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
 
-        if self._state:
+        if self._name:
             self._streams = EventStreams(self._state, trust, live=live)
         workers = RequestThreads() if threads > 1 else self._main_thread
         self._responder = Responder(respond, threads, workers, self.resume)

@@ -7,6 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.child.pages.stack_frames import (
     Frame,
     fold_libraries,
@@ -15,7 +16,7 @@ from asyncreload.child.pages.stack_frames import (
     shorten,
     trim,
 )
-from asyncreload.errors import EnvironmentFileError, RefusedError, TargetError
+from asyncreload.errors import EnvironmentFileError, TargetError
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
 

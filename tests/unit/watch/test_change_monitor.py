@@ -75,6 +75,10 @@ class Parts:
         self.phase = Phase.SERVING
         self.has_listeners = False
         self.debugs = False
+        self.templates: list[str] = []
+        """Files that need no reload,"""
+        self.unhandled: list[str] = []
+        """unless nobody sees to them."""
         self.notices: list[tuple[str, bool]] = []
 
     def clock(self) -> float:
@@ -100,6 +104,13 @@ class Parts:
     async def compare(self, suspects: list[str]) -> list[str]:
         self.log.append(("compared", *suspects))
         return [path for path in suspects if path in self.changed]
+
+    def needs_no_reload(self, path: str) -> bool:
+        return path in self.templates
+
+    def accept(self, paths: list[str]) -> None:
+        self.log.append(("accepted", *paths))
+        self.changed = [path for path in self.changed if path not in paths]
 
     def is_package_directory(self, path: str) -> bool:
         return path == PACKAGES
@@ -147,6 +158,14 @@ class Parts:
     def on_change(self, paths: list[str]) -> None:
         self.log.append(("changed", *paths))
         self.phase = Phase.DRAINING
+
+    async def refresh(self, paths: list[str]) -> list[str]:
+        await asyncio.sleep(0)
+        self.log.append(("refresh", *paths))
+        return self.unhandled
+
+    def on_refreshed(self, paths: list[str]) -> None:
+        self.log.append(("refreshed", *paths))
 
     def on_change_taken_back(self) -> None:
         self.log.append("taken back")

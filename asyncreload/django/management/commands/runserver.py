@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -11,9 +12,11 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from asyncreload import config, process_role, run_app
+from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.django.command_lookup import next_command
 from asyncreload.django.manage_script import script_in_child
-from asyncreload.errors import AsyncreloadError, RefusedError
+from asyncreload.django.reloader import Reloader
+from asyncreload.errors import AsyncreloadError
 from asyncreload.options import options_of
 from asyncreload.printing import Voice
 from asyncreload.settings import Settings
@@ -37,9 +40,12 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
 
     def run(self, **options: Any) -> None:
         """Serve, in one of these ways."""
-        if (serve := process_role.server_of_child()) is not None:
-            self._check(options)
-            serve(self.get_handler(**options))
+        serve, child = process_role.server_of_child(), process_role.for_framework()
+        if serve is not None and child is not None:
+            self._check(options, is_first=child.is_first_load)
+            handler = self.get_handler(**options)
+            Reloader(child).start()
+            serve(handler)
         if not options["use_reloader"]:
             super().run(**options)
             return
@@ -48,10 +54,12 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         except (AsyncreloadError, OSError) as exc:
             raise CommandError(str(exc)) from exc
 
-    def _check(self, options: dict[str, Any]) -> None:
+    def _check(self, options: dict[str, Any], is_first: Callable[[], bool]) -> None:
         """Check project and migrations, as `runserver` does; what is well is told the first time.
 
         Raises `SystemCheckError`.
+
+        is_first: tells whether this is the first load.
         """
         if not options["skip_checks"]:
             self.check()
@@ -59,7 +67,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         for connection in connections.all(initialized_only=True):
             connection.close()
         # Asked late: the checks import the views, so a later load may go on from within them.
-        if process_role.is_first_load():
+        if is_first():
             told = f"Django version {self.get_version()}, using settings"
             checked = "" if options["skip_checks"] else ", no errors found by system checks"
             self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}{checked}")
