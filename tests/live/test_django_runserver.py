@@ -247,6 +247,89 @@ def test_a_project_that_cannot_be_loaded_is_told_and_mended(site: Path, start: S
     assert "<h1>Shop</h1>" in served.body("/")
 
 
+# --- templates and static files -------------------------------------------------------------------
+
+RECEIVER = """
+from django.dispatch import receiver
+from django.utils.autoreload import autoreload_started, file_changed
+
+@receiver(autoreload_started)
+def watch(sender, **kwargs):
+    sender.watch_dir("notes", "*.txt")
+    sender.extra_files.add("rules.txt")
+
+@receiver(file_changed)
+def read(sender, file_path, **kwargs):
+    return file_path.parent.name == "notes" and "code" not in file_path.read_text()
+"""
+
+
+def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    template = "shop/templates/shop/home.html"
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.edit(template, "Shop", "Store")
+    assert served.body("/") == first.replace("Shop", "Store")  # the same process, too
+    served.until_told("home.html changed · no reload needed")
+    # One that hides another, and goes again.
+    over = site / "templates/shop/home.html"
+    served.edit("mysite/settings.py", "'DIRS': []", "'DIRS': [BASE_DIR / 'templates']")
+    first = served.body("/")
+    lay_out(site, files={"templates/shop/home.html": "<p>over</p>"})
+    assert served.body("/") == "<p>over</p>"
+    over.unlink()
+    assert served.body("/") == first
+    # In a process that goes on from a checkpoint, as well.
+    served.edit("shop/views.py", "def home", "def  home")
+    again = served.body("/")
+    assert again != first
+    served.edit(template, "Store", "Shop")
+    assert served.body("/") == again.replace("Store", "Shop")
+
+
+def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"shop/apps.py": APP["shop/apps.py"] + RECEIVER})
+    lay_out(site, files={"notes/a.txt": "one", "rules.txt": "one"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.write("notes/a.txt", "two")
+    assert served.body("/") == first
+    served.write("notes/a.txt", "code")
+    second = served.body("/")
+    assert second != first
+    served.write("rules.txt", "two")
+    assert served.body("/") != second
+
+
+def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("GET", "/.asyncreload/events")
+    stream = connection.getresponse()
+    assert b"retry" in stream.readline()
+
+    def state() -> list[str]:
+        while not (line := stream.readline().decode()).startswith("data: "):
+            assert line
+        return line.split()[1:]
+
+    (one,) = state()
+    served.edit("shop/static/shop/site.css", "red", "blue")
+    two, *rest = state()
+    assert rest == [one, "site.css"]
+    served.edit("shop/templates/shop/home.html", "Shop", "Store")
+    three, *rest = state()
+    assert rest == [two]  # the page is to be loaded again
+    assert len({one, two, three}) == 3
+    assert served.body("/") == first.replace("Shop", "Store")
+    connection.close()
+
+
 # --- a project that does not know of us -----------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from asyncreload.phase import Phase
 from tests.unit.watching import run_here
 
 APP, OTHER, PACKAGES = "/srv/app.py", "/srv/other.py", "/srv/venv/site-packages"
+PAGE = "/srv/templates/page.html"
 IN_TIME = SWEEP_SOONEST / 3
 """Seconds: sooner than what comes without an event."""
 
@@ -287,6 +288,62 @@ async def test_no_reload_is_begun_twice(parts: Parts, phase: Phase) -> None:
     parts.phase = phase
     monitor_of(parts).on_change([APP])
     assert parts.told() == []
+
+
+# --- files that need no reload -------------------------------------------------------------------
+
+
+def refreshed(parts: Parts) -> list[object]:
+    return [entry for entry in parts.log if isinstance(entry, tuple) and entry[0] != "compared"]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_the_app_sees_to_leads_to_no_reload(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE]
+    parts.save(PAGE)
+    assert not await monitor.stale([PAGE])
+    assert refreshed(parts) == [("refresh", PAGE), ("accepted", PAGE), ("refreshed", PAGE)]
+    assert await monitor.is_fresh()
+    assert len(refreshed(parts)) == 3
+
+
+@pytest.mark.asyncio
+async def test_two_looks_that_find_the_same_have_it_seen_to_once(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE]
+    parts.save(PAGE)
+    stale, fresh = await asyncio.gather(monitor.stale([PAGE]), monitor.is_fresh())
+    assert (stale, fresh) == (False, True)
+    assert refreshed(parts) == [("refresh", PAGE), ("accepted", PAGE), ("refreshed", PAGE)]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_nobody_sees_to_leads_to_a_reload(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE, OTHER]
+    parts.unhandled = [OTHER]
+    parts.save(PAGE, OTHER)
+    assert await monitor.stale([PAGE, OTHER])
+    assert refreshed(parts)[1:] == [("accepted", PAGE), ("refreshed", PAGE), ("changed", OTHER)]
+
+
+@pytest.mark.asyncio
+async def test_beside_a_file_that_needs_a_reload_nobody_is_asked(parts: Parts) -> None:
+    parts.templates = [PAGE]
+    parts.save(PAGE, APP)
+    assert await monitor_of(parts).stale([PAGE, APP])
+    assert refreshed(parts) == [("changed", PAGE, APP)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("phase", [Phase.LOADING, Phase.REPORTING])
+async def test_while_the_app_does_not_serve_each_change_is_one(parts: Parts, phase: Phase) -> None:
+    """A load may have read the file already; and what is reported may be mended by it."""
+    parts.templates, parts.phase = [PAGE], phase
+    parts.save(PAGE)
+    assert await monitor_of(parts).stale([PAGE])
+    assert refreshed(parts) == [("changed", PAGE)]
 
 
 # --- waiting for the end of a half-written save --------------------------------------------------
