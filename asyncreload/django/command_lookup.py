@@ -6,12 +6,15 @@ import os
 from importlib import import_module
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import management
 from django.core.management.commands.runserver import Command as DjangosCommand
 
 OURS = "asyncreload.django"
+
+ASGI_SERVERS = frozenset({"channels", "daphne"})
+"""Apps whose command has no WSGI handler with the static files: it is left out."""
 
 
 def find_ours() -> None:
@@ -43,6 +46,22 @@ def next_command() -> Any:
     names = [config.name for config in configs]
     start = names.index(OURS) + 1 if OURS in names else 0
     for config in configs[start:]:
-        if "runserver" in management.find_commands(os.path.join(config.path, "management")):
-            return import_module(f"{config.name}.management.commands.runserver").Command
+        if _has_runserver(config) and config.name not in ASGI_SERVERS:
+            return _command_of(config)
     return DjangosCommand
+
+
+def hides_ours() -> str | None:
+    """Return the app before ours whose `runserver` Django takes, if that does not extend ours."""
+    first = next(filter(_has_runserver, apps.get_app_configs()))
+    extends_ours = any(each.__module__.startswith(OURS) for each in _command_of(first).__mro__)
+    return None if extends_ours else str(first.name)
+
+
+def _has_runserver(config: AppConfig) -> bool:
+    commands = management.find_commands(os.path.join(config.path, "management"))
+    return "runserver" in commands
+
+
+def _command_of(config: AppConfig) -> Any:
+    return import_module(f"{config.name}.management.commands.runserver").Command

@@ -198,6 +198,16 @@ def test_the_next_command_in_the_list_is_extended(site: Path, start: Start) -> N
     assert "<H1>SHOP</H1>" in served.body("/")
 
 
+def test_a_command_before_ours_is_told(site: Path, start: Start) -> None:
+    settings = site / "mysite/settings.py"
+    ends = '    "asyncreload.django",\n]\n\nMIDDLEWARE'
+    settings.write_text(settings.read_text().replace("]\n\nMIDDLEWARE", ends))
+    served = start(*COMMAND, ".", "--port", "0")
+    told = served.get("/").body
+    assert 'The runserver of "django.contrib.staticfiles" hides that of "asyncreload.' in told
+    assert "first in INSTALLED_APPS" in told
+
+
 def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     settings = site / "mysite/settings.py"
