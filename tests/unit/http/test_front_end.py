@@ -274,6 +274,32 @@ async def test_without_a_state_there_is_no_event_stream() -> None:
         front_end.close(hand_over=False)
 
 
+async def test_after_a_refresh_pages_and_reports_are_of_another_state() -> None:
+    """A page of the state before is outdated; and whoever listens is told."""
+
+    def fail(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise LookupError
+
+    async with network() as net:
+        front_end, failing = make(net), make(net)
+        settings = Settings(target="", live=True)
+        front_end.serve(App(), settings, ADDRESS)
+        listener = net.connect(EVENTS)
+        await until(lambda: front_end.has_listeners)
+        front_end.refresh(["/srv/site.css"])
+        front_end.refresh(["/srv/page.html"])
+        assert f'data-state="{STATE}-2"' in body_of(await net.answer(net.connect(NAVIGATION)))
+        front_end.close(hand_over=False)
+        told = body_of(await net.answer(listener))
+        assert f"data: {STATE}-1 {STATE} site.css\n\n" in told
+        assert told.endswith(f"data: {STATE}-2 {STATE}-1\n\n")
+        failing.serve(fail, settings, ADDRESS)
+        failing.refresh(["/srv/page.html"])
+        asked = f"{NAVIGATION}\r\nAccept: text/html"
+        assert f'data-state="{STATE}-1"' in body_of(await net.answer(net.connect(asked)))
+        failing.close(hand_over=False)
+
+
 # Files that change
 
 
