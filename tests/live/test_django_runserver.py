@@ -198,6 +198,27 @@ def test_the_next_command_in_the_list_is_extended(site: Path, start: Start) -> N
     assert "<H1>SHOP</H1>" in served.body("/")
 
 
+def test_options_are_typed_or_in_pyproject(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    port = free_port()
+    text = f'[tool.asyncreload]\nport = {port}\nhost = "localhost"\ntarget = "x"\nquiet = true\n'
+    lay_out(site, files={"pyproject.toml": text})
+    served = start(*MANAGE, "runserver")
+
+    def answers() -> bool:
+        with suppress(ConnectionRefusedError):
+            return page(port, "/")[0] == 200
+        return False
+
+    served.until(answers, "it answers at the port in the file")
+    assert "GET /" not in served.output
+    served.stop()
+    other = free_port()
+    served = start(*MANAGE, "runserver", f"127.0.0.1:{other}")
+    port = other
+    served.until(answers, "it answers at the port that was typed")
+
+
 def test_a_command_before_ours_is_told(site: Path, start: Start) -> None:
     settings = site / "mysite/settings.py"
     ends = '    "asyncreload.django",\n]\n\nMIDDLEWARE'

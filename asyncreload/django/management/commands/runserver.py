@@ -11,15 +11,12 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 
-from asyncreload import config, process_role, run_app
+from asyncreload import process_role, run_app
 from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.django.command_lookup import next_command
 from asyncreload.django.manage_script import script_in_child
 from asyncreload.django.reloader import Reloader
 from asyncreload.errors import AsyncreloadError
-from asyncreload.options import options_of
-from asyncreload.printing import Voice
-from asyncreload.settings import Settings
 
 
 class Command(next_command()):  # type: ignore[misc]  # Django has no types
@@ -73,15 +70,17 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
             self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}{checked}")
 
     def _become_supervisor(self, options: dict[str, Any]) -> NoReturn:
-        asked: dict[str, Any] = {"target": "manage.py runserver", "door": "django"}
-        asked |= _configured(os.getcwd())
-        if options["addrport"] or "host" not in asked:
-            asked["host"] = self._host()
-        if options["addrport"] or "port" not in asked:
-            asked["port"] = int(self.port)
+        from asyncreload.cli import configured  # noqa: PLC0415  a child needs nothing of it
+
+        given: dict[str, Any] = {"target": "manage.py runserver"}
+        if ":" in (options["addrport"] or "") or self.use_ipv6:
+            given["host"] = self._host()
+        if options["addrport"]:
+            given["port"] = int(self.port)
         if not options["use_threading"]:
-            asked["threads"] = 1
-        run_app.become_supervisor(asked, script_in_child)
+            given["threads"] = 1
+        asked = {"host": self.addr, "port": int(self.port), **configured(given, os.getcwd())}
+        run_app.become_supervisor(asked | {"door": "django"}, script_in_child)
 
     def _host(self) -> str:
         """Return the address to listen on; of a name, with `-6`, the one of IPv6."""
@@ -94,10 +93,3 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         except OSError as exc:
             raise CommandError(f'"{self.addr}" has no IPv6 address: leave out -6') from exc
         return str(found[0][4][0])
-
-
-def _configured(directory: str) -> dict[str, Any]:
-    """Return what pyproject.toml says of other things than what is served."""
-    path = config.find(directory)
-    options = config.read(path, options_of(Settings, Voice)) if path else {}
-    return {name: value for name, value in options.items() if name != "target"}
