@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.driving import COMMAND, Served, lay_out
+
+if TYPE_CHECKING:
+    from tests.live.browsing import Tab
 
 pytest.importorskip("django")
 
@@ -359,6 +364,29 @@ def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: St
     assert len({one, two, three}) == 3
     assert served.body("/") == first.replace("Shop", "Store")
     connection.close()
+
+
+@in_chromium
+def test_an_open_page_shows_templates_and_style_sheets_as_saved(
+    site: Path, start: Start, tab: Tab
+) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    template = "shop/templates/shop/home.html"
+    served = start(*MANAGE, "runserver", "0")
+    served.write(template, served.read(template) + "<input>")
+    tab.open(served.port).until_shown("Shop")
+    process = tab.all("p")[0]
+    until_streams(served, 1)
+    tab.run("document.querySelector('input').value = 'half a name'")
+    served.edit("shop/static/shop/site.css", "red", "blue")
+    blue = "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 0, 255)'"
+    tab.until(blue, "it is blue")
+    assert tab.run("return document.querySelector('input').value") == "half a name"
+    served.edit(template, "Shop", "Store")
+    tab.until_shown("Store")
+    assert tab.all("p")[0] == process
+    assert tab.run(blue)
 
 
 # --- a project that does not know of us -----------------------------------------------------------

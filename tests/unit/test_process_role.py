@@ -53,3 +53,15 @@ def test_a_fork_of_a_child_is_none(in_fork: list[Callable[[], None]]) -> None:
     (forked,) = in_fork
     forked()
     assert state() == (False, False, None)
+
+
+def test_a_framework_finds_what_a_child_does_for_it_but_not_in_a_fork(
+    in_fork: list[Callable[[], None]],
+) -> None:
+    assert process_role.for_framework() is None
+    child: Any = object()
+    process_role.become_child(serve, child)
+    assert process_role.for_framework() is child
+    for forget in in_fork:
+        forget()
+    assert process_role.for_framework() is None
