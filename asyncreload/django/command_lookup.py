@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import management
+from django.core.exceptions import AppRegistryNotReady
 from django.core.management.commands.runserver import Command as DjangosCommand
 
 OURS = "asyncreload.django"
@@ -41,7 +42,12 @@ def next_command() -> Any:
 
     That is of the first app behind ours in INSTALLED_APPS which has such a command; of the first of
     all if ours is not installed.
+
+    Raises `AppRegistryNotReady` where apps are not loaded, as in a process that imports packages
+    ahead: whatever it found there would stay the base of our command.
     """
+    if not apps.apps_ready:
+        raise AppRegistryNotReady("the next runserver is known when the apps are loaded")
     configs = list(apps.app_configs.values())
     names = [config.name for config in configs]
     start = names.index(OURS) + 1 if OURS in names else 0

@@ -119,8 +119,13 @@ def start(site: Path, temp: Path, tmp_path: Path) -> Iterator[Start]:
     yield start
     for served in started:
         served.hang_up()
-        served.kill()
-        print(served.output)
+        try:
+            served.stop()
+        except AssertionError:
+            served.kill()
+            raise
+        finally:
+            print(served.output)
 
 
 def install(site: Path, app: str) -> None:
@@ -232,6 +237,21 @@ def test_a_command_before_ours_is_told(site: Path, start: Start) -> None:
     told = served.get("/").body
     assert 'The runserver of "django.contrib.staticfiles" hides that of "asyncreload.' in told
     assert "first in INSTALLED_APPS" in told
+
+
+def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
+    site: Path, start: Start
+) -> None:
+    install(site, "asyncreload.django")
+    text = "[tool.asyncreload]\ncheckpoints = 0\nverbose = true\n"
+    lay_out(site, files={"pyproject.toml": text})
+    served = start(*MANAGE, "runserver", "0", "--insecure")
+    first = served.body("/")
+    served.until(lambda: re.search(r"has imported \d{3} modules", served.output), "it stands by")
+    served.edit("shop/views.py", "def home", "def  home")
+    assert served.body("/") != first
+    assert "color: red" in served.body("/static/shop/site.css")
+    assert "views.py changed" in served.output
 
 
 def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
