@@ -19,7 +19,16 @@ if TYPE_CHECKING:
         SettingsError,
         TargetError,
     )
-    from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
+    from asyncreload.events import (
+        Changed,
+        Crashed,
+        Event,
+        Failed,
+        Ready,
+        Refreshed,
+        Starting,
+        Stopped,
+    )
     from asyncreload.parent.supervisor import Supervisor, supervise
     from asyncreload.process_role import is_child
     from asyncreload.run_app import run
@@ -39,6 +48,7 @@ __all__ = [
     "NestedError",
     "PlatformError",
     "Ready",
+    "Refreshed",
     "Settings",
     "SettingsError",
     "Starting",
@@ -56,7 +66,7 @@ try:
 except OSError:  # it has been removed
     IMPORTED_IN = ""
 
-_EVENTS = {"Changed", "Crashed", "Event", "Failed", "Ready", "Starting", "Stopped"}
+_EVENTS = {"Changed", "Crashed", "Event", "Failed", "Ready", "Refreshed", "Starting", "Stopped"}
 _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
     "Settings": "asyncreload.settings",
     "Supervisor": "asyncreload.parent.supervisor",

@@ -180,10 +180,10 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
             script = tuple(options["script"])
             usual = {"target": " ".join(script), "access_log": True}
             return usual | options | {"script": script}
-    return _configured(_parse(arguments), os.getcwd())
+    return configured(_parse(arguments), os.getcwd())
 
 
-def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
+def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
     """Add what is not given on the command line: from pyproject.toml, or the command's defaults.
 
     A target there is looked up where it stands: that becomes the current directory.
@@ -191,14 +191,14 @@ def _configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
     options = options_of(Settings, Voice)
     asked = {name: option.default for name, option in options.items() if option.is_commands_own}
     path = config.find(cwd)
-    configured = config.read(path, options) if path else {}
+    in_file = config.read(path, options) if path else {}
     if given.keys() & {"quiet", "verbose"}:
-        configured = {k: v for k, v in configured.items() if k not in {"quiet", "verbose"}}
+        in_file = {k: v for k, v in in_file.items() if k not in {"quiet", "verbose"}}
     given = {name: options[name].placed(value, cwd) for name, value in given.items()}
-    if path and "target" in configured and "target" not in given:
+    if path and "target" in in_file and "target" not in given:
         os.chdir(os.path.dirname(path))
-    asked |= configured | given
-    if asked.get("quiet") and "access_log" not in configured | given:
+    asked |= in_file | given
+    if asked.get("quiet") and "access_log" not in in_file | given:
         asked["access_log"] = False
     if "port" not in asked and (port := os.environ.get("PORT")):
         asked["port"] = _port(port)

@@ -92,6 +92,19 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """Files were saved that need no reload, such as templates; the child goes on, with these files.
+
+    paths: those files.
+    """
+
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{_names(self.paths)} changed · no reload needed"
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The load failed; every request is answered with the report.
 
@@ -152,7 +165,7 @@ class Stopped:
         return "stopped"
 
 
-Event = Starting | Ready | Changed | Failed | Crashed | Stopped
+Event = Starting | Ready | Changed | Refreshed | Failed | Crashed | Stopped
 
 
 def files(number: int) -> str:

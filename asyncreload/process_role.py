@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
 
 from asyncreload.forks import in_forks_of_app
 
 Serve = Callable[[object], NoReturn]
 """Serves an app, whichever interface it speaks."""
-Tell = Callable[[str], None]
+
+
+class ForFramework(Protocol):
+    """What a child does for the door of a framework, while it loads."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether open pages are told of changes."""
+
+    def is_first_load(self) -> bool:
+        """Tell whether no change of a file has led to this load."""
+
+    def watch(self, path: str) -> None:
+        """Watch a file; called before it is read."""
+
+    def notice(self, text: str) -> None:
+        """Tell the user something, once for all loads."""
+
+    def refresh_with(self, patterns: Sequence[str], refresh: Callable[[str], bool]) -> None:
+        """Watch files of the project that need no reload when they change.
+
+        patterns: absolute.
+        refresh: called with the path of a file that has changed, in another thread; returns
+            whether that is seen to. If nobody has, the app is reloaded.
+        """
 
 
 class _Role:
-    """How a child serves what `run` hands it, what it can be told, and whether it still loads."""
+    """How a child serves what `run` hands it, what it does for a framework, whether it loads."""
 
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        self.serve: Serve | None = None
-        self.watch: Tell | None = None
-        self.notice: Tell | None = None
-        self.loading = False
+    def __init__(
+        self,
+        serve: Serve | None = None,
+        for_framework: ForFramework | None = None,
+        *,
+        loading: bool = False,
+    ) -> None:
+        self.serve = serve
+        self.for_framework = for_framework
+        self.loading = loading
 
 
 _role = _Role()
@@ -41,26 +67,27 @@ def is_loading() -> bool:
     return _role.loading
 
 
-def become_child(serve: Serve, watch: Tell | None = None, notice: Tell | None = None) -> None:
-    """Note that this process is a child, and how it serves an app that a script gives to `run`.
+def for_framework() -> ForFramework | None:
+    """Return what a child does for a framework if this process is one."""
+    return _role.for_framework
 
-    watch: watches a file, which is told before it is read.
-    notice: tells the user something, once.
-    """
-    _role.serve, _role.watch, _role.notice, _role.loading = serve, watch, notice, True
-    in_forks_of_app(_role.forget)
+
+def become_child(serve: Serve, for_framework: ForFramework | None = None) -> None:
+    """Note that this process is a child, and how it serves an app that a script gives to `run`."""
+    _role.serve, _role.for_framework, _role.loading = serve, for_framework, True
+    in_forks_of_app(_forget)
 
 
 def watch(path: str) -> None:
     """Have a file watched, if this process is a child: call it before the file is read."""
-    if _role.watch is not None:
-        _role.watch(path)
+    if _role.for_framework is not None:
+        _role.for_framework.watch(path)
 
 
 def notice(text: str) -> None:
     """Tell the user something, once for all loads, if this process is a child."""
-    if _role.notice is not None:
-        _role.notice(text)
+    if _role.for_framework is not None:
+        _role.for_framework.notice(text)
 
 
 def has_loaded() -> None:
@@ -71,3 +98,7 @@ def has_loaded() -> None:
 def server_of_child() -> Serve | None:
     """Return how an app is served here if this process is a child."""
     return _role.serve
+
+
+def _forget() -> None:
+    _role.serve, _role.for_framework, _role.loading = None, None, False

@@ -132,6 +132,12 @@ class FilesChanged(Message):
     installed packages', or environment files."""
 
 
+class Refreshed(Message):
+    """Child: these files changed, which needed no reload."""
+
+    files: tuple[str, ...]
+
+
 class Preload(Message):
     """Child: what was imported from outside the project. Parent: import that ahead."""
 
@@ -338,6 +344,7 @@ _KINDS = {
         Left,
         WatchReasons,
         Notice,
+        Refreshed,
         Reload,
         End,
         Interrupt,

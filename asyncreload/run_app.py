@@ -20,10 +20,12 @@ from asyncreload.interpreter import (
     start_directory,
     start_environment,
 )
+from asyncreload.options import options_of
+from asyncreload.printing import Voice
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.imports.interface import AsgiCallable
@@ -67,15 +69,22 @@ def run(  # noqa: PLR0913  each is an option of its own
 
 
 def become_supervisor(
-    options: Mapping[str, Any], script: Sequence[str] = (), title: str = ""
+    options: Mapping[str, Any],
+    script: Sequence[str] = (),
+    title: str = "",
+    in_child: Callable[[list[str]], list[str]] = list,
 ) -> NoReturn:
     """Run the `atexit` handlers, and replace this process by the supervisor of a script.
 
-    options: fields of `Settings`, by name.
+    options: those of the command, by their names.
     script: what the child runs; what Python was told to run now, if not given.
     title: what is said to be served; the script, if not given.
+    in_child: returns the script that Python was told to run, as a child is to run it.
+
+    Raises what `run` raises.
     """
-    settings = Settings.of("", options)
+    beside = {"target", *options_of(Voice)}
+    settings = Settings.of("", {name: options[name] for name in options.keys() - beside})
     _refuse_workers()
     started = _repeatable_script()
     directory = start_directory(started, sys.modules["__main__"], IMPORTED_IN or os.curdir)
@@ -84,8 +93,8 @@ def become_supervisor(
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    told: dict[str, Any] = {name: getattr(settings, name) for name in options}
-    told["script"] = script or started
+    told = {**options, **{name: getattr(settings, name) for name in options.keys() - beside}}
+    told["script"] = script or in_child(started)
     if title:
         told["target"] = title
     command = boot_command("asyncreload.cli", "--settings", json.dumps(told))

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     env_file: Texts
     watch: Texts
     ignore: Texts
+    refresh: Texts
     live: bool
     access_log: bool
     interface: str
@@ -45,6 +46,7 @@ class Options(TypedDict, total=False):
     checkpoints: int
     keep: Texts
     script: tuple[str, ...]
+    door: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,10 @@ class Settings:
     """Files, directories or patterns to watch as well. The imported modules are, by themselves."""
     ignore: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "name"})
     """Files, directories or patterns not to watch. Imported or not."""
+    refresh: tuple[str, ...] = field(
+        default=(), metadata={"metavar": "PATTERN", "path": "pattern", "rare": True}
+    )
+    """Such files need no reload when they change. Open live pages are told."""
     live: bool = False
     """Have open pages load themselves again at a reload. At the moment the new code answers."""
     access_log: bool = field(default=False, metadata={"command": True})
@@ -103,15 +109,18 @@ class Settings:
     """A module that is loaded once. What it holds is then as old as that."""
     script: tuple[str, ...] = field(default=(), metadata={"internal": True})
     """For `run`: the script and its arguments as Python was given them; replaces the target."""
+    door: str = field(default="", metadata={"internal": True})
+    """The framework whose command the script is: `asyncreload.<door>.in_child` prepares a child."""
 
     def __post_init__(self) -> None:
         _check_text("target", self.target)
         _check_text("host", self.host)
-        for name in ("trust", "env_file", "watch", "ignore", "keep"):
+        for name in ("trust", "env_file", "watch", "ignore", "refresh", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         _check_networks("trust", self.trust)
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
+        _check_patterns("refresh", self.refresh)
         for name in ("standby", "inotify", "live", "access_log"):
             _check_switch(name, getattr(self, name))
         _check_whole("port", self.port, 0, 65535)
@@ -132,9 +141,9 @@ class Settings:
 
         Raises `SettingsError` for one that there is not, too.
         """
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cls) if "internal" not in each.metadata]
         for name in options:
-            if name not in known:
+            if name not in cls.__dataclass_fields__:
                 raise SettingsError(
                     f'there is no option "{name}"{did_you_mean(name, known, ": see Settings")}'
                 )

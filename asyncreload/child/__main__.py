@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -107,8 +108,10 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
         side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
 
-    process_role.become_child(serve, side_thread.watch, side_thread.notice)
+    process_role.become_child(serve, side_thread)
     if target is None:
+        if settings.door:
+            import_module(f"asyncreload.{settings.door}.in_child").prepare(what.root)
         side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side_thread.hooks)
         return None

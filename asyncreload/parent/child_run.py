@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from asyncreload import protocol
-from asyncreload.events import Changed, Crashed, Failed, Ready
+from asyncreload.events import Changed, Crashed, Failed, Ready, Refreshed
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.children import kill_with_descendants
 from asyncreload.parent.event_log import EventLog
@@ -189,12 +189,22 @@ class ChildRun:
                 self._hear_of_packages(message)
             case protocol.CheckpointRefused() | protocol.Obstacle():
                 self._hear_of_checkpoints(message)
+            case protocol.Refreshed() | protocol.Notice() | protocol.WatchReasons():
+                self._hear_news(message)
+            case _:
+                self._hear_answer(message)
+
+    def _hear_news(
+        self, message: protocol.Refreshed | protocol.Notice | protocol.WatchReasons
+    ) -> None:
+        """Nothing follows, but people are told."""
+        match message:
+            case protocol.Refreshed():
+                self._reports.event_log.tell(Refreshed(message.files))
             case protocol.Notice():
                 self._reports.notices.tell(message)
             case protocol.WatchReasons():
                 self._reports.notices.explain(message)
-            case _:
-                self._hear_answer(message)
 
     def _hear_outcome(
         self,

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from asyncreload import lockfile, process_role
+from asyncreload.django.manage_script import find_manage_py, script_of
 from asyncreload.errors import AsyncreloadError, NestedError, TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.ini_files import is_ini, program_of
@@ -228,7 +229,11 @@ def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address
 
 def _with_program(settings: Settings, directory: str) -> Settings:
     """Return settings with what the child runs, if the target is served by a program of ours."""
-    if settings.script or not is_ini(settings.target):
+    if settings.script:
+        return settings
+    if manage_py := find_manage_py(settings.target, directory):
+        return replace(settings, script=script_of(manage_py), door="django")
+    if not is_ini(settings.target):
         return settings
     file = settings.target.partition("#")[0]
     if not os.path.isfile(os.path.join(directory, file)):

@@ -16,6 +16,7 @@ from asyncreload import (
     Event,
     Failed,
     Ready,
+    Refreshed,
     Settings,
     Starting,
     Stopped,
@@ -59,7 +60,7 @@ def tell(event: Event) -> str:
         case Ready(pid, seconds, paths, files):
             assert_type(paths, tuple[str, ...])
             return f"{assert_type(pid, int)} {assert_type(seconds, float)} {files}"
-        case Changed(paths):
+        case Changed(paths) | Refreshed(paths):
             return " ".join(paths)
         case Failed(error, traceback):
             return error + traceback

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -43,7 +44,8 @@ def test_bottles_thread_is_put_to_rest(
     asked: list[Any], role: process_role._Role, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    role.serve, role.notice = print, told.append  # type: ignore[assignment]
+    role.serve = print  # type: ignore[assignment]
+    role.for_framework = cast("Any", SimpleNamespace(notice=told.append))
     monkeypatch.setenv("BOTTLE_CHILD", "true")
     looks = bottle.FileCheckerThread("", 60)
     ended = threading.Event()

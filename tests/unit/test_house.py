@@ -17,6 +17,7 @@ HOME = Path(asyncreload.__file__).parent
 FILES = sorted(HOME.rglob("*.py"))
 GROUND = [path for path in FILES if path.parent == HOME]
 PARENT = [path for path in FILES if path.parent == HOME / "parent"]
+DJANGO = [path for path in FILES if (HOME / "django") in path.parents]
 CHILD = [path for path in FILES if (HOME / "child") in path.parents]
 
 # Each wing of the child knows those before it, and none behind it.
@@ -130,7 +131,7 @@ def test_the_house_is_where_it_is_looked_for() -> None:
     assert {path.name for path in GROUND} > {"cli.py", "settings.py", "protocol.py"}
     assert {path.name for path in PARENT} > {"supervisor.py", "process.py"}
     assert {path.name for path in CHILD} > {"acceptor.py", "agent.py"}
-    assert len(FILES) == len(GROUND) + len(PARENT) + len(CHILD)
+    assert len(FILES) == len(GROUND) + len(PARENT) + len(CHILD) + len(DJANGO)
 
 
 def test_the_parent_never_imports_the_child() -> None:
@@ -184,12 +185,14 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
         "plain_server.py": {"uvicorn"},
     } | FRAMEWORKS
     helpers = {"testing.py", "pytest_plugin.py"}
+    known_by_doors = {path: {"django"} for path in DJANGO}
     foreign = {
         (path.name, found.name)
         for path in FILES
         for found in imports(path)
         if path.name not in helpers
-        and found.name.partition(".")[0] not in known | extras.get(path.name, set())
+        and found.name.partition(".")[0]
+        not in known | extras.get(path.name, set()) | known_by_doors.get(path, set())
     }
     assert foreign == set()
 
@@ -197,6 +200,20 @@ def test_nothing_is_imported_beside_python_aiofiles_extras_and_ourselves() -> No
 def test_nothing_else_imports_a_door_for_a_framework() -> None:
     for door in FRAMEWORKS:
         assert offenders(FILES, f"asyncreload.{door.removesuffix('.py')}") == set()
+
+
+def test_a_door_is_imported_by_its_framework_alone() -> None:
+    """What others import of a door knows no framework."""
+    without_framework = {"asyncreload.django.manage_script"}
+    others = [path for path in FILES if path not in DJANGO]
+    imported = {
+        found.name.rpartition(".")[0]
+        for path in others
+        for found in imports(path)
+        if inside(found.name, "asyncreload.django")
+    }
+    assert imported <= without_framework
+    assert offenders([HOME / "django" / "manage_script.py"], "django") == set()
 
 
 def test_the_optional_package_is_imported_by_who_needs_it_and_when() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asyncreload import config
-from asyncreload.cli import _configured, _parse
+from asyncreload.cli import _parse, configured
 from asyncreload.errors import SettingsError
 from asyncreload.options import options_of
 from asyncreload.printing import Voice
@@ -50,7 +50,7 @@ def test_a_field_tells_all_that_an_option_needs() -> None:
 
 
 def test_every_setting_is_an_option_that_says_what_it_means() -> None:
-    internal = {"script"}
+    internal = {"script", "door"}
     expected = {field.name for owner in (Settings, Voice) for field in fields(owner)} - internal
     assert set(OPTIONS) == expected
     assert all(option.meaning.endswith(".") for option in OPTIONS.values())
@@ -172,7 +172,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(project: Path, line: str) -> dict[str, Any]:
-    return _configured(_parse(line.split()), str(project / "inner"))
+    return configured(_parse(line.split()), str(project / "inner"))
 
 
 def test_plain_asyncreload_serves_the_target_of_the_project(project: Path) -> None:
@@ -212,4 +212,4 @@ def test_the_command_line_wins(project: Path) -> None:
 )
 def test_quiet_is_quiet_about_requests_too(line: str, logged: bool, tmp_path: Path) -> None:  # noqa: FBT001  a parameter
     given = _parse(["app.py", *line.split()])
-    assert _configured(given, str(tmp_path))["access_log"] is logged
+    assert configured(given, str(tmp_path))["access_log"] is logged

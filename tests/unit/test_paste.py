@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -104,9 +104,8 @@ def test_a_child_serves_and_watches_and_ends_without_a_word(
         raise end_of_child
 
     watched: list[str] = []
-    role = process_role._Role()
-    monkeypatch.setattr(process_role, "_role", role)
-    role.serve, role.watch = end, watched.append
+    child = SimpleNamespace(watch=watched.append)
+    monkeypatch.setattr(process_role, "_role", process_role._Role(end, cast("Any", child)))
     with pytest.raises(BaseException) as caught:  # of a kind that nobody catches
         serve(tmp_path / "a.ini")
     assert not isinstance(caught.value, Exception | SystemExit | KeyboardInterrupt)

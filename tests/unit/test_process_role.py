@@ -54,13 +54,38 @@ def test_a_fork_of_a_child_is_none(in_fork: list[Callable[[], None]]) -> None:
     assert state() == (False, False, None)
 
 
+def test_a_framework_finds_what_a_child_does_for_it_but_not_in_a_fork(
+    in_fork: list[Callable[[], None]],
+) -> None:
+    assert process_role.for_framework() is None
+    child: Any = object()
+    process_role.become_child(serve, child)
+    assert process_role.for_framework() is child
+    for forget in in_fork:
+        forget()
+    assert process_role.for_framework() is None
+
+
+class Door:
+    """What a child does for a framework, as far as it is asked here."""
+
+    def __init__(self) -> None:
+        self.watched: list[str] = []
+        self.told: list[str] = []
+
+    def watch(self, path: str) -> None:
+        self.watched.append(path)
+
+    def notice(self, text: str) -> None:
+        self.told.append(text)
+
+
 @pytest.mark.usefixtures("in_fork")
 def test_only_a_child_watches_and_tells() -> None:
     process_role.watch("early")
     process_role.notice("early")
-    watched: list[str] = []
-    told: list[str] = []
-    process_role.become_child(serve, watched.append, told.append)
+    child: Any = Door()
+    process_role.become_child(serve, child)
     process_role.watch("file")
     process_role.notice("text")
-    assert (watched, told) == (["file"], ["text"])
+    assert (child.watched, child.told) == (["file"], ["text"])

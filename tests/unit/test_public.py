@@ -28,6 +28,7 @@ NAMES = [
     "NestedError",
     "PlatformError",
     "Ready",
+    "Refreshed",
     "Settings",
     "SettingsError",
     "Starting",

@@ -121,10 +121,12 @@ def test_the_defaults() -> None:
         "inotify": True,
         "checkpoints": 4,
         "keep": (),
+        "refresh": (),
         "live": False,
         "env_file": (),
         "access_log": False,
         "script": (),
+        "door": "",
     }
 
 

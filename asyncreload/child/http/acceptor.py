@@ -50,7 +50,8 @@ class Acceptor:
     4. *Answered.* Requests for the event stream are taken over by `EventStreams`. For each other
        one, `Responder` occupies a slot and starts a thread, in which `wsgi.answer` reads the
        request and runs the app through wsgiref. With one slot, that is the main thread. For an
-       ASGI app, `AsgiResponder` hands it to the app's loop, in which uvicorn's protocol reads it.
+       ASGI app, `AsgiResponder` hands it to the app's loop, in which uvicorn's protocol reads it;
+       or `AsgiListener` has taken it there already.
     5. *Closed.* A connection serves one request. If the client still sends, `LingeringClose` reads
        that first, so that the answer is not lost.
 
@@ -63,6 +64,8 @@ class Acceptor:
     All methods are called in the loop's thread.
 
     streams: takes over the connections that ask for the event stream; None if there is none.
+    accepts: whether it takes connections from the listening socket itself. If not, somebody else
+        does, and passes some of them to `take`: `AsgiListener`.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class Acceptor:
         gate: Gate,
         responder: Responder | AsgiResponder,
         streams: EventStreams | None = None,
+        *,
+        accepts: bool = True,
     ) -> None:
+        self._accepts = accepts
+        self._hands_over = False
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
-        self.responder: Responder | AsgiResponder = responder
-        """Has requests answered; another one may take its place, for those that follow."""
+        self._responder: Responder | AsgiResponder = responder
         self._streams = streams
         self._state = _State.WAITING_FOR_SLOT
         self._pending = PendingHeads(self._on_complete, self._on_refused)
@@ -95,22 +101,40 @@ class Acceptor:
         if self._state is _State.CLOSED:
             return
         self._stop_accepting(_State.CLOSED)
+        self._hands_over = hand_over
         self._loop.remove_reader(self._lobby.exit.fileno())
         if self._checking is not None:
             self._checking.cancel()
         # Complete requests come first: they are the first to be answered by the next child.
-        waiting = self.responder.end_early()
+        waiting = self._responder.end_early()
         waiting += [connection for connection, _ in self._ready]
         waiting += self._pending.release_all()
         self._ready.clear()
-        if hand_over:
-            self._lobby.put(waiting)
-        for connection in waiting:
+        self._part_with(waiting)
+
+    def take(self, connection: socket.socket, client: ClientAddress) -> None:
+        """Take a connection that somebody else has accepted."""
+        if self._state is _State.CLOSED:
+            self._part_with([connection])
+            return
+        self._receive(connection, client)
+        self.resume()
+
+    def _part_with(self, connections: list[socket.socket]) -> None:
+        if self._hands_over:
+            self._lobby.put(connections)
+        for connection in connections:
             connection.close()
+
+    def respond_by(self, responder: Responder) -> None:
+        """Have another one answer the requests that follow, and accept them here."""
+        self._responder = responder
+        self._accepts = True
+        self.resume()
 
     def resume(self) -> None:
         """Check the files for the requests that wait, and answer as many as there are slots for."""
-        if self._checking is None and self._ready and self.responder.free > 0:
+        if self._checking is None and self._ready and self._responder.free > 0:
             covered = len(self._ready)
             if suspects := self._gate.check():
                 self._checking = self._loop.create_task(self._confirm(suspects, covered))
@@ -121,7 +145,7 @@ class Acceptor:
     # --- take --------------------------------------------------------------------------------
 
     def _accept_if_free(self) -> None:
-        is_free = self.responder.free > len(self._ready)
+        is_free = self._accepts and self._responder.free > len(self._ready)
         if is_free and self._state is _State.WAITING_FOR_SLOT:
             self._state = _State.ACCEPTING
             # By number, here and below: see `PendingHeads.hold_if_incomplete`.
@@ -135,7 +159,7 @@ class Acceptor:
         self._state = state
 
     def _on_listener(self) -> None:
-        for _ in range(min(_ACCEPTS_AT_ONCE, self.responder.free - len(self._ready))):
+        for _ in range(min(_ACCEPTS_AT_ONCE, self._responder.free - len(self._ready))):
             try:
                 connection, client = accept(self._listener)
             except (BlockingIOError, InterruptedError):
@@ -176,7 +200,7 @@ class Acceptor:
         self.resume()
 
     def _on_refused(self, connection: socket.socket, status: HTTPStatus) -> None:
-        self.responder.refuse(connection, status)  # no file decides about that answer
+        self._responder.refuse(connection, status)  # no file decides about that answer
 
     # --- answer ------------------------------------------------------------------------------
 
@@ -191,10 +215,10 @@ class Acceptor:
 
     def _dispatch(self, covered: int) -> None:
         """Have the first `covered` requests answered, as far as there are slots for them."""
-        while covered and self.responder.free > 0:
+        while covered and self._responder.free > 0:
             covered -= 1
             connection, client = self._ready.popleft()
             if self._streams is not None and self._streams.take_over(connection, client):
                 continue
-            if not self.responder.start(connection, client):
+            if not self._responder.start(connection, client):
                 self._ready.appendleft((connection, client))  # it waits, first of all

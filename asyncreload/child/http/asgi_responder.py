@@ -36,16 +36,21 @@ class AsgiResponder:
     use is a deque, which needs no lock, and a count, which has one.
 
     app_loop: runs the app.
+    present: returns what is the same for all requests by now.
     on_free: called in the side thread's loop when another connection may be taken again.
     """
 
     def __init__(
-        self, app_loop: AppLoop, site: Site, errors: RequestErrors, on_free: Callable[[], None]
+        self,
+        app_loop: AppLoop,
+        present: Callable[[], tuple[Site, RequestErrors]],
+        on_free: Callable[[], None],
     ) -> None:
         self._side_loop = asyncio.get_running_loop()
         self._app_loop = app_loop
-        self._site = site
-        self._errors = errors
+        self.app_loop: asyncio.AbstractEventLoop = app_loop.loop
+        """In which the app runs."""
+        self._present = present
         self._on_free = on_free
         self._limit = share_of_descriptors(4, _MAX_CONNECTIONS)
         self._config, self._server_state = _uvicorn(app_loop)
@@ -111,11 +116,18 @@ class AsgiResponder:
 
     # --- in the app's loop ---------------------------------------------------------------------
 
+    def start_here(self, connection: socket.socket) -> None:
+        """Do what `start` does, in the app's loop."""
+        self._change_count(1)
+        self._begin(connection)
+
     def _take(self) -> None:
         with suppress(IndexError):
-            connection = self._handed_over.popleft()
-            task = self._app_loop.loop.create_task(self._connect(connection))
-            task.add_done_callback(_raise)
+            self._begin(self._handed_over.popleft())
+
+    def _begin(self, connection: socket.socket) -> None:
+        task = self.app_loop.create_task(self._connect(connection))
+        task.add_done_callback(_raise)
 
     async def _connect(self, connection: socket.socket) -> None:
         ours = AsgiConnection(connection, self._make_protocol, self._on_lost)
@@ -123,7 +135,7 @@ class AsgiResponder:
         try:
             copied = connection.dup()
             copied.setblocking(False)
-            await self._app_loop.loop.connect_accepted_socket(lambda: ours, copied)
+            await self.app_loop.connect_accepted_socket(lambda: ours, copied)
         except OSError:  # no descriptor is left, or the client is gone
             self._on_lost(ours)
 
@@ -131,7 +143,7 @@ class AsgiResponder:
         if self._is_ending:
             connection.end_early()
         app, is_ending = self._app_loop.app, lambda: self._is_ending
-        exchange = Exchange(app, connection, self._site, self._errors, is_ending)
+        exchange = Exchange(app, connection, *self._present(), is_ending)
         config = copy.copy(self._config)
         config.loaded_app = self._counting(exchange.run)
         protocol: asyncio.Protocol = config.http_protocol_class(
@@ -188,7 +200,7 @@ class AsgiResponder:
 
     def _call_in_app(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed
-            self._app_loop.loop.call_soon_threadsafe(function)
+            self.app_loop.call_soon_threadsafe(function)
 
     def _call_in_side(self, function: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):

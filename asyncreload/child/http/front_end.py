@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
 from asyncreload.child.http.app_loop import AppLoop
+from asyncreload.child.http.asgi_listener import AsgiListener, passing_to
 from asyncreload.child.http.asgi_responder import AsgiResponder
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.request_threads import RequestThreads
@@ -69,12 +70,16 @@ class FrontEnd:
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
-        self._state = state
+        self._name = self._state = state
+        self._refreshes = 0
         self._main_thread = main_thread
         self._on_import_failure = on_import_failure
         self._acceptor: Acceptor | None = None
+        self._asgi_listener: AsgiListener | None = None
         self._responders: list[Responder | AsgiResponder] = []
         self._app: WSGIApplication | None = None
+        self._present: tuple[Site, RequestErrors]
+        self._with_state: Callable[[], tuple[Site, RequestErrors]] | None = None
         self._streams: EventStreams | None = None
 
     def serve(self, app: WSGIApplication | AppLoop, settings: Settings, address: Address) -> None:
@@ -94,10 +99,21 @@ class FrontEnd:
         if self._acceptor is None:
             self._open(app, _REPORT_THREADS, settings, address)
         elif self._app is None:
-            site, errors = self._setting(_REPORT_THREADS, settings, address)
-            self._acceptor.responder = self._respond_with(app, site, errors)
+            assert self._asgi_listener  # noqa: S101  for the type checker: an ASGI app was served
+            self._asgi_listener.close()
+            self._acceptor.respond_by(self._respond_with(app, _REPORT_THREADS))
         else:
             self._app = app
+
+    def refresh(self, paths: list[str]) -> None:
+        """Have open pages show these files as they are now: nothing else has changed."""
+        before = self._state
+        self._refreshes += 1
+        self._state = f"{self._name}-{self._refreshes}"
+        if self._with_state is not None:
+            self._present = self._with_state()
+        if self._streams is not None:
+            self._streams.tell_refresh(before, self._state, paths)
 
     def resume(self) -> None:
         """Check the files again, for requests that wait because the gate said they had changed."""
@@ -109,8 +125,13 @@ class FrontEnd:
 
         hand_over: whether connections that wait are left to the next process, or closed.
         """
+        if self._asgi_listener is not None:
+            self._asgi_listener.close()
         if self._acceptor is not None:
             self._acceptor.close(hand_over=hand_over)
+        for responder in self._responders[:-1]:  # of an app that has failed late
+            for connection in responder.end_early():
+                connection.close()
         if self._streams is not None:
             self._streams.close()
 
@@ -144,42 +165,50 @@ class FrontEnd:
     def _open(
         self, app: WSGIApplication | AppLoop, threads: int, settings: Settings, address: Address
     ) -> None:
-        site, errors = self._setting(threads, settings, address)
-        if self._state:
-            self._streams = EventStreams(
-                self._state, Trust(settings.trust), live=bool(site.live_state)
-            )
-        responder: Responder | AsgiResponder
-        if isinstance(app, AppLoop):
-            responder = AsgiResponder(app, site, errors, self.resume)
-            self._responders.append(responder)
-        else:
-            responder = self._respond_with(app, site, errors)
-        self._acceptor = Acceptor(self._listener, self._lobby, self._gate, responder, self._streams)
-        self._acceptor.start()
-
-    def _setting(
-        self, threads: int, settings: Settings, address: Address
-    ) -> tuple[Site, RequestErrors]:
-        """Return what is the same for all requests."""
-        live = settings.live and bool(self._state)
-        site = Site(*address, threads, settings.access_log, self._state if live else "")
-        on_import_failure = self._on_import_failure and self._tell_failure
+        live = settings.live and bool(self._name)
         trust = Trust(settings.trust)
-        errors = RequestErrors(self._state, trust, live=live, on_import_failure=on_import_failure)
-        return site, errors
+        on_import_failure = self._on_import_failure and self._tell_failure
 
-    def _respond_with(self, app: WSGIApplication, site: Site, errors: RequestErrors) -> Responder:
+        def with_state() -> tuple[Site, RequestErrors]:
+            state = self._state
+            site = Site(*address, threads, settings.access_log, state if live else "")
+            return site, RequestErrors(state, trust, live=live, on_import_failure=on_import_failure)
+
+        self._with_state = with_state
+        self._present = with_state()
+        if self._name:
+            self._streams = EventStreams(self._state, trust, live=live)
+        if isinstance(app, AppLoop):
+            self._serve_asgi(app)
+        else:
+            self._accept_for(self._respond_with(app, threads), accepts=True)
+
+    def _serve_asgi(self, app: AppLoop) -> None:
+        responder = AsgiResponder(app, lambda: self._present, self.resume)
+        self._responders.append(responder)
+        acceptor = self._accept_for(responder, accepts=False)
+        to_acceptor = passing_to(self._loop, acceptor.take)
+        self._asgi_listener = AsgiListener(self._listener, self._gate, responder, to_acceptor)
+
+    def _accept_for(self, responder: Responder | AsgiResponder, *, accepts: bool) -> Acceptor:
+        acceptor = self._acceptor = Acceptor(
+            self._listener, self._lobby, self._gate, responder, self._streams, accepts=accepts
+        )
+        acceptor.start()
+        return acceptor
+
+    def _respond_with(self, app: WSGIApplication, threads: int) -> Responder:
         self._app = app
 
         def respond(
             connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
         ) -> bool:
-            present = self._app or app  # read in worker threads; `show` may replace it meanwhile
+            # Read in worker threads; `show` and `refresh` may replace them meanwhile.
+            present, (site, errors) = self._app or app, self._present
             return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
 
-        workers = RequestThreads() if site.threads > 1 else self._main_thread
-        responder = Responder(respond, site.threads, workers, self.resume)
+        workers = RequestThreads() if threads > 1 else self._main_thread
+        responder = Responder(respond, threads, workers, self.resume)
         self._responders.append(responder)
         return responder
 

@@ -16,10 +16,7 @@ class Gate(Protocol):
         """
 
     def is_surely_fresh(self) -> bool:
-        """Tell whether `check` would return no file; False as well when that takes any waiting.
-
-        Unlike the others, it may be called in any thread.
-        """
+        """Tell whether `check` would return no file. Only this may be called in any thread."""
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether any of the files that `check` returned has changed indeed.

@@ -146,3 +146,16 @@ class PendingHeads:
 def _has_empty_line(buffer: bytearray, size: int) -> bool:
     """Tell whether the first `size` bytes hold the line that ends a head, CR LF or LF alone."""
     return buffer.find(b"\n\r\n", 0, size) >= 0 or buffer.find(b"\n\n", 0, size) >= 0
+
+
+def has_whole_head(connection: socket.socket, *, besides: bytes) -> bool:
+    """Tell whether the whole head of a request has arrived that is of a usual size.
+
+    besides: False as well for a head with these bytes in it.
+    """
+    try:
+        data = connection.recv(_USUAL_HEAD, _PEEK)
+    except OSError:
+        return False
+    is_whole = b"\n\r\n" in data or b"\n\n" in data
+    return is_whole and besides not in data

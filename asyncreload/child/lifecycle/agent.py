@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 FAREWELL = 0.05  # what the parent's `End` gets to be heard, when it has deleted its lockfile
 HANGS_UP_BEFORE_END = 0.2  # at most, from the end of a dying parent's channel to its own
 UNDISTURBED = 0.02  # that a load has the GIL for itself
+READ_BEFORE_REFRESH = 0.05  # at most, for requests in flight before the app's caches are emptied
 SLOW_LOAD = 3.0  # until a load is told to be slow
 
 
@@ -105,6 +106,7 @@ class Agent:
         self.scanner: ChangeScanner = state.scanner
         self.modules: ModuleScan = state.modules
         self.preload: PreloadSession = state.preload
+        self._refreshers = state.refreshers
         self.monitor: ChangeMonitor = ChangeMonitor(
             self.scanner, self.baselines, self.modules, self
         )
@@ -317,6 +319,17 @@ class Agent:
         is_loading = self.phase is Phase.LOADING
         self.link.send(protocol.FilesChanged(self.scanner.found(paths), is_loading, packages))
         self.end(protocol.RELOAD)
+
+    async def refresh(self, paths: list[str]) -> list[str]:
+        """Have the app use these files as they are now; return those that need a reload."""
+        # A request in flight may just have read a file, and keep that when the caches are empty.
+        await self.front_end.answered(READ_BEFORE_REFRESH)
+        return await self._refreshers.unhandled(paths, self.notice)
+
+    def on_refreshed(self, paths: list[str]) -> None:
+        """Tell the parent and the open pages."""
+        self.front_end.refresh(paths)
+        self.link.send(protocol.Refreshed(tuple(paths)))
 
     def on_change_taken_back(self) -> None:
         """Answer the requests that waited for a reload which is not needed any more."""

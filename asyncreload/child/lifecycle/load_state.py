@@ -10,17 +10,22 @@ from asyncreload.child.preload.session import PreloadSession
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.change_scanner import ChangeScanner
 from asyncreload.child.watch.module_scan import ModuleScan
+from asyncreload.child.watch.refreshers import Refreshers
 from asyncreload.frozen_data import FrozenData
 from asyncreload.protocol import Message
 
 
 class LoadState(FrozenData):
-    """How files were when they were loaded, what imports have looked for, and what was recorded."""
+    """How files were when they were loaded, what imports have looked for, what was recorded.
+
+    And who uses files that need no reload when they change.
+    """
 
     baselines: Baselines
     scanner: ChangeScanner
     modules: ModuleScan
     preload: PreloadSession
+    refreshers: Refreshers
 
     @classmethod
     def begin(
@@ -41,4 +46,4 @@ class LoadState(FrozenData):
         scanner = ChangeScanner(baselines)
         scanner.searches.begin(sys.path)
         preload = PreloadSession(send, start_cold, before_project_file)
-        return cls(baselines, scanner, ModuleScan(baselines), preload)
+        return cls(baselines, scanner, ModuleScan(baselines), preload, Refreshers())

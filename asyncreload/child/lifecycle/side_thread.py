@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from _thread import start_new_thread
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Event
@@ -38,6 +38,7 @@ from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_pro
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.watch.debounce import quiet
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
+    from asyncreload.child.watch.refreshers import Refresh
     from asyncreload.errors import MissingExtraError
 
 INTERRUPT_TOLD = 0.5
@@ -196,7 +198,10 @@ class SideThread:
         agent.preload.check_shadowed()
         self._settle(load)
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
-        agent.scanner.watch_patterns(Patterns.of(settings.watch, settings.ignore, os.getcwd()))
+        patterns = Patterns.of(settings.watch, settings.ignore, os.getcwd(), settings.refresh)
+        agent.scanner.watch_patterns(patterns)
+        if settings.refresh:  # what is asked for counts, whatever a framework says
+            self._state.refreshers.add(patterns.refreshes)
         if outdated := agent.modules.take_start(process_began):
             self.start_cold(f"{outdated[0]} has changed since Python ran it")
         agent.load = load.replaced(began=time.time_ns())
@@ -229,6 +234,24 @@ class SideThread:
         for path in read_files(load.env_files, self._agent.baselines):
             if not changed or path in changed:
                 self._agent.notice(f"there is no {path}: going on without it")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether open pages are told of changes."""
+        return self._load.settings.live
+
+    def refresh_with(self, patterns: Sequence[str], refresh: Refresh) -> None:
+        """Watch files of the project that need no reload when they change, if `refresh` says so.
+
+        patterns: absolute; those below directories of packages are left out.
+        """
+        texts = [each for each in patterns if kind_of(each) is FileKind.PROJECT]
+        self._state.refreshers.add(refresh)
+        self._agent.scanner.watch_for_refresh(texts, self._load.began)
+
+    def is_first_load(self) -> bool:
+        """Tell whether no change of a file has led to this load."""
+        return not self._load.go.changed
 
     def note_arguments(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""

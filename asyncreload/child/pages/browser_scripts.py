@@ -12,10 +12,14 @@ LISTEN_FUNCTION = """
       if (channel) channel.close();
       if (source) source.close();
     };
-    const publish = (state) => {
-      latest = state;
-      channel.postMessage(state);
-      onState(state, close);
+    const hear = (message) => {
+      const [state, before, ...styles] = message.split(" ");
+      onState(state, close, before, styles);
+    };
+    const publish = (message) => {
+      latest = message;
+      channel.postMessage(message);
+      hear(message);
     };
     const connect = () => {
       source = new EventSource(events);
@@ -44,7 +48,7 @@ LISTEN_FUNCTION = """
       const name = "asyncreload " + ownState.slice(0, 8);
       channel = new BroadcastChannel(name);
       channel.onmessage = ({ data }) => {
-        if (data) onState(data, close); else if (latest) channel.postMessage(latest);
+        if (data) hear(data); else if (latest) channel.postMessage(latest);
       };
       if (!navigator.locks) return connect();  // neither localhost nor https
       const request = new AbortController();
@@ -65,8 +69,9 @@ LISTEN_FUNCTION = """
 """
 """A function `listen(events, ownState, onState)`, for the scripts of both live and report pages.
 
-It calls `onState(state, close)` for each state that the event stream at the address `events` tells,
-while the page is visible; `close()` ends that. `ownState` is the page's own. The states of one
+It calls `onState(state, close, before, styles)` for each state that the event stream at the address
+`events` tells, while the page is visible; `close()` ends that. `before` and `styles`: see
+`EventStreams.tell_refresh`. `ownState` is the page's own. The states of one
 supervisor begin with the same eight characters, and its pages share a stream.
 """
 
@@ -75,7 +80,7 @@ LIVE_SCRIPT = (
     + LISTEN_FUNCTION
     + """
   const script = document.currentScript;
-  const ownState = script.dataset.state;
+  let ownState = script.dataset.state;
   script.remove();  // for the app's own styles and scripts, it was never there
   if (self !== top) return;  // in a frame: the page around it reloads both
 
@@ -96,7 +101,41 @@ LIVE_SCRIPT = (
   };
   if (last.x || last.y) addEventListener("load", () => setTimeout(scroll));
 
-  listen(new URL("events", script.src), ownState, (state, close) => {
+  // A style sheet stays until the new one has come, so that the page is never without it.
+  const swap = (link, state) => {
+    const next = link.cloneNode(), url = new URL(link.href);
+    url.searchParams.set("asyncreload", state);
+    next.href = url;
+    next.nonce = link.nonce;
+    for (const end of ["load", "error"]) next.addEventListener(end, () => link.remove());
+    link.after(next);
+  };
+  const isNamed = (styles, href) => {
+    const url = new URL(href, document.baseURI);
+    return url.origin === location.origin && styles.includes(url.pathname.split("/").pop());
+  };
+  const imports = (styles, sheet) => {
+    try {
+      return [...sheet.cssRules].some((rule) => rule.styleSheet
+        && (isNamed(styles, rule.styleSheet.href) || imports(styles, rule.styleSheet)));
+    } catch { return false; }  // of another origin
+  };
+  // Show style sheets of these names anew; tell whether that is all that it takes.
+  const restyle = (styles, state) => {
+    if (!styles.length || [...document.styleSheets].some((sheet) => imports(styles, sheet))) {
+      return false;
+    }
+    for (const link of document.querySelectorAll("link[rel~=stylesheet][href]")) {
+      if (isNamed(styles, link.href)) swap(link, state);
+    }
+    return true;
+  };
+
+  listen(new URL("events", script.src), ownState, (state, close, before, styles) => {
+    if (before === ownState && restyle(styles, state)) {
+      ownState = state;
+      return;
+    }
     // If the last page was told this state, then this one is from a cache: do not try for ever.
     if (state === ownState || state === last.state) return;
     close();

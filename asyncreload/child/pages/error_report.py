@@ -7,6 +7,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.child.pages.stack_frames import (
     Frame,
     fold_libraries,
@@ -80,6 +81,8 @@ class Report(FrozenData):
         try:
             if isinstance(exc, TargetError | EnvironmentFileError | LifespanError):
                 return cls(FAILED, _one_line(str(exc)))
+            if isinstance(exc, RefusedError):
+                return _refusal(str(exc))
             return _report(exc, _one_line(request)).replaced(waits=waits)
         except Exception as failure:  # noqa: BLE001 - attributes of the app's exception may raise
             hint = f"the exception cannot be shown, looking at it raised {type(failure).__name__}"
@@ -107,6 +110,13 @@ def public_text(report: Report) -> str:
     if not report.waits:
         return "The application failed to answer this request."
     return "The application failed to load."
+
+
+def _refusal(text: str) -> Report:
+    """Return the report of what a framework says against its project, with that as its trace."""
+    title, _, more = text.strip().partition("\n")
+    more = shorten(plain(more.strip("\n")), MAX_TRACE)
+    return Report(FAILED, _one_line(title), trace=more, own=more)
 
 
 def _report(exc: BaseException, request: str) -> Report:

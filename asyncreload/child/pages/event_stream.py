@@ -1,9 +1,12 @@
 """The event stream (server-sent events) by which an open page learns that the app has changed.
 
-It is served in the loop, without a thread, on the app's own port. It tells a single event, the
-state: a text that names the process. Then it stays open until the process ends. The browser
-connects again, is queued by the kernel, and gets the state of the next child as soon as that one
-answers: another state, so the page reloads itself. Nothing is polled.
+It is served in the loop, without a thread, on the app's own port. It tells the state: a text that
+names the process. Then it stays open until the process ends. The browser connects again, is queued
+by the kernel, and gets the state of the next child as soon as that one answers: another state, so
+the page reloads itself. Nothing is polled.
+
+When files have changed that need no reload, the state is another one, too. Open streams are told it
+together with the one before and the names of style sheets: a page in that state fetches these anew.
 
 Live pages, those of the app with a script that listens, get that script from here as well.
 
@@ -14,9 +17,12 @@ process is another one. But they cannot take the streams of others, nor all desc
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
+from urllib.parse import quote
 
 from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.report_app import EVENTS
@@ -112,6 +118,20 @@ class EventStreams:
         if not may_stay:
             self._end(connection)
         return True
+
+    def tell_refresh(self, before: str, state: str, paths: Sequence[str]) -> None:
+        """Tell the open streams that files have changed, but nothing was reloaded.
+
+        before: the state until now.
+        state: that from now on: a page in an earlier state may be outdated.
+        paths: the files. When all are style sheets, pages are told their names.
+        """
+        self._state = state
+        names = [quote(os.path.basename(path)) for path in paths]
+        styles = names if all(name.endswith(".css") for name in names) else []
+        event = f"event: state\ndata: {' '.join([state, before, *styles])}\n\n".encode()
+        for connection in self._open:
+            self._send(connection, event)
 
     @property
     def has_listeners(self) -> bool:

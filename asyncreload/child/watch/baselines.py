@@ -156,9 +156,25 @@ class Baselines:
                     return baseline
 
     def take_as_absent(self, path: str) -> None:
-        """Watch a file as one that was not there: that it is now makes it differ."""
+        """Watch a file that a pattern asks for as one that was not there: now it differs."""
         with self._lock:
-            self.project.setdefault(path, FileState(None, digest=ABSENT))
+            if path not in self.project:
+                self.project[path] = FileState(None, digest=ABSENT)
+                self._wanted.add(path)
+
+    def take_for_refresh(self, path: str, since: int) -> None:
+        """Watch a file that is not loaded, but may have been read; as changed if that is newer.
+
+        since: when the load began, in ns since the epoch.
+        """
+        if path not in self.project:
+            self.take_unless_known(path, since, {})
+            self._wanted.add(path)
+
+    def accept(self, path: str, state: FileState) -> None:
+        """Take a file as known in a state from now on."""
+        with self._lock:
+            self.project[path] = state
 
     def take_unless_known(self, path: str, since: int, changed: Changed) -> None:
         """Take the baseline of a file that was not loaded, but whose change may mend the load.

@@ -58,6 +58,12 @@ class ChangeListener(Protocol):
     def on_change(self, paths: list[str]) -> None:
         """Reload: these files have changed; none if a reload was asked for."""
 
+    async def refresh(self, paths: list[str]) -> list[str]:
+        """Have those told who use these files; return the files that need a reload after all."""
+
+    def on_refreshed(self, paths: list[str]) -> None:
+        """These files are in use as they are now, and nothing was reloaded."""
+
     def on_change_taken_back(self) -> None:
         """Go on: a reload was held, and the files are as they were again."""
 
@@ -107,6 +113,7 @@ class ChangeMonitor:
         self._clock = clock
         self._sleep = sleep
         self._nudged = asyncio.Event()
+        self._refreshing = asyncio.Lock()
         self._events: Events | None = None
         self._held = Held.NOTHING
         self._asked_at = clock()
@@ -121,29 +128,27 @@ class ChangeMonitor:
         return self._look()
 
     def is_surely_fresh(self) -> bool:
-        """Tell whether no file may have changed; False as well when that cannot be told at once.
+        """Tell whether no file may have changed.
 
         May be called in any thread, also where a signal handler may raise at any moment.
         """
-        if not self._looking.acquire(blocking=False):
-            return False
         is_whole = False
-        try:
-            self._asked_at = self._clock()
-            self._scan_modules()
-            is_fresh = not self._scanner.look()
-            is_whole = True
-        finally:
-            if not is_whole:
-                self._scanner.begin_afresh()  # what was heard may be lost
-            self._looking.release()
+        with self._looking:
+            try:
+                self._asked_at = self._clock()
+                self._scan_modules()
+                is_fresh = not self._scanner.look()
+                is_whole = True
+            finally:
+                if not is_whole:
+                    self._scanner.begin_afresh()  # what was heard may be lost
         if not self._nudged.is_set():
             self._loop.call_soon_threadsafe(self._nudged.set)
         return is_fresh
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether suspects have changed; then a reload begins, or is held."""
-        if changed := await self._scanner.compare(suspects):
+        if changed := await self._outdated(suspects):
             self.on_change(changed)
         return bool(changed)
 
@@ -218,7 +223,7 @@ class ChangeMonitor:
 
     async def _compare(self, suspects: list[str]) -> bool:
         """Tell whether files have changed; then a reload begins, or is held."""
-        changed = await self._scanner.compare(suspects)
+        changed = await self._outdated(suspects)
         is_serving = self._listener.phase is Phase.SERVING
         if is_serving and all(map(self._scanner.is_package_directory, changed)):
             # A new package is nothing to an app that works, but may mend one that failed to load.
@@ -228,6 +233,20 @@ class ChangeMonitor:
         if changed:
             self.on_change(changed)
         return bool(changed)
+
+    async def _outdated(self, suspects: list[str]) -> list[str]:
+        """Return those that have changed; but what needs no reload is seen to here."""
+        changed = await self._scanner.compare(suspects)
+        needs_none = bool(changed) and all(map(self._scanner.needs_no_reload, changed))
+        if not needs_none or self._listener.phase is not Phase.SERVING:
+            return changed
+        async with self._refreshing:
+            changed = await self._scanner.compare(changed)  # another look may have seen to it
+            left = await self._listener.refresh(changed) if changed else []
+            if refreshed := [path for path in changed if path not in left]:
+                self._scanner.accept(refreshed)
+                self._listener.on_refreshed(refreshed)
+        return left
 
     def _is_behind(self) -> bool:
         return self._baselines.is_learning() or self._modules.is_behind()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,6 +104,18 @@ class ChangeScanner:
         if path not in project:
             # If there are many, the others are read when there is time.
             self._baselines.take_wanted(path, reads=len(project) < READ_BEFORE_LOAD)
+
+    def watch_for_refresh(self, texts: Sequence[str], since: int) -> None:
+        """Watch what these patterns ask for as well; it needs no reload when it changes.
+
+        since: when the load began, in ns since the epoch; what changed later counts as changed.
+        """
+        added = Patterns.of([], [], os.sep, texts).refresh
+        known = self._baselines.patterns
+        self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
+        self._scan_directories(
+            self._baselines.patterns, lambda path: self._baselines.take_for_refresh(path, since)
+        )
 
     def watch_what_may_mend(
         self, root: str, paths: Iterable[str], since: int, changed: Changed
@@ -261,6 +273,11 @@ class ChangeScanner:
         """Return how files were when they were found to have changed, as JSON."""
         return {path: self._found.get(path, FileState(None)).to_json() for path in paths}
 
+    def accept(self, paths: Iterable[str]) -> None:
+        """Take changed files as known, in the state in which they were found."""
+        for path in paths:
+            self._baselines.accept(path, self._found[path])
+
     # --- what a path is ------------------------------------------------------------------------
 
     def is_package(self, path: str) -> bool:
@@ -270,6 +287,10 @@ class ChangeScanner:
     def is_package_directory(self, path: str) -> bool:
         """Tell whether packages are installed in a directory."""
         return path in self._baselines.package_directories
+
+    def needs_no_reload(self, path: str) -> bool:
+        """Tell whether a file was watched for a refresh alone: nobody has loaded it."""
+        return self._baselines.patterns.refreshes(path) and not self._baselines.is_loaded(path)
 
     def is_ignored(self, path: str) -> bool:
         """Tell whether a pattern says that nothing is to be made of a file's changes."""

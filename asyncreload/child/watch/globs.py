@@ -1,6 +1,6 @@
-"""What a pattern of `watch` or `ignore` means. Pure: nothing is looked at on the disk.
+"""What a pattern of `watch`, `refresh` or `ignore` means. Pure: nothing is looked at on the disk.
 
-| pattern | in `watch` | in `ignore` |
+| pattern | in `watch` and `refresh` | in `ignore` |
 | --- | --- | --- |
 | `x.yaml`, `data` | that file; all in that directory | all of that name, and all below them |
 | `./data`, `conf/data`, `/srv/data` | the same | that one, and all below it |
@@ -9,7 +9,7 @@
 | `pages/**/*.html` | such files in `pages`, however deep | the same |
 
 Relative to the directory that is given; case counts everywhere. `**` stands for any number of
-directories, none included. In `watch`, only a part that begins with a dot names hidden files.
+directories, none included. But in `ignore`, only a part that begins with a dot names hidden files.
 """
 
 from __future__ import annotations
@@ -90,31 +90,44 @@ class Patterns(FrozenData):
 
     watch: tuple[Pattern, ...] = ()
     ignore: tuple[Pattern, ...] = ()
+    refresh: tuple[Pattern, ...] = ()
+    """What is watched as well, but needs no reload when it changes."""
 
     @classmethod
-    def of(cls, watch: Sequence[str], ignore: Sequence[str], base: str) -> Patterns:
+    def of(
+        cls, watch: Sequence[str], ignore: Sequence[str], base: str, refresh: Sequence[str] = ()
+    ) -> Patterns:
         """Read patterns; they are relative to the directory `base`."""
         return cls(
             tuple(_pattern(text, base, anywhere=False) for text in watch),
             tuple(_pattern(text, base, anywhere=True) for text in ignore),
+            tuple(_pattern(text, base, anywhere=False) for text in refresh),
         )
 
     @property
     def roots(self) -> list[str]:
         """Where files of the patterns are to be looked for."""
-        return sorted({pattern.root for pattern in self.watch})
+        return sorted({pattern.root for pattern in (*self.watch, *self.refresh)})
 
     def wants(self, path: str) -> bool:
         """Tell whether a file is watched because of a pattern."""
+        return self._takes(path, (*self.watch, *self.refresh))
+
+    def refreshes(self, path: str) -> bool:
+        """Tell whether a file needs no reload when it changes."""
+        return self._takes(path, self.refresh) and not self._takes(path, self.watch)
+
+    def _takes(self, path: str, patterns: tuple[Pattern, ...]) -> bool:
         if re.fullmatch(_LEFTOVERS, os.path.basename(path)) or self.ignores(path):
             return False
-        return any(_is_shown(path, one) and one.takes(path) for one in self.watch)
+        return any(_is_shown(path, one) and one.takes(path) for one in patterns)
 
     def enters(self, directory: str) -> bool:
         """Tell whether a directory is looked into for such files."""
         if self.ignores(directory):
             return False
-        return any(_is_shown(directory, one) and one.leads_to(directory) for one in self.watch)
+        patterns = (*self.watch, *self.refresh)
+        return any(_is_shown(directory, one) and one.leads_to(directory) for one in patterns)
 
     def ignores(self, path: str) -> bool:
         """Tell whether nothing is to be made of changes there."""

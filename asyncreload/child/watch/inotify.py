@@ -132,7 +132,10 @@ class Events:
         self._forget()
 
     def tend(self, files: Files) -> bool:
-        """Watch some more of the files; tell whether nothing has to be asked for any more."""
+        """Watch some more of the files; tell whether nothing has to be asked for any more.
+
+        Nor of other files: what was heard of one, while these were seen to, is heard but once.
+        """
         self._listen()
         waiting = [path for path in self._asked_of(files) if path not in self._covered]
         free = [path for path in waiting if path not in self._bound]
@@ -140,7 +143,7 @@ class Events:
             (self._covered if self._can_cover(path) else self._bound).add(path)
         is_read_only = self._open_files.tend(files)
         self.look(files)
-        return is_read_only and not self._asked_of(files)
+        return is_read_only and not self._asked_of(files) and not any(self._asked.values())
 
     def _asked_of(self, files: Files) -> set[str]:
         """Return the files to be asked for: those that were heard of, and those that are new."""

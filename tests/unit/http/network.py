@@ -85,6 +85,9 @@ class Server:
         self.acceptor = Acceptor(listener, lobby, self, self.responder, streams)
         self.acceptor.start()
 
+    def is_surely_fresh(self) -> bool:
+        return not self.suspects
+
     def run(self, job: Job) -> bool:
         return not self.lacks_threads and RequestThreads().run(job)
 

@@ -116,7 +116,7 @@ class Served:
         self.clients: list[socket.socket] = []
         app_loop = cast("AppLoop", StandIn(self.app, loop))
         errors = RequestErrors("", live=False)
-        self.responder = AsgiResponder(app_loop, SITE, errors, self._on_free)
+        self.responder = AsgiResponder(app_loop, lambda: (SITE, errors), self._on_free)
 
     def _on_free(self) -> None:
         self.freed += 1

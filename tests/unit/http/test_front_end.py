@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,7 @@ from tests.unit.http.network import (
 from tests.unit.looping import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from asyncreload.child.imports.interface import Receive, Scope, Send
@@ -52,6 +53,9 @@ class Gate:
 
     def check(self) -> list[str]:
         return self.suspects
+
+    def is_surely_fresh(self) -> bool:
+        return not self.suspects
 
     async def stale(self, suspects: list[str]) -> bool:
         assert suspects == self.suspects
@@ -279,6 +283,32 @@ async def test_without_a_state_there_is_no_event_stream() -> None:
         front_end.close(hand_over=False)
 
 
+async def test_after_a_refresh_pages_and_reports_are_of_another_state() -> None:
+    """A page of the state before is outdated; and whoever listens is told."""
+
+    def fail(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise LookupError
+
+    async with network() as net:
+        front_end, failing = make(net), make(net)
+        settings = Settings(target="", live=True)
+        front_end.serve(App(), settings, ADDRESS)
+        listener = net.connect(EVENTS)
+        await until(lambda: front_end.has_listeners)
+        front_end.refresh(["/srv/site.css"])
+        front_end.refresh(["/srv/page.html"])
+        assert f'data-state="{STATE}-2"' in body_of(await net.answer(net.connect(NAVIGATION)))
+        front_end.close(hand_over=False)
+        told = body_of(await net.answer(listener))
+        assert f"data: {STATE}-1 {STATE} site.css\n\n" in told
+        assert told.endswith(f"data: {STATE}-2 {STATE}-1\n\n")
+        failing.serve(fail, settings, ADDRESS)
+        failing.refresh(["/srv/page.html"])
+        asked = f"{NAVIGATION}\r\nAccept: text/html"
+        assert f'data-state="{STATE}-1"' in body_of(await net.answer(net.connect(asked)))
+        failing.close(hand_over=False)
+
+
 # Files that change
 
 
@@ -403,12 +433,25 @@ class AsgiSite:
         await send({"type": "http.response.body", "body": b"by ASGI"})
 
 
-def loop_of(app: AsgiSite) -> AppLoop:
+def loop_of(app: AsgiSite, loop: asyncio.AbstractEventLoop | None = None) -> AppLoop:
     """As if it were in another thread."""
     made = AppLoop.__new__(AppLoop)
-    made.app, made.loop = AsgiApp(app), asyncio.get_running_loop()
+    made.app, made.loop = AsgiApp(app), loop or asyncio.get_running_loop()
     made._lifespan = Lifespan(app)
     return made
+
+
+@contextmanager
+def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def test_an_asgi_app_answers() -> None:
@@ -425,15 +468,20 @@ async def test_an_asgi_app_answers() -> None:
 
 async def test_a_report_takes_the_place_of_an_asgi_app() -> None:
     """What the app answers already goes on."""
+    with loop_in_a_thread() as loop:
+        await _a_report_takes_its_place(loop)
+
+
+async def _a_report_takes_its_place(loop: asyncio.AbstractEventLoop) -> None:
     async with network() as net:
         front_end, app = make(net), AsgiSite()
         app.may_answer.clear()
-        front_end.serve(loop_of(app), SETTINGS, ADDRESS)
+        front_end.serve(loop_of(app, loop), SETTINGS, ADDRESS)
         first = net.connect(GET)
         await until(lambda: app.begun)
         front_end.show(Report.from_exception(ZeroDivisionError("mine")), SETTINGS, ADDRESS)
         assert "ZeroDivisionError" in await net.answer(net.connect(GET))
-        app.may_answer.set()
+        loop.call_soon_threadsafe(app.may_answer.set)
         assert "by ASGI" in await net.answer(first)
         assert app.begun == 1
         front_end.close(hand_over=False)
@@ -447,13 +495,17 @@ async def test_what_an_asgi_app_does_not_know_is_left_to_the_next_process() -> N
         busy = asyncio.new_event_loop()  # which the app blocks: it takes nothing
         app_loop.loop = busy
         front_end.serve(app_loop, SETTINGS, ADDRESS)
-        client = net.connect(GET)
-        await until(lambda: front_end.busy)
+        client = net.connect(GET)  # it waits in the kernel
+        handed, other = net.connect(GET), net.listener.accept()
+        assert front_end._acceptor
+        front_end._acceptor.take(*other)
+        assert front_end.busy == 1
         front_end.close(hand_over=True)
         assert front_end.busy == 0
         busy.close()
         following = make(net)
         following.serve(App(), SETTINGS, ADDRESS)
         assert "by localhost" in await net.answer(client)
+        assert "by localhost" in await net.answer(handed)
         following.close(hand_over=False)
         assert app.begun == 0

@@ -650,7 +650,7 @@ def test_a_wsgi_app_where_the_user_wants_asgi(project: Project) -> None:
 def test_an_asgi_app_without_what_serves_it(
     project: Project, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_loader, "find_spec", lambda name: None)
+    monkeypatch.setattr(app_loader, "is_installed", lambda: False)
 
     with pytest.raises(MissingExtraError) as caught:
         project.load(text, f"{ASYNC_APP}def create(): return app")

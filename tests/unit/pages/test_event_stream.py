@@ -114,6 +114,24 @@ async def test_the_stream_tells_the_state_and_stays_open(pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (["/srv/site.css", "/srv/a b.css"], " site.css a%20b.css"),
+        (["/srv/site.css", "/srv/page.html"], ""),
+    ],
+)
+async def test_open_streams_are_told_of_a_refresh(
+    pairs: Pairs, paths: list[str], told: str
+) -> None:
+    streams, first, second = EventStreams(STATE), pairs(), pairs()
+    opened(streams, first)
+    streams.tell_refresh(STATE, f"{STATE}-1", paths)
+    assert first.receive() == f"event: state\ndata: {STATE}-1 {STATE}{told}\n\n".encode()
+    assert opened(streams, second).endswith(f"data: {STATE}-1\n\n".encode())
+    streams.close()
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "GET / HTTP/1.1",

@@ -30,6 +30,7 @@ from asyncreload.phase import Phase
 from tests.unit.watching import run_here
 
 APP, OTHER, PACKAGES = "/srv/app.py", "/srv/other.py", "/srv/venv/site-packages"
+PAGE = "/srv/templates/page.html"
 IN_TIME = SWEEP_SOONEST / 3
 """Seconds: sooner than what comes without an event."""
 
@@ -75,6 +76,10 @@ class Parts:
         self.phase = Phase.SERVING
         self.has_listeners = False
         self.debugs = False
+        self.templates: list[str] = []
+        """Files that need no reload,"""
+        self.unhandled: list[str] = []
+        """unless nobody sees to them."""
         self.notices: list[tuple[str, bool]] = []
 
     def clock(self) -> float:
@@ -100,6 +105,13 @@ class Parts:
     async def compare(self, suspects: list[str]) -> list[str]:
         self.log.append(("compared", *suspects))
         return [path for path in suspects if path in self.changed]
+
+    def needs_no_reload(self, path: str) -> bool:
+        return path in self.templates
+
+    def accept(self, paths: list[str]) -> None:
+        self.log.append(("accepted", *paths))
+        self.changed = [path for path in self.changed if path not in paths]
 
     def is_package_directory(self, path: str) -> bool:
         return path == PACKAGES
@@ -147,6 +159,14 @@ class Parts:
     def on_change(self, paths: list[str]) -> None:
         self.log.append(("changed", *paths))
         self.phase = Phase.DRAINING
+
+    async def refresh(self, paths: list[str]) -> list[str]:
+        await asyncio.sleep(0)
+        self.log.append(("refresh", *paths))
+        return self.unhandled
+
+    def on_refreshed(self, paths: list[str]) -> None:
+        self.log.append(("refreshed", *paths))
 
     def on_change_taken_back(self) -> None:
         self.log.append("taken back")
@@ -268,6 +288,62 @@ async def test_no_reload_is_begun_twice(parts: Parts, phase: Phase) -> None:
     parts.phase = phase
     monitor_of(parts).on_change([APP])
     assert parts.told() == []
+
+
+# --- files that need no reload -------------------------------------------------------------------
+
+
+def refreshed(parts: Parts) -> list[object]:
+    return [entry for entry in parts.log if isinstance(entry, tuple) and entry[0] != "compared"]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_the_app_sees_to_leads_to_no_reload(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE]
+    parts.save(PAGE)
+    assert not await monitor.stale([PAGE])
+    assert refreshed(parts) == [("refresh", PAGE), ("accepted", PAGE), ("refreshed", PAGE)]
+    assert await monitor.is_fresh()
+    assert len(refreshed(parts)) == 3
+
+
+@pytest.mark.asyncio
+async def test_two_looks_that_find_the_same_have_it_seen_to_once(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE]
+    parts.save(PAGE)
+    stale, fresh = await asyncio.gather(monitor.stale([PAGE]), monitor.is_fresh())
+    assert (stale, fresh) == (False, True)
+    assert refreshed(parts) == [("refresh", PAGE), ("accepted", PAGE), ("refreshed", PAGE)]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_nobody_sees_to_leads_to_a_reload(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE, OTHER]
+    parts.unhandled = [OTHER]
+    parts.save(PAGE, OTHER)
+    assert await monitor.stale([PAGE, OTHER])
+    assert refreshed(parts)[1:] == [("accepted", PAGE), ("refreshed", PAGE), ("changed", OTHER)]
+
+
+@pytest.mark.asyncio
+async def test_beside_a_file_that_needs_a_reload_nobody_is_asked(parts: Parts) -> None:
+    parts.templates = [PAGE]
+    parts.save(PAGE, APP)
+    assert await monitor_of(parts).stale([PAGE, APP])
+    assert refreshed(parts) == [("changed", PAGE, APP)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("phase", [Phase.LOADING, Phase.REPORTING])
+async def test_while_the_app_does_not_serve_each_change_is_one(parts: Parts, phase: Phase) -> None:
+    """A load may have read the file already; and what is reported may be mended by it."""
+    parts.templates, parts.phase = [PAGE], phase
+    parts.save(PAGE)
+    assert await monitor_of(parts).stale([PAGE])
+    assert refreshed(parts) == [("changed", PAGE)]
 
 
 # --- waiting for the end of a half-written save --------------------------------------------------

@@ -475,3 +475,42 @@ def test_a_save_while_baselines_are_taken_is_not_lost(project: Project) -> None:
     empty = str(project.root / "empty")
     project.watch.scanner.watch_what_may_mend(empty, saved_when_reached(), old, {})
     assert project.watch.changed() == [path]
+
+
+# --- files that need no reload -------------------------------------------------------------------
+
+
+def test_what_is_watched_for_a_refresh_differs_until_it_is_accepted(project: Project) -> None:
+    page = project.write("pages/a.html", b"one")
+    scanner = project.watch.scanner
+    project.clock.advance(HOUR)
+    scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    assert project.changed() == []
+    project.write("pages/a.html", b"two")
+    added = project.write("pages/b.html")
+    assert project.changed() == ["pages/a.html", "pages/b.html"]
+    assert scanner.needs_no_reload(page)
+    assert scanner.needs_no_reload(added)
+    scanner.accept([page, added])
+    assert project.changed() == []
+    os.unlink(page)
+    assert project.changed() == ["pages/a.html"]
+    assert scanner.needs_no_reload(page)
+
+
+def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project: Project) -> None:
+    began = project.clock.time_ns()
+    project.write("pages/a.html")
+    project.watch.scanner.watch_for_refresh([project.path("pages")], began)
+    assert project.changed() == ["pages/a.html"]
+
+
+def test_a_module_among_pages_needs_a_reload(project: Project) -> None:
+    module = project.load("pages/texts.py")
+    project.watch.scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    assert not project.watch.scanner.needs_no_reload(module)
+    other = project.write("pages/lazy.py")
+    project.changed()
+    assert project.watch.scanner.needs_no_reload(other)
+    project.load("pages/lazy.py")
+    assert not project.watch.scanner.needs_no_reload(other)

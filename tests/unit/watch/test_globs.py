@@ -137,3 +137,17 @@ def fits(parts: list[str], names: list[str]) -> bool:
     if parts[0] == "**":
         return any(fits(parts[1:], names[count:]) for count in range(len(names) + 1))
     return bool(names) and Path(names[0]).match(parts[0]) and fits(parts[1:], names[1:])
+
+
+def test_what_needs_no_reload_is_watched_as_well() -> None:
+    patterns = Patterns.of(["pages/code.html"], ["old.html"], BASE, ["pages", "*.css"])
+    assert patterns.wants(at("pages/a.html"))
+    assert patterns.refreshes(at("pages/a.html"))
+    assert patterns.refreshes(at("deep/down/a.css"))
+    assert patterns.wants(at("pages/code.html"))
+    assert not patterns.refreshes(at("pages/code.html"))  # `watch` says more
+    assert not patterns.wants(at("pages/old.html"))
+    assert not patterns.refreshes(at("pages/old.html"))
+    assert not patterns.refreshes(at("app.py"))
+    assert patterns.enters(at("pages/below"))
+    assert patterns.roots == [BASE, at("pages"), at("pages/code.html")]

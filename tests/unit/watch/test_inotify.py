@@ -59,6 +59,21 @@ def test_no_file_is_asked_for_of_which_nothing_was_heard(
     events.close()
 
 
+def test_what_is_heard_of_while_other_files_are_seen_to_is_to_be_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("x")
+    one, two = (
+        Files({path: stat_state(path, later)}) for path in (f"{tmp_path}/a", f"{tmp_path}/b")
+    )
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(one)
+    assert events.tend(two)
+    (tmp_path / "a").write_text("y")
+    assert not events.tend(two)  # has heard it, and no event will tell of it again
+    assert events.look(one) == [f"{tmp_path}/a"]
+    events.close()
+
+
 def test_what_is_looked_at_for_two_reasons_is_heard_of_for_both(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("x")

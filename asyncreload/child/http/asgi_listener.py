@@ -1,0 +1,113 @@
+"""Takes requests in the loop of an ASGI app, where nothing stands in their way."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from asyncreload.child.http.request_head import has_whole_head
+from asyncreload.child.sockets import ClientAddress, accept
+
+if TYPE_CHECKING:
+    from asyncreload.child.http.asgi_responder import AsgiResponder
+    from asyncreload.child.http.gate import Gate
+
+_ACCEPTS_AT_ONCE = 64  # then other callbacks of the loop have their turn
+_PAUSE = 0.1  # seconds until accepting is tried again when the process is out of descriptors
+_OURS = b".asyncreload/"
+"""In the head of a request that the app may have no part in."""
+
+Pass = Callable[[socket.socket, ClientAddress], None]
+
+
+class AsgiListener:
+    """Accepts connections in the app's loop, for as long as the loaded code may answer.
+
+    The way of a request through the side thread (`Acceptor`) costs two wake-ups of threads that
+    share the GIL: more than many an answer. So each request is looked at here, in one callback:
+    its head has to be whole, and no file may have changed since it was. Whatever is not as simple
+    as that goes to the acceptor: a head that is not whole, files that may have changed, a request
+    of our own pages. While the app blocks its loop, connections wait in the kernel.
+
+    Made and closed in the side thread; the rest is run in the app's loop. A lock keeps connections
+    from being accepted once it is closed: nobody would take care of them.
+
+    to_acceptor: passes a connection to the acceptor; called in the app's loop.
+    """
+
+    def __init__(
+        self, listener: socket.socket, gate: Gate, responder: AsgiResponder, to_acceptor: Pass
+    ) -> None:
+        self._listener = listener
+        self._gate = gate
+        self._responder = responder
+        self._to_acceptor = to_acceptor
+        self._lock = Lock()
+        self._is_closed = False
+        self._loop = responder.app_loop
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def close(self) -> None:
+        """Accept no more."""
+        with self._lock:
+            self._is_closed = True
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._loop.remove_reader, self._listener.fileno())
+
+    # --- in the app's loop ---------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if not self._is_closed:
+            self._loop.add_reader(self._listener.fileno(), self._on_connections)
+
+    def _on_connections(self) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            if self._responder.free <= 0:
+                self._pause()
+                return
+            if not self._take_one():
+                return
+
+    def _take_one(self) -> bool:
+        """Accept a connection, and have its request answered; return False if there is none."""
+        with self._lock:
+            if self._is_closed:
+                return False
+            try:
+                connection, client = accept(self._listener)
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError as exc:
+                if exc.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    self._pause()
+                    return False
+                return True  # the client gave up before its connection was accepted
+            if connection.gettimeout() is not None:
+                connection.settimeout(None)  # the app has set a default timeout
+            # First the head, then the look: one that is whole arrived before it.
+            if has_whole_head(connection, besides=_OURS) and self._gate.is_surely_fresh():
+                self._responder.start_here(connection)
+            else:
+                self._to_acceptor(connection, client)
+        return True
+
+    def _pause(self) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.call_later(_PAUSE, self._begin)
+
+
+def passing_to(loop: asyncio.AbstractEventLoop, take: Pass) -> Pass:
+    """Return what has `take` called in another thread's loop."""
+
+    def pass_on(connection: socket.socket, client: ClientAddress) -> None:
+        try:
+            loop.call_soon_threadsafe(take, connection, client)
+        except RuntimeError:  # the loop has ended
+            connection.close()
+
+    return pass_on

@@ -1,0 +1,422 @@
+"""`manage.py runserver`, on a project as Django's own `startproject` makes it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.browsing import in_chromium, until_streams
+from tests.live.commands import free_port
+from tests.live.driving import COMMAND, Served, lay_out
+
+if TYPE_CHECKING:
+    from tests.live.browsing import Tab
+
+pytest.importorskip("django")
+
+MANAGE = (sys.executable, "manage.py")
+APP = {
+    "mysite/urls.py": """\
+from django.contrib import admin
+from django.urls import path
+from shop import views
+
+urlpatterns = [
+    path("admin/", admin.site.urls), path("", views.home), path("fails/", views.fails),
+]
+""",
+    "shop/__init__.py": "",
+    "shop/apps.py": """\
+import os
+from django.apps import AppConfig
+
+class ShopConfig(AppConfig):
+    name = "shop"
+    in_server = os.environ.get("RUN_MAIN")
+""",
+    "shop/models.py": """\
+from django.db import models
+
+class Item(models.Model):
+    name = models.CharField(max_length=20)
+    class Meta:
+        managed = False
+""",
+    "shop/views.py": """\
+import os
+from django.apps import apps
+from django.shortcuts import render
+
+def home(request):
+    told = {"pid": os.getpid(), "in_server": apps.get_app_config("shop").in_server}
+    return render(request, "shop/home.html", told)
+
+def fails(request):
+    raise LookupError("nothing on this shelf")
+""",
+    "shop/templates/shop/home.html": """\
+{% load static %}<link rel="stylesheet" href="{% static 'shop/site.css' %}">
+<h1>Shop</h1><p>{{ pid }}</p><p>{{ in_server }}</p>
+""",
+    "shop/static/shop/site.css": "h1 { color: red }\n",
+}
+OTHER_COMMAND = """\
+from django.contrib.staticfiles.management.commands.runserver import Command as Staticfiles
+
+class Command(Staticfiles):
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--shout", action="store_true")
+
+    def get_handler(self, *args, **options):
+        handler = super().get_handler(*args, **options)
+        if not options["shout"]:
+            return handler
+        return lambda *request: [part.upper() for part in handler(*request)]
+"""
+
+
+@pytest.fixture(scope="session")
+def started_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as `startproject` makes it, migrated, with an app."""
+    directory = tmp_path_factory.mktemp("startproject")
+    for command in ["-m django startproject mysite .", "manage.py migrate -v 0"]:
+        subprocess.run([sys.executable, *command.split()], cwd=directory, check=True)
+    lay_out(directory, files=APP)
+    install(directory, "shop")
+    return directory
+
+
+@pytest.fixture
+def site(started_project: Path, project: Path) -> Path:
+    """The same, for one test."""
+    shutil.copytree(started_project, project, dirs_exist_ok=True)
+    return project
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def start(site: Path, temp: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts a command in the project."""
+    started: list[Served] = []
+
+    def start(*command: str) -> Served:
+        served = Served(site, temp, command, tmp_path / f"output{len(started)}.txt")
+        started.append(served)
+        return served
+
+    yield start
+    for served in started:
+        served.hang_up()
+        try:
+            served.stop()
+        except AssertionError:
+            served.kill()
+            raise
+        finally:
+            print(served.output)
+
+
+def install(site: Path, app: str) -> None:
+    """Put an app first in INSTALLED_APPS."""
+    settings = site / "mysite/settings.py"
+    head, line, tail = settings.read_text().partition("INSTALLED_APPS = [\n")
+    settings.write_text(f"{head}{line}    {app!r},\n{tail}")
+
+
+# --- as under Django's own ------------------------------------------------------------------------
+
+PATHS = {
+    "/": 200,
+    "/nothing/": 404,
+    "/fails/": 500,
+    "/admin/": 302,
+    "/admin/login/": 200,
+    "/admin": 301,
+    "/static/shop/site.css": 200,
+    "/static/admin/css/base.css": 200,
+    "/static/admin/img/search.svg": 200,
+    "/static/nothing.css": 404,
+}
+COMPARED = ["Allow", "Content-Type", "Last-Modified", "Location", "Vary"]
+COMPARED += ["Content-Disposition", "Content-Encoding", "X-Frame-Options", "Referrer-Policy"]
+
+
+def page(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[int, object, str]:
+    """Return a status, the main headers, and the body without what differs each time."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Accept": "text/html"} | (headers or {}))
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    found = {name: answer.getheader(name) for name in COMPARED}
+    if answer.status == 500:  # shows the environ, in which the servers differ
+        return 500, found["Content-Type"], re.search("<title>.*?</title>", body, re.DOTALL)[0]  # type: ignore[index]  # there is a title
+    body = re.sub(r'(name="csrfmiddlewaretoken" value=)"\w+"', r"\1", body)
+    body = re.sub(r"<p>\d+</p>", "", body)
+    body = re.sub(r"<p>(true|None)</p>", "", body)  # `runserver --noreload` does not set it
+    body = body.replace(f":{port}", "")
+    return answer.status, found, body
+
+
+def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None:
+    own = free_port()
+    djangos = start(*MANAGE, "runserver", str(own), "--noreload")
+    djangos.until_told("Quit the server")
+    install(site, "asyncreload.django")
+    served = start(*MANAGE, "runserver", "0")
+
+    def is_there() -> bool:
+        with suppress(ConnectionRefusedError):
+            return page(own, "/")[0] == 200
+        return False
+
+    djangos.until(is_there, "Django's own server answers")
+    for path, status in PATHS.items():
+        expected = page(own, path)
+        assert expected[0] == status
+        assert page(served.port, path) == expected, path
+    modified = page(own, "/static/shop/site.css")[1]["Last-Modified"]  # type: ignore[index]  # a dict
+    asked = {"If-Modified-Since": modified}
+    assert page(served.port, "/static/shop/site.css", asked)[0] == 304
+    assert "<p>true</p>" in served.body("/")  # RUN_MAIN was set before apps were loaded
+    told = served.output
+    assert re.search(
+        r"^Django version .*, using settings 'mysite.settings', no errors", told, re.MULTILINE
+    )
+
+
+def test_the_next_command_in_the_list_is_extended(site: Path, start: Start) -> None:
+    """As staticfiles', whitenoise's or one's own: with its arguments and its handler."""
+    for package in ("loud", "loud/management", "loud/management/commands"):
+        lay_out(site, files={f"{package}/__init__.py": ""})
+    lay_out(site, files={"loud/management/commands/runserver.py": OTHER_COMMAND})
+    install(site, "loud")
+    install(site, "asyncreload.django")
+    served = start(*MANAGE, "runserver", "127.0.0.1:0", "--shout", "--nothreading")
+    assert "<H1>SHOP</H1>" in served.body("/")
+
+
+def test_options_are_typed_or_in_pyproject(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    port = free_port()
+    text = f'[tool.asyncreload]\nport = {port}\nhost = "localhost"\ntarget = "x"\nquiet = true\n'
+    lay_out(site, files={"pyproject.toml": text})
+    served = start(*MANAGE, "runserver")
+
+    def answers() -> bool:
+        with suppress(ConnectionRefusedError):
+            return page(port, "/")[0] == 200
+        return False
+
+    served.until(answers, "it answers at the port in the file")
+    assert "GET /" not in served.output
+    served.stop()
+    other = free_port()
+    served = start(*MANAGE, "runserver", f"127.0.0.1:{other}")
+    port = other
+    served.until(answers, "it answers at the port that was typed")
+
+
+def test_a_command_before_ours_is_told(site: Path, start: Start) -> None:
+    settings = site / "mysite/settings.py"
+    ends = '    "asyncreload.django",\n]\n\nMIDDLEWARE'
+    settings.write_text(settings.read_text().replace("]\n\nMIDDLEWARE", ends))
+    served = start(*COMMAND, ".", "--port", "0")
+    told = served.get("/").body
+    assert 'The runserver of "django.contrib.staticfiles" hides that of "asyncreload.' in told
+    assert "first in INSTALLED_APPS" in told
+
+
+def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
+    site: Path, start: Start
+) -> None:
+    install(site, "asyncreload.django")
+    text = "[tool.asyncreload]\ncheckpoints = 0\nverbose = true\n"
+    lay_out(site, files={"pyproject.toml": text})
+    served = start(*MANAGE, "runserver", "0", "--insecure")
+    first = served.body("/")
+    served.until(lambda: re.search(r"has imported \d{3} modules", served.output), "it stands by")
+    served.edit("shop/views.py", "def home", "def  home")
+    assert served.body("/") != first
+    assert "color: red" in served.body("/static/shop/site.css")
+    assert "views.py changed" in served.output
+
+
+def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    settings = site / "mysite/settings.py"
+    text = settings.read_text().replace("DEBUG = True", "DEBUG = False")
+    settings.write_text(text.replace("ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]'))
+    served = start(*MANAGE, "runserver", "0", "--insecure", "--skip-checks")
+    assert "color: red" in served.body("/static/shop/site.css")
+    assert "using settings 'mysite.settings'\n" in served.output
+    served.stop()
+    served = start(*MANAGE, "runserver", "0", "--insecure", "--nostatic")
+    assert served.get("/static/shop/site.css").status == 404
+
+
+# --- errors, and their mending --------------------------------------------------------------------
+
+
+def test_a_project_that_cannot_be_loaded_is_told_and_mended(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    models, settings = "shop/models.py", "mysite/settings.py"
+    served_models = (site / models).read_text()
+    (site / models).write_text(served_models + "oops(\n")
+    served = start(*MANAGE, "runserver", "0", "--nostatic")
+    answer = served.get("/")
+    assert answer.status == 500
+    assert answer.body.startswith("SyntaxError: '(' was never closed\n")
+    # What Django's checks find.
+    served.write(
+        models,
+        served_models.replace("CharField(max_length=20)", 'ForeignKey("No", models.CASCADE)'),
+    )
+    answer = served.get("/")
+    assert answer.status == 500
+    assert answer.body.startswith("SystemCheckError: System check identified some issues:\n")
+    assert "(fields.E300) Field defines a relation with model 'No'" in answer.body
+    assert "Traceback" not in answer.body
+    served.write(models, served_models)
+    assert "<h1>Shop</h1>" in served.body("/")
+    served.edit(settings, "DEBUG = True", "DEBUG = False")
+    answer = served.get("/")
+    assert answer.body.startswith("You must set settings.ALLOWED_HOSTS if DEBUG is")
+    served.edit(settings, "DEBUG = False", "DEBUG = True; import missing_part")
+    assert served.get("/").body.startswith("ModuleNotFoundError: No module named 'missing_part'")
+    served.edit(settings, "; import missing_part", "")
+    served.edit("mysite/urls.py", "views.fails", "views.gone")
+    assert served.get("/").body.startswith("AttributeError: module 'shop.views' has no attribute")
+    served.edit("mysite/urls.py", "views.gone", "views.fails")
+    assert "<h1>Shop</h1>" in served.body("/")
+
+
+# --- templates and static files -------------------------------------------------------------------
+
+RECEIVER = """
+from django.dispatch import receiver
+from django.utils.autoreload import autoreload_started, file_changed
+
+@receiver(autoreload_started)
+def watch(sender, **kwargs):
+    sender.watch_dir("notes", "*.txt")
+    sender.extra_files.add("rules.txt")
+
+@receiver(file_changed)
+def read(sender, file_path, **kwargs):
+    return file_path.parent.name == "notes" and "code" not in file_path.read_text()
+"""
+
+
+def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    template = "shop/templates/shop/home.html"
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.edit(template, "Shop", "Store")
+    assert served.body("/") == first.replace("Shop", "Store")  # the same process, too
+    served.until_told("home.html changed · no reload needed")
+    # One that hides another, and goes again.
+    over = site / "templates/shop/home.html"
+    served.edit("mysite/settings.py", "'DIRS': []", "'DIRS': [BASE_DIR / 'templates']")
+    first = served.body("/")
+    lay_out(site, files={"templates/shop/home.html": "<p>over</p>"})
+    assert served.body("/") == "<p>over</p>"
+    over.unlink()
+    assert served.body("/") == first
+    # In a process that goes on from a checkpoint, as well.
+    served.edit("shop/views.py", "def home", "def  home")
+    again = served.body("/")
+    assert again != first
+    served.edit(template, "Store", "Shop")
+    assert served.body("/") == again.replace("Store", "Shop")
+
+
+def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"shop/apps.py": APP["shop/apps.py"] + RECEIVER})
+    lay_out(site, files={"notes/a.txt": "one", "rules.txt": "one"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.write("notes/a.txt", "two")
+    assert served.body("/") == first
+    served.write("notes/a.txt", "code")
+    second = served.body("/")
+    assert second != first
+    served.write("rules.txt", "two")
+    assert served.body("/") != second
+
+
+def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("GET", "/.asyncreload/events")
+    stream = connection.getresponse()
+    assert b"retry" in stream.readline()
+
+    def state() -> list[str]:
+        while not (line := stream.readline().decode()).startswith("data: "):
+            assert line
+        return line.split()[1:]
+
+    (one,) = state()
+    served.edit("shop/static/shop/site.css", "red", "blue")
+    two, *rest = state()
+    assert rest == [one, "site.css"]
+    served.edit("shop/templates/shop/home.html", "Shop", "Store")
+    three, *rest = state()
+    assert rest == [two]  # the page is to be loaded again
+    assert len({one, two, three}) == 3
+    assert served.body("/") == first.replace("Shop", "Store")
+    connection.close()
+
+
+@in_chromium
+def test_an_open_page_shows_templates_and_style_sheets_as_saved(
+    site: Path, start: Start, tab: Tab
+) -> None:
+    install(site, "asyncreload.django")
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    template = "shop/templates/shop/home.html"
+    served = start(*MANAGE, "runserver", "0")
+    served.write(template, served.read(template) + "<input>")
+    tab.open(served.port).until_shown("Shop")
+    process = tab.all("p")[0]
+    until_streams(served, 1)
+    tab.run("document.querySelector('input').value = 'half a name'")
+    served.edit("shop/static/shop/site.css", "red", "blue")
+    blue = "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 0, 255)'"
+    tab.until(blue, "it is blue")
+    assert tab.run("return document.querySelector('input').value") == "half a name"
+    served.edit(template, "Shop", "Store")
+    tab.until_shown("Store")
+    assert tab.all("p")[0] == process
+    assert tab.run(blue)
+
+
+# --- a project that does not know of us -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["manage.py", "."])
+def test_a_project_needs_no_setting(site: Path, start: Start, target: str) -> None:
+    served = start(*COMMAND, target, "--port", "0")
+    assert "<p>true</p>" in served.body("/")
+    assert "color: red" in served.body("/static/shop/site.css")
+    served.edit("shop/views.py", "os.getpid()", '"edited"')
+    assert "<p>edited</p>" in served.body("/")
+    assert served.output.count("Django version") == 1
