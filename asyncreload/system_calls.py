@@ -81,24 +81,30 @@ class _PollFd(ctypes.Structure):
     )
 
 
-def has_exceptional_condition(descriptor: int) -> bool:
-    """Tell whether `poll` reports POLLPRI or an error for a descriptor; does not wait.
+def has_input(descriptor: int) -> bool:
+    """Tell whether there is something to be read, or an error; does not wait, keeps the GIL."""
+    return Polled((descriptor, select.POLLIN)).now()[0]
+
+
+class Polled:
+    """Some descriptors, asked by one call whether there is news of any.
 
     `select.poll` gives the GIL away, and beside busy threads waits 5 ms to get it back; this does
     not.
+
+    asked: descriptors, each with the events that are asked for; -1 for one that there is not.
     """
-    return _is_polled(descriptor, select.POLLPRI)
 
+    def __init__(self, *asked: tuple[int, int]) -> None:
+        self._asked = (_PollFd * len(asked))(*(_PollFd(*each, 0) for each in asked))
+        self._none = [False] * len(asked)
+        self._poll = _libc().poll
 
-def has_input(descriptor: int) -> bool:
-    """Tell whether there is something to be read, or an error; does not wait, keeps the GIL."""
-    return _is_polled(descriptor, select.POLLIN)
-
-
-def _is_polled(descriptor: int, events: int) -> bool:
-    asked = _PollFd(descriptor, events, 0)
-    found: int = _libc().poll(ctypes.byref(asked), 1, 0)
-    return found > 0
+    def now(self) -> list[bool]:
+        """Return for each of them whether there is news of it, or an error; does not wait."""
+        if not self._poll(self._asked, len(self._none), 0):
+            return self._none
+        return [bool(each.revents) for each in self._asked]
 
 
 @cache

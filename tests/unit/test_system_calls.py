@@ -17,9 +17,9 @@ import pytest
 
 from asyncreload import system_calls
 from asyncreload.system_calls import (
+    Polled,
     anonymous_file,
     files_open_for_writing,
-    has_exceptional_condition,
     has_input,
     hear_of_opens,
     is_open_for_writing,
@@ -68,11 +68,18 @@ def test_a_file_without_a_name_has_its_size(
         os.close(descriptor)
 
 
-def test_a_closed_descriptor_has_an_exceptional_condition_and_an_open_file_none() -> None:
-    descriptor = os.open(__file__, os.O_RDONLY)
-    assert not has_exceptional_condition(descriptor)
-    os.close(descriptor)
-    assert has_exceptional_condition(descriptor)
+def test_news_of_some_descriptors_is_asked_for_at_once() -> None:
+    (out, into), file = os.pipe(), os.open(__file__, os.O_RDONLY)
+    polled = Polled((out, select.POLLIN), (-1, select.POLLIN), (file, select.POLLPRI))
+    assert polled.now() == [False, False, False]
+    os.write(into, b".")
+    assert polled.now() == [True, False, False]
+    os.close(file)  # an error is news
+    assert polled.now() == [True, False, True]
+    os.read(out, 1)
+    assert polled.now() == [False, False, True]
+    os.close(out)
+    os.close(into)
 
 
 def test_what_is_to_be_read_is_told_without_reading_it() -> None:

@@ -85,7 +85,9 @@ class Exchange:
     # --- HTTP ----------------------------------------------------------------------------------
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        state = self._site.live_state if is_navigation(environ_of(scope)) else ""
+        state = self._site.live_state
+        if state and not is_navigation(environ_of(scope)):
+            state = ""
         is_chunked = scope["http_version"] >= "1.1"  # if its length is not known
         response = _Response(send, self._connection, state, is_chunked=is_chunked)
         line = f"{scope['method']} {target_of(scope)}"

@@ -14,7 +14,10 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, cast
 
-from asyncreload.child.sockets import RESET_ON_CLOSE
+from asyncreload.child.sockets import RESET_ON_CLOSE, receive_now
+
+_WHOLE = 65536
+"""Bytes: more than a request has of which it is known that it is there as a whole."""
 
 
 class Use(Enum):
@@ -32,6 +35,8 @@ class AsgiConnection(asyncio.Protocol):
 
     connection: the socket of which the transport has a copy. It stays open until the transport has
         closed that: so the rest of a request can be read first, and the answer is not lost.
+    is_all: whether the request has arrived as a whole, and nothing follows it. Then the transport
+        has the socket itself.
     make_protocol: returns uvicorn's protocol for this connection.
     on_lost: called when the transport has closed its copy.
     """
@@ -41,7 +46,10 @@ class AsgiConnection(asyncio.Protocol):
         connection: socket.socket,
         make_protocol: Callable[[AsgiConnection], asyncio.Protocol],
         on_lost: Callable[[AsgiConnection], None],
+        *,
+        is_all: bool = False,
     ) -> None:
+        self.is_all: bool = is_all
         self.socket: socket.socket = connection
         self.use: Use = Use.RESPONSE
         self.lost: asyncio.Event = asyncio.Event()
@@ -101,6 +109,9 @@ class AsgiConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self._protocol = self._make_protocol(self)
         self._protocol.connection_made(_Transport(self.transport, self))
+        if self.is_all and (data := receive_now(self.socket, _WHOLE)):
+            # Now, and not when the transport is told: that takes one more round of the loop.
+            self._protocol.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         self._protocol.data_received(data)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from asyncreload.child.http.request_head import has_whole_head
+from asyncreload.child.http.request_head import Arrived, arrived
 from asyncreload.child.sockets import ClientAddress, accept
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asyncreload.child.http.gate import Gate
 
 _ACCEPTS_AT_ONCE = 64  # then other callbacks of the loop have their turn
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1  # seconds until accepting is tried again when the process is out of descriptors
 _OURS = b".asyncreload/"
 """In the head of a request that the app may have no part in."""
@@ -83,15 +84,16 @@ class AsgiListener:
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as exc:
-                if exc.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                if exc.errno in _OUT_OF_RESOURCES:
                     self._pause()
                     return False
                 return True  # the client gave up before its connection was accepted
             if connection.gettimeout() is not None:
                 connection.settimeout(None)  # the app has set a default timeout
             # First the head, then the look: one that is whole arrived before it.
-            if has_whole_head(connection, besides=_OURS) and self._gate.is_surely_fresh():
-                self._responder.start_here(connection)
+            what = arrived(connection, besides=_OURS)
+            if what is not Arrived.PART and self._gate.is_surely_fresh():
+                self._responder.start_here(connection, is_all=what is Arrived.ALL)
             else:
                 self._to_acceptor(connection, client)
         return True

@@ -55,7 +55,7 @@ class AsgiResponder:
         self._limit = share_of_descriptors(4, _MAX_CONNECTIONS)
         self._config, self._server_state = _uvicorn(app_loop)
         self._handed_over: deque[socket.socket] = deque()
-        self._is_awaited = False
+        self._awaited = 0  # how many wait for `_progress`
         self._progress = asyncio.Event()
         self._lingering = LingeringClose(self._progress.set)
         self._lock = Lock()
@@ -107,35 +107,42 @@ class AsgiResponder:
 
     async def quiet(self, seconds: float) -> None:
         """Wait until all is answered and delivered, but not longer than `seconds`."""
-        self._is_awaited = True
-        with suppress(TimeoutError):
+        self._awaited += 1
+        try:
             async with asyncio.timeout(seconds):
                 while self.busy:
                     self._progress.clear()
                     await self._progress.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._awaited -= 1
 
     # --- in the app's loop ---------------------------------------------------------------------
 
-    def start_here(self, connection: socket.socket) -> None:
-        """Do what `start` does, in the app's loop."""
+    def start_here(self, connection: socket.socket, *, is_all: bool) -> None:
+        """Do what `start` does, in the app's loop.
+
+        is_all: whether the whole request has arrived: then nothing is left to be read at the end.
+        """
         self._change_count(1)
-        self._begin(connection)
+        self._begin(connection, is_all=is_all)
 
     def _take(self) -> None:
         with suppress(IndexError):
-            self._begin(self._handed_over.popleft())
+            self._begin(self._handed_over.popleft(), is_all=False)
 
-    def _begin(self, connection: socket.socket) -> None:
-        task = self.app_loop.create_task(self._connect(connection))
+    def _begin(self, connection: socket.socket, *, is_all: bool) -> None:
+        task = self.app_loop.create_task(self._connect(connection, is_all=is_all))
         task.add_done_callback(_raise)
 
-    async def _connect(self, connection: socket.socket) -> None:
-        ours = AsgiConnection(connection, self._make_protocol, self._on_lost)
+    async def _connect(self, connection: socket.socket, *, is_all: bool) -> None:
+        ours = AsgiConnection(connection, self._make_protocol, self._on_lost, is_all=is_all)
         self._open.add(ours)
         try:
-            copied = connection.dup()
-            copied.setblocking(False)
-            await self.app_loop.connect_accepted_socket(lambda: ours, copied)
+            # A copy stays open after the transport's: see `AsgiConnection`.
+            given = connection if is_all else connection.dup()
+            await self.app_loop.connect_accepted_socket(lambda: ours, given)
         except OSError:  # no descriptor is left, or the client is gone
             self._on_lost(ours)
 
@@ -172,7 +179,9 @@ class AsgiResponder:
             with suppress(OSError):
                 # Not a close alone: a process that the app forked may hold the connection open.
                 connection.shutdown(socket.SHUT_WR)
-        if not ours.was_reset and receive_now(connection, 1, socket.MSG_PEEK):
+        if ours.is_all:
+            self._end()  # the transport closes its only copy next
+        elif not ours.was_reset and receive_now(connection, 1, socket.MSG_PEEK):
             self._call_in_side(self._linger, connection)
         else:
             connection.close()
@@ -194,7 +203,7 @@ class AsgiResponder:
             before = self._count
             self._count += connections
             self._calls += calls
-        if self._is_awaited:
+        if self._awaited:
             self._call_in_side(self._progress.set)
         return before
 

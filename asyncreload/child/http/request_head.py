@@ -9,8 +9,10 @@ again.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
+from enum import Enum, auto
 from http import HTTPStatus
 
 from asyncreload.child.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
@@ -19,6 +21,8 @@ _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _USUAL_HEAD = 8192  # bytes that a head seldom exceeds
 _MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
 _HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
+_WITHOUT_BODY = (b"GET ", b"HEAD ")
+_OF_BODY = re.compile(rb"(?i)\n(content-length|transfer-encoding|upgrade|expect)[ \t]*:")
 _MAX_PENDING = 512  # connections; the next child has to take them over in milliseconds
 
 
@@ -148,14 +152,28 @@ def _has_empty_line(buffer: bytearray, size: int) -> bool:
     return buffer.find(b"\n\r\n", 0, size) >= 0 or buffer.find(b"\n\n", 0, size) >= 0
 
 
-def has_whole_head(connection: socket.socket, *, besides: bytes) -> bool:
-    """Tell whether the whole head of a request has arrived that is of a usual size.
+class Arrived(Enum):
+    """What of a request has arrived."""
 
-    besides: False as well for a head with these bytes in it.
+    PART = auto()
+    """Its head is not whole, or longer than usual."""
+    HEAD = auto()
+    """The whole head; of a body, there may be more to come."""
+    ALL = auto()
+    """All: it is one without a body, and nothing follows it."""
+
+
+def arrived(connection: socket.socket, *, besides: bytes) -> Arrived:
+    """Tell what of a request has arrived; the bytes stay in the kernel.
+
+    besides: a head with these bytes in it counts as a part.
     """
     try:
         data = connection.recv(_USUAL_HEAD, _PEEK)
     except OSError:
-        return False
+        return Arrived.PART
     is_whole = b"\n\r\n" in data or b"\n\n" in data
-    return is_whole and besides not in data
+    if not is_whole or besides in data:
+        return Arrived.PART
+    is_all = data.endswith((b"\n\r\n", b"\n\n")) and data.startswith(_WITHOUT_BODY)
+    return Arrived.ALL if is_all and not _OF_BODY.search(data) else Arrived.HEAD

@@ -63,7 +63,7 @@ class Responder:
         self._lacks_workers = False
         self._on_free = on_free
         self._slots = Slots(limit, partial(self._call_in_loop, on_free))
-        self._is_awaited = False  # whether somebody waits for `_progress`
+        self._awaited = 0  # how many wait for `_progress`
         self._progress = asyncio.Event()  # set when a request is answered or a connection closed
         self._lingering = LingeringClose(self._progress.set)
 
@@ -117,12 +117,16 @@ class Responder:
 
     async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         # Before the condition takes the lock: a worker that comes after it tells of its end.
-        self._is_awaited = True
-        with suppress(TimeoutError):
+        self._awaited += 1
+        try:
             async with asyncio.timeout(seconds):
                 while not condition():
                     self._progress.clear()
                     await self._progress.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._awaited -= 1
 
     def _answer(self, slot: Slot, client: ClientAddress) -> None:
         """Answer one request; run by a worker."""
@@ -142,7 +146,7 @@ class Responder:
             return
         connection.close()
         self._slots.finish(slot)
-        if self._is_awaited:
+        if self._awaited:
             self._call_in_loop(self._progress.set)
 
     def _linger(self, slot: Slot) -> None:

@@ -194,11 +194,12 @@ class ChangeScanner:
 
         For what must not be missed: before a request, and while a save is waited for.
         """
-        for directory in self._looks.look(self._directories.directories):
+        self._looks.listen()
+        for directory in self._looks.look_on(self._directories.directories):
             self._directories.scan_again(directory)
-        for directory in self._looks.look(self.searches.directories):
+        for directory in self._looks.look_on(self.searches.directories):
             self.searches.scan_again(directory)
-        return self._looks.look(self._baselines.project) + self.searches.differing()
+        return self._looks.look_on(self._baselines.project) + self.searches.differing()
 
     def look_at_all(self, now: float) -> list[str]:
         """Look at the project and, when it is time for that, at the packages too.

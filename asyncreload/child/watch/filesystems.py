@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import cache, lru_cache
 
 from asyncreload.child.watch.file_kinds import is_below
-from asyncreload.system_calls import has_exceptional_condition
 
 _LOCAL = frozenset(
     {"btrfs", "bcachefs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"}
@@ -44,27 +43,22 @@ class MountTable:
     """Tells when something was mounted or unmounted. No event of inotify tells that."""
 
     def __init__(self) -> None:
-        self._descriptor: int | None = None
+        self.descriptor: int | None = None
+        """`poll` tells POLLPRI of it, once, when the table has changed; None if there is none."""
         with suppress(OSError):  # without /proc nobody can tell
-            self._descriptor = os.open(_TABLE, os.O_RDONLY)
+            self.descriptor = os.open(_TABLE, os.O_RDONLY)
 
-    def has_changed(self) -> bool:
-        """Tell whether the table has changed since the last call; what was known of it is dropped.
-
-        After the app has closed the descriptor: always.
-        """
-        if self._descriptor is None or not has_exceptional_condition(self._descriptor):
-            return False
+    def forget(self) -> None:
+        """Drop what was known of the table: it has changed."""
         is_local.cache_clear()
         _mounts.cache_clear()
-        return True
 
     def close(self) -> None:
         """Let go of the table."""
-        if self._descriptor is not None:
+        if self.descriptor is not None:
             with suppress(OSError):  # the app has closed it
-                os.close(self._descriptor)
-            self._descriptor = None
+                os.close(self.descriptor)
+            self.descriptor = None
 
 
 def _unescaped(path: str) -> str:

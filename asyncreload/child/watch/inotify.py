@@ -22,6 +22,7 @@ import ctypes.util
 import errno
 import fcntl
 import os
+import select
 import stat
 import termios
 from array import array
@@ -32,7 +33,7 @@ from asyncreload.child.watch.file_kinds import FileKind, is_below, kind_of
 from asyncreload.child.watch.filesystems import MountTable, is_local
 from asyncreload.child.watch.polling import Files, Identities, Identity, LimitError, Polling
 from asyncreload.child.watch.writers import OpenFiles
-from asyncreload.system_calls import has_input
+from asyncreload.system_calls import Polled
 
 # asyncinotify has `ldconfig` started to find the C library, though Python has it loaded.
 _find_library = ctypes.util.find_library
@@ -91,6 +92,12 @@ class Events:
         self._queue._finalizer.atexit = False  # noqa: SLF001  asyncinotify has no other way
         self._doubted: deque[str] = deque()
         self._mounts = MountTable()
+        opens = self._open_files.queue
+        self._news = Polled(
+            (_number(self._mounts.descriptor), select.POLLPRI),
+            (self.descriptor, select.POLLIN),
+            (_number(opens), select.POLLIN),
+        )
         os.set_blocking(self.descriptor, False)  # as asyncinotify means to; in 4.4.4 it does not
         self._forget()
 
@@ -113,7 +120,13 @@ class Events:
         """
         if not files:
             return []  # what is heard meanwhile is kept for those that there are
-        self._listen()
+        self.listen()
+        return self.look_on(files)
+
+    def look_on(self, files: Files) -> list[str]:
+        """Do what `look` does, by what was heard until now."""
+        if not files:
+            return []
         asked = self._asked_of(files)
         # Only what was watched before the look: a change is either heard of, or seen.
         watched = self._covered.intersection(asked)
@@ -136,7 +149,7 @@ class Events:
 
         Nor of other files: what was heard of one, while these were seen to, is heard but once.
         """
-        self._listen()
+        self.listen()
         waiting = [path for path in self._asked_of(files) if path not in self._covered]
         free = [path for path in waiting if path not in self._bound]
         for path in free[:AT_A_TIME]:
@@ -157,12 +170,17 @@ class Events:
 
     # --- what was heard ----------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        """Drain the queue; note what was heard of."""
-        upset = self._mounts.has_changed()
-        upset = self._have_anchors_moved() or upset
-        for event in self._queued_events():
-            upset = self._hear(event) or upset
+    def listen(self) -> None:
+        """Drain the queues; note what was heard of."""
+        mounts, events, opens = self._news.now()
+        if opens:
+            self._open_files.listen()
+        if mounts:
+            self._mounts.forget()
+        upset = self._have_anchors_moved() or mounts
+        if events or self._has_more:
+            for event in self._queued_events():
+                upset = self._hear(event) or upset
         if upset:
             self._forget()
         while self._doubted:
@@ -176,9 +194,6 @@ class Events:
 
         Not until nothing is queued: something may write to the directory faster than this reads.
         """
-        # Told without giving the GIL away, which is got back late beside busy threads.
-        if not (self._has_more or has_input(self.descriptor)):
-            return
         self._has_more = True
         size = array("i", [0])
         fcntl.ioctl(self.descriptor, termios.FIONREAD, size)
@@ -312,6 +327,10 @@ def _status(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except (OSError, ValueError):
         return None
+
+
+def _number(descriptor: int | None) -> int:
+    return -1 if descriptor is None else descriptor
 
 
 def _remedy(exc: OSError, limit: str) -> str:

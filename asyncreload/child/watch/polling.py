@@ -46,6 +46,12 @@ class Looks(Protocol):
     def look(self, files: Files) -> list[str]:
         """Return the files that may not be as they are known. Called by one thread at a time."""
 
+    def listen(self) -> None:
+        """Take in what there is to be heard; `look_on` rests on that, for several looks."""
+
+    def look_on(self, files: Files) -> list[str]:
+        """Return the files that may not have been as they are known when `listen` was called."""
+
     def doubt(self, path: str) -> None:
         """Have a file looked at, as something else is known of it now. Called by any thread."""
 
@@ -72,6 +78,13 @@ class Polling:
     def __init__(self) -> None:
         self._rounds: dict[Files, _Round] = {}
         self._rounds_of_some: dict[Files, _Round] = {}
+
+    def listen(self) -> None:
+        """Do nothing: nothing is heard."""
+
+    def look_on(self, files: Files) -> list[str]:
+        """Do what `look` does."""
+        return self.look(files)
 
     def look(self, files: Files) -> list[str]:
         """Return the files that differ; one system call a file, nothing is read."""

@@ -76,8 +76,7 @@ class OpenFiles:
         self._writers[path] = Writers.POSSIBLE
 
     def among(self, files: Files) -> set[str]:
-        """Return those of the files that somebody may have open for writing."""
-        self._listen()
+        """Return those of the files that somebody may have open for writing, by what was heard."""
         return {path for path in self._writers if path in files}
 
     def tend(self, files: Files) -> bool:
@@ -85,7 +84,7 @@ class OpenFiles:
 
         Called in the background: a file that is opened for writing just then waits for a moment.
         """
-        self._listen()
+        self.listen()
         self._try(self._next_of(files))
         return not any(self._of(files, Writers.POSSIBLE) + self._of(files, Writers.FOUND))
 
@@ -108,7 +107,7 @@ class OpenFiles:
     def _try(self, paths: Iterable[str]) -> None:
         """Find out whether files are open for writing."""
         descriptors = {path: _opened(path) for path in paths}
-        self._listen()
+        self.listen()
         for path, descriptor in descriptors.items():
             is_open = None if descriptor is None else is_open_for_writing(descriptor)
             self._writers.pop(path, None)
@@ -117,7 +116,7 @@ class OpenFiles:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Note which files were opened."""
         if self.queue is None:
             return

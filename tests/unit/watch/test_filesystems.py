@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,33 +36,20 @@ def test_a_network_mount_is_not_local(table: Path, tmp_path: Path) -> None:
     assert not is_local(str(tmp_path / "net" / "sub"))
 
 
-def test_a_changed_table_is_read_again(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_is_read_again_when_it_is_forgotten(table: Path, tmp_path: Path) -> None:
     mounts = MountTable()
+    assert mounts.descriptor is not None
     assert is_local(str(tmp_path / "other"))
     table.write_text(TABLE.format(network=tmp_path / "other"))
-    assert not mounts.has_changed()  # a file has no such condition
     assert is_local(str(tmp_path / "other"))
-    monkeypatch.setattr(filesystems, "has_exceptional_condition", lambda _: True)
-    assert mounts.has_changed()
+    mounts.forget()
     assert not is_local(str(tmp_path / "other"))
     mounts.close()
-    assert not mounts.has_changed()
+    assert mounts.descriptor is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no table")
-def test_a_table_that_the_app_has_closed_counts_as_changed() -> None:
-    mounts = MountTable()
-    assert mounts._descriptor is not None
-    assert not mounts.has_changed()
-    os.close(mounts._descriptor)
-    assert mounts.has_changed()
-    mounts.close()
-
-
-def test_where_there_is_no_table_it_never_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_table_nothing_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystems, "_TABLE", "/there/is/none")
     mounts = MountTable()
-    assert not mounts.has_changed()
+    assert mounts.descriptor is None
     mounts.close()

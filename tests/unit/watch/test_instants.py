@@ -335,7 +335,7 @@ def _shared_events(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     events = pytest.importorskip("asyncreload.child.watch.inotify").Events([str(root)])
 
     def afresh(_: object) -> Any:
-        events._listen()
+        events.listen()
         events._forget()
         return events
 

@@ -38,6 +38,7 @@ class Watched:
 
     def among(self) -> list[str]:
         """Return the names of those that may be open for writing."""
+        self.open_files.listen()
         return sorted(os.path.basename(path) for path in self.open_files.among(self.files))
 
     def tend(self, rounds: int = 1) -> bool:
