@@ -21,6 +21,7 @@ _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _USUAL_HEAD = 8192  # bytes that a head seldom exceeds
 _MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
 _HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _WITHOUT_BODY = (b"GET ", b"HEAD ")
 _OF_BODY = re.compile(rb"(?i)\n(content-length|transfer-encoding|upgrade|expect)[ \t]*:")
 _MAX_PENDING = 512  # connections; the next child has to take them over in milliseconds
@@ -172,8 +173,8 @@ def arrived(connection: socket.socket, *, besides: bytes) -> Arrived:
         data = connection.recv(_USUAL_HEAD, _PEEK)
     except OSError:
         return Arrived.PART
-    is_whole = b"\n\r\n" in data or b"\n\n" in data
-    if not is_whole or besides in data:
+    end = _EMPTY_LINE.search(data)
+    if end is None or besides in data:
         return Arrived.PART
-    is_all = data.endswith((b"\n\r\n", b"\n\n")) and data.startswith(_WITHOUT_BODY)
+    is_all = end.end() == len(data) and data.startswith(_WITHOUT_BODY)
     return Arrived.ALL if is_all and not _OF_BODY.search(data) else Arrived.HEAD
