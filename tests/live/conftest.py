@@ -14,7 +14,16 @@ from typing import Protocol
 import pytest
 
 from tests.live.browsing import Browser, Tab
-from tests.live.driving import COMMAND, Served, lay_out, locks, processes_of, until
+from tests.live.driving import (
+    COMMAND,
+    SPEAKS_ASGI,
+    Served,
+    Speech,
+    lay_out,
+    locks,
+    processes_of,
+    until,
+)
 
 
 class Serve(Protocol):
@@ -28,6 +37,22 @@ class Serve(Protocol):
         files: dict[str, str] | None = None,
         command: tuple[str, ...] = COMMAND,
     ) -> Served: ...
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked with `both_interfaces` once for each."""
+    if metafunc.definition.get_closest_marker("both_interfaces") and not SPEAKS_ASGI:
+        metafunc.parametrize("interface", ["wsgi", "asgi"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def interface(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the apps of a test speak the interface that it is run for."""
+    Speech.asgi = SPEAKS_ASGI or getattr(request, "param", "wsgi") == "asgi"
+    if Speech.asgi:
+        pytest.importorskip("uvicorn")
+    yield
+    Speech.asgi = SPEAKS_ASGI
 
 
 @pytest.fixture

@@ -48,7 +48,15 @@ checkpoint is taken beside one."""
 
 
 SPEAKS_ASGI = os.environ.get("ASYNCRELOAD_INTERFACE") == "asgi"
-"""Whether apps are served as ASGI apps: the tests are the same for both interfaces."""
+"""Whether all apps are served as ASGI apps: the tests are the same for both interfaces."""
+
+
+class Speech:
+    """Which interface the apps of the present test speak; see the mark `both_interfaces`."""
+
+    asgi = SPEAKS_ASGI
+
+
 _WSGI_APP = re.compile(r"^def (app|application)\(environ, start_response\)", re.MULTILINE)
 _ADAPTED = """
 
@@ -91,7 +99,7 @@ class _Asgi:
 def spoken(text: str) -> str:
     """Return the source of an app so that it speaks the interface that is tested."""
     found = _WSGI_APP.search(text)
-    if not SPEAKS_ASGI or found is None or "class _Asgi" in text:
+    if not Speech.asgi or found is None or "class _Asgi" in text:
         return text
     return text + _ADAPTED.replace("{name}", found[1])
 

@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.live.driving import LIVES, LONG, Answer, is_alive, replace, write
@@ -264,6 +265,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.both_interfaces
 def test_p1_to_p6_hold_whatever_happens(tmp_path: Path) -> None:
     """One supervisor lives through all of the sequences."""
     files = {"app.py": APP % 0, "helper.py": MODULE % 0, "lazy.py": MODULE % 0}

@@ -90,6 +90,7 @@ class Editor:
         return waiting, {first, self.save()}
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("command", [COMMAND, EAGER], ids=["deferred", "eager"])
 def test_p1_no_answer_is_older_than_the_last_save(serve: Serve, command: tuple[str, ...]) -> None:
     """Saves of every kind, before and during loads, met by connections old and new."""
@@ -130,6 +131,7 @@ def test_p1_frameworks(serve: Serve, app: str, target: str, file: str, old: str,
     assert served.body() == new
 
 
+@pytest.mark.both_interfaces
 def test_p1_a_module_that_a_request_imports_first(serve: Serve) -> None:
     served = serve(app="plain")
     assert served.body("/lazy") == "lazy=1"

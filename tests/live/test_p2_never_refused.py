@@ -102,6 +102,7 @@ async def test_p2_no_request_is_lost_through_edits(serve: Serve) -> None:
     assert not traffic.wrong, "\n".join([*traffic.wrong, served.output])
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("command", [COMMAND, EAGER], ids=["deferred", "eager"])
 def test_p2_connections_opened_early_wait_through_two_reloads(
     serve: Serve, command: tuple[str, ...]
@@ -116,6 +117,7 @@ def test_p2_connections_opened_early_wait_through_two_reloads(
     assert {one.send().receive().body for one in early} == {"number=2"}, served.output
 
 
+@pytest.mark.both_interfaces
 def test_p2_a_request_sent_in_two_parts_across_a_reload(serve: Serve) -> None:
     """Its first byte came before the save, so either version may answer; but one does."""
     served = serve("app.py", files={"app.py": APP % 0})
@@ -127,6 +129,7 @@ def test_p2_a_request_sent_in_two_parts_across_a_reload(serve: Serve) -> None:
         assert one.send(part=slice(10, None)).receive().body in {"number=0", "number=1"}
 
 
+@pytest.mark.both_interfaces
 def test_p2_answers_in_the_making_survive_a_reload(serve: Serve) -> None:
     """One that has sent nothing yet, and one in the middle of its body."""
     app = """\
@@ -159,6 +162,7 @@ def app(environ, start_response):
     assert [one.receive().body for one in asked] == ["number=0", "first number=0"], served.output
 
 
+@pytest.mark.both_interfaces
 def test_p2_requests_wait_through_broken_saves(serve: Serve) -> None:
     """A broken save gets a page that tells why; never a refusal."""
     served = serve("app.py", files={"app.py": APP % 0})

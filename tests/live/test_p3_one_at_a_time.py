@@ -89,6 +89,7 @@ def assert_one_after_another(lines: list[Line], *endings: str) -> None:
     assert lines == expected[: -len(endings)]
 
 
+@pytest.mark.both_interfaces
 def test_p3_never_two_at_a_time_over_many_reloads(tmp_path: Path) -> None:
     """With short requests under way all the time: each is answered, by a code that was current."""
     with serving(tmp_path, "app.py", ("--no-access-log",), files={"app.py": app_of(0)}) as bench:
@@ -173,6 +174,7 @@ finally:
 )
 
 
+@pytest.mark.both_interfaces
 def test_p3_finally_and_atexit_run_before_the_next_import(tmp_path: Path) -> None:
     """The process that `python app.py` started becomes the supervisor: it is the first to end."""
     files = {"app.py": SCRIPT % 0}
@@ -211,6 +213,7 @@ def test_p3_atexit_handlers_get_their_time(tmp_path: Path) -> None:
 # --- those who take longer -------------------------------------------------------------------
 
 
+@pytest.mark.both_interfaces
 def test_p3_a_long_response_goes_on_while_the_new_code_answers(tmp_path: Path) -> None:
     with serving(tmp_path, files={"app.py": app_of("old")}) as bench:
         old = int(bench.body("/pid"))
@@ -254,6 +257,7 @@ def test_p3_at_most_one_old_process_lingers(tmp_path: Path) -> None:
         bench.hang_up()  # else the end would wait for grace
 
 
+@pytest.mark.both_interfaces
 def test_p3_one_that_lingers_is_gone_after_grace(tmp_path: Path) -> None:
     with serving(tmp_path, "app.py", ("--grace", "1"), files={"app.py": app_of("old")}) as bench:
         old = int(bench.body("/pid"))

@@ -415,6 +415,7 @@ def test_p4_creating_what_is_missing_mends(tmp_path: Path, kind: str, *, first: 
         assert bench.load_count == loads + 1, bench.told
 
 
+@pytest.mark.both_interfaces
 def test_p4_a_broken_save_after_a_broken_save_is_told_too(tmp_path: Path) -> None:
     with serving(tmp_path, files={"app.py": "raise RuntimeError(1)\n"}) as bench:
         assert "RuntimeError: 1" in bench.get().body
@@ -426,6 +427,7 @@ def test_p4_a_broken_save_after_a_broken_save_is_told_too(tmp_path: Path) -> Non
         bench.fresh("mended")
 
 
+@pytest.mark.both_interfaces
 def test_p4_taking_a_broken_save_back_recovers(tmp_path: Path) -> None:
     with serving(tmp_path, files={"app.py": app_of("good", top=LOGGED)}) as bench:
         assert bench.body() == "good"
@@ -447,6 +449,7 @@ def kill(bench: Bench) -> int:
     return pid
 
 
+@pytest.mark.both_interfaces
 def test_p4_killed_from_outside_it_starts_again_but_not_twice(tmp_path: Path) -> None:
     with serving(tmp_path, files={"app.py": app_of("good", top=LOGGED)}) as bench:
         first = kill(bench)

@@ -139,6 +139,7 @@ def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
     assert "the app died" not in served.output  # no crash is told: this was asked for
 
 
+@pytest.mark.both_interfaces
 def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
     """The first waits for `atexit` handlers, up to `grace`."""
     app = APP % "import time; atexit.register(time.sleep, 600); atexit.register(print, 'going')"
@@ -199,6 +200,7 @@ def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
     assert_nothing_is_left(served)
 
 
+@pytest.mark.both_interfaces
 def test_p5_an_end_in_the_midst_of_a_reload_waits_for_no_last_response(serve: Serve) -> None:
     """The old process runs its `atexit` handlers by then, and means to linger after that."""
     app = APP % "import time; atexit.register(time.sleep, 0.3); atexit.register(print, 'going')"
@@ -218,6 +220,7 @@ def test_p5_an_end_in_the_midst_of_a_reload_waits_for_no_last_response(serve: Se
     assert_nothing_is_left(served)
 
 
+@pytest.mark.both_interfaces
 def test_p5_killed_child_is_replaced(serve: Serve) -> None:
     served = serve(files={"app.py": SERVING})
     old = int(served.body())

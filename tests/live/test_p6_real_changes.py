@@ -192,6 +192,7 @@ def test_p6_deleted_and_restored(serve: Serve, name: str) -> None:
 FILES_AFTER = {"app.py": "app=2 helper=1", "helper.py": "app=1 helper=2"}
 
 
+@pytest.mark.both_interfaces
 def test_p6_module_that_a_request_imported(serve: Serve) -> None:
     served = serve(files=FILES)
     assert served.body("/lazy") == "1"
@@ -200,6 +201,7 @@ def test_p6_module_that_a_request_imported(serve: Serve) -> None:
     assert served.body("/lazy") == "2"
 
 
+@pytest.mark.both_interfaces
 def test_p6_new_file_mends_an_import_error(serve: Serve) -> None:
     served = serve(files={"app.py": APP})
     answer = served.get()
@@ -276,6 +278,7 @@ def test_p6_save_of_what_the_load_will_read(gated: Served) -> None:
     assert len(gated.loads()) == 1
 
 
+@pytest.mark.both_interfaces
 def test_p6_save_in_the_last_instant_of_a_load(gated: Served) -> None:
     """Seen by the look before the first request at the latest."""
     gate = Gate(gated)
