@@ -129,7 +129,7 @@ def test_what_was_read_before_it_counts(serve: Serve, case: str) -> None:
         "first.py": PAUSE + source,
         "data": "one",
         "package/text": "one",
-        "helper.py": "VALUE=1",
+        "helper.py": f"{PAUSE}VALUE=1",
     }
     data |= {"package/text.py": "one"}
     served = serve(
