@@ -7,12 +7,17 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from enum import Enum, auto
 from importlib import import_module
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import AsgiApp
+
+
+_STOPS_WITHIN = 0.05
+"""Seconds that the loop gets to stop; code of the app may block it."""
 
 
 class _State(Enum):
@@ -37,6 +42,8 @@ class AppLoop:
         self._lifespan = Lifespan(app.call)
         self._state = _State.UP
         self._of_startup: set[asyncio.Task[Any]] = set()
+        self._is_stopped = False
+        self._has_stopped = Event()
 
     @property
     def lifespan_state(self) -> dict[str, Any]:
@@ -84,10 +91,21 @@ class AppLoop:
                 self._complete(self.loop.shutdown_asyncgens())
 
     def run_on(self) -> None:
-        """Run the loop for the last responses, until the process is ended."""
-        while True:
+        """Run the loop for the last responses, until `stop` is called."""
+        while not self._is_stopped:
             with suppress(BaseException):
                 self.loop.run_forever()
+        self._has_stopped.set()
+
+    def stop(self) -> None:
+        """Have `run_on` return, and wait for that, but not for long. Called in another thread.
+
+        Else the loop would wait by descriptors that are closed, for which libuv aborts the process.
+        """
+        self._is_stopped = True
+        with suppress(RuntimeError):  # it is closed
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._has_stopped.wait(_STOPS_WITHIN)
 
     def _complete(self, awaitable: Awaitable[object]) -> None:
         """Run the loop until that is done; raise what it raises, and KeyboardInterrupt."""

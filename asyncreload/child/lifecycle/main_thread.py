@@ -46,6 +46,11 @@ class MainThread:
         """Have `wait` run the loop of an ASGI app from now on."""
         self._app_loop = app_loop
 
+    def rest(self) -> None:
+        """Have the loop of an ASGI app stop, if it runs on for the last responses."""
+        if self._app_loop is not None:
+            self._app_loop.stop()
+
     def wait(self) -> None:
         """Wait for `wake` or `interrupt`."""
         self._waits = True

@@ -175,6 +175,7 @@ class Shutdown:
         await self._app_processes.end()
         if is_at_prompt():
             self._terminal.restore()
+        self._main.rest()
         if code == RELOAD:
             self._before_end()
             self._process_end.vanish(code, self._link.fileno())

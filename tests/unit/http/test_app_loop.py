@@ -369,3 +369,17 @@ def test_a_startup_that_is_interrupted_can_be_cleared(made: Made) -> None:
     made.loop.shut_down(is_busy=False)
     assert ended == [True]
     assert not asyncio.all_tasks(made.loop.loop)
+
+
+def test_for_the_last_responses_it_runs_until_it_is_stopped() -> None:
+    app_loop = AppLoop(AsgiApp(App()))
+    heard = threading.Event()
+    app_loop.loop.call_later(0.01, heard.set)
+    runs = threading.Thread(target=app_loop.run_on)
+    runs.start()
+    assert heard.wait(5)
+    app_loop.stop()
+    runs.join(5)
+    assert not runs.is_alive()
+    app_loop.loop.close()
+    app_loop.stop()  # once more does no harm

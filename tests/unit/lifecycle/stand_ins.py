@@ -23,6 +23,9 @@ class MainThread:
         self.frame: Any = None
         self.moved = False
 
+    def rest(self) -> None:
+        pass
+
     def wake(self) -> None:
         self.woken += 1
 
