@@ -1,6 +1,6 @@
 """A Django site served by ASGI. Run it: asyncreload examples/django_asgi.py --port 8000.
 
-It needs: pip install django 'asyncreload[asgi]'. Then change the greeting, save, reload the page.
+It needs: pip install django '.[asgi]'. Then change the greeting, save, reload the page.
 """
 
 from django.conf import settings

@@ -1,6 +1,6 @@
 """A FastAPI app. Run it: asyncreload examples/fastapi_app.py --port 8000.
 
-It needs: pip install fastapi 'asyncreload[asgi]'. Then change the greeting, save, reload the page.
+It needs: pip install fastapi '.[asgi]'. Then change the greeting, save, reload the page.
 """
 
 from collections.abc import AsyncIterator

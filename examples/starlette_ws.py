@@ -1,6 +1,6 @@
 """A WebSocket and an event stream. Run it: asyncreload examples/starlette_ws.py --port 8000.
 
-It needs: pip install starlette 'asyncreload[asgi]'. Then change the greeting, save, and watch the
+It needs: pip install starlette '.[asgi]'. Then change the greeting, save, and watch the
 page: both connections are back at once, with the new greeting.
 """
 

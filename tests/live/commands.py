@@ -81,7 +81,7 @@ def running(command: str, port: int, directory: Path, temp: Path) -> Iterator[Ru
     """Run a command line of the documentation in a directory; whatever happens, it is ended."""
     words = shlex.split(on_port(port, command))
     scripts = Path(sys.executable).parent
-    words[0] = {"python": sys.executable, "asyncreload": str(scripts / "asyncreload")}[words[0]]
+    words[0] = sys.executable if words[0] == "python" else str(scripts / words[0])
     served = Served(directory, temp, words, temp.with_name("output.txt"))
     try:
         yield Running(served, port)
