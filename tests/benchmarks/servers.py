@@ -87,6 +87,8 @@ class Peer:
     command: str
     without: tuple[str, ...] = ()
     """Packages that must seem not to be installed: what the default is without its extra."""
+    app: str = APP
+    """The source of what it serves."""
     polls: bool = False
     """It looks at the files again and again, so that it costs something while nothing happens."""
 
@@ -147,7 +149,7 @@ class Server:
         self.project = place / "project"
         names = [f"part{number}" for number in range(modules)]
         imports = (HEAVY if heavy else "") + "".join(f"import {name}\n" for name in names)
-        self.text = imports + APP
+        self.text = imports + peer.app
         parts = {f"{name}.py": f"NUMBER = {name[4:]}\n" for name in names}
         lay_out(self.project, files={"app.py": self.text, **FILES, **parts})
         self.number = 1
