@@ -1,4 +1,4 @@
-"""FastAPI beside what people use: `pip install ".[bench]" && python tests/benchmarks/peers_asgi.py`.
+"""FastAPI beside what people use: `pip install .[bench]; python tests/benchmarks/peers_asgi.py`.
 
 Not `-e`, as in peers.py. What is measured, of each server in turn:
 
