@@ -58,6 +58,7 @@ class RequestErrors:
         else:
             # Standard error may be a broken pipe, closed, or None; the client is answered.
             with suppress(OSError, ValueError, AttributeError):
-                stderr.write(report.own or f"{report.title}\n")
+                advice = f"{report.advice}\n" if report.advice else ""
+                stderr.write((report.own or f"{report.title}\n") + advice)
                 stderr.flush()
         return make_report_app(report, self._state, self._trust, live=self._live)

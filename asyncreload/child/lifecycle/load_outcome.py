@@ -154,7 +154,9 @@ class LoadOutcome:
             self.tell_files(load)
 
     def _tell_failure(self, report: Report) -> None:
-        told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
+        told = protocol.LoadFailed(
+            report.title, report.trace, report.place, report.own, report.advice
+        )
         self._link.send(told)
 
     async def _watch_what_may_mend(self, report: Report, load: Load, since: int) -> None:

@@ -48,7 +48,7 @@ def render(report: Report, *, events: str, state: str, asks: bool = False) -> st
         verdict=_text(public_text(report)),
         heading=_heading(kind, message),
         request=_request(report.request),
-        hint=_optional("hint", report.hint),
+        hint=_notes(report.notes) + _hint(report),
         place=_place(report.place),
         stack=_stack(report.frames) + "".join(map(_related, report.related)),
         trace=_trace(report),
@@ -102,6 +102,19 @@ def _optional(name: str, text: str) -> str:
     return f'<p class="{name}">{_text(text)}</p>' if text else ""
 
 
+def _notes(notes: tuple[str, ...]) -> str:
+    return "".join(_optional("note", note) for note in notes)
+
+
+def _hint(report: Report) -> str:
+    commands = "".join(f"<code>{_text(line)}</code>{_copy(line)}<br>" for line in report.install)
+    return f'<p class="hint">{_text(report.hint)}<br>{commands}</p>' if report.hint else ""
+
+
+def _copy(text: str) -> str:
+    return f'<button type="button" hidden data-copy="{_text(text)}">copy</button>'
+
+
 def _place(place: str) -> str:
     if not place:
         return ""
@@ -114,7 +127,7 @@ def _location(file: str, line: int | str) -> str:
     cut = max(file.rfind("/"), file.rfind("\\")) + 1
     return (
         f'<code class="location">{_path(file[:cut])}<b>{_path(file[cut:])}:{_text(str(line))}</b>'
-        f'</code><button type="button" hidden data-copy="{_text(f"{file}:{line}")}">copy</button>'
+        f"</code>{_copy(f'{file}:{line}')}"
     )
 
 
@@ -133,7 +146,8 @@ def _stack(frames: tuple[Frame, ...]) -> str:
 def _related(related: Related) -> str:
     """Return the section of a cause, a context or a group member."""
     heading = f"<h2>{_text(related.relation)}</h2><h3>{_text(related.title)}</h3>"
-    return f'<section class="related">{heading}\n{_calls(related.frames)}</section>'
+    inner = f"{_notes(related.notes)}\n{_calls(related.frames)}"
+    return f'<section class="related">{heading}{inner}</section>'
 
 
 def _calls(frames: tuple[Frame, ...]) -> str:
@@ -161,7 +175,8 @@ def _folded(frames: list[Frame]) -> str:
 def _call(frame: Frame, *, unfolded: bool) -> str:
     function = f' <span class="in">in {_text(frame.function)}</span>' if frame.function else ""
     summary = f"<summary>{_location(frame.file, frame.line)}{function}</summary>"
-    gap = _optional("gap", f"{frame.skipped} more calls" if frame.skipped else "")
+    gap = _optional("gap", f"{frame.repeated} more times" if frame.repeated else "")
+    gap += _optional("gap", f"{frame.skipped} more calls" if frame.skipped else "")
     if not frame.source:
         return f'<div class="call">{summary.replace("summary>", "div>")}</div>{gap}\n'
     opened = " open" if unfolded else ""
@@ -178,9 +193,9 @@ def _line(frame: Frame, number: int, text: str, width: int) -> str:
     hit = number == frame.line
     caret = ""
     if hit and frame.column:
-        # The text before the caret is there, but hidden: so it is aligned behind tabs as well.
-        before = text[: frame.column - 1]
-        caret = f'<span class="caret"><i>{number:>{width}}</i><b><u>{_text(before)}</u>^</b></span>'
+        # The text before the marks is there, but hidden: so they are aligned behind tabs as well.
+        before, marks = _text(text[: frame.column - 1]), frame.marks
+        caret = f'<span class="caret"><i>{number:>{width}}</i><b><u>{before}</u>{marks}</b></span>'
     tag = "mark" if hit else "span"
     return f"<{tag}><i>{number:>{width}}</i><b>{_text(text)}</b>\n</{tag}>{caret}"
 
@@ -228,6 +243,8 @@ h3 { margin: 0 0 .75rem; font-size: 1.05rem; font-weight: 600; overflow-wrap: an
 .request { margin: 0; font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .hint { margin: 1rem 0; padding: .6rem .9rem; border-radius: .5rem; background: var(--hint);
   overflow-wrap: anywhere; }
+.hint code { font-size: .875rem; }
+.note { margin: 0 0 .75rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .hint::first-letter { text-transform: uppercase; }
 .place { margin: 1rem 0 0; }
 .location { font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }

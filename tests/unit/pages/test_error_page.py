@@ -104,6 +104,27 @@ def test_the_caret_stands_under_the_column_of_a_syntax_error() -> None:
     assert "^" not in render(failed(frame()), events="", state="").split("<body>")[1]
 
 
+def test_the_marks_of_python_stand_under_their_part_of_the_line() -> None:
+    marked = frame().replaced(column=5, marks="~~~~^~~")
+
+    assert "<u>lib.</u>~~~~^~~</b>" in render(failed(marked), events="", state="")
+
+
+def test_notes_and_the_commands_that_install_a_package_are_shown() -> None:
+    cause = Related("Caused by", "KeyError: 'x'", notes=("of the cause",))
+    report = failed().replaced(
+        notes=("first <b>", "second"), install=("pip install x",), related=(cause,)
+    )
+
+    shown = page(report)
+
+    assert shown.all("p", **{"class": "note"}) == [{"class": "note"}] * 3
+    assert "first <b>" in shown.text
+    assert shown.text.index("KeyError") < shown.text.index("of the cause")
+    assert "pip install x" in shown.text
+    assert [has["data-copy"] for has in shown.all("button")][1:] == ["pip install x"]
+
+
 def test_frames_are_told_innermost_first_and_runs_of_library_calls_are_folded() -> None:
     inner, outer = frame(file="/srv/inner.py"), frame(file="/srv/outer.py")
     first, second = (frame(file=f"/lib/{n}.py", in_project=False) for n in ("first", "second"))
@@ -128,6 +149,10 @@ def test_a_deep_stack_is_unfolded_only_at_its_innermost_calls() -> None:
         *[False] * (20 - UNFOLDED_FRAMES),
     ]
     assert "940 more calls" in shown.text
+
+
+def test_a_recursion_is_one_call_with_a_count() -> None:
+    assert "996 more times" in page(failed(frame().replaced(repeated=996))).text
 
 
 def test_a_report_without_source_shows_its_trace_unfolded() -> None:
