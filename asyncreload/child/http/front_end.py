@@ -19,6 +19,7 @@ from asyncreload.child.http.wsgi import Site, answer
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import Trust
+from asyncreload.editors import editor_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,8 @@ class FrontEnd:
         After `serve`, requests that are being answered go on.
         """
         trust = Trust(settings.trust)
-        app = make_report_app(report, self._state, trust, live=settings.live)
+        editor = settings.editor and editor_url(settings.editor)
+        app = make_report_app(report, self._state, trust, live=settings.live, editor=editor)
         if self._acceptor is None:
             self._open(app, _REPORT_THREADS, settings, address)
         elif self._app is None:
@@ -167,12 +169,16 @@ class FrontEnd:
     ) -> None:
         live = settings.live and bool(self._name)
         trust = Trust(settings.trust)
+        editor = settings.editor and editor_url(settings.editor)
         on_import_failure = self._on_import_failure and self._tell_failure
 
         def with_state() -> tuple[Site, RequestErrors]:
             state = self._state
             site = Site(*address, threads, settings.access_log, state if live else "")
-            return site, RequestErrors(state, trust, live=live, on_import_failure=on_import_failure)
+            errors = RequestErrors(
+                state, trust, live=live, editor=editor, on_import_failure=on_import_failure
+            )
+            return site, errors
 
         self._with_state = with_state
         self._present = with_state()

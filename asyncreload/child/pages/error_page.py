@@ -7,22 +7,17 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
-from html import escape
 from http import HTTPStatus
-from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING
 
 from asyncreload.child.pages.browser_scripts import LISTEN_FUNCTION
 from asyncreload.child.pages.error_report import public_text
-from asyncreload.style import plain
+from asyncreload.child.pages.report_markup import Markup, text
 
 if TYPE_CHECKING:
-    from asyncreload.child.pages.error_report import Related, Report
-    from asyncreload.child.pages.stack_frames import Frame
+    from asyncreload.child.pages.error_report import Report
 
-UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others are folded
-HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters
 _WAITING = "asyncreload is waiting for a change."
 _GOES_ON = "The app goes on answering other requests."
 _ELSEWHERE = "The details are in the terminal of the server."
@@ -32,26 +27,23 @@ _ASK = (
 )
 
 
-def render(report: Report, *, events: str, state: str, asks: bool = False) -> str:
+def render(report: Report, *, events: str, state: str, asks: bool = False, editor: str = "") -> str:
     """Return the page.
 
     events: the address of the event stream.
     state: the state of this process; the page reloads itself when the stream tells another one.
     asks: whether the page asks then instead, as its own request has sent something.
+    editor: the template of links that open a file in an editor (editors.py); "" for no links.
     """
-    kind, _, message = report.title.partition(": ")
+    markup = Markup(editor)
     return _PAGE.substitute(
-        events=_text(events),
-        state=_text(state),
-        title=_text(report.title),
+        events=text(events),
+        state=text(state),
+        title=text(report.title),
         status=report.status,
-        verdict=_text(public_text(report)),
-        heading=_heading(kind, message),
-        request=_request(report.request),
-        hint=_notes(report.notes) + _hint(report),
-        place=_place(report.place),
-        stack=_stack(report.frames) + "".join(map(_related, report.related)),
-        trace=_trace(report),
+        verdict=text(public_text(report)),
+        header=markup.header(report),
+        body=markup.body(report),
         outlook=_WAITING if report.waits else _GOES_ON,
         ask=_ASK if asks else "",
     )
@@ -62,153 +54,17 @@ def render_outline(report: Report, *, events: str, state: str, asks: bool = Fals
 
     It loads itself again as the whole page does; the arguments are the same.
     """
-    verdict = public_text(report)
+    verdict = text(public_text(report))
     return _PAGE.substitute(
-        events=_text(events),
-        state=_text(state),
-        title=_text(verdict),
+        events=text(events),
+        state=text(state),
+        title=verdict,
         status=report.status,
         verdict=HTTPStatus(report.status).phrase,
-        heading=f"<h1>{_text(verdict)}</h1>",
-        request="",
-        hint="",
-        place="",
-        stack="",
-        trace="",
+        header=f"<h1>{verdict}</h1>",
+        body="",
         outlook=_ELSEWHERE,
         ask=_ASK if asks else "",
-    )
-
-
-def _text(text: str) -> str:
-    """Return text escaped, as it may stand in an element or in a quoted attribute."""
-    return escape(plain(text), quote=True)
-
-
-def _heading(kind: str, message: str) -> str:
-    """Return the error's name above its message; a title that is a sentence stays in one piece."""
-    tag = '<h1 class="long">' if len(message) > HEADLINE_LENGTH else "<h1>"
-    if not message or " " in kind:
-        return f"{tag}{_text(': '.join(filter(None, (kind, message))))}</h1>"
-    name = _text(kind).replace(".", ".<wbr>")
-    return f'{tag}<span class="kind">{name}<i>:</i> </span>{_text(message)}</h1>'
-
-
-def _request(request: str) -> str:
-    return f'<p class="request"><code>{_path(request)}</code></p>' if request else ""
-
-
-def _optional(name: str, text: str) -> str:
-    return f'<p class="{name}">{_text(text)}</p>' if text else ""
-
-
-def _notes(notes: tuple[str, ...]) -> str:
-    return "".join(_optional("note", note) for note in notes)
-
-
-def _hint(report: Report) -> str:
-    commands = "".join(f"<code>{_text(line)}</code>{_copy(line)}<br>" for line in report.install)
-    return f'<p class="hint">{_text(report.hint)}<br>{commands}</p>' if report.hint else ""
-
-
-def _copy(text: str) -> str:
-    return f'<button type="button" hidden data-copy="{_text(text)}">copy</button>'
-
-
-def _place(place: str) -> str:
-    if not place:
-        return ""
-    file, _, line = place.rpartition(":")
-    return f'<p class="place">{_location(file, line)}</p>'
-
-
-def _location(file: str, line: int | str) -> str:
-    """Return `file:line`, the file's name in bold, and a button that copies it."""
-    cut = max(file.rfind("/"), file.rfind("\\")) + 1
-    return (
-        f'<code class="location">{_path(file[:cut])}<b>{_path(file[cut:])}:{_text(str(line))}</b>'
-        f"</code>{_copy(f'{file}:{line}')}"
-    )
-
-
-def _path(file: str) -> str:
-    """Return a path that may be wrapped after its separators."""
-    return _text(file).replace("/", "/<wbr>").replace("\\", "\\<wbr>")
-
-
-def _stack(frames: tuple[Frame, ...]) -> str:
-    """Return the section of the exception itself."""
-    if not frames:
-        return ""
-    return f"<section><h2>Most recent call first</h2>\n{_calls(frames)}</section>"
-
-
-def _related(related: Related) -> str:
-    """Return the section of a cause, a context or a group member."""
-    heading = f"<h2>{_text(related.relation)}</h2><h3>{_text(related.title)}</h3>"
-    inner = f"{_notes(related.notes)}\n{_calls(related.frames)}"
-    return f'<section class="related">{heading}{inner}</section>'
-
-
-def _calls(frames: tuple[Frame, ...]) -> str:
-    """Return the frames, innermost first: the project's with source, those of libraries folded."""
-    shown, parts = 0, []
-    for in_project, run in groupby(
-        reversed(frames), key=lambda frame: frame.in_project or not frame.function
-    ):
-        calls = list(run)
-        if not in_project:
-            parts.append(_folded(calls))
-            continue
-        for frame in calls:
-            parts.append(_call(frame, unfolded=shown < UNFOLDED_FRAMES))
-            shown += 1
-    return "".join(parts)
-
-
-def _folded(frames: list[Frame]) -> str:
-    calls = f"{len(frames)} library call{'s' if len(frames) > 1 else ''}"
-    inner = "".join(_call(frame, unfolded=False) for frame in frames)
-    return f'<details class="library"><summary>{calls}</summary>{inner}</details>\n'
-
-
-def _call(frame: Frame, *, unfolded: bool) -> str:
-    function = f' <span class="in">in {_text(frame.function)}</span>' if frame.function else ""
-    summary = f"<summary>{_location(frame.file, frame.line)}{function}</summary>"
-    gap = _optional("gap", f"{frame.repeated} more times" if frame.repeated else "")
-    gap += _optional("gap", f"{frame.skipped} more calls" if frame.skipped else "")
-    if not frame.source:
-        return f'<div class="call">{summary.replace("summary>", "div>")}</div>{gap}\n'
-    opened = " open" if unfolded else ""
-    return f'<details class="call"{opened}>{summary}{_source(frame)}</details>{gap}\n'
-
-
-def _source(frame: Frame) -> str:
-    width = len(str(frame.source[-1][0]))
-    lines = "".join(_line(frame, number, text, width) for number, text in frame.source)
-    return f'<pre><code class="lines">{lines}</code></pre>'
-
-
-def _line(frame: Frame, number: int, text: str, width: int) -> str:
-    hit = number == frame.line
-    caret = ""
-    if hit and frame.column:
-        # The text before the marks is there, but hidden: so they are aligned behind tabs as well.
-        before, marks = _text(text[: frame.column - 1]), frame.marks
-        caret = f'<span class="caret"><i>{number:>{width}}</i><b><u>{before}</u>{marks}</b></span>'
-    tag = "mark" if hit else "span"
-    return f"<{tag}><i>{number:>{width}}</i><b>{_text(text)}</b>\n</{tag}>{caret}"
-
-
-def _trace(report: Report) -> str:
-    """Return the traceback as plain text; unfolded if no frame has source to show instead."""
-    if not report.trace:
-        return ""
-    frames = [*report.frames, *(frame for one in report.related for frame in one.frames)]
-    opened = "" if any(frame.source for frame in frames) else " open"
-    return (
-        f'<details class="trace"{opened}><summary>Traceback as plain text</summary>'
-        f"<pre><code>{_text(report.trace)}</code></pre></details>"
     )
 
 
@@ -249,14 +105,15 @@ h3 { margin: 0 0 .75rem; font-size: 1.05rem; font-weight: 600; overflow-wrap: an
 .place { margin: 1rem 0 0; }
 .location { font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .location b { color: var(--ink); font-weight: 600; }
-button { margin-left: .6em; padding: .05rem .5rem; border: 1px solid var(--rule);
+button, .open { margin-left: .6em; padding: .05rem .5rem; border: 1px solid var(--rule);
   border-radius: .35rem; background: none; color: var(--soft); font-size: .75rem; cursor: pointer; }
-button:hover { color: var(--ink); border-color: var(--soft); }
+.open { font-family: var(--mono); text-decoration: none; }
+button:hover, .open:hover { color: var(--ink); border-color: var(--soft); }
 .call, .trace { margin: 0 0 .75rem; border: 1px solid var(--rule); border-radius: .6rem;
   background: var(--card); overflow: hidden; }
 .call > summary, .call > div, .trace > summary { padding: .55rem .9rem; }
 summary { cursor: pointer; }
-summary:focus-visible, button:focus-visible { outline: 2px solid var(--error);
+summary:focus-visible, button:focus-visible, .open:focus-visible { outline: 2px solid var(--error);
   outline-offset: -2px; }
 .in { display: inline-block; max-width: 100%; margin-left: .5em; font-size: .875rem;
   color: var(--soft); overflow-wrap: anywhere; }
@@ -371,13 +228,9 @@ _PAGE = Template(f"""\
 <header>
 <p class="verdict"><b>$status</b> $verdict</p>
 $ask
-$request
-$heading
-$place
-$hint
+$header
 </header>
-$stack
-$trace
+$body
 <footer>$outlook \
 <span id="live" hidden>This page loads itself again after the next save.</span></footer>
 </main>

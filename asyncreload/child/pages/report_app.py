@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncreload.child.pages.error_page import POLICY, render, render_outline
@@ -21,7 +22,12 @@ _REASONS = {500: "500 Internal Server Error", 503: "503 Service Unavailable"}
 
 
 def make_report_app(
-    report: Report, state: str, trust: Trust = THIS_MACHINE, *, live: bool = False
+    report: Report,
+    state: str,
+    trust: Trust = THIS_MACHINE,
+    *,
+    live: bool = False,
+    editor: str = "",
 ) -> WSGIApplication:
     """Return an app that answers every request with the report.
 
@@ -32,6 +38,7 @@ def make_report_app(
         Empty for a server that does not reload: there, no client learns more than that.
     trust: who is no stranger.
     live: whether the event stream is found below any path.
+    editor: the template of links that open a file in an editor (editors.py); "" for no links.
     """
     events = _LIVE_EVENTS if live else EVENTS
 
@@ -41,7 +48,7 @@ def make_report_app(
             kind = "text/html"
             # After a failed load, nothing has become of what was sent: there, GET is tried.
             asks = bool(report.request) and environ["REQUEST_METHOD"] not in {"GET", "HEAD"}
-            page = render if is_trusted else render_outline
+            page = partial(render, editor=editor) if is_trusted else render_outline
             text = page(report, events=events, state=state, asks=asks)
         else:
             kind = "text/plain"

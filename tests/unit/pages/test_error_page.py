@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncreload.child.pages.error_page import UNFOLDED_FRAMES, render
+from asyncreload.child.pages.error_page import render
 from asyncreload.child.pages.error_report import Related, Report
+from asyncreload.child.pages.report_markup import UNFOLDED_FRAMES
 from asyncreload.child.pages.stack_frames import Frame
 
 if TYPE_CHECKING:
@@ -174,6 +175,21 @@ def test_a_place_can_be_copied_as_file_and_line() -> None:
     copied = {has["data-copy"] for has in page(failed(frame(line=3))).all("button")}
 
     assert copied == {"/srv/app.py:2", "/srv/app.py:3"}
+
+
+def test_a_place_can_be_opened_in_the_editor() -> None:
+    library = frame(file='/lib/a "b".py', in_project=False)
+    frames = (library, frame(line=3), frame(file="relative.py"), frame(file="<string>"))
+    text = render(failed(*frames), events="", state="", editor="ed://{path}?a&b={line}")
+
+    links = [has["href"] for has in Page(text).all("a")]
+    assert links == [
+        "ed:///srv/app.py?a&b=2",
+        "ed:///srv/app.py?a&b=3",
+        "ed:///lib/a%20%22b%22.py?a&b=2",
+    ]
+    assert "?a&amp;b=2" in text
+    assert not page(failed(*frames)).all("a")
 
 
 def hostile() -> Report:

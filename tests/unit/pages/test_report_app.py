@@ -88,6 +88,14 @@ def test_a_browser_gets_the_page() -> None:
     assert "state-1" in text
 
 
+def test_links_to_the_editor_are_for_those_who_are_trusted() -> None:
+    app = make_report_app(FAILED, "state-1", editor="ed://{path}:{line}")
+    link = 'href="ed:///srv/shop/app.py:7"'
+    assert link in answer_of(app, {"HTTP_ACCEPT": HTML})[2]
+    for stranger in ({"REMOTE_ADDR": "10.0.0.9"}, {"HTTP_HOST": "evil.com"}):
+        assert "ed://" not in answer_of(app, {"HTTP_ACCEPT": HTML} | stranger)[2]
+
+
 def test_a_crash_is_unavailable() -> None:
     status, _, text = ask(Report.crash("killed by SIGSEGV", "while serving"))
     assert status == "503 Service Unavailable"
