@@ -73,12 +73,14 @@ _STYLE = """
   color-scheme: light dark;
   --page: #f7f7f5; --card: #ffffff; --ink: #1f2429; --soft: #5c646d; --rule: #e1e2df;
   --error: #b3261e; --mark: #fdecea; --hint: #f2efe4;
+  --keyword: #8a3ba8; --text: #256b2d; --number: #9a4a00; --name: #0b5a9c;
   --mono: ui-monospace, "SF Mono", "Cascadia Code", Menlo, Consolas, "DejaVu Sans Mono", monospace;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #15171a; --card: #1c1f23; --ink: #e4e6e8; --soft: #9aa3ad; --rule: #30353b;
     --error: #ff8f85; --mark: #45211f; --hint: #28271f;
+    --keyword: #d3a0ec; --text: #9fd08c; --number: #f0b070; --name: #8cc4f5;
   }
 }
 * { box-sizing: border-box; }
@@ -131,6 +133,11 @@ pre { margin: 0; padding: .6rem 0; border-top: 1px solid var(--rule); overflow-x
 .lines i { display: inline-block; font-style: normal; color: var(--soft); padding: 0 1.1rem 0 .9rem;
   user-select: none; }
 .lines b { display: inline-block; font-weight: inherit; }  /* tabs count from its own edge */
+.lines .k { color: var(--keyword); }
+.lines .t { color: var(--text); }
+.lines .n { color: var(--number); }
+.lines .d { color: var(--name); }
+.lines .c { color: var(--soft); font-style: italic; }
 mark { background: var(--mark); color: inherit; box-shadow: inset 3px 0 var(--error); }
 mark i { color: var(--error) !important; font-weight: 600; }
 .caret { background: var(--mark); box-shadow: inset 3px 0 var(--error); color: var(--error);

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from asyncreload.child.pages.source_colours import Part, colour, is_python
 from asyncreload.editors import link_to
 from asyncreload.style import plain
 
@@ -148,11 +150,13 @@ def _path(file: str) -> str:
 
 def _source(frame: Frame) -> str:
     width = len(str(frame.source[-1][0]))
-    lines = "".join(_line(frame, number, code, width) for number, code in frame.source)
+    numbers, codes = zip(*frame.source, strict=True)
+    parts = colour(codes, frame.quote) if is_python(frame.file) else [[("", one)] for one in codes]
+    lines = "".join(map(partial(_line, frame, width), numbers, codes, parts))
     return f'<pre><code class="lines">{lines}</code></pre>'
 
 
-def _line(frame: Frame, number: int, code: str, width: int) -> str:
+def _line(frame: Frame, width: int, number: int, code: str, parts: list[Part]) -> str:
     hit = number == frame.line
     marks = ""
     if hit and frame.column:
@@ -160,7 +164,12 @@ def _line(frame: Frame, number: int, code: str, width: int) -> str:
         below = f"<u>{text(code[: frame.column - 1])}</u>{text(frame.marks)}"
         marks = f'<span class="caret"><i>{number:>{width}}</i><b>{below}</b></span>'
     tag = "mark" if hit else "span"
-    return f"<{tag}><i>{number:>{width}}</i><b>{text(code)}</b>\n</{tag}>{marks}"
+    return f"<{tag}><i>{number:>{width}}</i><b>{''.join(map(_part, parts))}</b>\n</{tag}>{marks}"
+
+
+def _part(part: Part) -> str:
+    kind, code = part
+    return f'<span class="{kind[0]}">{text(code)}</span>' if kind and code else text(code)
 
 
 def _trace(report: Report) -> str:

@@ -10,6 +10,7 @@ from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
+from asyncreload.child.pages.source_colours import is_python, quote_before
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
 
@@ -38,6 +39,8 @@ class Frame(FrozenData):
     function: str
     source: tuple[tuple[int, str], ...] = ()
     """The lines around `line`, each with its number."""
+    quote: str = ""
+    """The three quotes of a text that the source begins in, if it does."""
     in_project: bool = False
     """Whether the file is neither an installed package's nor the standard library's."""
     column: int = 0
@@ -98,11 +101,13 @@ def frames_of(summary: traceback.TracebackException) -> tuple[Frame, ...]:
 
 
 def _frame(file: str, line: int, function: str) -> Frame:
+    source, quote = _around(file, line)
     return Frame(
         file=plain(file),
         line=line,
         function=plain(function),
-        source=_around(file, line),
+        source=source,
+        quote=quote,
         in_project=is_project_file(file),
     )
 
@@ -134,16 +139,21 @@ def _syntax_frame(summary: traceback.TracebackException) -> Frame:
     return frame.replaced(source=frame.source or text, column=offset, marks="^" * (end - offset))
 
 
-def _around(file: str, line: int) -> tuple[tuple[int, str], ...]:
-    """Return the source lines around a line, with their numbers; none if they cannot be read."""
+def _around(file: str, line: int) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Return the source lines around a line, with their numbers; none if they cannot be read.
+
+    Also return the three quotes that they begin within, or "".
+    """
     try:
         linecache.checkcache(file)
         lines = linecache.getlines(file)
     except Exception:  # noqa: BLE001 - as in `_with_safe_source`
-        return ()
+        return (), ""
     start = max(0, line - 1 - CONTEXT_LINES)
     shown = lines[start : line + CONTEXT_LINES] if line else []
-    return tuple((start + 1 + index, _source_line(text)) for index, text in enumerate(shown))
+    quote = quote_before(lines, start) if shown and is_python(file) else ""
+    numbers = range(start + 1, start + 1 + len(shown))
+    return tuple(zip(numbers, map(_source_line, shown), strict=True)), quote
 
 
 def _source_line(text: str) -> str:

@@ -83,7 +83,7 @@ def test_the_page_tells_all_of_the_report_without_script() -> None:
 def test_the_error_comes_before_the_frames_and_the_trace_last() -> None:
     body = render(failed(frame()), events="", state="").split("<body>")[1]
 
-    parts = ["<h1>", "import lib", "Traceback as plain text", "waiting for a change"]
+    parts = ["<h1>", "lib.call(x)", "Traceback as plain text", "waiting for a change"]
     places = [body.index(part) for part in parts]
     assert places == sorted(places)
 
@@ -109,6 +109,23 @@ def test_the_marks_of_python_stand_under_their_part_of_the_line() -> None:
     marked = frame().replaced(column=5, marks="~~~~^~~")
 
     assert "<u>lib.</u>~~~~^~~</b>" in render(failed(marked), events="", state="")
+
+
+def test_source_has_its_colours_if_it_is_python() -> None:
+    code = "    return 'a <b>' # \ud800"
+    coloured = frame().replaced(source=((2, code),), quote='"' * 3)
+    for file, quote, line in (
+        (
+            "a.py",
+            "",
+            '    <span class="k">return</span> <span class="t">&#x27;a &lt;b&gt;&#x27;</span>',
+        ),
+        ("a.py", '"' * 3, '<span class="t">    return &#x27;a &lt;b&gt;&#x27; # \\ud800</span>'),
+        ("a.html", "", "    return &#x27;a &lt;b&gt;&#x27;"),
+    ):
+        report = failed(coloured.replaced(file=file, quote=quote))
+        assert f"<mark><i>2</i><b>{line}" in render(report, events="", state="")
+        assert code.replace("\ud800", "\\ud800") in page(report).text
 
 
 def test_notes_and_the_commands_that_install_a_package_are_shown() -> None:
