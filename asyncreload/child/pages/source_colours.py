@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from keyword import kwlist  # a child has it already: `collections` needs it
 
 _FURTHEST = 400  # lines before an excerpt that are read to tell whether it begins in a text
-_DEFINITION = re.compile(r"@\w|(?:async )?def \w+[(\[]|class \w+[(:\[]")  # at the left: no prose
+# Compiled at the first report: it takes a millisecond, and somebody waits for a child's boot.
+_DEFINITION = r"@\w|(?:async )?def \w+[(\[]|class \w+[(:\[]"  # not as prose would have it
 _KEYWORDS = frozenset(kwlist)
-_PART = re.compile(
-    r"""
+_PART = r"""(?xs)
     (?P<comment> \#[^\n]* )
   | (?P<text> (?: (?<!\w) [rbfutRBFUT]{1,2} )?
         (?: (?P<triple> \"{3}|'{3} ) (?: [^\\] | \\. )*? (?: (?P<end> (?P=triple) ) | \Z )
@@ -24,9 +24,7 @@ _PART = re.compile(
   | (?P<number> (?<!\w) (?: 0[xXoObB][\da-fA-F_]+ | \.?\d[\d_.]*(?:[eE][+-]?\d+)?[jJ]? ) )
   | (?: (?<!\w) (?:def|class) [ \t]+ (?P<name> \w+ ) )
   | (?P<word> [^\W\d]\w* )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
 
 Part = tuple[str, str]
 """A piece of a line, and what it is: "keyword", "text", "number", "comment", "definition" or ""."""
@@ -40,13 +38,13 @@ def is_python(file: str) -> bool:
 def quote_before(lines: Sequence[str], index: int) -> str:
     """Return the three quotes that a line begins within, or ""."""
     first = index
-    while first > max(0, index - _FURTHEST) and not _DEFINITION.match(lines[first]):
+    while first > max(0, index - _FURTHEST) and not re.match(_DEFINITION, lines[first]):
         first -= 1
     return _open_quote("".join(lines[first:index]))
 
 
 def _open_quote(source: str) -> str:
-    for found in _PART.finditer(source):
+    for found in re.finditer(_PART, source):
         if found["triple"] and not found["end"]:
             return found["triple"]
     return ""
@@ -70,7 +68,7 @@ def colour(lines: Sequence[str], quote: str) -> list[list[Part]]:
 def _parts(source: str) -> Iterator[tuple[str, str]]:
     """Iterate over all of a source, in its parts."""
     done = 0
-    for found in _PART.finditer(source):
+    for found in re.finditer(_PART, source):
         kind = found.lastgroup or ""
         yield "", source[done : found.start()]
         if found["name"]:
