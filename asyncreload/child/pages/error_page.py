@@ -21,19 +21,29 @@ if TYPE_CHECKING:
 _WAITING = "asyncreload is waiting for a change."
 _GOES_ON = "The app goes on answering other requests."
 _ELSEWHERE = "The details are in the terminal of the server."
+_RESTART = '<p id="restart" hidden><button type="button">start the app again</button></p>'
 _ASK = (
     '<p class="hint" id="ask" hidden>The app has been reloaded. '
     '<button type="button">send the form again</button></p>'
 )
 
 
-def render(report: Report, *, events: str, state: str, asks: bool = False, editor: str = "") -> str:
+def render(
+    report: Report,
+    *,
+    events: str,
+    state: str,
+    asks: bool = False,
+    editor: str = "",
+    restarts: bool = False,
+) -> str:
     """Return the page.
 
     events: the address of the event stream.
     state: the state of this process; the page reloads itself when the stream tells another one.
     asks: whether the page asks then instead, as its own request has sent something.
     editor: the template of links that open a file in an editor (editors.py); "" for no links.
+    restarts: whether the page has a button that starts the app again.
     """
     markup = Markup(editor)
     return _PAGE.substitute(
@@ -42,7 +52,7 @@ def render(report: Report, *, events: str, state: str, asks: bool = False, edito
         title=text(report.title),
         status=report.status,
         verdict=text(public_text(report)),
-        header=markup.header(report),
+        header=markup.header(report) + (_RESTART if restarts else ""),
         body=markup.body(report),
         outlook=_WAITING if report.waits else _GOES_ON,
         ask=_ASK if asks else "",
@@ -143,6 +153,8 @@ mark i { color: var(--error) !important; font-weight: 600; }
 .caret { background: var(--mark); box-shadow: inset 3px 0 var(--error); color: var(--error);
   font-weight: 700; user-select: none; line-height: 1.1; }
 .caret i, .caret u { visibility: hidden; font-weight: 400; }
+#restart button { margin: 0; padding: .35rem .9rem; font-size: .875rem; color: var(--ink); }
+button:disabled { opacity: .5; cursor: default; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
 @media (max-width: 40rem) {
   main { padding: 1.75rem 1rem 2rem; }
@@ -178,6 +190,18 @@ _SCRIPT = (
   history.scrollRestoration = "manual";
   addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
   addEventListener("pagehide", () => { history.scrollRestoration = "auto"; });
+
+  const restart = document.getElementById("restart");
+  if (restart) {
+    const button = restart.querySelector("button");
+    restart.hidden = false;
+    button.addEventListener("click", async () => {
+      button.disabled = true;  // the stream tells when the app is there again, or has failed
+      const url = new URL("restart", new URL(events, location.href));
+      const told = await fetch(url, { method: "POST" }).catch(() => ({}));
+      if (!told.ok) button.disabled = false;
+    });
+  }
 
   const copy = async (button) => {
     const text = button.dataset.copy;
