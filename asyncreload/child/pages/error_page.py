@@ -161,6 +161,18 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
   h1 { font-size: 1.4rem; }
   h1.long { font-size: 1.05rem; }
 }
+@media print {
+  :root { --page: #ffffff; }
+  main { max-width: none; padding: 0; }
+  button, .open, #live { display: none; }
+  summary { list-style: none; }
+  mark, .caret { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  pre, .lines b { white-space: pre-wrap; overflow-wrap: anywhere; }
+  .lines { display: block; }
+  .lines b { max-width: calc(100% - 5rem); vertical-align: top; }
+  .lines > *, summary, h2, h3 { break-inside: avoid; }
+  summary, h2, h3 { break-after: avoid; }
+}
 """
 
 _SCRIPT = (

@@ -72,6 +72,8 @@ class Report(FrozenData):
     """Commands that install the package that seems to be missing; one of them is enough."""
     request: str = ""
     """Method and path of the request in which the exception was raised; "" for a load."""
+    occasion: str = ""
+    """After which change a load failed, as in "after app.py changed"; "" if there was none."""
     waits: bool = True
     """Whether nothing is answered but this report until a file changes; else by one request."""
 
@@ -111,7 +113,8 @@ class Report(FrozenData):
     def text(self) -> str:
         """Return the whole report as plain text, for a terminal or for curl."""
         request = f"in {self.request}" if self.request else ""
-        head = "\n".join(filter(None, (self.title, self.place, request, self.advice)))
+        where = (self.title, self.place, request, self.occasion)
+        head = "\n".join(filter(None, (*where, self.advice)))
         end = "asyncreload: waiting for a change." if self.waits else ""
         return "\n\n".join(filter(None, (head, self.trace.rstrip("\n"), end))) + "\n"
 

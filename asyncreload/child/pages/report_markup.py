@@ -34,7 +34,7 @@ class Markup:
         kind, _, message = report.title.partition(": ")
         return "\n".join(
             (
-                _request(report.request),
+                _request(report.request) or _optional("request", report.occasion),
                 _heading(kind, message),
                 self._place(report.place),
                 _notes(report.notes),

@@ -296,6 +296,20 @@ def test_a_failed_request_is_named_and_the_app_goes_on() -> None:
     assert not shown.all("p", id="ask")
 
 
+def test_a_failed_load_says_after_which_change() -> None:
+    report = failed(frame()).replaced(occasion="after app.py changed")
+
+    assert [*page(report).all("p", **{"class": "request"})] == [{"class": "request"}]
+    assert "after app.py changed" in page(report).text
+    assert report.text().splitlines()[:3] == [report.title, report.place, report.occasion]
+
+
+def test_paper_has_no_buttons() -> None:
+    paper = render(failed(), events="", state="").split("@media print {")[1].split("</style>")[0]
+
+    assert "button, .open, #live { display: none; }" in paper
+
+
 def test_what_was_sent_is_sent_again_only_when_somebody_asks_for_it() -> None:
     asks = page(failed(frame()), asks=True).all("p", id="ask")
 
