@@ -165,6 +165,7 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
   :root { --page: #ffffff; }
   main { max-width: none; padding: 0; }
   button, .open, #live { display: none; }
+  .trace:not([open]) { display: none; }
   summary { list-style: none; }
   mark, .caret { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   pre, .lines b { white-space: pre-wrap; overflow-wrap: anywhere; }
