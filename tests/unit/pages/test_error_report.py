@@ -254,6 +254,15 @@ def test_marks_stand_where_python_sets_them(
         assert f"\n    {source}\n    {' ' * (column - 1)}{marks}\n" in report.trace
 
 
+def test_a_line_that_is_shown_without_its_middle_is_not_marked(tmp_path: Path) -> None:
+    source = f"x = 1 + {'1 + ' * stack_frames.MAX_LINE}{{}}"
+
+    frame = Report.from_exception(load(tmp_path / "app.py", source)).frames[0]
+
+    assert "[...]" in frame.source[0][1]
+    assert frame.column == 0
+
+
 def test_a_syntax_error_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("ok = 1\nfor name names:\n    pass\n")
@@ -381,6 +390,21 @@ def test_a_recursion_error_is_reported(tmp_path: Path) -> None:
     repeated = str(report.frames[1].repeated - 2)
     assert told == [("3", ""), *[("2", "")] * 3, ("", repeated)]
     assert report.own == report.trace
+
+
+def test_what_is_left_out_of_a_recursion_is_counted_in_calls(tmp_path: Path) -> None:
+    source = (
+        "def ping(n, k):\n"
+        "    return 1 / n and (ping(n, k - 1) if k else pong(n))\n"
+        "def pong(n):\n    return ping(n - 1, 1)\nping(100, 1)\n"
+    )
+
+    frames = Report.from_exception(load(tmp_path / "app.py", source)).frames
+
+    assert {frame.function: frame.repeated for frame in frames[1:-1]} == {"ping": 1, "pong": 0}
+    shown = sum(1 + frame.repeated for frame in frames)
+    total = 1 + 100 * 3 + 1  # the module, twice ping and a pong for each n, and ping for 0
+    assert sum(frame.skipped for frame in frames) == total - shown
 
 
 def test_a_recursion_is_told_in_the_words_of_python(tmp_path: Path) -> None:
