@@ -70,17 +70,22 @@ DISTRIBUTIONS = {
 def missing_module(exc: BaseException) -> str | None:
     """Return the module that was not found, if that is why an exception was raised.
 
-    A submodule is none: its package is there, and lacks it.
+    It may be its cause, or in its group; a context may have been handled. A submodule is none: its
+    package is there, and lacks it.
     """
+    family: list[BaseException | None] = [exc]
     seen: set[int] = set()
-    one: BaseException | None = exc
-    while one is not None and id(one) not in seen:
+    for one in family:
+        if one is None or id(one) in seen:
+            continue
         seen.add(id(one))
         if isinstance(one, ModuleNotFoundError):
             # The app may raise it with any name.
             is_module = isinstance(one.name, str) and one.name.isascii() and one.name.isidentifier()
             return one.name if is_module else None
-        one = one.__cause__
+        family.append(one.__cause__)
+        if isinstance(one, BaseExceptionGroup):
+            family += one.exceptions
     return None
 
 

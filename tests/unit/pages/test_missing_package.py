@@ -98,12 +98,13 @@ def test_nothing_else_is_a_package(name: object) -> None:
     assert Report.from_exception(missing(name)).install == ()
 
 
-def test_a_module_that_was_missing_for_the_cause_counts_and_that_of_a_context_does_not() -> None:
+def test_a_module_that_a_cause_or_a_member_lacked_counts_and_that_of_a_context_does_not() -> None:
     wrapper = RuntimeError("cannot configure")
     wrapper.__context__ = missing("yaml")
     assert missing_module(wrapper) is None
     wrapper.__cause__ = missing("yaml")
     assert missing_module(wrapper) == "yaml"
+    assert missing_module(ExceptionGroup("two", [ValueError(), wrapper])) == "yaml"
     wrapper.__cause__ = wrapper
     assert missing_module(wrapper) is None
 
