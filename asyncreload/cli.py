@@ -308,7 +308,7 @@ def _help(option: Option) -> str:
     first = option.meaning.partition(". ")[0].rstrip(".").replace("%", "%%").replace("`", "")
     if option.is_switch and option.default:
         return f"Do not {first[:1].lower()}{first[1:]}"
-    if option.is_switch or option.repeats:
+    if option.is_switch or option.repeats or option.default == "":
         return first
     return f"{first} ({option.default:{'' if option.kind is str else 'g'}})"
 

@@ -114,12 +114,14 @@ class Failed:
     traceback: all of it; empty when there is none, as for a target that is not in the file.
     place: file and line of the user's to look at first, where there is one.
     own: the traceback with the user's own calls alone.
+    hint: what may be done about it, such as to install a package; "" if there is no hint.
     """
 
     error: str
     traceback: str
     place: str = ""
     own: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         return self._text(self.place, self.traceback)
@@ -130,8 +132,8 @@ class Failed:
 
     def _text(self, place: str, trace: str) -> str:
         first = f"{self.error} · {place}" if place else self.error
-        rest = ["the load failed; waiting for a change"]
-        return "\n".join([first, *([trace.rstrip()] if trace.strip() else []), *rest])
+        last = "the load failed; waiting for a change"
+        return "\n".join(filter(None, (first, trace.rstrip(), self.hint, last)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class LoadFailed(Message):
     place: str = ""
     own: str = ""
     """The trace with the user's own calls alone."""
+    hint: str = ""
+    """What may be done about it."""
 
 
 class MissingExtra(Message):

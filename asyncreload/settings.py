@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from typing import Any, Self, TypedDict
 
+from asyncreload.editors import editor_url
 from asyncreload.errors import SettingsError
 from asyncreload.networks import DOCKER, parse_network
 from asyncreload.target import did_you_mean
@@ -30,6 +31,7 @@ class Options(TypedDict, total=False):
     host: str
     port: int
     trust: Sequence[str]
+    editor: str
     env_file: Texts
     watch: Texts
     ignore: Texts
@@ -75,6 +77,8 @@ class Settings:
     """The port to listen on; 0 picks a free one."""
     trust: tuple[str, ...] = field(default=(), metadata={"metavar": "ADDRESS"})
     """An address or network that may see errors in full. `docker` is the container's host."""
+    editor: str = field(default="", metadata={"metavar": "WHAT", "rare": True})
+    """The editor that error pages link to, as `vscode`. Or a URL with `{path}` and `{line}`."""
     env_file: tuple[str, ...] = field(default=(), metadata={"metavar": "FILE", "path": "file"})
     """A file of variables for the app, read at each load. What is set already stays as it is."""
     watch: tuple[str, ...] = field(default=(), metadata={"metavar": "PATTERN", "path": "pattern"})
@@ -118,6 +122,7 @@ class Settings:
         for name in ("trust", "env_file", "watch", "ignore", "refresh", "keep"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         _check_networks("trust", self.trust)
+        _check_editor("editor", self.editor)
         _check_patterns("watch", self.watch)
         _check_patterns("ignore", self.ignore)
         _check_patterns("refresh", self.refresh)
@@ -182,6 +187,15 @@ def _check_networks(name: str, texts: tuple[str, ...]) -> None:
                 parse_network(text)
             except ValueError as exc:
                 raise SettingsError(f"{name}: {_show(text)} {exc}") from None
+
+
+def _check_editor(name: str, editor: str) -> None:
+    _check_text(name, editor)
+    if editor:
+        try:
+            editor_url(editor)
+        except ValueError as exc:
+            raise SettingsError(f"{name}: {_show(editor)} {exc}") from None
 
 
 def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:

@@ -236,7 +236,9 @@ class ChildRun:
             case protocol.LoadFailed():
                 self._enter(Phase.REPORTING)
                 policy.answered()
-                self.outcome = Failed(message.title, message.trace, message.place, message.own)
+                self.outcome = Failed(
+                    message.title, message.trace, message.place, message.own, message.hint
+                )
                 self._reports.event_log.tell(self.outcome)
             case protocol.MissingExtra():
                 self.missing_extra = message.reason

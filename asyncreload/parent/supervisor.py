@@ -13,6 +13,7 @@ from typing import Self, Unpack
 
 from asyncreload import lockfile, process_role
 from asyncreload.django.manage_script import find_manage_py, script_of
+from asyncreload.editors import VARIABLE, editor_url
 from asyncreload.errors import AsyncreloadError, NestedError, TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.ini_files import is_ini, program_of
@@ -220,11 +221,12 @@ class Supervisor:
 def _look_up(settings: Settings, directory: str) -> tuple[Target | None, Address, Settings]:
     """Find the target's file and the host's address, in a thread: either may take its time.
 
-    Also return the settings as the children get them: see `_with_gateways`.
+    Also return the settings as the children get them: see `_with_...`.
     """
     settings = _with_program(settings, directory)
     target = None if settings.script else Target.parse(settings.target, directory)
-    return target, resolve(settings.host, settings.port), _with_gateways(settings)
+    settings = _with_editor(_with_gateways(settings))
+    return target, resolve(settings.host, settings.port), settings
 
 
 def _with_program(settings: Settings, directory: str) -> Settings:
@@ -247,3 +249,15 @@ def _with_gateways(settings: Settings) -> Settings:
         return settings
     named = (text for text in settings.trust if text != DOCKER)
     return replace(settings, trust=(*named, *gateways))
+
+
+def _with_editor(settings: Settings) -> Settings:
+    """Return settings with the editor that the environment names, if they name none."""
+    if settings.editor or not (editor := os.environ.get(VARIABLE, "")):
+        return settings
+    try:
+        editor_url(editor)
+    except ValueError as exc:  # another program may understand it
+        log.warning("%s in the environment is not used: %r %s", VARIABLE, editor, exc)
+        return settings
+    return replace(settings, editor=editor)

@@ -109,6 +109,7 @@ def test_p4_an_open_report_shows_the_next_error_by_itself(
     served.write("shop/prices.py", UNREADABLE)
 
     tab.until_shown("SyntaxError")
+    assert tab.one(".request") == "after prices.py changed"
     assert tab.one(".place .location") == f"{served.directory}/shop/prices.py:2"
     assert tab.all("mark") == ["2def total(names:\n", "2from shop import prices\n"]
     assert tab.one(".caret b").endswith("^")
@@ -135,6 +136,20 @@ def test_p4_a_crash_is_shown_until_the_next_save(serve: Serve, browser: Browser,
     served.write("shop/prices.py", MENDED)
     tab.until_shown("GET: total 13")
     assert kinds(browser.requests(served.port)).count("Document") == 3
+
+
+@in_chromium
+def test_p4_a_button_starts_the_app_again_after_a_crash(serve: Serve, tab: Tab) -> None:
+    served = serve(files=SHOP)
+    tab.open(served.port).until_shown("total 9")
+    tab.run("fetch('/crash').catch(() => {})")
+    served.until_told("exit code 7")
+    tab.reload().until_shown("The application crashed.")
+    until_streams(served, 1)
+
+    tab.click("#restart button")
+
+    tab.until_shown("GET: total 9")
 
 
 @in_chromium
@@ -388,7 +403,7 @@ def test_p4_the_report_needs_no_script(serve: Serve, tab: Tab) -> None:
 
     for text in ("division by zero", "The application failed to load.", "prices.py:3"):
         assert any(text in part for part in shown), (text, shown)
-    assert any("len(name) / 0" in part for part in shown)
+    assert "len(name) / 0" in "".join(shown)  # in the colours of source
     assert "copy" not in shown  # a button that could do nothing
     assert not any("loads itself again" in part for part in shown)
     assert streams(served) == 0

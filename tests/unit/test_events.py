@@ -68,3 +68,10 @@ def test_a_terminal_gets_the_short_form_of_a_failure() -> None:
     expected = "ValueError: x · {}\nTraceback: own\nthe load failed; waiting for a change"
     assert failed.for_people("/srv") == expected.format("app.py:3")
     assert failed.for_people("/sr") == expected.format("/srv/app.py:3")
+
+
+def test_the_hint_stands_below_the_traceback() -> None:
+    failed = Failed("X", "Traceback: all\n", "", "Traceback: own\n", "install it:\n  pip install x")
+    told = "X\nTraceback: {}\ninstall it:\n  pip install x\nthe load failed; waiting for a change"
+    assert failed.for_people("/srv") == told.format("own")
+    assert str(failed) == told.format("all")

@@ -225,6 +225,7 @@ def test_each_event_is_an_object_a_line() -> None:
             "traceback": "Traceback: all\n",
             "place": FAILED.place,
             "own": "Traceback: own\n",
+            "hint": "",
         },
         {"event": "message", "level": "info", "text": "a\nb"},
     ]

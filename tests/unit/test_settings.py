@@ -110,6 +110,7 @@ def test_the_defaults() -> None:
         "host": "127.0.0.1",
         "port": 8000,
         "trust": (),
+        "editor": "",
         "interval": 0.1,
         "grace": 5.0,
         "interface": "auto",

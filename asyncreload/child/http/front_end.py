@@ -16,9 +16,11 @@ from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder, Workers
 from asyncreload.child.http.wsgi import Site, answer
+from asyncreload.child.pages.error_report import CRASHED
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import Trust
+from asyncreload.editors import editor_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +57,8 @@ class FrontEnd:
     on_import_failure: called in the loop's thread with the report when a request has imported
         project code that fails, with the time when the request began, in ns since the epoch, and
         with what is to be called when the failure is told. None for a server that does not reload.
+    on_restart: called in the loop's thread when somebody who sees the report of a crash asks for
+        another start.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class FrontEnd:
         main_thread: Workers,
         state: str = "",
         on_import_failure: Callable[[Report, int, Callable[[], None]], None] | None = None,
+        on_restart: Callable[[], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
@@ -74,6 +79,7 @@ class FrontEnd:
         self._refreshes = 0
         self._main_thread = main_thread
         self._on_import_failure = on_import_failure
+        self._on_restart = on_restart
         self._acceptor: Acceptor | None = None
         self._asgi_listener: AsgiListener | None = None
         self._responders: list[Responder | AsgiResponder] = []
@@ -95,7 +101,11 @@ class FrontEnd:
         After `serve`, requests that are being answered go on.
         """
         trust = Trust(settings.trust)
-        app = make_report_app(report, self._state, trust, live=settings.live)
+        editor = settings.editor and editor_url(settings.editor)
+        restart = self._restart if self._on_restart and report.status == CRASHED else None
+        app = make_report_app(
+            report, self._state, trust, live=settings.live, editor=editor, restart=restart
+        )
         if self._acceptor is None:
             self._open(app, _REPORT_THREADS, settings, address)
         elif self._app is None:
@@ -167,12 +177,16 @@ class FrontEnd:
     ) -> None:
         live = settings.live and bool(self._name)
         trust = Trust(settings.trust)
+        editor = settings.editor and editor_url(settings.editor)
         on_import_failure = self._on_import_failure and self._tell_failure
 
         def with_state() -> tuple[Site, RequestErrors]:
             state = self._state
             site = Site(*address, threads, settings.access_log, state if live else "")
-            return site, RequestErrors(state, trust, live=live, on_import_failure=on_import_failure)
+            errors = RequestErrors(
+                state, trust, live=live, editor=editor, on_import_failure=on_import_failure
+            )
+            return site, errors
 
         self._with_state = with_state
         self._present = with_state()
@@ -211,6 +225,12 @@ class FrontEnd:
         responder = Responder(respond, threads, workers, self.resume)
         self._responders.append(responder)
         return responder
+
+    def _restart(self) -> None:
+        """Have the app started again; runs in the thread of the request that asks for it."""
+        assert self._on_restart  # noqa: S101  for the type checker: see `show`
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._on_restart)
 
     def _tell_failure(self, report: Report, began: int) -> None:
         """Have an import failure told, and wait for that; runs in the thread of the request.

@@ -25,6 +25,7 @@ class RequestErrors:
         does not reload: its clients learn that the app failed, and no more.
     trust: which clients learn more.
     live: whether the event stream is found below any path.
+    editor: the template of links that open a file in an editor (editors.py); "" for no links.
     on_import_failure: called in the thread of a request that has imported project code which fails;
         returns when that is told. None where nothing reloads: then it is an error like any other.
     """
@@ -35,11 +36,13 @@ class RequestErrors:
         trust: Trust = THIS_MACHINE,
         *,
         live: bool,
+        editor: str = "",
         on_import_failure: OnImportFailure | None = None,
     ) -> None:
         self._state = state
         self._trust = trust
         self._live = live
+        self._editor = editor
         self._on_import_failure = on_import_failure
 
     def report(
@@ -58,6 +61,9 @@ class RequestErrors:
         else:
             # Standard error may be a broken pipe, closed, or None; the client is answered.
             with suppress(OSError, ValueError, AttributeError):
-                stderr.write(report.own or f"{report.title}\n")
+                advice = f"{report.advice}\n" if report.advice else ""
+                stderr.write((report.own or f"{report.title}\n") + advice)
                 stderr.flush()
-        return make_report_app(report, self._state, self._trust, live=self._live)
+        return make_report_app(
+            report, self._state, self._trust, live=self._live, editor=self._editor
+        )

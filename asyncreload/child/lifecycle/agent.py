@@ -113,7 +113,13 @@ class Agent:
         # Unlike that of any other child; but with one parent they begin alike, by the lockfile.
         name = f"{crc32(link.lock.encode()):08x}{os.urandom(8).hex()}"
         self.front_end: FrontEnd = FrontEnd(
-            listener, lobby, self.monitor, main, name, self.on_import_failure
+            listener,
+            lobby,
+            self.monitor,
+            main,
+            name,
+            self.on_import_failure,
+            lambda: self.monitor.on_change([]),
         )
         self._outcome = LoadOutcome(
             link,

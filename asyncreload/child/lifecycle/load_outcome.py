@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from asyncreload import protocol
@@ -16,6 +16,7 @@ from asyncreload.child.worker_threads import hop
 from asyncreload.frozen_data import FrozenData
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
+from asyncreload.style import plain
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answer
 ANSWERS_FIRST = 0.5  # that it is put off, at most, while code of the app answers
 SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
 
+NAMED = 3
+"""Files that a report names of those whose change was followed by a load."""
 TOLD_BEFORE_SETTLED = 500
 """Files of which the parent can be told before the first request without delaying it."""
 
@@ -70,6 +73,13 @@ class Load(FrozenData):
     def env_files(self) -> list[str]:
         """The absolute paths of the environment files."""
         return [os.path.abspath(path) for path in self.settings.env_file]
+
+
+def _occasion(changed: Sequence[str]) -> str:
+    """Return after which change a load was begun; "" if it was for none."""
+    names = [os.path.basename(path) for path in changed[:NAMED]]
+    names += [f"{more} more"] if (more := len(changed) - NAMED) > 0 else []
+    return plain(f"after {', '.join(names)} changed") if names else ""
 
 
 class LoadOutcome:
@@ -137,6 +147,7 @@ class LoadOutcome:
             await asyncio.sleep(TOLD_FIRST)
             if not self._enter(Phase.REPORTING):
                 return
+        report = report.replaced(occasion=_occasion([*go.changed]))
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
 
@@ -154,7 +165,9 @@ class LoadOutcome:
             self.tell_files(load)
 
     def _tell_failure(self, report: Report) -> None:
-        told = protocol.LoadFailed(report.title, report.trace, report.place, report.own)
+        told = protocol.LoadFailed(
+            report.title, report.trace, report.place, report.own, report.advice
+        )
         self._link.send(told)
 
     async def _watch_what_may_mend(self, report: Report, load: Load, since: int) -> None:

@@ -7,51 +7,53 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
-from html import escape
 from http import HTTPStatus
-from itertools import groupby
 from string import Template
 from typing import TYPE_CHECKING
 
 from asyncreload.child.pages.browser_scripts import LISTEN_FUNCTION
 from asyncreload.child.pages.error_report import public_text
-from asyncreload.style import plain
+from asyncreload.child.pages.report_markup import Markup, text
 
 if TYPE_CHECKING:
-    from asyncreload.child.pages.error_report import Related, Report
-    from asyncreload.child.pages.stack_frames import Frame
+    from asyncreload.child.pages.error_report import Report
 
-UNFOLDED_FRAMES = 4  # of the project's, counted from the innermost; the others are folded
-HEADLINE_LENGTH = 160  # characters; a longer message is shown in smaller letters
 _WAITING = "asyncreload is waiting for a change."
 _GOES_ON = "The app goes on answering other requests."
 _ELSEWHERE = "The details are in the terminal of the server."
+_RESTART = '<p id="restart" hidden><button type="button">start the app again</button></p>'
 _ASK = (
     '<p class="hint" id="ask" hidden>The app has been reloaded. '
     '<button type="button">send the form again</button></p>'
 )
 
 
-def render(report: Report, *, events: str, state: str, asks: bool = False) -> str:
+def render(
+    report: Report,
+    *,
+    events: str,
+    state: str,
+    asks: bool = False,
+    editor: str = "",
+    restarts: bool = False,
+) -> str:
     """Return the page.
 
     events: the address of the event stream.
     state: the state of this process; the page reloads itself when the stream tells another one.
     asks: whether the page asks then instead, as its own request has sent something.
+    editor: the template of links that open a file in an editor (editors.py); "" for no links.
+    restarts: whether the page has a button that starts the app again.
     """
-    kind, _, message = report.title.partition(": ")
+    markup = Markup(editor)
     return _PAGE.substitute(
-        events=_text(events),
-        state=_text(state),
-        title=_text(report.title),
+        events=text(events),
+        state=text(state),
+        title=text(report.title),
         status=report.status,
-        verdict=_text(public_text(report)),
-        heading=_heading(kind, message),
-        request=_request(report.request),
-        hint=_optional("hint", report.hint),
-        place=_place(report.place),
-        stack=_stack(report.frames) + "".join(map(_related, report.related)),
-        trace=_trace(report),
+        verdict=text(public_text(report)),
+        header=markup.header(report) + (_RESTART if restarts else ""),
+        body=markup.body(report),
         outlook=_WAITING if report.waits else _GOES_ON,
         ask=_ASK if asks else "",
     )
@@ -62,138 +64,17 @@ def render_outline(report: Report, *, events: str, state: str, asks: bool = Fals
 
     It loads itself again as the whole page does; the arguments are the same.
     """
-    verdict = public_text(report)
+    verdict = text(public_text(report))
     return _PAGE.substitute(
-        events=_text(events),
-        state=_text(state),
-        title=_text(verdict),
+        events=text(events),
+        state=text(state),
+        title=verdict,
         status=report.status,
         verdict=HTTPStatus(report.status).phrase,
-        heading=f"<h1>{_text(verdict)}</h1>",
-        request="",
-        hint="",
-        place="",
-        stack="",
-        trace="",
+        header=f"<h1>{verdict}</h1>",
+        body="",
         outlook=_ELSEWHERE,
         ask=_ASK if asks else "",
-    )
-
-
-def _text(text: str) -> str:
-    """Return text escaped, as it may stand in an element or in a quoted attribute."""
-    return escape(plain(text), quote=True)
-
-
-def _heading(kind: str, message: str) -> str:
-    """Return the error's name above its message; a title that is a sentence stays in one piece."""
-    tag = '<h1 class="long">' if len(message) > HEADLINE_LENGTH else "<h1>"
-    if not message or " " in kind:
-        return f"{tag}{_text(': '.join(filter(None, (kind, message))))}</h1>"
-    name = _text(kind).replace(".", ".<wbr>")
-    return f'{tag}<span class="kind">{name}<i>:</i> </span>{_text(message)}</h1>'
-
-
-def _request(request: str) -> str:
-    return f'<p class="request"><code>{_path(request)}</code></p>' if request else ""
-
-
-def _optional(name: str, text: str) -> str:
-    return f'<p class="{name}">{_text(text)}</p>' if text else ""
-
-
-def _place(place: str) -> str:
-    if not place:
-        return ""
-    file, _, line = place.rpartition(":")
-    return f'<p class="place">{_location(file, line)}</p>'
-
-
-def _location(file: str, line: int | str) -> str:
-    """Return `file:line`, the file's name in bold, and a button that copies it."""
-    cut = max(file.rfind("/"), file.rfind("\\")) + 1
-    return (
-        f'<code class="location">{_path(file[:cut])}<b>{_path(file[cut:])}:{_text(str(line))}</b>'
-        f'</code><button type="button" hidden data-copy="{_text(f"{file}:{line}")}">copy</button>'
-    )
-
-
-def _path(file: str) -> str:
-    """Return a path that may be wrapped after its separators."""
-    return _text(file).replace("/", "/<wbr>").replace("\\", "\\<wbr>")
-
-
-def _stack(frames: tuple[Frame, ...]) -> str:
-    """Return the section of the exception itself."""
-    if not frames:
-        return ""
-    return f"<section><h2>Most recent call first</h2>\n{_calls(frames)}</section>"
-
-
-def _related(related: Related) -> str:
-    """Return the section of a cause, a context or a group member."""
-    heading = f"<h2>{_text(related.relation)}</h2><h3>{_text(related.title)}</h3>"
-    return f'<section class="related">{heading}\n{_calls(related.frames)}</section>'
-
-
-def _calls(frames: tuple[Frame, ...]) -> str:
-    """Return the frames, innermost first: the project's with source, those of libraries folded."""
-    shown, parts = 0, []
-    for in_project, run in groupby(
-        reversed(frames), key=lambda frame: frame.in_project or not frame.function
-    ):
-        calls = list(run)
-        if not in_project:
-            parts.append(_folded(calls))
-            continue
-        for frame in calls:
-            parts.append(_call(frame, unfolded=shown < UNFOLDED_FRAMES))
-            shown += 1
-    return "".join(parts)
-
-
-def _folded(frames: list[Frame]) -> str:
-    calls = f"{len(frames)} library call{'s' if len(frames) > 1 else ''}"
-    inner = "".join(_call(frame, unfolded=False) for frame in frames)
-    return f'<details class="library"><summary>{calls}</summary>{inner}</details>\n'
-
-
-def _call(frame: Frame, *, unfolded: bool) -> str:
-    function = f' <span class="in">in {_text(frame.function)}</span>' if frame.function else ""
-    summary = f"<summary>{_location(frame.file, frame.line)}{function}</summary>"
-    gap = _optional("gap", f"{frame.skipped} more calls" if frame.skipped else "")
-    if not frame.source:
-        return f'<div class="call">{summary.replace("summary>", "div>")}</div>{gap}\n'
-    opened = " open" if unfolded else ""
-    return f'<details class="call"{opened}>{summary}{_source(frame)}</details>{gap}\n'
-
-
-def _source(frame: Frame) -> str:
-    width = len(str(frame.source[-1][0]))
-    lines = "".join(_line(frame, number, text, width) for number, text in frame.source)
-    return f'<pre><code class="lines">{lines}</code></pre>'
-
-
-def _line(frame: Frame, number: int, text: str, width: int) -> str:
-    hit = number == frame.line
-    caret = ""
-    if hit and frame.column:
-        # The text before the caret is there, but hidden: so it is aligned behind tabs as well.
-        before = text[: frame.column - 1]
-        caret = f'<span class="caret"><i>{number:>{width}}</i><b><u>{_text(before)}</u>^</b></span>'
-    tag = "mark" if hit else "span"
-    return f"<{tag}><i>{number:>{width}}</i><b>{_text(text)}</b>\n</{tag}>{caret}"
-
-
-def _trace(report: Report) -> str:
-    """Return the traceback as plain text; unfolded if no frame has source to show instead."""
-    if not report.trace:
-        return ""
-    frames = [*report.frames, *(frame for one in report.related for frame in one.frames)]
-    opened = "" if any(frame.source for frame in frames) else " open"
-    return (
-        f'<details class="trace"{opened}><summary>Traceback as plain text</summary>'
-        f"<pre><code>{_text(report.trace)}</code></pre></details>"
     )
 
 
@@ -202,12 +83,14 @@ _STYLE = """
   color-scheme: light dark;
   --page: #f7f7f5; --card: #ffffff; --ink: #1f2429; --soft: #5c646d; --rule: #e1e2df;
   --error: #b3261e; --mark: #fdecea; --hint: #f2efe4;
+  --keyword: #8a3ba8; --text: #256b2d; --number: #9a4a00; --name: #0b5a9c;
   --mono: ui-monospace, "SF Mono", "Cascadia Code", Menlo, Consolas, "DejaVu Sans Mono", monospace;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #15171a; --card: #1c1f23; --ink: #e4e6e8; --soft: #9aa3ad; --rule: #30353b;
     --error: #ff8f85; --mark: #45211f; --hint: #28271f;
+    --keyword: #d3a0ec; --text: #9fd08c; --number: #f0b070; --name: #8cc4f5;
   }
 }
 * { box-sizing: border-box; }
@@ -228,18 +111,21 @@ h3 { margin: 0 0 .75rem; font-size: 1.05rem; font-weight: 600; overflow-wrap: an
 .request { margin: 0; font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .hint { margin: 1rem 0; padding: .6rem .9rem; border-radius: .5rem; background: var(--hint);
   overflow-wrap: anywhere; }
+.hint code { font-size: .875rem; }
+.note { margin: 0 0 .75rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .hint::first-letter { text-transform: uppercase; }
 .place { margin: 1rem 0 0; }
 .location { font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .location b { color: var(--ink); font-weight: 600; }
-button { margin-left: .6em; padding: .05rem .5rem; border: 1px solid var(--rule);
+button, .open { margin-left: .6em; padding: .05rem .5rem; border: 1px solid var(--rule);
   border-radius: .35rem; background: none; color: var(--soft); font-size: .75rem; cursor: pointer; }
-button:hover { color: var(--ink); border-color: var(--soft); }
+.open { font-family: var(--mono); text-decoration: none; }
+button:hover, .open:hover { color: var(--ink); border-color: var(--soft); }
 .call, .trace { margin: 0 0 .75rem; border: 1px solid var(--rule); border-radius: .6rem;
   background: var(--card); overflow: hidden; }
 .call > summary, .call > div, .trace > summary { padding: .55rem .9rem; }
 summary { cursor: pointer; }
-summary:focus-visible, button:focus-visible { outline: 2px solid var(--error);
+summary:focus-visible, button:focus-visible, .open:focus-visible { outline: 2px solid var(--error);
   outline-offset: -2px; }
 .in { display: inline-block; max-width: 100%; margin-left: .5em; font-size: .875rem;
   color: var(--soft); overflow-wrap: anywhere; }
@@ -257,16 +143,36 @@ pre { margin: 0; padding: .6rem 0; border-top: 1px solid var(--rule); overflow-x
 .lines i { display: inline-block; font-style: normal; color: var(--soft); padding: 0 1.1rem 0 .9rem;
   user-select: none; }
 .lines b { display: inline-block; font-weight: inherit; }  /* tabs count from its own edge */
+.lines .k { color: var(--keyword); }
+.lines .t { color: var(--text); }
+.lines .n { color: var(--number); }
+.lines .d { color: var(--name); }
+.lines .c { color: var(--soft); font-style: italic; }
 mark { background: var(--mark); color: inherit; box-shadow: inset 3px 0 var(--error); }
 mark i { color: var(--error) !important; font-weight: 600; }
 .caret { background: var(--mark); box-shadow: inset 3px 0 var(--error); color: var(--error);
   font-weight: 700; user-select: none; line-height: 1.1; }
 .caret i, .caret u { visibility: hidden; font-weight: 400; }
+#restart button { margin: 0; padding: .35rem .9rem; font-size: .875rem; color: var(--ink); }
+button:disabled { opacity: .5; cursor: default; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
 @media (max-width: 40rem) {
   main { padding: 1.75rem 1rem 2rem; }
   h1 { font-size: 1.4rem; }
   h1.long { font-size: 1.05rem; }
+}
+@media print {
+  :root { --page: #ffffff; }
+  main { max-width: none; padding: 0; }
+  button, .open, #live { display: none; }
+  .trace:not([open]) { display: none; }
+  summary { list-style: none; }
+  mark, .caret { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  pre, .lines b { white-space: pre-wrap; overflow-wrap: anywhere; }
+  .lines { display: block; }
+  .lines b { max-width: calc(100% - 5rem); vertical-align: top; }
+  .lines > *, summary, h2, h3 { break-inside: avoid; }
+  summary, h2, h3 { break-after: avoid; }
 }
 """
 
@@ -297,6 +203,18 @@ _SCRIPT = (
   history.scrollRestoration = "manual";
   addEventListener("load", () => setTimeout(() => scrollTo(0, 0)));
   addEventListener("pagehide", () => { history.scrollRestoration = "auto"; });
+
+  const restart = document.getElementById("restart");
+  if (restart) {
+    const button = restart.querySelector("button");
+    restart.hidden = false;
+    button.addEventListener("click", async () => {
+      button.disabled = true;  // the stream tells when the app is there again, or has failed
+      const url = new URL("restart", new URL(events, location.href));
+      const told = await fetch(url, { method: "POST" }).catch(() => ({}));
+      if (!told.ok) button.disabled = false;
+    });
+  }
 
   const copy = async (button) => {
     const text = button.dataset.copy;
@@ -354,13 +272,9 @@ _PAGE = Template(f"""\
 <header>
 <p class="verdict"><b>$status</b> $verdict</p>
 $ask
-$request
-$heading
-$place
-$hint
+$header
 </header>
-$stack
-$trace
+$body
 <footer>$outlook \
 <span id="live" hidden>This page loads itself again after the next save.</span></footer>
 </main>

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncreload.child.imports.refused_project import RefusedError
+from asyncreload.child.pages.missing_package import missing_module, remedy
 from asyncreload.child.pages.stack_frames import (
     Frame,
     fold_libraries,
     frames_of,
     is_machinery,
+    is_project_file,
     shorten,
     trim,
 )
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FAILED, CRASHED = 500, 503  # the status of a report: the HTTP status it is answered with
-MAX_RELATED = 20  # causes, contexts and group members that are shown with their frames
-MAX_TITLE, MAX_TRACE = 500, 200_000  # characters; the middle of more is left out
+MAX_RELATED = 50  # causes, contexts and group members that are shown with their frames
+MAX_TITLE, MAX_NOTE, MAX_TRACE = 500, 2000, 200_000  # characters; the middle of more is left out
+MAX_NOTES = 20  # of an exception that are shown; all are in the traceback
 
 Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
 
@@ -39,6 +41,8 @@ class Related(FrozenData):
     """The error and its message, in one line."""
     frames: tuple[Frame, ...] = ()
     """The outermost first."""
+    notes: tuple[str, ...] = ()
+    """What was added to it by `add_note`."""
 
 
 class Report(FrozenData):
@@ -62,8 +66,14 @@ class Report(FrozenData):
     """The absolute paths of files that a change may mend: a save of one is worth another load."""
     related: tuple[Related, ...] = ()
     """The causes, contexts and group members, from the exception itself back to the first."""
+    notes: tuple[str, ...] = ()
+    """What was added to the exception by `add_note`."""
+    install: tuple[str, ...] = ()
+    """Commands that install the package that seems to be missing; one of them is enough."""
     request: str = ""
     """Method and path of the request in which the exception was raised; "" for a load."""
+    occasion: str = ""
+    """After which change a load failed, as in "after app.py changed"; "" if there was none."""
     waits: bool = True
     """Whether nothing is answered but this report until a file changes; else by one request."""
 
@@ -95,10 +105,16 @@ class Report(FrozenData):
         hint = "the next save starts the app again"
         return cls(CRASHED, _one_line(f"{how} {when}"), hint)
 
+    @property
+    def advice(self) -> str:
+        """The hint and what to type, as lines for a terminal; "" if there is none."""
+        return "\n".join(filter(None, (self.hint, *(f"  {command}" for command in self.install))))
+
     def text(self) -> str:
         """Return the whole report as plain text, for a terminal or for curl."""
         request = f"in {self.request}" if self.request else ""
-        head = "\n".join(filter(None, (self.title, self.place, request, self.hint)))
+        where = (self.title, self.place, request, self.occasion)
+        head = "\n".join(filter(None, (*where, self.advice)))
         end = "asyncreload: waiting for a change." if self.waits else ""
         return "\n\n".join(filter(None, (head, self.trace.rstrip("\n"), end))) + "\n"
 
@@ -123,19 +139,25 @@ def _report(exc: BaseException, request: str) -> Report:
     summary = traceback.TracebackException.from_exception(exc, lookup_lines=False)
     for one in _related(summary):
         trim(one)
-    family = [(relation, one, frames_of(one)) for relation, one in _as_printed(summary)]
+    family = [
+        Related(relation, _title(one), frames_of(one), _notes(one))
+        for relation, one in _as_printed(summary)
+    ]
     # An exception raised in a library may have no frame of the project, but its cause may.
     stacks = (frames_of(one) for one in _related(summary))
-    placed = next(filter(_innermost, stacks), None) or family[0][2]
+    placed = next(filter(_innermost, stacks), None) or family[0].frames
     trace = _trace(summary)
+    hint, install = _hint(exc, request)
     for one in _related(summary):
         fold_libraries(one)
     return Report(
         status=FAILED,
         title=_title(summary),
-        hint=plain(_hint(exc, request)),
+        hint=plain(hint),
+        install=tuple(map(plain, install)),
         place=_place(placed),
-        frames=family[0][2],
+        frames=family[0].frames,
+        notes=family[0].notes,
         trace=trace,
         own=_trace(summary),
         mending=_mending(exc),
@@ -176,13 +198,19 @@ def _numbers(members: Sequence[object]) -> range:
     return range(1, len(members) + 1)
 
 
-def _shown(
-    family: Sequence[tuple[str, traceback.TracebackException, tuple[Frame, ...]]],
-) -> tuple[Related, ...]:
-    shown = [Related(how, _title(one), frames) for how, one, frames in family[:MAX_RELATED]]
+def _shown(family: Sequence[Related]) -> tuple[Related, ...]:
+    shown = family[:MAX_RELATED]
     if more := len(family) - len(shown):
-        shown.append(Related("And", f"{more} more, see the traceback"))
+        return (*shown, Related("And", f"{more} more, see the traceback"))
     return tuple(shown)
+
+
+def _notes(one: traceback.TracebackException) -> tuple[str, ...]:
+    notes: object = getattr(one, "__notes__", None)  # the app may set it to anything
+    if not isinstance(notes, list | tuple):
+        return ()
+    texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
+    return tuple(shorten(plain(text), MAX_NOTE) for text in texts)
 
 
 def _trace(summary: traceback.TracebackException) -> str:
@@ -217,14 +245,16 @@ def _place(frames: tuple[Frame, ...]) -> str:
     return f"{frame.file}:{frame.line}" if frame else ""
 
 
-def _hint(exc: BaseException, request: str) -> str:
+def _hint(exc: BaseException, request: str) -> tuple[str, tuple[str, ...]]:
+    """Return what may be done, and the commands that do it."""
     if isinstance(exc, SystemExit):
         code = "" if exc.code is None else _one_line(repr(exc.code))
         when = "in a request" if request else "while it was being loaded"
-        return f"the app called sys.exit({code}) {when}"
-    if isinstance(exc, ModuleNotFoundError) and "." not in (exc.name or "."):
-        return f"if it is a package from elsewhere, is it installed for {sys.executable}?"
-    return ""
+        return f"the app called sys.exit({code}) {when}", ()
+    if (name := missing_module(exc)) is None:
+        return "", ()
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(exc.__traceback__)}
+    return remedy(name, near=sorted(filter(is_project_file, files)))
 
 
 def _mending(exc: BaseException) -> tuple[str, ...]:

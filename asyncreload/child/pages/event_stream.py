@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.report_app import EVENTS
-from asyncreload.child.pages.trust import THIS_MACHINE, Trust
+from asyncreload.child.pages.trust import THIS_MACHINE, Trust, is_same_origin
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 
 _REQUEST = re.compile(f"GET {re.escape(EVENTS)} ".encode())
@@ -103,7 +103,8 @@ class EventStreams:
         if not found:
             return False
         headers = _parse_headers(receive_now(connection, _MAX_HEAD) or b"")
-        if not found.lastindex and not _is_same_origin(headers):
+        site, origin, host = map(headers.get, ("sec-fetch-site", "origin", "host"))
+        if not found.lastindex and not is_same_origin(site or "", origin, host or ""):
             self._send(connection, _FORBIDDEN)
             self._end(connection)
             return True
@@ -197,13 +198,3 @@ def _parse_headers(head: bytes) -> dict[str, str]:
         name, value = name.lower(), value.strip(" \t")
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
-
-
-def _is_same_origin(headers: dict[str, str]) -> bool:
-    """Tell whether the request does not come from a page of another site."""
-    if site := headers.get("sec-fetch-site"):
-        return site in {"same-origin", "none"}  # it holds also where a proxy changes the host
-    if (origin := headers.get("origin")) is None:
-        return True
-    host = headers.get("host", "")
-    return origin in {f"http://{host}", f"https://{host}"}

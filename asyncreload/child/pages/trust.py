@@ -58,6 +58,19 @@ THIS_MACHINE = Trust()
 """Trusts nobody beside this machine's loopback."""
 
 
+def is_same_origin(site: str, origin: str | None, host: str) -> bool:
+    """Tell whether a request does not come from a page of another site.
+
+    site: the header `Sec-Fetch-Site`; "" if there is none. It holds also where a proxy changes
+        the host.
+    origin: the header `Origin`; None if there is none.
+    host: the `Host` header.
+    """
+    if site:
+        return site in {"same-origin", "none"}
+    return origin is None or origin in {f"http://{host}", f"https://{host}"}
+
+
 def is_loopback(address: str) -> bool:
     """Tell whether a text is a loopback IP address, also one of IPv4 mapped into IPv6."""
     parsed = parse_address(address)

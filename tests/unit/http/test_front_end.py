@@ -230,6 +230,45 @@ async def test_the_settings_say_whom_to_trust(fails: str, trust: tuple[str, ...]
         front_end.close(hand_over=False)
 
 
+@pytest.mark.parametrize("fails", ["the load", "a request"])
+async def test_the_settings_say_what_opens_a_file(fails: str) -> None:
+    def app(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+        raise NameError("no")
+
+    async with network() as net:
+        front_end = make(net)
+        settings = Settings(target="", editor="zed", access_log=False)
+        if fails == "the load":
+            front_end.show(Report(500, "NameError: no", place="/a.py:1"), settings, ADDRESS)
+        else:
+            front_end.serve(app, settings, ADDRESS)
+        page = body_of(await net.answer(net.connect(f"{GET}\r\nAccept: text/html")))
+        assert 'href="zed://file/' in page
+        front_end.close(hand_over=False)
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+async def test_the_report_of_a_crash_has_the_app_started_again(*, crashed: bool) -> None:
+    asked: list[None] = []
+    report = Report.crash("exit code 7", "while serving") if crashed else Report(500, "X: no")
+    async with network() as net:
+        front_end = FrontEnd(
+            net.listener,
+            net.lobby,
+            Gate(),
+            MainThread(),
+            STATE,
+            on_restart=lambda: asked.append(None),
+        )
+        front_end.show(report, SETTINGS, ADDRESS)
+        post = GET.replace("GET /", "POST /.asyncreload/restart")
+        reply = await net.answer(net.connect(f"{post}\r\nContent-Length: 0"))
+        assert reply.startswith("HTTP/1.0 202 " if crashed else "HTTP/1.0 500 ")
+        await iterate()
+        assert asked == ([None] if crashed else [])
+        front_end.close(hand_over=False)
+
+
 async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answered() -> None:
     def imports(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
         raise SyntaxError("", (__file__, 1, 0, ""))

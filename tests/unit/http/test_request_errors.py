@@ -66,6 +66,15 @@ def test_a_browser_is_shown_the_report() -> None:
     assert b"state-1" in body
 
 
+def test_a_missing_package_is_named_in_the_terminal_and_in_the_answer() -> None:
+    stderr = io.StringIO()
+    missing = ModuleNotFoundError("No module named 'yaml'", name="yaml")
+    app = RequestErrors("state-1", live=False).report(missing, "GET /", 0, stderr)
+    (text,) = app({"REMOTE_ADDR": CLIENT[0], "HTTP_HOST": "localhost"}, lambda *_: print)
+    for told in (stderr.getvalue(), text.decode()):
+        assert "\n  pip install PyYAML\n" in told
+
+
 def test_curl_is_told_in_plain_text() -> None:
     head, body = exchange(fails, CURL)
     assert b"\r\nContent-Type: text/plain; charset=utf-8" in head

@@ -50,6 +50,19 @@ class Surroundings:
         self.done.append(type(message).__name__)
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ([], ""),
+        (["/srv/app.py"], "after app.py changed"),
+        (["/srv/a.py", "/srv/b\x1b.py", "/c.py"], r"after a.py, b\x1b.py, c.py changed"),
+        ([f"/{name}.py" for name in "abcde"], "after a.py, b.py, c.py, 2 more changed"),
+    ],
+)
+async def test_a_report_says_after_which_change(changed: list[str], told: str) -> None:
+    assert load_outcome._occasion(changed) == told
+
+
 async def test_what_has_time_comes_after_the_first_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take the interpreter from them: a large app's first answer takes longer than this.
 

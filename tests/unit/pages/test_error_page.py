@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncreload.child.pages.error_page import UNFOLDED_FRAMES, render
+from asyncreload.child.pages.error_page import render
 from asyncreload.child.pages.error_report import Related, Report
+from asyncreload.child.pages.report_markup import UNFOLDED_FRAMES
 from asyncreload.child.pages.stack_frames import Frame
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def test_the_page_tells_all_of_the_report_without_script() -> None:
 def test_the_error_comes_before_the_frames_and_the_trace_last() -> None:
     body = render(failed(frame()), events="", state="").split("<body>")[1]
 
-    parts = ["<h1>", "import lib", "Traceback as plain text", "waiting for a change"]
+    parts = ["<h1>", "lib.call(x)", "Traceback as plain text", "waiting for a change"]
     places = [body.index(part) for part in parts]
     assert places == sorted(places)
 
@@ -102,6 +103,44 @@ def test_the_caret_stands_under_the_column_of_a_syntax_error() -> None:
 
     assert "<u>\tx = </u>^" in text
     assert "^" not in render(failed(frame()), events="", state="").split("<body>")[1]
+
+
+def test_the_marks_of_python_stand_under_their_part_of_the_line() -> None:
+    marked = frame().replaced(column=5, marks="~~~~^~~")
+
+    assert "<u>lib.</u>~~~~^~~</b>" in render(failed(marked), events="", state="")
+
+
+def test_source_has_its_colours_if_it_is_python() -> None:
+    code = "    return 'a <b>' # \ud800"
+    coloured = frame().replaced(source=((2, code),), quote='"' * 3)
+    for file, quote, line in (
+        (
+            "a.py",
+            "",
+            '    <span class="k">return</span> <span class="t">&#x27;a &lt;b&gt;&#x27;</span>',
+        ),
+        ("a.py", '"' * 3, '<span class="t">    return &#x27;a &lt;b&gt;&#x27; # \\ud800</span>'),
+        ("a.html", "", "    return &#x27;a &lt;b&gt;&#x27;"),
+    ):
+        report = failed(coloured.replaced(file=file, quote=quote))
+        assert f"<mark><i>2</i><b>{line}" in render(report, events="", state="")
+        assert code.replace("\ud800", "\\ud800") in page(report).text
+
+
+def test_notes_and_the_commands_that_install_a_package_are_shown() -> None:
+    cause = Related("Caused by", "KeyError: 'x'", notes=("of the cause",))
+    report = failed().replaced(
+        notes=("first <b>", "second"), install=("pip install x",), related=(cause,)
+    )
+
+    shown = page(report)
+
+    assert shown.all("p", **{"class": "note"}) == [{"class": "note"}] * 3
+    assert "first <b>" in shown.text
+    assert shown.text.index("KeyError") < shown.text.index("of the cause")
+    assert "pip install x" in shown.text
+    assert [has["data-copy"] for has in shown.all("button")][1:] == ["pip install x"]
 
 
 def test_frames_are_told_innermost_first_and_runs_of_library_calls_are_folded() -> None:
@@ -130,6 +169,10 @@ def test_a_deep_stack_is_unfolded_only_at_its_innermost_calls() -> None:
     assert "940 more calls" in shown.text
 
 
+def test_a_recursion_is_one_call_with_a_count() -> None:
+    assert "996 more times" in page(failed(frame().replaced(repeated=996))).text
+
+
 def test_a_report_without_source_shows_its_trace_unfolded() -> None:
     trace = page(failed()).all("details", **{"class": "trace"})
 
@@ -151,9 +194,24 @@ def test_a_place_can_be_copied_as_file_and_line() -> None:
     assert copied == {"/srv/app.py:2", "/srv/app.py:3"}
 
 
+def test_a_place_can_be_opened_in_the_editor() -> None:
+    library = frame(file='/lib/a "b".py', in_project=False)
+    frames = (library, frame(line=3), frame(file="relative.py"), frame(file="<string>"))
+    text = render(failed(*frames), events="", state="", editor="ed://{path}?a&b={line}")
+
+    links = [has["href"] for has in Page(text).all("a")]
+    assert links == [
+        "ed:///srv/app.py?a&b=2",
+        "ed:///srv/app.py?a&b=3",
+        "ed:///lib/a%20%22b%22.py?a&b=2",
+    ]
+    assert "?a&amp;b=2" in text
+    assert not page(failed(*frames)).all("a")
+
+
 def hostile() -> Report:
     frames = (
-        Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),), in_project=True, column=9),
+        Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),), in_project=True, column=9, marks=HOSTILE),
         Frame(HOSTILE, 1, HOSTILE, ((1, HOSTILE),)),
         Frame(HOSTILE, 1, HOSTILE),
     )
@@ -175,7 +233,7 @@ def test_nothing_in_a_report_becomes_markup() -> None:
 
     assert len(shown.all("script")) == 1
     assert not [has for _, has in shown.elements if "onload" in has]
-    assert shown.text.count("<script>alert(1)</script>") >= 8
+    assert shown.text.count("<script>alert(1)</script>") >= 9
     assert "$place" in shown.text  # and is no placeholder either
 
 
@@ -236,6 +294,20 @@ def test_a_failed_request_is_named_and_the_app_goes_on() -> None:
     assert "goes on answering other requests" in shown.text
     assert "waiting for a change" not in shown.text
     assert not shown.all("p", id="ask")
+
+
+def test_a_failed_load_says_after_which_change() -> None:
+    report = failed(frame()).replaced(occasion="after app.py changed")
+
+    assert [*page(report).all("p", **{"class": "request"})] == [{"class": "request"}]
+    assert "after app.py changed" in page(report).text
+    assert report.text().splitlines()[:3] == [report.title, report.place, report.occasion]
+
+
+def test_paper_has_no_buttons() -> None:
+    paper = render(failed(), events="", state="").split("@media print {")[1].split("</style>")[0]
+
+    assert "button, .open, #live { display: none; }" in paper
 
 
 def test_what_was_sent_is_sent_again_only_when_somebody_asks_for_it() -> None:

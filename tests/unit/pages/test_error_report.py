@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import re
-import sys
+import traceback
 from functools import partial
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
@@ -218,8 +218,7 @@ def test_no_stack_is_shown_where_all_of_it_is_trimmed() -> None:
     assert report.frames == ()
     assert report.place == ""
     assert report.trace == "ModuleNotFoundError: No module named 'there_is_no_such_module'\n"
-    hint = f"if it is a package from elsewhere, is it installed for {sys.executable}?"
-    assert report.hint == hint
+    assert report.hint == "if it is a package from elsewhere, one of these installs it:"
 
 
 def test_a_wrapper_without_a_frame_of_the_users_gives_way_to_what_it_wraps(tmp_path: Path) -> None:
@@ -231,6 +230,63 @@ def test_a_wrapper_without_a_frame_of_the_users_gives_way_to_what_it_wraps(tmp_p
 
     assert report.title == "RuntimeError: cannot configure"
     assert report.place == f"{app}:1"
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "marks"),
+    [
+        ("first = {}['key']", 9, "~~^^^^^^^"),
+        ("a = b = 0; c = 1 + a / b", 20, "~~^~~"),
+        ("def f():\n\treturn 0\nx = (f(), 1 / 0, '\u20ac')", 11, "~~^~~"),
+        ("x = '\u20ac\u20ac' + 1", 5, "~~~~~^~~"),
+        ("undefined", 0, "^"),  # all of the line
+        ("x = 1 + int(\n    'a')", 9, ""),  # Python 3.13 marks every line
+    ],
+)
+def test_marks_stand_where_python_sets_them(
+    tmp_path: Path, source: str, column: int, marks: str
+) -> None:
+    report = Report.from_exception(load(tmp_path / "app.py", source))
+
+    frame = report.frames[0]
+    assert (frame.column, marks and frame.marks) == (column, marks)
+    if column and "\u20ac" not in source and "\n" not in source:
+        assert f"\n    {source}\n    {' ' * (column - 1)}{marks}\n" in report.trace
+
+
+def test_a_line_that_is_shown_without_its_middle_is_not_marked(tmp_path: Path) -> None:
+    source = f"x = 1 + {'1 + ' * stack_frames.MAX_LINE}{{}}"
+
+    frame = Report.from_exception(load(tmp_path / "app.py", source)).frames[0]
+
+    assert "[...]" in frame.source[0][1]
+    assert frame.column == 0
+
+
+def test_a_syntax_error_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("ok = 1\nfor name names:\n    pass\n")
+    source = f"import pathlib\nbroken = {str(broken)!r}\n"
+
+    report = Report.from_exception(
+        load(
+            tmp_path / "app.py",
+            f"{source}compile(pathlib.Path(broken).read_text(), broken, 'exec')",
+        )
+    )
+
+    frame = report.frames[-1]
+    assert (frame.line, frame.column, frame.marks) == (2, 10, "^^^^^")
+
+
+def test_source_that_has_shrunk_since_is_not_marked(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text("x = 1\n")
+
+    frame = Report.from_exception(run("longer = [1][1] + 1\n", str(app))).frames[0]
+
+    assert frame.source == ((1, "x = 1"),)
+    assert frame.marks == "^"
 
 
 @pytest.mark.parametrize(
@@ -324,6 +380,61 @@ def test_a_recursion_error_is_reported(tmp_path: Path) -> None:
 
     assert report.title.startswith("RecursionError: maximum recursion depth exceeded")
     assert len(report.trace) < 3000
+    assert [(frame.line, frame.repeated > 900) for frame in report.frames] == [
+        (3, False),
+        (2, True),
+    ]
+    told = re.findall(
+        r"File .* line (\d)|\[Previous line repeated (\d{3}) more times]", report.trace
+    )
+    repeated = str(report.frames[1].repeated - 2)
+    assert told == [("3", ""), *[("2", "")] * 3, ("", repeated)]
+    assert report.own == report.trace
+
+
+def test_what_is_left_out_of_a_recursion_is_counted_in_calls(tmp_path: Path) -> None:
+    source = (
+        "def ping(n, k):\n"
+        "    return 1 / n and (ping(n, k - 1) if k else pong(n))\n"
+        "def pong(n):\n    return ping(n - 1, 1)\nping(100, 1)\n"
+    )
+
+    frames = Report.from_exception(load(tmp_path / "app.py", source)).frames
+
+    assert {frame.function: frame.repeated for frame in frames[1:-1]} == {"ping": 1, "pong": 0}
+    shown = sum(1 + frame.repeated for frame in frames)
+    total = 1 + 100 * 3 + 1  # the module, twice ping and a pong for each n, and ping for 0
+    assert sum(frame.skipped for frame in frames) == total - shown
+
+
+def test_a_recursion_is_told_in_the_words_of_python(tmp_path: Path) -> None:
+    source = "def f(n):\n    if n == 0: x\n    f(n - 1)\nf({})\n"
+
+    for depth in (2, 3, 4, 5):
+        exc = load(tmp_path / "app.py", source.format(depth))
+        assert Report.from_exception(exc).trace == "".join(traceback.format_exception(exc))
+
+
+def test_notes_belong_to_the_exception_that_has_them(tmp_path: Path) -> None:
+    inner = load(tmp_path / "app.py", "x")
+    inner.add_note("look at\nthe docs")
+    group = BaseExceptionGroup("two things", [inner, ValueError("y")])
+    group.add_note("\x1b[31m")
+
+    report = Report.from_exception(group)
+
+    assert report.notes == (r"\x1b[31m",)
+    assert [one.notes for one in report.related] == [("look at\nthe docs",), ()]
+
+
+@pytest.mark.parametrize("notes", [None, 3, "text", [3, None]])
+def test_notes_that_are_none_are_left_out(notes: object) -> None:
+    exc = ValueError("x")
+    exc.__notes__ = notes  # type: ignore[assignment]
+
+    report = Report.from_exception(exc)
+
+    assert (report.title, report.notes) == ("ValueError: x", ())
 
 
 class Mute(Exception):  # noqa: N818 - a name for the test

@@ -14,6 +14,7 @@ from asyncreload.child.http.live_injection import script_tag
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import (
     EVENTS,
+    RESTART,
     make_report_app,
 )
 from asyncreload.child.pages.trust import Trust
@@ -86,6 +87,14 @@ def test_a_browser_gets_the_page() -> None:
     assert "sécret" in text
     assert EVENTS in text
     assert "state-1" in text
+
+
+def test_links_to_the_editor_are_for_those_who_are_trusted() -> None:
+    app = make_report_app(FAILED, "state-1", editor="ed://{path}:{line}")
+    link = 'href="ed:///srv/shop/app.py:7"'
+    assert link in answer_of(app, {"HTTP_ACCEPT": HTML})[2]
+    for stranger in ({"REMOTE_ADDR": "10.0.0.9"}, {"HTTP_HOST": "evil.com"}):
+        assert "ed://" not in answer_of(app, {"HTTP_ACCEPT": HTML} | stranger)[2]
 
 
 def test_a_crash_is_unavailable() -> None:
@@ -187,6 +196,63 @@ def test_a_page_that_came_by_post_asks(report: Report, method: str, *, asks: boo
 def test_where_nothing_reloads_everybody_is_a_stranger(accept: str) -> None:
     _, _, text = answer_of(make_report_app(FAILED, ""), {"HTTP_ACCEPT": accept})
     assert text == "The application failed to load."
+
+
+# --- another start after a crash -----------------------------------------------------------------
+
+CRASH = Report.crash("killed by SIGSEGV", "while serving")
+POST = {"REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": RESTART}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"HTTP_ORIGIN": "http://localhost:8000"},
+        {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": "https://proxy.example"},
+        {"PATH_INFO": f"/below{RESTART}"},
+        {"HTTP_ACCEPT": HTML},
+    ],
+)
+def test_the_report_of_a_crash_starts_the_app_again(changes: dict[str, str]) -> None:
+    asked: list[None] = []
+    app = make_report_app(CRASH, "state-1", restart=lambda: asked.append(None))
+    assert answer_of(app, POST | changes)[0] == "202 Accepted"
+    assert asked == [None]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"HTTP_SEC_FETCH_SITE": "cross-site"},
+        {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_ORIGIN": "http://localhost:8000"},
+        {"HTTP_ORIGIN": "http://localhost:9000"},
+        {"HTTP_ORIGIN": "null"},
+        {"HTTP_HOST": "evil.com", "HTTP_ORIGIN": "http://evil.com"},
+        {"REMOTE_ADDR": "10.0.0.9", "HTTP_ORIGIN": "http://localhost:8000"},
+    ],
+)
+def test_another_site_and_a_stranger_start_nothing(changes: dict[str, str]) -> None:
+    app = make_report_app(CRASH, "state-1", restart=pytest.fail)
+    status, _, text = answer_of(app, POST | changes)
+    assert (status, text) == ("403 Forbidden", "")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"REQUEST_METHOD": "GET"}, {"REQUEST_METHOD": "HEAD"}, {"PATH_INFO": "/"}]
+)
+def test_nothing_else_starts_it(changes: dict[str, str]) -> None:
+    app = make_report_app(CRASH, "state-1", restart=pytest.fail)
+    assert answer_of(app, POST | changes)[0] == "503 Service Unavailable"
+
+
+def test_only_where_it_can_be_started_is_there_a_button() -> None:
+    button = 'id="restart"'
+    app = make_report_app(CRASH, "state-1", restart=pytest.fail)
+    assert button in answer_of(app, {"HTTP_ACCEPT": HTML})[2]
+    assert button not in answer_of(app, {"HTTP_ACCEPT": HTML, "REMOTE_ADDR": "10.0.0.9"})[2]
+    assert button not in ask(CRASH, HTTP_ACCEPT=HTML)[2]
+    assert ask(CRASH, **POST)[0] == "503 Service Unavailable"
 
 
 NAVIGATION = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}

@@ -188,8 +188,9 @@ async def test_a_reload_is_measured_from_the_change() -> None:
 
 async def test_a_failed_load_is_told() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going(), protocol.LoadFailed("SyntaxError", "trace", "app.py:1", "own"))
-    assert scene.run.outcome == Failed("SyntaxError", "trace", "app.py:1", "own")
+    told = ("SyntaxError", "trace", "app.py:1", "own", "hint")
+    scene.hears(protocol.Going(), protocol.LoadFailed(*told))
+    assert scene.run.outcome == Failed(*told)
     assert scene.events == [scene.run.outcome]
 
 

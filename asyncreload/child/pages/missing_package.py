@@ -1,0 +1,129 @@
+"""What to install for an import that finds no module."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+DISTRIBUTIONS = {
+    "Crypto": "pycryptodome",
+    "Cryptodome": "pycryptodomex",
+    "IPython": "ipython",
+    "Levenshtein": "levenshtein",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyOpenSSL",
+    "PIL": "Pillow",
+    "allauth": "django-allauth",
+    "attr": "attrs",
+    "babel": "Babel",
+    "bs4": "beautifulsoup4",
+    "corsheaders": "django-cors-headers",
+    "crispy_forms": "django-crispy-forms",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "debug_toolbar": "django-debug-toolbar",
+    "distutils": "setuptools",
+    "django_extensions": "django-extensions",
+    "django_filters": "django-filter",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "environ": "django-environ",
+    "fitz": "PyMuPDF",
+    "flask_cors": "Flask-Cors",
+    "flask_login": "Flask-Login",
+    "flask_migrate": "Flask-Migrate",
+    "flask_sqlalchemy": "Flask-SQLAlchemy",
+    "flask_wtf": "Flask-WTF",
+    "git": "GitPython",
+    "github": "PyGithub",
+    "grpc": "grpcio",
+    "jose": "python-jose",
+    "jwt": "PyJWT",
+    "ldap": "python-ldap",
+    "lxml_html_clean": "lxml-html-clean",
+    "magic": "python-magic",
+    "markdown_it": "markdown-it-py",
+    "multipart": "python-multipart",
+    "nacl": "PyNaCl",
+    "pkg_resources": "setuptools",
+    "pptx": "python-pptx",
+    "psycopg2": "psycopg2-binary",
+    "pythonjsonlogger": "python-json-logger",
+    "rest_framework": "djangorestframework",
+    "serial": "pyserial",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "slugify": "python-slugify",
+    "snappy": "python-snappy",
+    "socks": "PySocks",
+    "storages": "django-storages",
+    "telegram": "python-telegram-bot",
+    "usb": "pyusb",
+    "websocket": "websocket-client",
+    "yaml": "PyYAML",
+    "zmq": "pyzmq",
+}
+"""The distributions of modules that have other names than these."""
+
+
+def missing_module(exc: BaseException) -> str | None:
+    """Return the module that was not found, if that is why an exception was raised.
+
+    It may be its cause, or in its group; a context may have been handled. A submodule is none: its
+    package is there, and lacks it.
+    """
+    family: list[BaseException | None] = [exc]
+    seen: set[int] = set()
+    for one in family:
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, ModuleNotFoundError):
+            # The app may raise it with any name.
+            is_module = isinstance(one.name, str) and one.name.isascii() and one.name.isidentifier()
+            return one.name if is_module else None
+        family.append(one.__cause__)
+        if isinstance(one, BaseExceptionGroup):
+            family += one.exceptions
+    return None
+
+
+def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """Return what may be done about a module that was not found, and the commands that do it.
+
+    near: files; where one of them lies, the module may be as well.
+    """
+    if path := _own(name, near):
+        return f"there is {path}, but Python does not look for modules in its directory", ()
+    if name in sys.stdlib_module_names and name not in DISTRIBUTIONS:
+        return f"{name} is a part of Python that {sys.executable} was built without", ()
+    return "if it is a package from elsewhere, one of these installs it:", _commands(name)
+
+
+def _own(name: str, near: Iterable[str]) -> str:
+    """Return the path of a module of the project's that has this name; "" if none is seen."""
+    directories = dict.fromkeys([os.path.dirname(file) for file in near if file[:1] != "<"])
+    for directory in (os.path.curdir, "src", *directories):
+        for path in (f"{name}.py", os.path.join(name, "__init__.py")):
+            if os.path.isfile(found := os.path.join(directory, path)):
+                return os.path.abspath(found)
+    return ""
+
+
+def _commands(name: str) -> tuple[str, ...]:
+    """Return the command that people know, and one for the interpreter that runs here."""
+    package = DISTRIBUTIONS.get(name, name)
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    if _is_of_uv():
+        return f"uv pip install {package}", f"uv pip install --python {python} {package}"
+    return f"pip install {package}", f"{python} -m pip install {package}"
+
+
+def _is_of_uv() -> bool:
+    """Tell whether uv has made the virtual environment: there is no pip in it, then."""
+    try:
+        with open(os.path.join(sys.prefix, "pyvenv.cfg"), encoding="utf-8") as file:
+            return any(line.startswith("uv =") for line in file)
+    except (OSError, ValueError):
+        return False
