@@ -88,7 +88,9 @@ class Changed:
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{_names(self.paths) or 'asked to'}: reloading"
+        if not self.paths:
+            return "asked to reload: starting from nothing"
+        return f"{_names(self.paths)}: reloading"
 
 
 @dataclass(frozen=True, slots=True)

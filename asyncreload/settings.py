@@ -103,7 +103,7 @@ class Settings:
     """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
     inotify: bool = field(default=True, metadata={"rare": True})
     """Be told of changes by the kernel. On Linux, with the extra `inotify`."""
-    checkpoints: int = field(default=4, metadata={"off": 0})
+    checkpoints: int = field(default=4, metadata={"off": 0, "rare": True})
     """How many checkpoints are kept, 0 for none. Frozen forks of a load, to go on from; Linux."""
     keep: tuple[str, ...] = field(default=(), metadata={"metavar": "MODULE", "rare": True})
     """A module that is loaded once. What it holds is then as old as that."""

@@ -23,7 +23,7 @@ LINES: list[tuple[Event, str]] = [
         Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
         "b.py, c.py, d.py changed · fresh in 2.0 s",
     ),
-    (Changed(()), "asked to: reloading"),
+    (Changed(()), "asked to reload: starting from nothing"),
     (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
     (Changed(("/a", "/b", "/c", "/d")), "a, b, c, 1 more: reloading"),
     (Changed(tuple(f"/x/{n}.py" for n in range(200))), "0.py, 1.py, 2.py, 197 more: reloading"),
