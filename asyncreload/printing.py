@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from asyncreload import events
 from asyncreload.errors import SettingsError
-from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
+from asyncreload.style import BOLD, DIM, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
 from asyncreload.terminal import line_break
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
@@ -171,8 +171,9 @@ class ForPeople(Printer):
         stop = "" if self._keys else "Ctrl-C to stop"
         parts = [f"serving {plain(self._starting.target)} at {urls}", what, stop]
         self._starting = None
-        lines = [f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}"]
-        self.write("\n".join([*lines, *([self._keys] if self._keys else [])]))
+        line = f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}"
+        keys = [coloured(self._keys, DIM, self.stream)] if self._keys else []
+        self.write("\n".join([line, *keys]))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record: the first with time and colour."""

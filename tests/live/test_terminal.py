@@ -114,6 +114,7 @@ def test_a_debugger_has_the_terminal(project: Path, temp: Path) -> None:
         seen.until_seen("'oldold'")
         replace(app, DEBUGGED.format("new"))
         seen.until_seen("app.py changed; reloading when you leave the debugger")
+        assert not re.search(r"\(Pdb\) *[\d:]+ app.py changed;", seen.text)
         seen.type("c")
         assert debugged.receive().body == "old"
         assert ask(port) == (200, "new")
