@@ -39,6 +39,16 @@ START = 1.0
 _ABOUT = """\
 Serve a web app, and reload it at each save. Defaults: [tool.asyncreload].
 """
+_ALWAYS = "it always reloads, so leave that out"
+_ELSEWHERE = {
+    "--reload": _ALWAYS,
+    "--reloader": _ALWAYS,
+    "--no-reload": "it always reloads; to serve without, use your usual server",
+    "--factory": 'write the call, as in "app.py:create_app()"',
+    "--workers": "one process answers; --threads says how many requests at a time",
+    "--bind": "write --host and --port",
+}
+"""Options of other servers, and what to do here."""
 _EXAMPLES = """\
 asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
 """
@@ -299,6 +309,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
         add_help=False,
+        exit_on_error=False,
     )
     parser._optionals.title = None  # noqa: SLF001  no heading, for a help that fits a screen
     explained = any(word.startswith(("-h", "--help")) for word in arguments)
@@ -307,7 +318,12 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     told = f"asyncreload {_version()}" if "--version" in arguments else ""
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=told, help=argparse.SUPPRESS)
-    given, rest = parser.parse_known_args(arguments)
+    try:
+        given, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as exc:
+        if isinstance(exc.__context__, SettingsError):  # a value of another type
+            raise exc.__context__ from None
+        raise _misused(exc.argument_name or "", options) from None
     if rest:
         _refuse(rest[0], options)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(given).items()}
@@ -328,7 +344,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, *, explained: bool) ->
         parser.add_argument(
             option.flag,
             action="append" if option.repeats else "store",
-            type=str if option.repeats else option.kind,
+            type=option.typed,
             metavar=option.metavar,
             help=meaning,
         )
@@ -349,10 +365,21 @@ def _help(option: Option) -> str:
     return f"{first} ({option.default:{'' if option.kind is str else 'g'}})"
 
 
+def _misused(flag: str, options: dict[str, Option]) -> SettingsError:
+    """Return what is wrong with an option that has no value, or a switch that has one."""
+    for option in options.values():
+        if option.flag == flag and not option.is_switch:
+            return SettingsError(f'"{flag}" needs a value, as in "{option.spelled}"')
+    return SettingsError(f'"{flag}" takes no value: write it alone')
+
+
 def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
     if not word.startswith("-"):
-        raise SettingsError(f'one target only: "{word}" is one more')
+        port = f': did you mean "--port {word}"?' if word.isdecimal() else ""
+        raise SettingsError(f'one target only: "{word}" is one more{port}')
     flag = word.partition("=")[0]
+    if flag in _ELSEWHERE:
+        raise SettingsError(f'there is no option "{flag}": {_ELSEWHERE[flag]}')
     flags = [option.flag for option in options.values() if not option.is_required]
     switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]
     known = [*flags, *switches, "--help", "--version"]

@@ -193,7 +193,8 @@ def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise SettingsError(f"{name} must be {' or '.join(choices)}, not {_show(value)}")
+        *first, last = choices
+        raise SettingsError(f"{name} must be {', '.join(first)} or {last}, not {_show(value)}")
 
 
 def _check_switch(name: str, value: Any) -> None:
