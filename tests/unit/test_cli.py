@@ -51,6 +51,9 @@ class Stand:
     async def is_debugging(self) -> bool:
         return False
 
+    async def has_prompt(self) -> bool:
+        return False
+
     async def wait(self) -> int:
         return self._work()
 
