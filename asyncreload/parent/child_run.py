@@ -116,6 +116,11 @@ class ChildRun:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
 
+    @property
+    def loads_from_nothing(self) -> bool:
+        """Whether the whole app is loaded; not so for one that only reports a crash."""
+        return self.origin is Origin.COLD and not self.go.crash
+
     # --- what others ask of it ---------------------------------------------------------------
 
     async def follow(self) -> None:

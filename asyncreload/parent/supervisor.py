@@ -166,8 +166,7 @@ class Supervisor:
         """
         loop, _ = self._opened()
         old = loop.current
-        # A run that only reports a crash loads nothing, although it begins later.
-        while (run := loop.current) is old or run is None or run.go.crash:
+        while (run := loop.current) is None or run is old or not run.loads_from_nothing:
             if run is not None:
                 run.reload()
             await self._step(ASK_AGAIN)
