@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from asyncreload import config
 from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.ini_files import address_in, is_ini
+from asyncreload.keys import HINT, Keys
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.protocol import SIGNALLED
 from asyncreload.settings import Settings
 from asyncreload.target import did_you_mean, likely_file
+from asyncreload.typed_lines import TypedLines
 
 if TYPE_CHECKING:
     from asyncreload.parent.supervisor import Supervisor
@@ -37,6 +39,16 @@ START = 1.0
 _ABOUT = """\
 Serve a web app, and reload it at each save. Defaults: [tool.asyncreload].
 """
+_ALWAYS = "it always reloads, so leave that out"
+_ELSEWHERE = {
+    "--reload": _ALWAYS,
+    "--reloader": _ALWAYS,
+    "--no-reload": "it always reloads; to serve without, use your usual server",
+    "--factory": 'write the call, as in "app.py:create_app()"',
+    "--workers": "one process answers; --threads says how many requests at a time",
+    "--bind": "write --host and --port",
+}
+"""Options of other servers, and what to do here."""
 _EXAMPLES = """\
 asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
 """
@@ -74,70 +86,104 @@ def _run(options: dict[str, Any], voice: Voice, note: str) -> int:
 
 
 async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int:
-    """Supervise until a signal ends it; the exit code is then as the shell would give it."""
+    """Supervise until a signal or a key ends it; the exit code is as the shell would give it."""
     # Not before: elsewhere than on Linux and macOS it raises PlatformError, which is to be told.
     from asyncreload.parent.supervisor import Supervisor  # noqa: PLC0415
 
-    loop = asyncio.get_running_loop()
     supervisor = Supervisor(**options)
-    task = asyncio.create_task(_supervise(supervisor))
-    received: list[int] = []
-    asking: set[asyncio.Task[None]] = set()
+    lines = TypedLines.at_terminal(supervisor.has_prompt) if voice.may_take_keys else None
+    beside: set[asyncio.Task[None]] = set()
 
-    def end(number: int) -> None:
-        received.append(number)
-        task.cancel()  # the second time it ends what is left at once
+    def attend() -> None:
+        keys = Keys(supervisor, printer.clear, ending.leave)
+        if lines is not None:
+            beside.add(asyncio.create_task(keys.obey(lines.lines())))
+        if voice.open:
+            beside.add(asyncio.create_task(keys.open_when_ready()))
 
-    async def interrupt() -> None:
-        if not await supervisor.is_debugging():
-            end(signal.SIGINT)
-
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
-            loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGINT, lambda: asking.add(loop.create_task(interrupt())))
-
-    def exit_code(code: int) -> int:
-        return SIGNALLED + received[0] if received else code
-
+    task = asyncio.create_task(_supervise(supervisor, attend))
+    ending = _Ending(supervisor, task)
+    ending.listen()
     if os.getpid() == 1:  # of a container: what loses its parent there comes to us
-        orphans = loop.create_task(reap_orphans(OrphanReaper.install().look))
+        orphans = asyncio.create_task(reap_orphans(OrphanReaper.install().look))
         task.add_done_callback(lambda _: orphans.cancel())
-    # Not a second time: a terminal that was closed has sent SIGHUP.
-    printer = _speak(voice, note, lambda: None if received else end(signal.SIGPIPE), exit_code)
+    printer = _speak(voice, note, ending, HINT if lines else "")
     if isinstance(printer, ForPeople):
-        loop.call_later(START, printer.start)
+        asyncio.get_running_loop().call_later(START, printer.start)
     else:
-        asking.add(asyncio.create_task(_watch_reader(printer)))
+        beside.add(asyncio.create_task(_watch_reader(printer)))
     try:
         return await task
     except asyncio.CancelledError:
-        return exit_code(0)
+        return ending.exit_code(0)
     finally:
         _hush(printer)
 
 
-async def _supervise(supervisor: Supervisor) -> int:
+async def _supervise(supervisor: Supervisor, on_entry: Callable[[], object]) -> int:
     async with supervisor:
+        on_entry()
         return await supervisor.wait()
+
+
+class _Ending:
+    """Ends the supervision: on a signal, a key, or when nobody reads what is told.
+
+    task: supervises; cancelled a second time, it ends what is left at once.
+    """
+
+    def __init__(self, supervisor: Supervisor, task: asyncio.Task[int]) -> None:
+        self._supervisor = supervisor
+        self._task = task
+        self._signals: list[int] = []
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def listen(self) -> None:
+        """End on signals from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # else it was started by nohup
+                loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(
+            signal.SIGINT, lambda: self._asking.add(loop.create_task(self._interrupt()))
+        )
+
+    def leave(self) -> None:
+        """End as asked for: with the exit code 0, unless a signal has come."""
+        self._task.cancel()
+
+    def on_no_reader(self) -> None:
+        """Nobody reads any more; but a terminal that was closed has sent SIGHUP before."""
+        if not self._signals:
+            self._end(signal.SIGPIPE)
+
+    def exit_code(self, code: int) -> int:
+        """Return the code with which the command ends, given that of the supervisor."""
+        return SIGNALLED + self._signals[0] if self._signals else code
+
+    def _end(self, number: int) -> None:
+        self._signals.append(number)
+        self._task.cancel()
+
+    async def _interrupt(self) -> None:
+        if not await self._supervisor.is_debugging():
+            self._end(signal.SIGINT)
 
 
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _speak(
-    voice: Voice, note: str, on_end: Callable[[], None], exit_code: Callable[[int], int]
-) -> Printer:
+def _speak(voice: Voice, note: str, ending: _Ending, keys: str) -> Printer:
     """Print from now on what the supervisor tells.
 
     note: printed first of all, if there is one.
-    on_end: called when nobody reads it any more.
-    exit_code: returns the code with which the command ends, given that of the supervisor.
+    ending: told when nobody reads it any more; knows the exit code.
+    keys: the line of those that may be typed, if any may.
     """
     if voice.json:
-        printer: Printer = ForTools(_own_output(), on_end, exit_code)
+        printer: Printer = ForTools(_own_output(), ending.on_no_reader, ending.exit_code)
     else:
-        printer = ForPeople(sys.stderr, on_end)
+        printer = ForPeople(sys.stderr, ending.on_no_reader, keys)
     printer.setLevel(voice.level)
     log = logging.getLogger("asyncreload")
     log.addHandler(printer)
@@ -263,6 +309,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
         add_help=False,
+        exit_on_error=False,
     )
     parser._optionals.title = None  # noqa: SLF001  no heading, for a help that fits a screen
     explained = any(word.startswith(("-h", "--help")) for word in arguments)
@@ -271,7 +318,12 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     told = f"asyncreload {_version()}" if "--version" in arguments else ""
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=told, help=argparse.SUPPRESS)
-    given, rest = parser.parse_known_args(arguments)
+    try:
+        given, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as exc:
+        if isinstance(exc.__context__, SettingsError):  # a value of another type
+            raise exc.__context__ from None
+        raise _misused(exc.argument_name or "", options) from None
     if rest:
         _refuse(rest[0], options)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(given).items()}
@@ -292,7 +344,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, *, explained: bool) ->
         parser.add_argument(
             option.flag,
             action="append" if option.repeats else "store",
-            type=str if option.repeats else option.kind,
+            type=option.typed,
             metavar=option.metavar,
             help=meaning,
         )
@@ -313,10 +365,21 @@ def _help(option: Option) -> str:
     return f"{first} ({option.default:{'' if option.kind is str else 'g'}})"
 
 
+def _misused(flag: str, options: dict[str, Option]) -> SettingsError:
+    """Return what is wrong with an option that has no value, or a switch that has one."""
+    for option in options.values():
+        if option.flag == flag and not option.is_switch:
+            return SettingsError(f'"{flag}" needs a value, as in "{option.spelled}"')
+    return SettingsError(f'"{flag}" takes no value: write it alone')
+
+
 def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
     if not word.startswith("-"):
-        raise SettingsError(f'one target only: "{word}" is one more')
+        port = f': did you mean "--port {word}"?' if word.isdecimal() else ""
+        raise SettingsError(f'one target only: "{word}" is one more{port}')
     flag = word.partition("=")[0]
+    if flag in _ELSEWHERE:
+        raise SettingsError(f'there is no option "{flag}": {_ELSEWHERE[flag]}')
     flags = [option.flag for option in options.values() if not option.is_required]
     switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]
     known = [*flags, *switches, "--help", "--version"]

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 
 from asyncreload.style import duration
 
+_BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
+
 
 @dataclass(frozen=True, slots=True)
 class Starting:
@@ -72,10 +74,15 @@ class Ready:
     def __str__(self) -> str:
         fresh = f"fresh in {duration(self.seconds)}"
         if self.paths:
-            loaded = f" · {self.anew} of {self.modules} modules"
-            told = loaded if self.origin == "checkpoint" else ""
-            return f"{_names(self.paths)} changed · {fresh}{told}"
+            return " · ".join(filter(None, [f"{_names(self.paths)} changed", fresh, self._began]))
         return f"{fresh} · {files(self.files)}"
+
+    @property
+    def _began(self) -> str:
+        """What was loaded for a change, and on top of what; nothing to tell of a single module."""
+        if self.origin == "checkpoint":
+            return f"{self.anew} of {self.modules} modules"
+        return f"all {self.modules} modules, {_BEGINNINGS[self.origin]}" * (self.modules > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,9 @@ class Changed:
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{_names(self.paths) or 'asked to'}: reloading"
+        if not self.paths:
+            return "asked to reload: starting from nothing"
+        return f"{_names(self.paths)}: reloading"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,14 @@ class Option(FrozenData):
         self.owner(**required | {self.name: value})
         return value
 
+    def typed(self, text: str) -> Any:
+        """Return the value that was typed. Raises `SettingsError` if it is of another type."""
+        try:
+            return text if self.repeats else self.kind(text)
+        except ValueError:
+            kind = _KINDS[self.kind]
+            raise SettingsError(f"{self.name} must be {kind}, not {text!r}") from None
+
     def _fits(self, value: Any) -> bool:
         if self.repeats:
             return isinstance(value, list) and all(isinstance(each, str) for each in value)

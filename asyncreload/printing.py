@@ -10,21 +10,24 @@ import json
 import logging
 import os
 import select
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from asyncreload import events
 from asyncreload.errors import SettingsError
-from asyncreload.style import BOLD, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
+from asyncreload.style import BOLD, DIM, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
+from asyncreload.terminal import line_break
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
 _SEPARATOR = " · "
+_CLEAR = "\033[H\033[2J\033[3J"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """How the command tells what happens."""
+    """How the command deals with the person, or the tool, that has started it."""
 
     quiet: bool = False
     """Tell of problems only."""
@@ -32,6 +35,10 @@ class Voice:
     """Tell why files are watched, and what the standby does."""
     json: bool = False
     """Tell events to standard output, a JSON object a line."""
+    open: bool = False
+    """Open the browser once the app answers."""
+    keys: bool = True
+    """Take keys from the terminal. Without them, all that is typed is left to the app."""
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -43,6 +50,11 @@ class Voice:
         if self.verbose:
             return logging.DEBUG
         return logging.WARNING if self.quiet else logging.INFO
+
+    @property
+    def may_take_keys(self) -> bool:
+        """Whether keys make sense: somebody watches what comes of them."""
+        return self.keys and not (self.json or self.quiet) and is_terminal(sys.stderr)
 
 
 class Printer(logging.Handler):
@@ -72,6 +84,12 @@ class Printer(logging.Handler):
             self.stream.flush()
         except (OSError, ValueError):
             self.end()
+
+    def clear(self) -> None:
+        """Clear the screen, and what has scrolled off it."""
+        if self.stream is not None and os.environ.get("TERM") != "dumb":
+            self.stream.write(_CLEAR)
+            self.stream.flush()
 
     def end(self) -> None:
         """Note that nobody reads any more what is written, and tell it."""
@@ -120,9 +138,15 @@ class ForTools(Printer):
 
 
 class ForPeople(Printer):
-    """Lines with the time of day, in colours where the stream wants them."""
+    """Lines with the time of day, in colours where the stream wants them.
 
-    _starting: events.Starting | None = None
+    keys: the line of keys that may be typed, if any may.
+    """
+
+    def __init__(self, stream: TextIO | None, on_end: Callable[[], None], keys: str = "") -> None:
+        super().__init__(stream, on_end)
+        self._keys = keys
+        self._starting: events.Starting | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; the first line waits until it is known how many files there are."""
@@ -131,18 +155,25 @@ class ForPeople(Printer):
             self._starting = event
         elif isinstance(event, events.Ready) and self._starting:
             self.start(events.files(event.files))
-        elif not isinstance(event, events.Changed) or self.level <= logging.DEBUG:
+        elif not isinstance(event, events.Changed) or self._tells(event):
             self.start()
             super().emit(record)
 
+    def _tells(self, change: events.Changed) -> bool:
+        """Tell whether a change is told by itself: what is ready soon after tells of it as well."""
+        return not change.paths or self.level <= logging.DEBUG
+
     def start(self, what: str = "") -> None:
-        """Print the first line, unless that was done."""
+        """Print what is served, and what may be typed, unless that was done."""
         if self._starting is None:
             return
         urls = " and ".join(coloured(url, BOLD, self.stream) for url in self._starting.urls)
-        parts = [f"serving {plain(self._starting.target)} at {urls}", what, "Ctrl-C to stop"]
+        stop = "" if self._keys else "Ctrl-C to stop"
+        parts = [f"serving {plain(self._starting.target)} at {urls}", what, stop]
         self._starting = None
-        self.write(f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}")
+        line = f"{clock(self.stream)} {_SEPARATOR.join(filter(None, parts))}"
+        keys = [coloured(self._keys, DIM, self.stream)] if self._keys else []
+        self.write("\n".join([line, *keys]))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record: the first with time and colour."""
@@ -161,4 +192,5 @@ class ForPeople(Printer):
     def write(self, text: str) -> None:
         """Write lines in one piece, with what the stream's encoding has for our separator."""
         encoding = (getattr(self.stream, "encoding", "") or "utf-8").lower()
+        text = f"{line_break(self.stream)}{text}"
         super().write(text if encoding.startswith("utf") else text.replace("·", "-"))

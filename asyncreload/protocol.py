@@ -296,8 +296,15 @@ class Interrupt(Message):
     """Parent: Ctrl-C was pressed; say if it is yours, else leave."""
 
 
+class AskPrompt(Message):
+    """Parent: say whether a debugger waits at its prompt."""
+
+
 class Debugging(Message):
-    """Child: a debugger waits at its prompt; Ctrl-C is meant for it."""
+    """Child: a debugger waits at its prompt; what is typed, Ctrl-C too, is meant for it."""
+
+    at_prompt: bool = True
+    """False if none does."""
 
 
 class Look(Message):
@@ -350,6 +357,7 @@ _KINDS = {
         Reload,
         End,
         Interrupt,
+        AskPrompt,
         Debugging,
         Look,
         Fresh,

@@ -107,7 +107,7 @@ class Settings:
     """What it loads ahead, `packages` or `interpreter`. The former are those that the app uses."""
     inotify: bool = field(default=True, metadata={"rare": True})
     """Be told of changes by the kernel. On Linux, with the extra `inotify`."""
-    checkpoints: int = field(default=4, metadata={"off": 0})
+    checkpoints: int = field(default=4, metadata={"off": 0, "rare": True})
     """How many checkpoints are kept, 0 for none. Frozen forks of a load, to go on from; Linux."""
     keep: tuple[str, ...] = field(default=(), metadata={"metavar": "MODULE", "rare": True})
     """A module that is loaded once. What it holds is then as old as that."""
@@ -207,7 +207,8 @@ def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise SettingsError(f"{name} must be {' or '.join(choices)}, not {_show(value)}")
+        *first, last = choices
+        raise SettingsError(f"{name} must be {', '.join(first)} or {last}, not {_show(value)}")
 
 
 def _check_switch(name: str, value: Any) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import termios
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
+
+_LOCAL_FLAGS = 3
+"""The place among the settings of those for echo, whole lines and signals."""
 
 
 class Terminal:
@@ -25,3 +28,19 @@ class Terminal:
                 return  # in the background it is not ours, and touching it would stop us
             if termios.tcgetattr(0) != self._settings:
                 termios.tcsetattr(0, termios.TCSANOW, self._settings)
+
+
+def waits_for_whole_lines(terminal: int | TextIO) -> bool:
+    """Tell whether a terminal is in its usual mode; no program then reads key by key.
+
+    The prompt of a debugger does, as it edits its line. What is no terminal is in no other mode.
+    """
+    try:
+        return bool(termios.tcgetattr(terminal)[_LOCAL_FLAGS] & termios.ICANON)
+    except (termios.error, OSError, ValueError):
+        return True
+
+
+def line_break(stream: TextIO | None) -> str:
+    """Return what has to precede a line of ours: nothing, or a newline behind an open prompt."""
+    return "" if stream is None or waits_for_whole_lines(stream) else "\n"

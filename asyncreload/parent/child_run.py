@@ -116,6 +116,11 @@ class ChildRun:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
 
+    @property
+    def loads_from_nothing(self) -> bool:
+        """Whether the whole app is loaded; not so for one that only reports a crash."""
+        return self.origin is Origin.COLD and not self.go.crash
+
     # --- what others ask of it ---------------------------------------------------------------
 
     async def follow(self) -> None:
@@ -149,14 +154,17 @@ class ChildRun:
         self._watchdog.be_impatient()
         self.child.send(protocol.Reload())
 
-    async def is_at_prompt(self) -> bool:
-        """Tell the child of Ctrl-C; tell whether that is meant for a debugger in the app."""
+    async def is_at_prompt(self, question: protocol.Interrupt | protocol.AskPrompt) -> bool:
+        """Tell whether a debugger waits at its prompt in the app; one that is silent has none.
+
+        question: what the child is told; of Ctrl-C it ends if it has no prompt.
+        """
         if self.phase is Phase.GONE:
             return False
         if self._at_prompt is None or self._at_prompt.done():
             self._at_prompt = asyncio.get_running_loop().create_future()
         answer = self._at_prompt
-        self.child.send(protocol.Interrupt())
+        self.child.send(question)
         with suppress(TimeoutError):
             async with self.child.fair_timeout(PROMPT_WITHIN, PROMPT_AT_MOST):
                 await asyncio.wait({answer})
@@ -221,8 +229,8 @@ class ChildRun:
                     self._reports.standby.has_loaded(message.seconds)
                 self._reports.checkpoints.has_loaded(message.seconds)
                 policy.has_loaded(asgi=message.asgi)
-                since = policy.last_change if self.go.changed else self._began
-                took = self._reports.clock() - since
+                since = policy.reload_since
+                took = self._reports.clock() - (self._began if since is None else since)
                 self.outcome = Ready(
                     self.child.pid,
                     took,
@@ -257,14 +265,18 @@ class ChildRun:
             self._reports.tasks.start(self._reports.checkpoints.tell_memory())
 
     def _hear_change(self, changed: protocol.FilesChanged) -> None:
-        if changed.packages:
-            self._reports.standby.forget()
-            self._reports.checkpoints.forget()
+        if changed.packages or not changed.files:
+            self._start_from_nothing()
         self._reports.checkpoints.on_change(changed.files)
         if not self._reports.checkpoints.is_resuming:
             self._reports.standby.start_next()  # it boots while the old one leaves
         self._leave_for(changed)
         self._urging = self._reports.tasks.start(self._urge())
+
+    def _start_from_nothing(self) -> None:
+        """Have the next child load all anew, as packages have changed, or somebody asks for it."""
+        self._reports.standby.forget()
+        self._reports.checkpoints.forget()
 
     def _hear_of_packages(self, message: protocol.Message) -> None:
         standby = self._reports.standby
@@ -295,7 +307,7 @@ class ChildRun:
                 self.fresh = max(self.fresh, message.number)
                 self._reports.event_log.wake()
             case protocol.Debugging():
-                self._answer_prompt(at_prompt=True)
+                self._answer_prompt(at_prompt=message.at_prompt)
 
     def _answer_prompt(self, *, at_prompt: bool) -> None:
         if self._at_prompt is not None and not self._at_prompt.done():
@@ -320,6 +332,8 @@ class ChildRun:
         paths = await self._watchdog.watch()
         files = dict.fromkeys(paths, _UNSEEN)
         self.was_silenced = True
+        if not files:
+            self._start_from_nothing()
         self._leave_for(protocol.FilesChanged(files, loading=self.phase is Phase.LOADING))
         await kill_with_descendants(self.child, self._reports.checkpoints.pids())
 

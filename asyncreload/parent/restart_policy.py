@@ -82,9 +82,12 @@ class RestartPolicy:
         self._clock = clock
         self._files: dict[str, Any] = {}
         self._asgi = settings.interface == ASGI
-        self._last_restart = self._last_load = float("-inf")
-        self.last_change: float = float("-inf")
-        """When files were last changed, or a reload asked for, by the clock."""
+        self._last_restart = self._last_load = self._last_change = float("-inf")
+        self.reload_since: float | None = None
+        """When the change was heard of, or the wish to reload, that led to the present load.
+
+        By the clock; None if something else led to it, such as the start or a crash.
+        """
         self.paths: tuple[str, ...] = ()
         """The files that have changed since the app, or a report, was last there to answer."""
         self.crash: Crashed | None = None
@@ -137,8 +140,8 @@ class RestartPolicy:
     def _reload(self, run: EndedRun) -> Go:
         now = self._clock()
         changed = run.changed or FilesChanged({}, loading=False)
-        in_burst = changed.loading or now - max(self.last_change, self._last_load) < BURST
-        self.last_change = now
+        in_burst = changed.loading or now - max(self._last_change, self._last_load) < BURST
+        self._last_change = self.reload_since = now
         self._files = self._files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
         return self._go(changed=changed.files, settle=in_burst)
@@ -152,7 +155,7 @@ class RestartPolicy:
         outside = code in _FROM_OUTSIDE and run.last_phase is Phase.SERVING
         again = outside and now - self._last_restart > STURDY
         self.crash = Crashed(code, f"{describe(code)} {run.last_phase.when}", again)
-        self.paths = ()
+        self.paths, self.reload_since = (), None
         self._event_log.tell(self.crash)
         if again:
             self._last_restart = now

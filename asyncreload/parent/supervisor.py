@@ -25,6 +25,7 @@ from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.run_loop import RunLoop
 from asyncreload.parent.threads import in_thread
+from asyncreload.protocol import AskPrompt, Interrupt
 from asyncreload.settings import Options, Settings
 from asyncreload.target import Target
 
@@ -158,23 +159,34 @@ class Supervisor:
             await self._step()
 
     async def reload(self) -> None:
-        """Load the app afresh as if a file had been saved, and wait until it is ready.
+        """Load the app from nothing, and wait until it is ready.
+
+        No checkpoint is used for that load, and nothing that was imported ahead.
 
         Raises `AsyncreloadError` when the supervisor ends first.
         """
         loop, _ = self._opened()
         old = loop.current
-        # A run that only reports a crash loads nothing, although it begins later.
-        while (run := loop.current) is old or run is None or run.go.crash:
+        while (run := loop.current) is None or run is old or not run.loads_from_nothing:
             if run is not None:
                 run.reload()
             await self._step(ASK_AGAIN)
         await self.ready()
 
     async def is_debugging(self) -> bool:
-        """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app."""
+        """Tell whether Ctrl-C is meant for a debugger that waits at its prompt in the app.
+
+        If there is none, the app ends as it does after Ctrl-C.
+        """
+        return await self._is_at_prompt(Interrupt())
+
+    async def has_prompt(self) -> bool:
+        """Tell whether a debugger waits at its prompt in the app: what is typed is meant for it."""
+        return await self._is_at_prompt(AskPrompt())
+
+    async def _is_at_prompt(self, question: Interrupt | AskPrompt) -> bool:
         run = self._run_loop.current if self._run_loop else None
-        return run is not None and await run.is_at_prompt()
+        return run is not None and await run.is_at_prompt(question)
 
     # --- what others wait for ----------------------------------------------------------------
 

@@ -164,6 +164,23 @@ async def test_p9_reloads_at_the_same_time_are_one(serving: Serving) -> None:
         await next_of(events, Changed, Ready)
 
 
+async def test_p9_reload_starts_from_nothing_also_while_a_save_is_on_its_way(
+    serving: Serving,
+) -> None:
+    """A save just before goes on from a checkpoint, or beside packages imported ahead."""
+    text = f"import other, json, decimal\n{HELLO}"
+    async with serving(text, other="") as app:
+        for number in range(3):  # until it has one for this place
+            await app.write("app.py", f"{text}# {number}")
+            await app.supervisor.ready()
+        events = app.supervisor.events()
+        await app.write("app.py", f"{text}# at last")
+        await next_of(events, Changed)
+        await app.supervisor.reload()
+    origins = [event.origin async for event in events if isinstance(event, Ready)]
+    assert origins[-1] == "cold"
+
+
 async def test_p9_reload_ends_a_silent_child(serving: Serving) -> None:
     async with serving() as app:
         server = app.supervisor

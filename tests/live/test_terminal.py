@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ HOME = "/home/you/hello"
 def masked(text: str) -> list[str]:
     """Return the lines without what differs from run to run: times and durations."""
     # On a busy machine the first line did not wait for the number of files.
-    text = re.sub(r"( · Ctrl-C to stop)\n\S+ fresh in .*( · 1 file)\n", r"\2\1\n", text)
+    text = re.sub(r"(/)\n(r restart .*)\n\S+ fresh in .*( · 1 file)\n", r"\1\3\n\2\n", text)
     text = re.sub(r"^\d\d:\d\d:\d\d ", "HH:MM:SS ", text, flags=re.MULTILINE)
     return re.sub(r"[\d.]+ m?s$", "TIME", text, flags=re.MULTILINE).splitlines()
 
@@ -39,11 +41,12 @@ def start(seen: Screen, *options: str) -> int:
     return port
 
 
-def test_the_screen_is_as_the_readme_shows_it(project: Path, temp: Path) -> None:
+@pytest.mark.parametrize("width", [60, 200])
+def test_the_screen_is_as_the_readme_shows_it(project: Path, temp: Path, width: int) -> None:
     app = project / "app.py"
     app.write_text(HELLO)
     edited = HELLO.replace("Hello", "Good morning")
-    with screen(project, temp) as seen:
+    with screen(project, temp, size=f"{width}x50") as seen:
         port = start(seen)
         for text, expected in (
             (HELLO, (200, "Hello\n")),
@@ -111,6 +114,7 @@ def test_a_debugger_has_the_terminal(project: Path, temp: Path) -> None:
         seen.until_seen("'oldold'")
         replace(app, DEBUGGED.format("new"))
         seen.until_seen("app.py changed; reloading when you leave the debugger")
+        assert not re.search(r"\(Pdb\) *[\d:]+ app.py changed;", seen.text)
         seen.type("c")
         assert debugged.receive().body == "old"
         assert ask(port) == (200, "new")
@@ -131,3 +135,101 @@ def test_a_debugger_has_the_terminal(project: Path, temp: Path) -> None:
         # The terminal echoes, and edits lines, as before.
         seen.type("echo $? $((6 * 7))")
         seen.until_seen("130 42")
+
+
+ATTENDED = """\
+import time, os
+VERSION, SINCE, PID = "{}", str(time.time_ns()), str(os.getpid())
+def app(environ, start_response):
+    body = {{"/since": SINCE, "/pid": PID}}.get(environ["PATH_INFO"], VERSION)
+    if environ["PATH_INFO"] == "/ask":
+        body = input("name? ")
+    if environ["PATH_INFO"] == "/debug":
+        breakpoint()
+    start_response("200 OK", [])
+    return [body.encode()]
+"""
+RESTARTED = "asked to reload: starting from nothing"
+
+
+def test_keys_are_taken_while_nobody_else_waits_for_them(project: Path, temp: Path) -> None:
+    """Start, restart, edit, break, mend, an `input()`, a debugger, a killed child, quit."""
+    app, browser = project / "app.py", temp / "browser"
+    app.write_text(ATTENDED.format("old"))
+    # A browser for terminals would take ours from the app.
+    browser.write_text('#!/bin/sh\n(: </dev/tty) 2>/dev/null || echo "$1" > "$0.told"\n')
+    browser.chmod(0o755)
+    with screen(project, temp, {"BROWSER": str(browser)}) as seen:
+        port = start(seen, "--open")
+        told = browser.with_suffix(".told")
+        seen.until(told.exists, "the browser is opened once the app answers")
+        until_opened = f"http://127.0.0.1:{port}/\n"
+        seen.until(lambda: told.read_text() == until_opened, "at the app's address")
+        told.unlink()
+        seen.type("o")
+        seen.until(told.exists, "the browser is opened once more")
+
+        before = ask(port, "/since")
+        seen.type("r")
+        seen.until_seen(RESTARTED)
+        seen.until(lambda: ask(port, "/since") != before, "it starts from nothing")
+        replace(app, ATTENDED.format("new"))
+        assert ask(port) == (200, "new")
+        replace(app, ATTENDED.format("broken") + "(")
+        assert ask(port)[0] == 500
+        seen.type("r")
+        seen.until_seen(RESTARTED, 2)
+        seen.until_seen("waiting for a change", 2)
+        replace(app, ATTENDED.format("mended"))
+        assert ask(port) == (200, "mended")
+
+        asked = Connection(port).send("/ask")
+        seen.until_seen("name?")
+        seen.type("q")
+        assert asked.receive().body == "q"
+        debugged = Connection(port).send("/debug")
+        seen.until_prompt("(Pdb) ")
+        seen.type("c")
+        assert debugged.receive().body == "mended"
+        assert "name? q" in seen.text  # it was not cleared
+
+        os.kill(int(ask(port, "/pid")[1]), signal.SIGKILL)
+        seen.until_seen("killed by SIGKILL")
+        seen.type("x")
+        seen.until_seen("nothing waits for 'x'")
+        seen.type("c")
+        seen.until(lambda: not seen.text, "the screen is clear")
+        seen.type("q")
+        seen.until_prompt("$ ")
+        seen.type("echo $? $((6 * 7))")
+        seen.until_seen("0 42")
+
+
+def test_keys_come_back_with_the_foreground(project: Path, temp: Path) -> None:
+    """Ctrl-Z, `bg`, a line that is another program's, `fg`."""
+    (project / "app.py").write_text(ATTENDED.format("old"))
+    with screen(project, temp) as seen:
+        port = start(seen)
+        seen.press("C-z")
+        seen.until_prompt("$ ")
+        seen.type("bg; sleep 1")
+        assert ask(port)[0] == 200
+        seen.type("q")  # nobody reads it until the shell does
+        seen.until_seen("q: not found")
+        assert ask(port)[0] == 200
+        assert "Stopped (tty input)" not in seen.text
+        seen.type("fg")
+        seen.type("h")
+        seen.until_seen("a letter, then Enter:")
+        seen.type("q")
+        seen.until_seen(" stopped\n")
+        seen.until_prompt("$ ")
+
+
+def test_without_keys_all_that_is_typed_is_left_to_the_app(project: Path, temp: Path) -> None:
+    (project / "app.py").write_text(ATTENDED.format("old"))
+    with screen(project, temp) as seen:
+        port = start(seen, "--no-keys")
+        seen.until_seen("Ctrl-C to stop")
+        seen.type("early")
+        assert Connection(port).send("/ask").receive().body == "early"

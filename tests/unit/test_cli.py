@@ -51,6 +51,9 @@ class Stand:
     async def is_debugging(self) -> bool:
         return False
 
+    async def has_prompt(self) -> bool:
+        return False
+
     async def wait(self) -> int:
         return self._work()
 
@@ -125,10 +128,20 @@ BAD_USAGE = [
     (["app.py", "--por=1"], 'there is no option "--por": did you mean "--port"?'),
     (["app.py", "--no-standy"], 'there is no option "--no-standy": did you mean "--no-standby"?'),
     (["app.py", "-x"], 'there is no option "-x": see asyncreload --help'),
-    (["app.py", "--port", "http"], "argument --port: invalid int value: 'http'"),
-    (["app.py", "--port"], "argument --port: expected one argument"),
-    (["app.py", "--interval", "x"], "argument --interval: invalid float value: 'x'"),
-    (["app.py", "--threads", "1.5"], "argument --threads: invalid int value: '1.5'"),
+    (["app.py", "8000"], 'one target only: "8000" is one more: did you mean "--port 8000"?'),
+    (["app.py", "--port", "http"], "port must be a whole number, not 'http'"),
+    (["app.py", "--port="], "port must be a whole number, not ''"),
+    (["app.py", "--port"], '"--port" needs a value, as in "--port NUMBER"'),
+    (["app.py", "--watch"], '"--watch" needs a value, as in "--watch PATTERN"'),
+    (["app.py", "--quiet=1"], '"--quiet" takes no value: write it alone'),
+    (["app.py", "--no-checkpoints=1"], '"--no-checkpoints" takes no value: write it alone'),
+    (["app.py", "--interval", "x"], "interval must be a number, not 'x'"),
+    (["app.py", "--threads", "1.5"], "threads must be a whole number, not '1.5'"),
+    (
+        ["app.py", "--reload"],
+        'there is no option "--reload": it always reloads, so leave that out',
+    ),
+    (["app.py", "--bind=:80"], 'there is no option "--bind": write --host and --port'),
 ]
 
 

@@ -19,11 +19,24 @@ LINES: list[tuple[Event, str]] = [
     ),
     (Ready(1, 0.01249, (), 300), "fresh in 12 ms · 300 files"),
     (Ready(1, 0.0042, ("/a/app.py",), 3), "app.py changed · fresh in 4 ms"),
+    (Ready(1, 0.0042, ("/a/app.py",), 3, "cold", 1, 1), "app.py changed · fresh in 4 ms"),
+    (
+        Ready(1, 0.0042, ("/a/app.py",), 3, "cold", 2, 2),
+        "app.py changed · fresh in 4 ms · all 2 modules, from nothing",
+    ),
+    (
+        Ready(1, 0.0042, ("/a/app.py",), 3, "standby", 9, 9),
+        "app.py changed · fresh in 4 ms · all 9 modules, packages imported ahead",
+    ),
+    (
+        Ready(1, 0.0042, ("/a/app.py",), 3, "checkpoint", 9, 1),
+        "app.py changed · fresh in 4 ms · 1 of 9 modules",
+    ),
     (
         Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
         "b.py, c.py, d.py changed · fresh in 2.0 s",
     ),
-    (Changed(()), "asked to: reloading"),
+    (Changed(()), "asked to reload: starting from nothing"),
     (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
     (Changed(("/a", "/b", "/c", "/d")), "a, b, c, 1 more: reloading"),
     (Changed(tuple(f"/x/{n}.py" for n in range(200))), "0.py, 1.py, 2.py, 197 more: reloading"),

@@ -6,8 +6,10 @@ import io
 import json
 import logging
 import os
+import pty
 import re
 import time
+import tty
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from asyncreload import style
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
+from asyncreload.terminal import line_break
 
 STARTING = Starting("app.py", "http://127.0.0.1:8000/")
 READY = Ready(1, 0.012, (), 12)
@@ -77,6 +80,52 @@ def test_the_start_tells_both_addresses() -> None:
     assert objects(STARTING)[0]["network_url"] == ""
 
 
+def test_keys_take_the_place_of_ctrl_c() -> None:
+    screen = Screen()
+    tell(ForPeople(screen, pytest.fail, "r restart"), STARTING, READY)
+    assert screen.getvalue()[9:] == f"{START} · 12 files\nr restart\n"
+
+
+@pytest.mark.parametrize(
+    ("voice", "terminal", "expected"),
+    [
+        (Voice(), True, True),
+        (Voice(), False, False),
+        (Voice(keys=False), True, False),
+        (Voice(json=True), True, False),
+        (Voice(quiet=True), True, False),
+        (Voice(verbose=True), True, True),
+    ],
+)
+def test_when_keys_are_taken(
+    voice: Voice,
+    terminal: bool,  # noqa: FBT001  a parameter
+    expected: bool,  # noqa: FBT001  the same
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stderr", Screen(terminal=terminal))
+    assert voice.may_take_keys is expected
+
+
+@pytest.mark.parametrize(("term", "cleared"), [("xterm", True), ("dumb", False)])
+def test_the_screen_is_cleared_where_that_is_understood(
+    term: str,
+    cleared: bool,  # noqa: FBT001  a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    screen = Screen(terminal=True)
+    ForPeople(screen, pytest.fail).clear()
+    assert screen.getvalue() == "\033[H\033[2J\033[3J" * cleared
+
+
+def test_a_reload_that_was_asked_for_is_told_at_once() -> None:
+    """Nobody has saved anything; it may take as long as a start."""
+    asked, ready = printed(Changed(()), Ready(2, 0.8, (), 12))
+    assert asked == "asked to reload: starting from nothing"
+    assert ready == "fresh in 800 ms · 12 files"
+
+
 def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
     first = f"{START} · Ctrl-C to stop"
     assert printed(STARTING, FAILED)[0] == first
@@ -136,6 +185,37 @@ def test_the_first_line_has_its_colour(told: Event | str, level: int, colour: st
     pattern = r"\r?\x1b\[2m[\d:]+\x1b\[0m "
     pattern += rf"\x1b\[{colour}m[^\x1b]+\x1b\[0m" if colour else r"[^\x1b]+"
     assert re.fullmatch(pattern, first)
+
+
+class Prompted(Screen):
+    """A terminal at which somebody reads key by key, or not."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(terminal=True)
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+@pytest.mark.parametrize("prompted", [True, False])
+def test_behind_an_open_prompt_a_line_begins_anew(*, prompted: bool) -> None:
+    keyboard, screen = pty.openpty()
+    try:
+        if prompted:
+            tty.setcbreak(screen)
+        seen = Prompted(screen)
+        tell(ForPeople(seen, pytest.fail), AGAIN)
+        assert seen.getvalue().startswith("\n") is prompted
+        assert line_break(seen) == "\n" * prompted
+    finally:
+        os.close(keyboard)
+        os.close(screen)
+
+
+@pytest.mark.parametrize("stream", [None, Screen(), Screen(terminal=True)])
+def test_what_is_no_terminal_has_no_prompt(stream: Screen | None) -> None:
+    assert not line_break(stream)
 
 
 def test_without_our_separator_an_encoding_gets_another() -> None:

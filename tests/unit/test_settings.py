@@ -23,6 +23,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("target", None, "target must be text, not None"),
     ("target", b"app.py", "target must be text, not b'app.py'"),
     ("target", "a\0.py", r"target must be text, not 'a\x00.py'"),
+    ("interface", "wsig", "interface must be auto, wsgi or asgi, not 'wsig'"),
     ("preload", "all", "preload must be packages or interpreter, not 'all'"),
     ("preload", None, "preload must be packages or interpreter, not None"),
     ("preload", [], "preload must be packages or interpreter, not []"),

@@ -18,6 +18,7 @@ from asyncreload.style import (
     duration,
     plain,
 )
+from asyncreload.terminal import line_break
 
 _STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
@@ -32,7 +33,8 @@ def log_access(request: str, status: str, seconds: float, *, cut_off: bool = Fal
     # Standard error may be a broken pipe, closed, or None.
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
-        stream.write(access_line(request, status, seconds, stream, cut_off=cut_off))
+        line = access_line(request, status, seconds, stream, cut_off=cut_off)
+        stream.write(f"{line_break(stream)}{line}")
 
 
 def access_line(

@@ -201,6 +201,8 @@ class Agent:
                 self.end(message.code)
             case protocol.Interrupt() if is_at_prompt():
                 self.link.send(protocol.Debugging())
+            case protocol.AskPrompt():
+                self.link.send(protocol.Debugging(is_at_prompt()))
             case protocol.Interrupt():
                 self.end(protocol.INTERRUPTED)
             case protocol.Look():

@@ -125,10 +125,19 @@ class LoadOutcome:
         await asyncio.sleep(LEARN_AFTER)
         await self._front_end.answered(ANSWERS_FIRST)
         await hop(self._baselines.learn)
+        await self._tell_unmatched(load)
         await asyncio.sleep(SETTLED_AFTER)
         await self._front_end.answered(ANSWERS_FIRST)
         if self._enter(Phase.SERVING):  # still
             self.tell_files(load)
+
+    async def _tell_unmatched(self, load: Load) -> None:
+        """Warn of patterns that no file fits; not at every reload, as files come and go."""
+        watch, refresh = load.settings.watch, load.settings.refresh
+        if load.go.changed or not (watch or refresh):
+            return
+        for text in await hop(self._scanner.unmatched, watch, refresh):
+            self._link.notice(f"no file is watched for {text!r}: check the pattern", once=True)
 
     async def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""

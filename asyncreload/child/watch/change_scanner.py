@@ -22,6 +22,7 @@ from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.import_searches import ImportSearches
 from asyncreload.child.watch.polling import Looks, Polling
+from asyncreload.child.watch.unmatched import unmatched
 from asyncreload.child.worker_threads import hop
 
 if TYPE_CHECKING:
@@ -98,6 +99,16 @@ class ChangeScanner:
         self._baselines.patterns = patterns
         self._baselines.forget_wanted()
         self._scan_directories(patterns, self._take_wanted)
+
+    def unmatched(self, watch: Sequence[str], refresh: Sequence[str]) -> list[str]:
+        """Return those patterns, as they were given, that no file fits."""
+        patterns = self._baselines.patterns
+        both = zip(
+            (*watch, *refresh),
+            (*patterns.watch[: len(watch)], *patterns.refresh[: len(refresh)]),
+            strict=True,
+        )
+        return unmatched(both, list(self._baselines.project))
 
     def _take_wanted(self, path: str) -> None:
         project = self._baselines.project

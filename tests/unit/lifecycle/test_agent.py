@@ -280,6 +280,18 @@ async def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
     assert (bench.agent.phase is Phase.DRAINING) is not at_prompt
 
 
+@pytest.mark.parametrize("at_prompt", [False, True])
+async def test_whether_there_is_a_prompt_is_told_without_an_end(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
+) -> None:
+    bench = make()
+    await bench.up()
+    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
+    bench.link.say(protocol.AskPrompt())
+    assert bench.link.sent == [protocol.Debugging(at_prompt)]
+    assert bench.agent.phase is Phase.WARM
+
+
 async def test_a_ping_is_answered(make: Callable[[], Bench]) -> None:
     bench = make()
     await bench.up()

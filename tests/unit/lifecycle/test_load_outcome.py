@@ -46,6 +46,13 @@ class Surroundings:
     def to_json(self) -> dict[str, object]:
         return {}
 
+    def unmatched(self, watch: tuple[str, ...], refresh: tuple[str, ...]) -> list[str]:
+        return [*watch, *refresh]
+
+    def notice(self, text: str, *, once: bool) -> None:
+        assert once
+        self.done.append(text)
+
     def send(self, message: Message) -> None:
         self.done.append(type(message).__name__)
 
@@ -63,16 +70,8 @@ async def test_a_report_says_after_which_change(changed: list[str], told: str) -
     assert load_outcome._occasion(changed) == told
 
 
-async def test_what_has_time_comes_after_the_first_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would take the interpreter from them: a large app's first answer takes longer than this.
-
-    Told too early, the parent would also start the next standby beside them.
-    """
-    for name in ("LEARN_AFTER", "SETTLED_AFTER"):
-        monkeypatch.setattr(load_outcome, name, 0)
-    monkeypatch.setattr(load_outcome, "hop", run_here)
-    front_end, around = FrontEndAtWork(), Surroundings()
-    outcome = LoadOutcome(
+def outcome_of(front_end: FrontEndAtWork, around: Surroundings) -> LoadOutcome:
+    return LoadOutcome(
         cast("ParentLink", around),
         cast("FrontEnd", front_end),
         cast("Baselines", around),
@@ -81,6 +80,37 @@ async def test_what_has_time_comes_after_the_first_answers(monkeypatch: pytest.M
         lambda _: True,
         lambda: 0,
     )
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LEARN_AFTER", "SETTLED_AFTER"):
+        monkeypatch.setattr(load_outcome, name, 0)
+    monkeypatch.setattr(load_outcome, "hop", run_here)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("changed", [{}, {"app.py": None}], ids=["first", "reload"])
+async def test_patterns_of_no_file_are_told_at_the_start(changed: dict[str, object]) -> None:
+    front_end, around = FrontEndAtWork(), Surroundings()
+    front_end.is_answered.set()
+    settings = Settings(target="app.py", watch=("*.yam",), refresh=("*.htm",))
+    go = Go({}, None, ("127.0.0.1", 1), changed)
+    await outcome_of(front_end, around).settle(Load(go, settings, "/", 0))
+    warnings = [
+        f"no file is watched for '{text}': check the pattern" for text in ("*.yam", "*.htm")
+    ]
+    assert around.done == ["learn", *warnings * (not changed), "Watching"]
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_has_time_comes_after_the_first_answers() -> None:
+    """It would take the interpreter from them: a large app's first answer takes longer than this.
+
+    Told too early, the parent would also start the next standby beside them.
+    """
+    front_end, around = FrontEndAtWork(), Surroundings()
+    outcome = outcome_of(front_end, around)
     go = Go({}, None, ("127.0.0.1", 1))
     settling = asyncio.create_task(outcome.settle(Load(go, Settings(target="app.py"), "/", 0)))
     for _ in range(20):

@@ -177,13 +177,13 @@ async def test_the_first_load_is_measured_from_its_go() -> None:
     assert scene.standby.calls == [("has_loaded", 2.0)]
 
 
-async def test_a_reload_is_measured_from_the_change() -> None:
-    go = GO.replaced(changed={"app.py": [None, "1", False]})
-    scene = Scene.of(go)
-    scene.policy.last_change = 90.0
-    scene.policy.paths = ("app.py",)
+@pytest.mark.parametrize("paths", [("app.py",), ()], ids=["a change", "asked for"])
+async def test_a_reload_is_measured_from_what_led_to_it(paths: tuple[str, ...]) -> None:
+    scene = Scene.of()
+    scene.policy.reload_since = 90.0
+    scene.policy.paths = paths
     scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
-    assert scene.run.outcome == Ready(scene.child.pid, 10.0, ("app.py",), 7)
+    assert scene.run.outcome == Ready(scene.child.pid, 10.0, paths, 7)
 
 
 async def test_a_failed_load_is_told() -> None:
@@ -238,6 +238,25 @@ async def test_a_change_of_packages_outdates_the_standby() -> None:
     scene = Scene.of()
     scene.hears(CHANGE.replaced(packages=True))
     assert scene.standby.calls == [("forget",), ("start_next",)]
+    await scene.end()
+
+
+async def test_a_reload_that_was_asked_for_starts_from_nothing() -> None:
+    scene = Scene.of()
+    scene.hears(FilesChanged({}, loading=False))
+    assert scene.standby.calls == [("forget",), ("start_next",)]
+    assert scene.checkpoints.asked_for[:1] == ["forget"]
+    await scene.end()
+
+
+async def test_it_does_so_when_the_child_is_silent() -> None:
+    scene = Scene.of()
+    following = asyncio.create_task(scene.run.follow())
+    scene.watchdog.silent.set_result(())
+    await until(lambda: scene.child.killed)
+    assert ("forget",) in scene.standby.calls
+    assert "forget" in scene.checkpoints.asked_for
+    await following
     await scene.end()
 
 
@@ -336,19 +355,33 @@ async def test_a_child_that_answers_is_given_the_time_that_it_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_for_debugger"), [(protocol.Debugging(), True), (Left(130), False), (None, False)]
+    "question", [protocol.Interrupt(), protocol.AskPrompt()], ids=["Ctrl-C", "a line"]
 )
-async def test_whose_ctrl_c_is(answer: Message | None, *, is_for_debugger: bool) -> None:
+@pytest.mark.parametrize(
+    ("answer", "is_for_debugger"),
+    [
+        (protocol.Debugging(), True),
+        (protocol.Debugging(at_prompt=False), False),
+        (Left(130), False),
+        (None, False),
+    ],
+)
+async def test_whose_is_what_is_typed(
+    answer: Message | None,
+    question: protocol.Interrupt | protocol.AskPrompt,
+    *,
+    is_for_debugger: bool,
+) -> None:
     scene = Scene.of()
     if answer is not None:
         scene.child.answers = lambda _: scene.hears(answer)
-    assert await scene.run.is_at_prompt() is is_for_debugger
-    assert scene.child.heard == [protocol.Interrupt()]
+    assert await scene.run.is_at_prompt(question) is is_for_debugger
+    assert scene.child.heard == [question]
     assert scene.child.had == [PROMPT_WITHIN]
 
 
 async def test_ctrl_c_is_not_for_a_child_that_is_gone() -> None:
     scene = Scene.of()
     await scene.end()
-    assert not await scene.run.is_at_prompt()
+    assert not await scene.run.is_at_prompt(protocol.Interrupt())
     assert scene.child.heard == []

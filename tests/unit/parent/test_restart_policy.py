@@ -100,6 +100,19 @@ async def test_a_reload_that_was_asked_for_needs_no_change(scene: Scene) -> None
 
 
 @pytest.mark.asyncio
+async def test_a_load_is_measured_from_the_change_or_the_wish_but_for_a_start_or_a_crash(
+    scene: Scene,
+) -> None:
+    assert scene.policy.reload_since is None
+    for run in (Run(changed=FilesChanged(FILES, loading=False)), Run(left=Left(3))):
+        scene.policy.reload_since = None
+        await scene.after(run, 3)
+        assert scene.policy.reload_since is not None
+    await scene.after(Run(last_phase=Phase.SERVING), -11)
+    assert scene.policy.reload_since is None
+
+
+@pytest.mark.asyncio
 async def test_a_child_whose_load_does_not_fit_gives_way_to_one_that_is_told_the_same(
     scene: Scene,
 ) -> None:
