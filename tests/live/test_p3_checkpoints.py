@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -130,15 +130,25 @@ HARMLESS = {
 }
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
-    with ExitStack() as stack:
-        place = tmp_path_factory.mktemp("checkpoints")
-        options = ("--grace", "0.5")
-        bench = stack.enter_context(checkpointed(place, *options))
+@contextmanager
+def with_package(place: Path, *options: str) -> Iterator[Checkpointed]:
+    with checkpointed(place, "--grace", "0.5", *options) as bench:
         (bench.directory / "site-packages").mkdir()
         bench.write("site-packages/some_package.py", PACKAGE)
         bench.version = "0"
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
+    with with_package(tmp_path_factory.mktemp("checkpoints")) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def bench_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
+    """Without a standby, which might be expected to be sooner than a checkpoint."""
+    with with_package(tmp_path_factory.mktemp("alone"), "--no-standby") as bench:
         yield bench
 
 
@@ -179,17 +189,17 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
 
 
 @pytest.mark.parametrize("what", HARMLESS)
-def test_p3_there_are_checkpoints_of_a_process_that_has(tmp_path: Path, what: str) -> None:
-    """Without a standby, which might be expected to be sooner."""
+def test_p3_there_are_checkpoints_of_a_process_that_has(
+    bench_alone: Checkpointed, what: str
+) -> None:
     if what.endswith("OpenBLAS") and find_spec("numpy") is None:
         pytest.skip("numpy is not installed")
-    with checkpointed(tmp_path, "--no-standby") as bench:
-        reload_holder(bench, HARMLESS[what])
-        bench.until_places("views.py")
-        assert bench.loaded() == "2 of 3"
-        assert "no checkpoint" not in bench.told
-        reload_views(bench)
-        assert bench.loaded() == "1 of 3"
+    reload_holder(bench_alone, HARMLESS[what])
+    bench_alone.until_places("views.py")
+    assert bench_alone.loaded() == "2 of 3"
+    assert "no checkpoint" not in bench_alone.told
+    reload_views(bench_alone)
+    assert bench_alone.loaded() == "1 of 3"
 
 
 READING = """\
