@@ -32,10 +32,10 @@ from tests.benchmarks.servers import HOST, Peer, Server, Wait, serving  # noqa: 
 from tests.live.driving import request  # noqa: E402
 
 FASTAPI = """\
-VERSION = "1"
 import asyncio
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, StreamingResponse
+VERSION = "1"
 app = FastAPI()
 @app.get("/")
 async def index():
