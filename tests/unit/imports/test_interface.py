@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial, wraps
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from asyncreload.child.imports.interface import is_asgi, signature, takes
+from asyncreload.child.imports.interface import is_asgi, signature, speaks_asgi_likely, takes
 from asyncreload.settings import ASGI, AUTO, WSGI
 
 
@@ -305,3 +306,23 @@ def test_gevent() -> None:
     """Its callables are compiled, and have no signature of two parameters or of three."""
     pool = _real("gevent.pool").Pool()
     assert not is_asgi(pool.spawn)
+
+
+@pytest.mark.parametrize(
+    ("source", "likely"),
+    [
+        ("from fastapi import FastAPI", True),
+        ("from starlette.applications import Starlette", True),
+        ("from django.core.asgi import get_asgi_application", True),
+        ("async def application(scope, receive, send): ...", True),
+        ("from flask import Flask", False),
+        ("def app(environ, start_response): ...", False),
+    ],
+)
+def test_a_source_that_looks_like_asgi(tmp_path: Path, source: str, *, likely: bool) -> None:
+    (tmp_path / "app.py").write_text(f"import os\n{source}\n")
+    assert speaks_asgi_likely(str(tmp_path / "app.py")) is likely
+
+
+def test_a_source_that_is_not_there_does_not_look_like_anything(tmp_path: Path) -> None:
+    assert not speaks_asgi_likely(str(tmp_path / "none.py"))

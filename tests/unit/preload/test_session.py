@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from contextlib import nullcontext
 from typing import NoReturn
 
 import pytest
@@ -310,6 +313,46 @@ async def test_code_that_has_changed_below_its_last_import_goes_on(session: Sess
     session.made.replay(told)
     session.child.module("mine.py", "import library\nVALUE = 'another one'")
     session.load("import mine")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("source", "goes_on"), [("NUMBER = 1", True), ("import another", False)])
+async def test_a_new_file_goes_on_if_it_imports_nothing(
+    session: Session, source: str, *, goes_on: bool
+) -> None:
+    """It can set nothing up before an import of its own."""
+    session.load("import mine")
+    told = await session.told_preload()
+    session.begin()
+    session.made.replay(told)
+    session.child.module("newly.py", source)
+    with nullcontext() if goes_on else pytest.raises(ColdStartError, match="newly"):
+        session.load("import mine, newly")
+
+
+@pytest.mark.asyncio
+async def test_what_serves_asgi_apps_is_ours_and_imported_first_the_next_time(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[str] = []
+
+    def import_server() -> None:
+        imported.append("server")
+        importlib.import_module("another")
+
+    monkeypatch.setattr(session_module, "import_server", import_server)
+    session.child.observer = session.made.observer(Phase.LOADING)
+    session.child.path(root=True)
+    session.made.import_asgi_server()
+    session.made.import_asgi_server()
+    assert imported == ["server"]
+    session.load("import mine")
+    told = await session.told_preload()
+    assert (told.modules, told.asgi) == (("library",), True)
+    session.begin()
+    session.made.replay(told)
+    assert imported == ["server", "server"]
+    assert sys.modules["another"]
 
 
 @pytest.mark.asyncio
