@@ -170,6 +170,24 @@ def page(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[i
     return answer.status, found, body
 
 
+def test_a_project_that_names_its_asgi_application_is_served_by_asgi(
+    site: Path, start: Start
+) -> None:
+    pytest.importorskip("uvicorn")
+    settings = site / "mysite/settings.py"
+    settings.write_text(f'{settings.read_text()}\nASGI_APPLICATION = "mysite.asgi.application"\n')
+    views = site / "shop/views.py"
+    views.write_text(
+        "from django.http import HttpResponse\n"
+        "async def home(request): return HttpResponse(type(request).__name__)\nfails = home\n"
+    )
+    served = start(*COMMAND, "manage.py", "--port", "0")
+    assert served.body() == "ASGIRequest"
+    assert served.body("/static/shop/site.css") == APP["shop/static/shop/site.css"]
+    served.edit("shop/views.py", "__name__", "__name__.upper()")
+    assert served.body() == "ASGIREQUEST"
+
+
 def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None:
     own = free_port()
     djangos = start(*MANAGE, "runserver", str(own), "--noreload")

@@ -13,6 +13,7 @@ from django.db import connections
 
 from asyncreload import process_role, run_app
 from asyncreload.child.imports.refused_project import RefusedError
+from asyncreload.django.asgi_handler import asgi_handler
 from asyncreload.django.command_lookup import next_command
 from asyncreload.django.manage_script import script_in_child
 from asyncreload.django.reloader import Reloader
@@ -40,7 +41,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         serve, child = process_role.server_of_child(), process_role.for_framework()
         if serve is not None and child is not None:
             self._check(options, is_first=child.is_first_load)
-            handler = self.get_handler(**options)
+            handler = asgi_handler(options) or self.get_handler(**options)
             Reloader(child).start()
             serve(handler)
         if not options["use_reloader"]:
