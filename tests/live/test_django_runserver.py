@@ -424,7 +424,7 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     served.edit(template, "Shop", "Store")
     tab.until_shown("Store")
     assert tab.all("p")[0] == process
-    assert tab.run(blue)
+    tab.until(blue, "it is still blue")  # once the style sheet of the new page is there
 
 
 # --- a project that does not know of us -----------------------------------------------------------

@@ -40,7 +40,7 @@ from tests.live.random_projects import (
 if TYPE_CHECKING:
     from tests.live.failing import Bench
 
-SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "2000" if LONG else "12"))
+SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "2000" if LONG else "8"))
 STEPS = 5
 """How often something is saved in a sequence, at most."""
 FIXED = {name: (APPS / "whole_state" / name).read_text() for name in ("telling.py", "book.py")}
