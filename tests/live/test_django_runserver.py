@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -411,6 +413,8 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     install(site, "asyncreload.django")
     lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
     template = "shop/templates/shop/home.html"
+    # One that is a day old is shown from the browser's cache for hours.
+    os.utime(site / "shop/static/shop/site.css", (time.time() - 86400,) * 2)
     served = start(*MANAGE, "runserver", "0")
     served.write(template, served.read(template) + "<input>")
     tab.open(served.port).until_shown("Shop")

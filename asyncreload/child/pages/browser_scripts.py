@@ -104,6 +104,9 @@ LIVE_SCRIPT = (
   // A style sheet stays until the new one has come, so that the page is never without it.
   const swap = (link, state) => {
     const next = link.cloneNode(), url = new URL(link.href);
+    if (url.searchParams.has("asyncreload")) url.searchParams.delete("asyncreload");
+    // Else the page might show the old one from the browser's cache, once it is loaded again.
+    fetch(url, { cache: "reload" }).catch(() => {});
     url.searchParams.set("asyncreload", state);
     next.href = url;
     next.nonce = link.nonce;
