@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -80,7 +81,8 @@ class Exchange:
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the app answer. Called by uvicorn's protocol as if this were the app."""
         answer = self._open_websocket if scope["type"] == "websocket" else self._respond
-        await answer(scope, receive, send)
+        with suppress(KeyboardInterrupt):  # Ctrl-C while code of ours ran; uvicorn would log it
+            await answer(scope, receive, send)
 
     # --- HTTP ----------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class AppHandler(SimpleHandler):
     multithread: whether the app may be called by another thread meanwhile.
     """
 
-    server_software = SERVER_SOFTWARE
+    server_software: str | None = SERVER_SOFTWARE
 
     # wsgiref adds the environment variables of the process. No other server does: HTTP_PROXY and
     # HTTPS would be taken for the client's.
