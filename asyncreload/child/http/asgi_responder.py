@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from asyncreload.child.http.asgi import Exchange
 from asyncreload.child.http.asgi_connection import AsgiConnection
 from asyncreload.child.http.lingering_close import LingeringClose
+from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.responder import refuse
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 
@@ -55,9 +56,8 @@ class AsgiResponder:
         self._limit = share_of_descriptors(4, _MAX_CONNECTIONS)
         self._config, self._server_state = _uvicorn(app_loop)
         self._handed_over: deque[socket.socket] = deque()
-        self._awaited = 0  # how many wait for `_progress`
-        self._progress = asyncio.Event()
-        self._lingering = LingeringClose(self._progress.set)
+        self._progress = Progress()
+        self._lingering = LingeringClose(self._progress.note)
         self._lock = Lock()
         self._count = 0  # connections that were taken, and are not closed
         self._calls = 0  # of the app, which may go on when its response is complete
@@ -107,16 +107,7 @@ class AsgiResponder:
 
     async def quiet(self, seconds: float) -> None:
         """Wait until all is answered and delivered, but not longer than `seconds`."""
-        self._awaited += 1
-        try:
-            async with asyncio.timeout(seconds):
-                while self.busy:
-                    self._progress.clear()
-                    await self._progress.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._awaited -= 1
+        await self._progress.wait_until(lambda: not self.busy, seconds)
 
     # --- in the app's loop ---------------------------------------------------------------------
 
@@ -203,8 +194,7 @@ class AsgiResponder:
             before = self._count
             self._count += connections
             self._calls += calls
-        if self._awaited:
-            self._call_in_side(self._progress.set)
+        self._progress.note()
         return before
 
     def _call_in_app(self, function: Callable[[], None]) -> None:

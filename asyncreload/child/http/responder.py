@@ -12,6 +12,7 @@ from typing import Protocol
 
 from asyncreload.child.http.client_io import WhileWaiting
 from asyncreload.child.http.lingering_close import LingeringClose
+from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.slots import Slot, Slots
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.sockets import ClientAddress, receive_now
@@ -43,9 +44,8 @@ class Responder:
     """Answers at most `limit` requests at a time, each by a worker.
 
     Methods are called in the loop's thread. Workers run `_answer` and what that calls. What they
-    share with the loop is in `Slots`, behind its lock. The loop is woken, by
-    `call_soon_threadsafe`, only where something waits for the end of the request: two threads that
-    run at once hand the GIL to and fro, which costs more than to answer.
+    share with the loop is in `Slots`, behind its lock. The loop is woken only where something
+    waits for the end of the request: see `Progress`.
 
     respond: answers a request.
     limit: how many requests may be answered at a time; those that wait for their client do not
@@ -63,9 +63,8 @@ class Responder:
         self._lacks_workers = False
         self._on_free = on_free
         self._slots = Slots(limit, partial(self._call_in_loop, on_free))
-        self._awaited = 0  # how many wait for `_progress`
-        self._progress = asyncio.Event()  # set when a request is answered or a connection closed
-        self._lingering = LingeringClose(self._progress.set)
+        self._progress = Progress()
+        self._lingering = LingeringClose(self._progress.note)
 
     @property
     def free(self) -> int:
@@ -109,24 +108,11 @@ class Responder:
 
         A request whose client has kept it waiting for that long already is not waited for.
         """
-        await self._wait_until(lambda: not self._slots.has_active(seconds), seconds)
+        await self._progress.wait_until(lambda: not self._slots.has_active(seconds), seconds)
 
     async def quiet(self, seconds: float) -> None:
         """Wait until all is answered and delivered, but not longer than `seconds`."""
-        await self._wait_until(lambda: not self.busy, seconds)
-
-    async def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        # Before the condition takes the lock: a worker that comes after it tells of its end.
-        self._awaited += 1
-        try:
-            async with asyncio.timeout(seconds):
-                while not condition():
-                    self._progress.clear()
-                    await self._progress.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._awaited -= 1
+        await self._progress.wait_until(lambda: not self.busy, seconds)
 
     def _answer(self, slot: Slot, client: ClientAddress) -> None:
         """Answer one request; run by a worker."""
@@ -146,13 +132,12 @@ class Responder:
             return
         connection.close()
         self._slots.finish(slot)
-        if self._awaited:
-            self._call_in_loop(self._progress.set)
+        self._progress.note()
 
     def _linger(self, slot: Slot) -> None:
         self._lingering.add(slot.connection)  # first: it is never seen in neither
         self._slots.finish(slot)
-        self._progress.set()
+        self._progress.note()
 
     def _ask_for_workers(self) -> None:
         self._lacks_workers = False
