@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import socket
 import struct
@@ -16,6 +17,13 @@ ClientAddress = tuple[Any, ...] | str
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """A value of SO_LINGER: on, for no second."""
 
+ACCEPTS_AT_ONCE = 64
+"""Connections; then other callbacks of the loop have their turn."""
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of `accept` that say nothing of the client: the process, or the machine, has no more."""
+ACCEPTS_AGAIN = 0.1
+"""Seconds until accepting is tried again after that."""
+
 # Taken while `socket` is Python's own: an app may replace the class later, as gevent does.
 _Socket = socket.socket
 
@@ -23,7 +31,8 @@ _Socket = socket.socket
 def accept(listener: socket.socket) -> tuple[socket.socket, ClientAddress]:
     """Accept a connection; return it and the client's address. Raises OSError as `accept` does."""
     descriptor, client = cpython.accept(listener)
-    return _Socket(listener.family, listener.type, listener.proto, descriptor), client
+    connection = _Socket(listener.family, listener.type, listener.proto, descriptor)
+    return _without_timeout(connection), client
 
 
 def from_descriptor(descriptor: int) -> socket.socket:
@@ -33,6 +42,12 @@ def from_descriptor(descriptor: int) -> socket.socket:
     """
     connection = _Socket(fileno=descriptor)
     connection.set_inheritable(False)
+    return _without_timeout(connection)
+
+
+def _without_timeout(connection: socket.socket) -> socket.socket:
+    if connection.gettimeout() is not None:
+        connection.settimeout(None)  # the app has set a default timeout
     return connection
 
 

@@ -46,6 +46,21 @@ def test_sockets_are_of_pythons_own_class_whatever_the_app_replaces_it_by(
             assert not adopted.get_inheritable()
 
 
+def test_a_default_timeout_of_the_app_is_not_that_of_our_sockets() -> None:
+    before = socket.getdefaulttimeout()
+    ours, theirs = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ours:
+        with socket.create_connection(listener.getsockname()):
+            socket.setdefaulttimeout(7)
+            try:
+                accepted, _ = accept(listener)
+                adopted = from_descriptor(theirs.detach())
+            finally:
+                socket.setdefaulttimeout(before)
+        with accepted, adopted:
+            assert [accepted.gettimeout(), adopted.gettimeout()] == [None, None]
+
+
 def test_what_has_arrived_is_received(pair: Pair) -> None:
     server, client = pair
     assert receive_now(server, 10) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections import deque
 from enum import Enum
@@ -11,7 +10,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.request_head import PendingHeads
-from asyncreload.child.sockets import ClientAddress, accept, set_low_water_mark
+from asyncreload.child.sockets import (
+    ACCEPTS_AGAIN,
+    ACCEPTS_AT_ONCE,
+    OUT_OF_RESOURCES,
+    ClientAddress,
+    accept,
+    set_low_water_mark,
+)
 
 if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
@@ -19,10 +25,6 @@ if TYPE_CHECKING:
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.http.responder import Responder
     from asyncreload.child.pages.event_stream import EventStreams
-
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PAUSE = 0.1  # seconds until accepting is tried again after that
-_ACCEPTS_AT_ONCE = 64  # then other callbacks of the loop have their turn
 
 
 class _State(Enum):
@@ -159,15 +161,15 @@ class Acceptor:
         self._state = state
 
     def _on_listener(self) -> None:
-        for _ in range(min(_ACCEPTS_AT_ONCE, self._responder.free - len(self._ready))):
+        for _ in range(min(ACCEPTS_AT_ONCE, self._responder.free - len(self._ready))):
             try:
                 connection, client = accept(self._listener)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as exc:
-                if exc.errno in _OUT_OF_RESOURCES:
+                if exc.errno in OUT_OF_RESOURCES:
                     self._stop_accepting(_State.PAUSED)
-                    self._loop.call_later(_PAUSE, self._end_pause)
+                    self._loop.call_later(ACCEPTS_AGAIN, self._end_pause)
                     break
                 continue  # the client gave up before its connection was accepted
             self._receive(connection, client)
@@ -190,8 +192,6 @@ class Acceptor:
         self.resume()
 
     def _receive(self, connection: socket.socket, client: ClientAddress) -> None:
-        if connection.gettimeout() is not None:
-            connection.settimeout(None)  # the app has set a default timeout
         if not self._pending.hold_if_incomplete(connection, client):
             self._ready.append((connection, client))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,15 +10,18 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.request_head import Arrived, arrived
-from asyncreload.child.sockets import ClientAddress, accept
+from asyncreload.child.sockets import (
+    ACCEPTS_AGAIN,
+    ACCEPTS_AT_ONCE,
+    OUT_OF_RESOURCES,
+    ClientAddress,
+    accept,
+)
 
 if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
     from asyncreload.child.http.gate import Gate
 
-_ACCEPTS_AT_ONCE = 64  # then other callbacks of the loop have their turn
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_PAUSE = 0.1  # seconds until accepting is tried again when the process is out of descriptors
 _OURS = b".asyncreload/"
 """In the head of a request that the app may have no part in."""
 
@@ -67,7 +69,7 @@ class AsgiListener:
             self._loop.add_reader(self._listener.fileno(), self._on_connections)
 
     def _on_connections(self) -> None:
-        for _ in range(_ACCEPTS_AT_ONCE):
+        for _ in range(ACCEPTS_AT_ONCE):
             if self._responder.free <= 0:
                 self._pause()
                 return
@@ -84,12 +86,10 @@ class AsgiListener:
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as exc:
-                if exc.errno in _OUT_OF_RESOURCES:
+                if exc.errno in OUT_OF_RESOURCES:
                     self._pause()
                     return False
                 return True  # the client gave up before its connection was accepted
-            if connection.gettimeout() is not None:
-                connection.settimeout(None)  # the app has set a default timeout
             # First the head, then the look: one that is whole arrived before it.
             what = arrived(connection, besides=_OURS)
             if what is not Arrived.PART and self._gate.is_surely_fresh():
@@ -100,7 +100,7 @@ class AsgiListener:
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._listener.fileno())
-        self._loop.call_later(_PAUSE, self._begin)
+        self._loop.call_later(ACCEPTS_AGAIN, self._begin)
 
 
 def passing_to(loop: asyncio.AbstractEventLoop, take: Pass) -> Pass:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload.child.http import acceptor as module
+from asyncreload.child import sockets
 from asyncreload.child.http import lobby
 from tests.unit.http.network import (
     DEADLINE,
@@ -217,7 +217,7 @@ async def test_a_refused_client_is_told_why_without_a_check() -> None:
 async def test_a_flood_of_connections_is_accepted_in_parts() -> None:
     async with network() as net:
         server = net.server()
-        count = module._ACCEPTS_AT_ONCE + 5
+        count = sockets.ACCEPTS_AT_ONCE + 5
         server.start(threads=count)
         for _ in range(count):
             net.connect()
@@ -361,7 +361,7 @@ async def test_out_of_descriptors_accepting_pauses(
         await until(lambda: listener.accepts)
         await iterate()
         assert listener.accepts == 1
-        assert timers.fire() == module._PAUSE
+        assert timers.fire() == sockets.ACCEPTS_AGAIN
         await until(lambda: listener.accepts == 2)
         await iterate()
         assert listener.accepts == 2

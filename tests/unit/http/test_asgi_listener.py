@@ -168,7 +168,7 @@ async def test_closed_between_the_call_and_the_lock_it_takes_nothing() -> None:
 
 
 async def test_while_there_is_no_room_connections_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncreload.child.http.asgi_listener._PAUSE", 0.001)
+    monkeypatch.setattr("asyncreload.child.http.asgi_listener.ACCEPTS_AGAIN", 0.001)
     async with bench() as b:
         b.responder.free = 0
         b.ask(GET)
