@@ -17,7 +17,7 @@ from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AsyncreloadError, TargetError
-from asyncreload.run_app import become_supervisor, serve_here
+from asyncreload.run_app import become_supervisor, script_of_command, serve_here
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -103,9 +103,7 @@ def _supervise(
     extra = filter(None, given["extra_files"].split(os.pathsep))
     ignored = filter(None, given["exclude_patterns"].split(os.pathsep))
     options |= {"watch": (*files, *map(os.path.abspath, extra)), "ignore": tuple(ignored)}
-    # `-m flask` has the project's directory first on the path, and not that of the command.
-    is_flasks_own = getattr(sys.modules["__main__"], "main", None) is flask.cli.main
-    script = ("-m", "flask", *sys.argv[1:]) if is_flasks_own else ()
+    script = script_of_command("flask.cli", "flask")
     title = None if info.create_app else info.app_import_path
     become_supervisor(options, script, title or "the Flask app")
 

@@ -17,7 +17,7 @@ from asyncreload import process_role
 from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.ini_files import address_of, files_of
 from asyncreload.options import options_of
-from asyncreload.run_app import become_supervisor, run
+from asyncreload.run_app import become_supervisor, run, script_of_command
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,15 +109,8 @@ def _supervise(file: str, section: dict[str, str]) -> NoReturn:
     options = {name: _value(name, text) for name, text in section.items()} | address
     watched = tuple(map(escape, files_of(file))) if file else ()
     options["watch"] = (*watched, *options.get("watch", ()))
-    # `-m` has the project's directory first on the path, and not that of the command.
-    is_pserve = getattr(sys.modules["__main__"], "main", None) is _main_of_pserve()
-    script = ("-m", "pyramid.scripts.pserve", *sys.argv[1:]) if is_pserve else ()
+    script = script_of_command("pyramid.scripts.pserve", "pyramid.scripts.pserve")
     become_supervisor(options, script, os.path.basename(file))
-
-
-def _main_of_pserve() -> object:
-    """Return the function `main` of `pserve` if that is loaded."""
-    return getattr(sys.modules.get("pyramid.scripts.pserve"), "main", "not loaded")
 
 
 def _value(name: str, text: str) -> Any:

@@ -102,6 +102,18 @@ def become_supervisor(
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
 
 
+def script_of_command(module: str, run_as: str) -> tuple[str, ...]:
+    """Return `-m run_as` with the arguments of this process if a framework's command runs in it.
+
+    Else nothing. `-m` has the project's directory first on the path, and not that of the command.
+
+    module: the one whose function `main` the command's script calls.
+    """
+    main = getattr(sys.modules.get(module), "main", None)
+    is_running = main is not None and getattr(sys.modules["__main__"], "main", None) is main
+    return ("-m", run_as, *sys.argv[1:]) if is_running else ()
+
+
 def _repeatable_script() -> list[str]:
     """Return what Python was told to run, as it is given on the command line.
 
