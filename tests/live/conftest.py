@@ -22,6 +22,7 @@ from tests.live.driving import (
     lay_out,
     locks,
     processes_of,
+    stop_all,
     until,
 )
 
@@ -129,15 +130,7 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
         return served
 
     yield start
-    for served in started:
-        served.hang_up()
-        try:
-            served.stop()
-        except AssertionError:
-            served.kill()
-            raise
-        finally:
-            print(served.output)
+    stop_all(started)
 
 
 @pytest.fixture(scope="session")

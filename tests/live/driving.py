@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,6 +291,22 @@ def processes_of(directory: Path) -> dict[int, str]:
 
 def locks(directory: Path) -> list[Path]:
     return list(directory.glob("asyncreload.*.lock"))
+
+
+def stop_all(started: Iterable[Served]) -> None:
+    """Stop commands that serve, and show what each has printed.
+
+    Raises AssertionError when one does not end.
+    """
+    for served in started:
+        served.hang_up()
+        try:
+            served.stop()
+        except AssertionError:
+            served.kill()
+            raise
+        finally:
+            print(served.output)
 
 
 class Served:

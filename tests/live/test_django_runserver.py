@@ -18,7 +18,7 @@ import pytest
 
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, Served, lay_out
+from tests.live.driving import COMMAND, Served, lay_out, stop_all
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
@@ -119,15 +119,7 @@ def start(site: Path, temp: Path, tmp_path: Path) -> Iterator[Start]:
         return served
 
     yield start
-    for served in started:
-        served.hang_up()
-        try:
-            served.stop()
-        except AssertionError:
-            served.kill()
-            raise
-        finally:
-            print(served.output)
+    stop_all(started)
 
 
 def install(site: Path, app: str) -> None:
