@@ -60,9 +60,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
         code = _run(asked, voice, asked.pop("note", ""))
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # once more would disturb what Python cleans up
+        # Once more would disturb what Python cleans up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (AsyncreloadError, OSError) as exc:
         print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE

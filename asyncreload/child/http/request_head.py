@@ -150,7 +150,7 @@ class PendingHeads:
 
 def _has_empty_line(buffer: bytearray, size: int) -> bool:
     """Tell whether the first `size` bytes hold the line that ends a head, CR LF or LF alone."""
-    return buffer.find(b"\n\r\n", 0, size) >= 0 or buffer.find(b"\n\n", 0, size) >= 0
+    return _EMPTY_LINE.search(buffer, 0, size) is not None
 
 
 class Arrived(Enum):
