@@ -136,8 +136,7 @@ class Baselines:
         """Forget how files of the project were: nobody has loaded them."""
         with self._lock:
             for path in paths:
-                self.project.pop(path, None)
-                self.project.version += 1
+                self.project.forget(path)
         self._unlearned = deque(path for path in self._unlearned if path not in paths)
 
     def loaded(self) -> list[str]:

@@ -21,9 +21,10 @@ from asyncreload.child.watch.filesystems import is_local
 
 
 class Files(dict[str, FileState]):
-    """What is known of files; counts how often that has changed. Itself a key of tables."""
+    """What is known of files. Itself a key of tables."""
 
     version: int = 0
+    """How often something else has become known of a file, or it was removed; not how many came."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
         return id(self)
@@ -32,7 +33,14 @@ class Files(dict[str, FileState]):
         return self is other
 
     def __setitem__(self, path: str, known: FileState) -> None:
+        is_new = path not in self
         super().__setitem__(path, known)
+        if not is_new:
+            self.version += 1
+
+    def forget(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        self.pop(path, None)
         self.version += 1
 
 
@@ -76,7 +84,7 @@ class Polling:
     """Asks for every file at each look."""
 
     def __init__(self) -> None:
-        self._rounds: dict[Files, _Round] = {}
+        self._rounds: dict[Files, _GrowingRound] = {}
         self._rounds_of_some: dict[Files, _Round] = {}
 
     def listen(self) -> None:
@@ -88,18 +96,25 @@ class Polling:
 
     def look(self, files: Files) -> list[str]:
         """Return the files that differ; one system call a file, nothing is read."""
-        return _look_at(files, files, self._rounds)
+        return self._rounds.setdefault(files, _GrowingRound()).look(files)
 
     def look_at(self, files: Files, paths: AbstractSet[str]) -> list[str]:
         """Return those of some of the files that differ; and perhaps others that differ, too."""
         if len(paths) > len(files) * _WORTH_ALL:
             return self.look(files)
-        return _look_at(files, paths, self._rounds_of_some) if paths else []
+        if not paths:
+            return []
+        last = self._rounds_of_some.get(files)
+        if last is None or not last.is_of(paths) or last.has_moved():
+            # The old one goes first: the number of its descriptor may be the new one's.
+            self._rounds_of_some.pop(files, None)
+            del last
+            last = self._rounds_of_some[files] = _Round(list(paths))
+        return last.look(files)
 
     def descriptors(self) -> list[int]:
         """Return the directories that are held open."""
-        tops = (last.top_descriptor for last in self._rounds.values())
-        return [descriptor for descriptor in tops if descriptor is not None]
+        return [one for last in self._rounds.values() for one in last.descriptors()]
 
     def doubt(self, path: str) -> None:
         """Do nothing: every file is looked at."""
@@ -144,21 +159,54 @@ _statx = _bulk_call()
 _WORTH_ALL = 0.25
 """From which share of the files on all are asked for: a round through other files than before is
 to be prepared, which takes three times as long as the round itself."""
+_MOST_ROUNDS = 4
+"""Rounds through what has come since the last look, until one is prepared through all."""
 _WORTH_A_TOP = 12
 """How many files make up for two more questions."""
 
 
-def _look_at(
-    files: Files, paths: Files | AbstractSet[str], rounds: dict[Files, _Round]
-) -> list[str]:
-    """Return those of the paths that differ, by the same round as last time, if it will do."""
-    last = rounds.get(files)
-    if last is None or not last.is_of(paths) or last.has_moved():
-        # The old one goes first: the number of its descriptor may be the new one's.
-        rounds.pop(files, None)
-        del last
-        last = rounds[files] = _Round(list(paths))
-    return last.look(files)
+class _GrowingRound:
+    """One round through all of some files, which become more while an app is loaded.
+
+    To prepare a round takes three times as long as the round itself. So what has come since the
+    last one gets a round of its own, and the others stay as they are.
+    """
+
+    def __init__(self) -> None:
+        self._rounds: list[_Round] = []
+        self._covered: set[str] = set()
+        self._version = 0
+
+    def descriptors(self) -> list[int]:
+        """Return the directories that are held open."""
+        return [one.top_descriptor for one in self._rounds if one.top_descriptor is not None]
+
+    def look(self, files: Files) -> list[str]:
+        if any(one.has_moved() for one in self._rounds):
+            self._begin_afresh()
+        self._cover(files)
+        return [path for one in self._rounds for path in one.look(files)]
+
+    def _cover(self, files: Files) -> None:
+        """Have a round through each of the files, and through no other."""
+        version = files.version  # before: another thread may be importing
+        if version == self._version and len(files) == len(self._covered):
+            return
+        paths = list(files)
+        new = [path for path in paths if path not in self._covered]
+        are_gone = len(self._covered) + len(new) > len(paths)
+        if are_gone or (new and len(self._rounds) >= _MOST_ROUNDS):
+            self._begin_afresh()
+            new = paths
+        if new:
+            self._rounds.append(_Round(new))
+            self._covered.update(new)
+        self._version = version
+
+    def _begin_afresh(self) -> None:
+        # Before there is another: the number of a descriptor may be the new one's.
+        self._rounds.clear()
+        self._covered.clear()
 
 
 class _Round:
@@ -186,10 +234,9 @@ class _Round:
         """The directory in common, if it is held open."""
         return self._top.descriptor
 
-    def is_of(self, paths: Files | AbstractSet[str]) -> bool:
+    def is_of(self, paths: AbstractSet[str]) -> bool:
         """Tell whether this is a round through these files."""
-        # Files only become more.
-        return len(paths) == len(self._all) and (isinstance(paths, Files) or paths == self._all)
+        return paths == self._all
 
     def has_moved(self) -> bool:
         """Tell whether another directory has come to the place of the one in common."""

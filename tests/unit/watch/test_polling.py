@@ -94,7 +94,7 @@ def test_a_descriptor_that_the_app_has_closed_is_not_relied_on(
     """As daemons do, and the number may be another directory's by then."""
     looks, files = polled(tmp_path / "project")
     (tmp_path / "other").mkdir()
-    descriptor = looks._rounds[files]._top.descriptor
+    descriptor = looks.descriptors()[0]
     assert descriptor is not None
     os.close(descriptor)
     if elsewhere:
