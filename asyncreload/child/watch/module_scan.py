@@ -7,7 +7,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import takewhile
+from operator import is_, itemgetter
 from types import ModuleType
+from weakref import ref
 
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.file_kinds import (
@@ -41,6 +43,7 @@ class ModuleScan:
         # What we need ourselves is not the app's.
         self._seen = {name: _identity(module) for name, module in modules.items()}
         self._last = self._newest()
+        self._leading: list[Callable[[], object]] = []
         self._packages: deque[str] = deque()
         self.ran_at_start: tuple[str, ...] = self._project_files_at_start()
         """The project's files that Python has run before anything of ours.
@@ -84,16 +87,33 @@ class ModuleScan:
         if not self._has_moved():
             return
         self._last = self._newest()  # before: what comes meanwhile is for the next scan
-        seen = {}
-        for name, module in list(self._modules.items()):
+        seen, modules = self._begin_scan()
+        for name, module in modules:
             identity = _identity(module)
             is_new = self._seen.get(name) != identity
             if is_loading and is_new and is_importing(module):
                 continue
             seen[name] = identity
+            if len(self._leading) == len(seen) - 1:
+                self._leading.append(_reference(module))
             if is_new:
                 self._take(module)
         self._seen = seen
+
+    def _begin_scan(self) -> tuple[dict[str, _Identity], list[tuple[str, ModuleType | None]]]:
+        """Return what is known of the modules that need no look, and the others.
+
+        As a rule all that were there at the last scan still are, in the same order, and new ones
+        follow them: to ask each for its file would take milliseconds.
+        """
+        modules = list(self._modules.items())
+        known = [reference() for reference in self._leading]
+        if len(known) == len(self._seen) and len(known) <= len(modules):
+            leading = map(itemgetter(1), modules)
+            if all(map(is_, known, leading)):
+                return self._seen, modules[len(known) :]
+        self._leading.clear()
+        return {}, modules
 
     def take_packages(self) -> None:
         """Take baselines of the files of packages that the scans have found."""
@@ -127,6 +147,14 @@ class ModuleScan:
             self._packages.append(path)
         else:
             self._baselines.take_late(path, kind)
+
+
+def _reference(module: object) -> Callable[[], object]:
+    """Return what gives a module as long as it is there: another may get its number after it."""
+    try:
+        return ref(module)
+    except TypeError:  # whatever was registered in the place of a module
+        return lambda: module
 
 
 def _identity(module: object) -> _Identity:

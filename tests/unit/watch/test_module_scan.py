@@ -9,6 +9,7 @@ import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 
@@ -265,3 +266,16 @@ def test_a_module_is_scanned_once(project: Project) -> None:
     project.write("app.py", b"x = 2\n")
     scan.scan()
     assert project.changed() == ["app.py"]
+
+
+def test_what_went_or_was_replaced_in_its_place_is_no_obstacle_to_a_scan(project: Project) -> None:
+    watch = project.new_watch()
+    project.modules |= {"a": ModuleType("a"), "odd": cast("ModuleType", object()), "none": None}
+    watch.modules.scan()
+    del project.modules["a"]
+    watch.modules.scan()
+    for name in ("b", "odd", "none"):  # the last two stay where the other was
+        project.register(name, project.write(f"{name}.so"))
+        project.register(f"behind_{name}", None)
+        watch.modules.scan()
+        assert watch.baselines.is_watched(project.path(f"{name}.so"))
