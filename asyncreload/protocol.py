@@ -209,6 +209,10 @@ class ResumedEnded(Message):
     code: int
 
 
+class GetReady(Message):
+    """Parent: you go on from a checkpoint, and `Go` may be far off; do now what can be done."""
+
+
 class CheckpointRefused(Message):
     """Child: the checkpoint that it goes on from is not valid any more; leaving with code 3."""
 
@@ -343,6 +347,7 @@ _KINDS = {
         CheckpointTaken,
         Resumed,
         ResumedEnded,
+        GetReady,
         CheckpointRefused,
         Obstacle,
         KnownFiles,

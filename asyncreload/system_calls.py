@@ -29,6 +29,7 @@ _A_MINUTE = 60_000_000_000
 # From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_MADV_POPULATE_WRITE = 23  # from linux/mman.h
 _STANDARD = 2
 _HIGHEST = 0xFFFFFFFF
 # From linux/inotify.h.
@@ -266,6 +267,19 @@ def close_all_but(channel: int, farewell: bytes) -> None:
             if descriptor not in {*range(_STANDARD + 1), channel}:
                 libc.close(descriptor)
     libc.write(channel, farewell, len(farewell))
+
+
+def own_pages(address: int, size: int) -> bool:
+    """Have the kernel copy memory pages that are shared with another process until one writes.
+
+    address, size: in bytes, of pages that this process has and may write to.
+
+    Return False where it does not (Linux before 5.14, macOS), or has no memory for that.
+    """
+    if sys.platform != "linux":
+        return False
+    advise = _libc().madvise
+    return not advise(ctypes.c_void_p(address), ctypes.c_size_t(size), _MADV_POPULATE_WRITE)
 
 
 def files_open_for_writing() -> frozenset[OpenFile] | None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from asyncreload.parent.checkpoint import Checkpoint
+from asyncreload.parent.prefork import Prefork
 from asyncreload.parent.process import Process
 from asyncreload.parent.process_state import own_memory
 from asyncreload.parent.threads import in_thread
@@ -55,6 +56,7 @@ class Checkpoints:
         self._adopt = adopt
         self._otherwise = otherwise
         self._discard = discard
+        self._prefork = Prefork(adopt, discard)
         self._recent: list[str] = []
         self._all: dict[Checkpoint, None] = {}
         self._leaving: set[Checkpoint] = set()
@@ -102,8 +104,21 @@ class Checkpoints:
         for checkpoint in list(self._all):
             if any(map(checkpoint.holds, changed)):
                 checkpoint.kill()
-        if self._next is None and self._is_worth_it():
+        found = self._candidates()
+        if self._next is None and found and self._is_worth_it(found[0]):
             self._next = asyncio.create_task(self._resume(), name="asyncreload checkpoint")
+
+    def prepare(self) -> None:
+        """Have a process stand by that goes on from the checkpoint which is likely to be used next.
+
+        That is the deepest which is valid when the file changes that was changed last.
+        """
+        if self._next is not None or not self._recent:
+            return
+        likely = self._recent[0]
+        found = [one for one in self._candidates() if not one.holds(likely)]
+        if found and self._is_worth_it(found[0]):
+            self._prefork.prepare(found[0])
 
     def has_loaded(self, seconds: float) -> None:
         """Note that a child has loaded the app, and how long that took."""
@@ -138,7 +153,7 @@ class Checkpoints:
     def was_refused(self, reason: str) -> None:
         """Note that the checkpoint which was used last is not valid."""
         if self._used is not None:
-            log.debug("checkpoint not used: %s has changed", reason)
+            log.debug("checkpoint not used: %s", reason)
             self._used.kill()
 
     async def tell_memory(self) -> None:
@@ -160,6 +175,7 @@ class Checkpoints:
             task.cancel()
             await asyncio.wait({task})
         self.forget()
+        await self._prefork.end()
         while self._leaving:
             await self._leaving.pop().wait()
 
@@ -176,6 +192,7 @@ class Checkpoints:
             self._all[Checkpoint(int(data), connection, self._on_checkpoint)] = None
 
     def _on_end(self, checkpoint: Checkpoint) -> None:
+        self._prefork.drop(checkpoint)  # nobody would tell its exit code
         self._all.pop(checkpoint, None)
         self._leaving = {one for one in self._leaving if not one.is_gone()} | {checkpoint}
 
@@ -207,21 +224,20 @@ class Checkpoints:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]
         return sorted(found, key=Checkpoint.depth, reverse=True)
 
-    def _is_worth_it(self) -> bool:
+    def _is_worth_it(self, deepest: Checkpoint) -> bool:
         """Tell whether to go on from the deepest is likely to be the soonest.
 
         If the first load has taken it before packages were imported, it has none of them. A standby
         that has them is sooner; the checkpoints of its load have them, too.
         """
-        found = self._candidates()
-        return bool(found) and (found[0].left or 0.0) <= AS_LONG * self._otherwise()
+        return (deepest.left or 0.0) <= AS_LONG * self._otherwise()
 
     async def _resume(self) -> Process | None:
         while found := self._candidates():
             self._used = best = found[0]
             try:
                 async with asyncio.timeout(RESUMED_WITHIN):
-                    child = await best.resume()
+                    child = await self._prefork.take(best) or await best.resume()
             except (TimeoutError, OSError):
                 child = None
             if child is not None:

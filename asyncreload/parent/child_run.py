@@ -262,6 +262,7 @@ class ChildRun:
         if watching.settled:
             self._reports.standby.prepare()
             self._reports.standby.remember(watching.files)
+            self._reports.checkpoints.prepare()
             self._reports.tasks.start(self._reports.checkpoints.tell_memory())
 
     def _hear_change(self, changed: protocol.FilesChanged) -> None:

@@ -91,6 +91,15 @@ class Checkpointed(Bench):
         told = re.findall(r"checkpoint: process (\d+), taken at", self.output)
         return [pid for pid in map(int, told) if is_alive(pid)]
 
+    def until_one_stands_by(self) -> int:
+        """Wait until a process that goes on from a checkpoint stands by; return the last one."""
+
+        def told() -> list[int]:
+            return [*map(int, re.findall(r"checkpoint: process (\d+) stands by", self.told))]
+
+        self.until(lambda: told() and is_alive(told()[-1]), "a process stands by")
+        return told()[-1]
+
     def pids_of_all(self) -> list[int]:
         """Return all processes that live: supervisor, child, standby and checkpoints."""
         return [pid for pid in processes_of(self.directory.parent) if is_alive(pid)]

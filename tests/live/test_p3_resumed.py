@@ -275,3 +275,41 @@ def test_p3_it_hears_signals_by_a_handler_from_before_the_checkpoint(bench: Chec
 
     bench.until(heard, "the app has heard it")
     assert bench.body().split()[0] == serving
+
+
+HANDLING = """\
+import os, signal
+def note(number, frame):
+    with open("ran", "a") as file:
+        file.write(f"{number} in {os.getpid()}\\n")
+for number in (signal.SIGUSR1, signal.SIGTERM):
+    signal.signal(number, note)
+data = open("holder.py")
+def answer(path):
+    return f"{os.getpid()} {data.readline()}"
+"""
+
+
+def test_p3_while_it_waits_for_its_turn_no_handler_of_the_app_runs_in_it(
+    bench: Checkpointed,
+) -> None:
+    """It may wait for hours. A signal to all was meant for the process that serves."""
+    bench.replace("holder.py", f"{HANDLING}\n{PAUSE}\n")
+    bench.get()
+    bench.begin().save(1)
+    served = int(bench.body().split()[0])
+    waits = bench.until_one_stands_by()
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        os.kill(waits, number)
+    bench.save(2)
+    assert bench.body() == f"{waits} {HANDLING.splitlines()[0]}\n"  # read on from where it was
+    ran = bench.directory / "ran"
+    assert not ran.exists()
+    assert served != waits
+
+    def runs() -> bool:
+        os.kill(waits, signal.SIGUSR1)  # one may come just before the main thread waits
+        bench.get()
+        return ran.exists() and f"in {waits}" in ran.read_text()
+
+    bench.until(runs, "its turn has come")

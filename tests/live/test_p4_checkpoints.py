@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.checkpointing import PAUSE, Checkpointed, checkpointed, stop_all
-from tests.live.driving import LONG, is_alive, parents
+from tests.live.driving import LONG, is_alive, parents, state_of
 from tests.live.failing import DIED, SOON, kill_quietly, no_core_dumps
 
 if TYPE_CHECKING:
@@ -66,6 +66,24 @@ def test_p4_all_are_killed_before_they_are_used(bench: Checkpointed) -> None:
     bench.begin().save(2)
     bench.fresh("2")
     assert bench.loaded() == "1 of 3"
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+def test_p4_the_process_that_stands_by_is_killed_or_stopped(
+    bench: Checkpointed, fault: signal.Signals
+) -> None:
+    stands_by = bench.until_one_stands_by()
+    os.kill(stands_by, fault)
+    if fault is signal.SIGKILL:
+        bench.until_dead([stands_by])
+    elif fault is signal.SIGSTOP:
+        bench.until(lambda: state_of(stands_by) == "T", "it is stopped")
+    bench.save(1)
+    bench.fresh("1")
+    assert bench.loaded() == "1 of 3"
+    # It is a word to the one that serves, and the supervisor: this one waits for its turn.
+    assert (bench.body("/pid") == str(stands_by)) == (fault is signal.SIGTERM)
+    assert DIED not in bench.told
 
 
 def test_p4_they_are_killed_while_the_reload_goes_on(bench: Checkpointed) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+from tests.live.checkpointing import checkpointed
+
+if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
@@ -47,6 +50,22 @@ def save(served: Served, version: int) -> str:
     served.until(lambda: len(_TOLD.findall(served.output)) > loads, "the load is told")
     found: list[str] = _TOLD.findall(served.output)
     return found[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
+def test_a_process_stands_by_that_goes_on_from_just_before_the_file_edited_last(
+    tmp_path: Path,
+) -> None:
+    """To fork it, and to boot what is ours in it, takes no part of the time after a save."""
+    with checkpointed(tmp_path) as bench:
+        bench.begin().save(1)
+        bench.fresh("1")
+        stands_by = bench.until_one_stands_by()
+        bench.begin().save(2)
+        assert bench.body("/pid") == str(stands_by)
+        bench.fresh("2")
+        assert bench.loaded() == "1 of 3"
+        assert bench.until_one_stands_by() != stands_by
 
 
 def test_each_edit_goes_on_from_just_before_the_edited_file(serve: Serve) -> None:

@@ -22,9 +22,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from binascii import crc32
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from threading import Lock, get_native_id
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +100,7 @@ class Agent:
         self._thread_id = get_native_id()
         self._helper_ids: list[int] = []
         self.link: ParentLink = link
-        self.orders: deque[protocol.Go | protocol.Preload] = deque()
+        self.orders: deque[protocol.Go | protocol.Preload | protocol.GetReady] = deque()
         """What the parent wants the main thread to do, in its order."""
         self.load: Load | None = None
         """What is loaded; set by the main thread, before it enters the phase of loading."""
@@ -153,6 +155,12 @@ class Agent:
 
     # --- while a checkpoint is taken -----------------------------------------------------------
 
+    async def hear_signals(self, blocked: set[signal.Signals | int]) -> None:
+        """Have these signals blocked and no others, here and in what is started from here."""
+        set_mask = partial(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
+        set_mask()
+        await hop(set_mask)
+
     def thread_ids(self) -> list[int]:
         """Return the kernel's numbers of this process's own threads: main, side and helper."""
         return [os.getpid(), self._thread_id, *self._helper_ids]
@@ -191,7 +199,7 @@ class Agent:
 
     def _on_message(self, message: protocol.Message) -> None:
         match message:
-            case protocol.Go() | protocol.Preload():
+            case protocol.Go() | protocol.Preload() | protocol.GetReady():
                 self._on_order(message)
             case protocol.KnownFiles():
                 self.baselines.trust(message.files)
@@ -210,7 +218,7 @@ class Agent:
             case protocol.Ping():
                 self.link.send(protocol.Pong())
 
-    def _on_order(self, order: protocol.Go | protocol.Preload) -> None:
+    def _on_order(self, order: protocol.Go | protocol.Preload | protocol.GetReady) -> None:
         self.orders.append(order)
         self._main.wake()
         if isinstance(order, protocol.Go):

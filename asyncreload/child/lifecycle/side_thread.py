@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import struct
 import sys
@@ -25,9 +24,10 @@ from asyncreload.child import worker_threads
 from asyncreload.child.checkpoint.frozen import freeze
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
-from asyncreload.child.checkpoint.read_files import ReadFiles
+from asyncreload.child.checkpoint.own_pages import own_shared_pages
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
+from asyncreload.child.checkpoint.suspension import Suspension
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.environment_files import read_files
 from asyncreload.child.imports.import_hooks import ImportHooks
@@ -50,6 +50,7 @@ from asyncreload.protocol import (
     Booted,
     CheckpointRefused,
     CheckpointTaken,
+    GetReady,
     Go,
     Going,
     Message,
@@ -70,9 +71,6 @@ if TYPE_CHECKING:
 
 INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
-
-
-Signals = set[signal.Signals | int] | None
 
 NO_THREAD_PAUSE = 0.1
 """Seconds until the side thread is tried again, when the system gives no thread."""
@@ -102,12 +100,10 @@ class SideThread:
         install_search_hook(self._state.scanner.searches)
         self._agent.advance(Phase.WARM)
 
-    def _start(self, signals: Signals = None) -> None:
+    def _start(self) -> None:
         self.pid: int = os.getpid()
         """The number of this process, and not that of any which the app forks."""
-        self._agent: Agent = _start_side_thread(
-            lambda: self._legacy.make_agent(self._state), signals
-        )
+        self._agent: Agent = _start_side_thread(lambda: self._legacy.make_agent(self._state))
         self._loop = self._agent.loop
 
     def _new_checkpoint_session(self) -> CheckpointSession:
@@ -181,7 +177,10 @@ class SideThread:
             order = agent.orders.popleft()
             if isinstance(order, Go):
                 return order
-            agent.preload.replay(order)
+            if isinstance(order, GetReady):
+                self._get_ready()
+            else:
+                agent.preload.replay(order)
 
     def begin_load(self, load: Load) -> None:
         """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
@@ -270,15 +269,13 @@ class SideThread:
     def _take_checkpoint(self, place: str) -> None:
         """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
         try:
-            files = ReadFiles.open_now(self._own_descriptors())
-            ours, theirs = socket.socketpair()
+            suspension = Suspension.begin(self._own_descriptors())
         except OSError as exc:  # no descriptor is left
             self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
             return
         pid = -1
-        # The fork has them blocked: no signal is to raise anything in the app's code there.
-        signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
+            ours, theirs = socket.socketpair()
             with ours, theirs:
                 pid = self._fork()
                 if pid:
@@ -286,13 +283,14 @@ class SideThread:
                     self._hand_over(pid, theirs)
                 else:
                     theirs.close()
-                    self._live_as_checkpoint(ours, place, signals, files)
+                    self._live_as_checkpoint(ours, place)
         except OSError as exc:
             self._tell_obstacle(f"no checkpoint at {place}: {exc.strerror}")
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+            if pid:
+                suspension.undo()
         if pid == 0:
-            self._go_on_loading()
+            self._go_on_loading(suspension)
 
     def _fork(self) -> int:
         """Fork while our other threads stand still, and nothing waits to be written."""
@@ -311,22 +309,16 @@ class SideThread:
             told = [str(pid).encode()]
             self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
 
-    def _live_as_checkpoint(
-        self, control: socket.socket, place: str, signals: Signals, files: ReadFiles
-    ) -> None:
+    def _live_as_checkpoint(self, control: socket.socket, place: str) -> None:
         """Wait as a checkpoint, then boot; return in a process that goes on, and stands by.
 
         Whatever happens here, nothing is raised: the code of the app would meet it.
-
-        signals: those that are to be blocked in the side thread, and in what that starts.
-        files: those that the app holds open for reading.
         """
         try:
             connection = self._freeze(control, place)
-            files.open_anew()
             self._legacy.renew(connection)
             worker_threads.renew()
-            self._start(signals)
+            self._start()
             self._agent.advance(Phase.WARM)
             self._send(Booted(self._agent.modules.ran_at_start))
         except BaseException:  # noqa: BLE001  such as a supervisor that is gone
@@ -364,13 +356,20 @@ class SideThread:
         control.sendall(told.encode())
         return freeze(control, self._legacy.supervisor, self._legacy.lock)
 
-    def _go_on_loading(self) -> None:
+    def _get_ready(self) -> None:
+        """Do, before there is a `Go`, what makes the next steps of a resumed load quick."""
+        orders = self._agent.orders
+        self.checkpoints.unfit()  # what it finds will be found again
+        own_shared_pages(lambda: not orders)
+
+    def _go_on_loading(self, suspension: Suspension) -> None:
         """Wait for our turn, then go on with the load, unless what it rests on has changed.
 
         Until the load goes on nothing is raised: the app's code would handle what is not its own.
         """
         try:
             go = self._next_go()
+            self._resume(suspension)
             self._legacy.join_supervisors_group()
             self._begin_resumed_load(go)
         except BaseException:  # noqa: BLE001  an interrupt is one, too
@@ -378,6 +377,19 @@ class SideThread:
                 self.exit()
             traceback.print_exc()
             os._exit(ORPHANED)
+
+    def _resume(self, suspension: Suspension) -> None:
+        """Be as the process was before it became a checkpoint; in all threads, as to signals."""
+        try:
+            suspension.end()
+        except OSError as exc:  # no descriptor is left
+            self._refuse(f"a file that is read cannot be opened ({exc.strerror})")
+        asyncio.run_coroutine_threadsafe(self._agent.hear_signals(suspension.signals), self._loop)
+
+    def _refuse(self, reason: str) -> None:
+        """End this process: another one has to load what it was to go on with."""
+        self._send(CheckpointRefused(reason))
+        self._agent.shutdown.vanish(RELOAD)
 
     def _begin_resumed_load(self, go: Go) -> None:
         agent = self._agent
@@ -388,8 +400,7 @@ class SideThread:
         self._settle(load)
         agent.scanner.watch_patterns(agent.baselines.patterns)
         if path := self.checkpoints.unfit():
-            self._send(CheckpointRefused(path))
-            agent.shutdown.vanish(RELOAD)
+            self._refuse(f"{path} has changed")
         self.checkpoints.refresh()
         agent.load = load.replaced(began=time.time_ns())
         self._begin_checkpoints(go, load.settings)
@@ -521,11 +532,8 @@ class SideThread:
             time.sleep(60)
 
 
-def _start_side_thread(make_agent: Callable[[], Agent], signals: Signals) -> Agent:
-    """Start the thread in whose loop the agent lives; return the agent when all is up.
-
-    signals: those that are to be blocked there; None for the same as in this thread.
-    """
+def _start_side_thread(make_agent: Callable[[], Agent]) -> Agent:
+    """Start the thread in whose loop the agent lives; return the agent when all is up."""
     parent = os.getppid()
     up = Event()
     made: list[Agent] = []
@@ -537,8 +545,6 @@ def _start_side_thread(make_agent: Callable[[], Agent], signals: Signals) -> Age
 
     def live() -> None:
         try:
-            if signals is not None:
-                signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             # Not `asyncio.run`, which asks `threading` for the current thread, and so names it.
             asyncio.new_event_loop().run_until_complete(run())
         except BaseException:

@@ -35,6 +35,9 @@ class FakeCheckpoints:
     def on_change(self, changed: Mapping[str, object]) -> None:
         self.asked_for.append(f"change {' '.join(changed)}".strip())
 
+    def prepare(self) -> None:
+        self.asked_for.append("prepare")
+
     def has_loaded(self, seconds: float) -> None:
         self.asked_for.append(f"loaded in {seconds:g}")
 

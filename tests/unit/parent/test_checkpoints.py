@@ -17,7 +17,7 @@ from asyncreload.parent import checkpoints as module
 from asyncreload.parent.checkpoint import Checkpoint
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.process import Process
-from asyncreload.protocol import CheckpointTaken, Go
+from asyncreload.protocol import CheckpointTaken, GetReady, Go
 from tests.unit.looping import until
 from tests.unit.parent.fakes import GO, FakeChild, rest
 
@@ -89,6 +89,7 @@ class Bench:
         ours, self.rendezvous = socket.socketpair(type=socket.SOCK_DGRAM)
         self.ours = ours
         self.recent = recent
+        self.otherwise = math.inf
         self.adopted: list[Process] = []
         self.discarded: list[Process] = []
         self.checkpoints = Checkpoints(
@@ -96,7 +97,7 @@ class Bench:
             most,
             self.find_recent,
             self.adopted.append,
-            lambda: math.inf,
+            lambda: self.otherwise,
             self.discarded.append,
         )
 
@@ -373,6 +374,108 @@ async def test_processes_that_go_on_are_told_too(bench: Bench) -> None:
     one.lives_on = [10]
     await bench.arrives(2)
     assert bench.pids() == {1, 2, 10}
+
+
+# --- a process that stands by ------------------------------------------------------------------
+
+
+async def test_one_stands_by_for_a_change_of_the_file_that_was_changed_last(bench: Bench) -> None:
+    deep = await bench.arrives(2, "the end of the load", "app.py", "new.py", "newer.py")
+    one = await bench.arrives(1, "new.py", "app.py")
+    child = FakeChild()
+    one.answer.set_result(child.process)
+    bench.checkpoints.prepare()
+    await rest()
+    assert (deep.uses, one.uses) == (0, 1)
+    assert child.heard == [GetReady()]
+    bench.checkpoints.prepare()  # it is there
+    bench.change("new.py")
+    assert await bench.take("new.py") is child.process
+    assert one.uses == 1
+    assert bench.discarded == []
+
+
+async def test_another_file_needs_another_process(bench: Bench) -> None:
+    end = await bench.arrives(2, "the end of the load", "app.py", "new.py", "newer.py")
+    one = await bench.arrives(1, "new.py", "app.py")
+    waits, child = FakeChild(1).process, FakeChild(2).process
+    one.answer.set_result(waits)
+    end.answer.set_result(child)
+    bench.checkpoints.prepare()
+    await rest()
+    assert await bench.take("urls.py") is child
+    await rest()
+    assert bench.discarded == [waits]
+
+
+async def test_it_goes_with_its_checkpoint(bench: Bench) -> None:
+    one = await bench.arrives(1, "new.py", "app.py")
+    waits = FakeChild().process
+    one.answer.set_result(waits)
+    bench.checkpoints.prepare()
+    await rest()
+    bench.change("app.py")
+    await rest()
+    assert bench.discarded == [waits]
+    assert await bench.take("app.py") is None
+
+
+async def test_it_stands_by_where_the_next_change_is_expected(bench: Bench) -> None:
+    one = await bench.arrives(1, "new.py", "app.py")
+    one.answer.set_result(FakeChild(1).process)
+    bench.checkpoints.prepare()
+    await rest()
+    other = await bench.arrives(2, "newer.py", "app.py", "new.py")
+    other.answer.set_result(FakeChild(2).process)
+    bench.change("newer.py")
+    assert await bench.take("newer.py") is bench.adopted[1]
+    assert bench.discarded == [bench.adopted[0]]
+    other.answer = asyncio.get_running_loop().create_future()
+    bench.checkpoints.prepare()
+    await rest()
+    assert (one.uses, other.uses) == (1, 2)
+    other.answer.set_result(None)
+
+
+@pytest.mark.parametrize("fault", ["dead", "stopped", "none"])
+async def test_where_it_is_of_no_use_another_one_is_forked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    one = await bench.arrives(1, "new.py", "app.py")
+    waits = FakeChild(1)
+    one.answer.set_result(None if fault == "none" else waits.process)
+    bench.checkpoints.prepare()
+    await rest()
+    if fault == "dead":
+        waits.dies(-9)
+    monkeypatch.setattr(waits, "is_stopped", lambda: fault == "stopped")
+    one.answer = asyncio.get_running_loop().create_future()
+    child = FakeChild(2).process
+    one.answer.set_result(child)
+    assert await bench.take("new.py") is child
+    await rest()
+    assert bench.discarded == ([] if fault == "none" else [waits.process])
+
+
+async def test_none_stands_by_where_a_standby_is_sooner(bench: Bench) -> None:
+    one = await bench.arrives(1, "new.py", "app.py")
+    one.left = 1.0
+    bench.otherwise = 0.1
+    bench.checkpoints.prepare()
+    await rest()
+    assert one.uses == 0
+
+
+async def test_the_end_may_come_while_it_is_forked(bench: Bench) -> None:
+    one = await bench.arrives(1, "new.py", "app.py")
+    bench.checkpoints.prepare()
+    await rest()
+    ending = asyncio.create_task(bench.checkpoints.end())
+    await rest()
+    waits = FakeChild().process
+    one.answer.set_result(waits)
+    await ending
+    assert bench.discarded == [waits]
 
 
 # --- the end -----------------------------------------------------------------------------------

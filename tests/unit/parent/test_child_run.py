@@ -220,8 +220,10 @@ async def test_the_files_are_passed_on() -> None:
     scene.hears(protocol.Watching(files, settled=False))
     assert scene.watchdog.calls == [("watch_files", files)]
     assert scene.standby.calls == []
+    assert scene.checkpoints.asked_for == []
     scene.hears(protocol.Watching(files))
     assert scene.standby.calls == [("prepare",), ("remember", files)]
+    assert scene.checkpoints.asked_for == ["prepare"]
     assert scene.run.files == files
 
 
