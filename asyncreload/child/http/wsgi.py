@@ -13,11 +13,10 @@ from asyncreload.child.http.client_io import WhileWaiting, open_reader
 from asyncreload.child.http.environ import make_environ
 from asyncreload.child.http.head_parser import (
     MAX_LINE,
-    RefusedRequestError,
     parse_target,
     read_head,
 )
-from asyncreload.child.http.refusal import refusal
+from asyncreload.child.http.refusal import RefusedRequestError, refusal
 from asyncreload.child.http.request_body import RequestBody, body_length
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
@@ -131,7 +130,7 @@ class Request:
             length = body_length(head)
         except RefusedRequestError as exc:
             self._log(str(exc.status.value))
-            self.writer.write(refusal(exc.status, str(exc)))
+            self.writer.write(refusal(exc))
             return False
         server = (self.site.host, self.site.port)
         self.environ = make_environ(head, target, self.client, server)
