@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -102,7 +101,7 @@ class Exchange:
             if isinstance(exc, KeyboardInterrupt) and await self._is_told_to_end():
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
-                page = self._errors.report(exc, line, self._began_at, sys.stderr)
+                page = self._errors.report(exc, line, self._began_at)
                 await response.replace(page, environ_of(scope))
             if not response.is_complete:
                 # A reload resets no connection.
@@ -158,7 +157,7 @@ class Exchange:
             if isinstance(exc, KeyboardInterrupt):  # as in `_respond`
                 await self._fail_websocket(send_and_note, 503, 1012, can_answer=can_answer)
             elif not self._is_of_lost_client(exc):
-                self._errors.report(exc, line, self._began_at, sys.stderr)
+                self._errors.report(exc, line, self._began_at)
                 await self._fail_websocket(send_and_note, 500, 1011, can_answer=can_answer)
 
     def _note_sent(self, message: Message, line: str) -> None:

@@ -25,7 +25,7 @@ from asyncreload.child.sockets import ClientAddress
 from asyncreload.frozen_data import FrozenData
 
 if TYPE_CHECKING:
-    from wsgiref.types import ErrorStream, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
 
     from asyncreload.child.http.head_parser import RequestHead
 
@@ -151,9 +151,9 @@ class Request:
             handler = AppHandler(self, self.writer, body, multithread=multithread)
         handler.run(app)
 
-    def report(self, error: BaseException, stderr: ErrorStream) -> WSGIApplication:
+    def report(self, error: BaseException) -> WSGIApplication:
         """Report what the app has raised; return what answers in its place."""
-        return self.errors.report(error, self._line, self._began_at, stderr)
+        return self.errors.report(error, self._line, self._began_at)
 
     def log(self, code: str) -> None:
         """Log a request that was answered, with the status of its answer, such as "200"."""
