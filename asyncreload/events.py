@@ -149,7 +149,7 @@ class Crashed:
     """A child died unasked.
 
     code: its exit code, -N for signal N.
-    how: the same in words, with what it was doing.
+    how: the same in words, with what it was doing, as in "killed by SIGSEGV while answering GET /".
     again: whether it is started again at once, not at the next save.
     """
 

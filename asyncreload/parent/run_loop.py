@@ -164,7 +164,7 @@ class RunLoop:
             run = await self._begin(following)
             await run.follow()
             code = await self._end_of(run)
-            run.end()
+            run.end(self._inheritance.requests.left_by(run.child.pid))
             if run.missing_extra:
                 raise MissingExtraError(run.missing_extra)
             following = await self._restart_policy.after(run, code)

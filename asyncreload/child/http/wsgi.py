@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.access_log import log_access
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from asyncreload.child.http.head_parser import RequestHead
 
+Noted = Callable[[str], AbstractContextManager[object]]
+"""Notes a request, as in "GET /cart", while the context is open."""
+
 TERSE_ERRORS = RequestErrors("", live=False)
 """Shows clients no details of an error."""
 
@@ -43,6 +47,8 @@ class Site(FrozenData):
     access_log: bool = True
     live_state: str = ""
     """If pages are to reload themselves: the state that names this process. Else empty."""
+    noted: Noted = nullcontext
+    """Notes what is answered."""
 
 
 def answer(
@@ -149,7 +155,8 @@ class Request:
             handler = LivePageHandler(self, self.writer, body, state, multithread=multithread)
         else:
             handler = AppHandler(self, self.writer, body, multithread=multithread)
-        handler.run(app)
+        with self.site.noted(self._line):
+            handler.run(app)
 
     def report(self, error: BaseException) -> WSGIApplication:
         """Report what the app has raised; return what answers in its place."""
