@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack, closing
 
 from asyncreload.liveness import LivenessCounter
+from asyncreload.open_prompt import OpenPrompt
 from asyncreload.running_requests import RunningRequests
 
 
@@ -28,10 +29,12 @@ class Inheritance:
             """Where children hand over the links to their checkpoints."""
             self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
             self.requests: RunningRequests = stack.enter_context(closing(RunningRequests.create()))
+            self.prompt: OpenPrompt = stack.enter_context(closing(OpenPrompt.create()))
             self.descriptors: list[int] = [
                 *(one.fileno() for one in (listener, *lobby, theirs)),
                 self.liveness.descriptor,
                 self.requests.descriptor,
+                self.prompt.descriptor,
             ]
             """What is left to a child, in the order in which it expects it."""
             host, port = listener.getsockname()[:2]

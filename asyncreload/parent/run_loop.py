@@ -128,6 +128,10 @@ class RunLoop:
         """
         return self._current
 
+    def leave_prompt(self) -> bool:
+        """Tell whether the cursor stands behind a prompt of the app's; see `OpenPrompt.leave`."""
+        return self._inheritance.prompt.leave()
+
     async def run(self) -> int:
         """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.
 

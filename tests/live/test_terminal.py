@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -203,6 +204,54 @@ def test_keys_are_taken_while_nobody_else_waits_for_them(project: Path, temp: Pa
         seen.until_prompt("$ ")
         seen.type("echo $? $((6 * 7))")
         seen.until_seen("0 42")
+
+
+PROMPTING = """\
+import sys
+sys.modules["readline"] = None  # as in a Python that was built without it
+VERSION = "{}"
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/ask":
+        input("name? ")
+    if environ["PATH_INFO"] == "/debug":
+        breakpoint()
+    start_response("200 OK", [])
+    return [VERSION.encode()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt", "answer"), [("/ask", "name?", "Bob"), ("/debug", "(Pdb)", "c")]
+)
+def test_nothing_of_ours_lands_behind_a_prompt(
+    project: Path, temp: Path, path: str, prompt: str, answer: str
+) -> None:
+    """A line of the child's, then one of the supervisor's: of a reload, or that it is held."""
+    app = project / "app.py"
+    app.write_text(PROMPTING.format("old"))
+    with screen(project, temp) as seen:
+        port = start(seen)
+        asked = Connection(port).send(path)
+        seen.until_prompt(prompt)
+        assert ask(port) == (200, "old")
+        seen.until_seen(" GET / 200 ")
+        seen.type(answer)
+        assert asked.receive().body == "old"
+
+        with closing(Connection(port)) as left:
+            left.send(path)
+            seen.until_seen(prompt, 2)
+            seen.until_prompt(prompt)
+            replace(app, PROMPTING.format("new"))
+            seen.until_seen("app.py changed")
+            if path == "/debug":
+                seen.type(answer)
+                seen.until_seen("fresh in")
+        seen.press("C-c")
+        seen.until_prompt("$ ")
+        shown = [line.rstrip() for line in seen.text.splitlines()]
+    assert [line for line in shown if prompt in line] == [prompt, prompt]
+    assert all(shown)
 
 
 def test_keys_come_back_with_the_foreground(project: Path, temp: Path) -> None:
