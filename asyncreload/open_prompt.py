@@ -21,7 +21,8 @@ class OpenPrompt:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, 1)
+        self._shared = mmap.mmap(descriptor, 1)
+        self._memory: mmap.mmap | bytearray = self._shared
 
     @classmethod
     def create(cls) -> OpenPrompt:
@@ -44,7 +45,9 @@ class OpenPrompt:
         return is_open
 
     def close(self) -> None:
-        """Let go of the descriptor. The memory stays for what is still printed."""
+        """Let go of the memory and of its descriptor; what is still printed finds a copy."""
+        self._memory = bytearray(self._shared)
+        self._shared.close()
         os.close(self.descriptor)
 
 
