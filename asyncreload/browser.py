@@ -6,6 +6,9 @@ import asyncio
 import sys
 from subprocess import DEVNULL
 
+_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
+"""Not `-m webbrowser`, which ends as if all were well where there is no browser."""
+
 
 async def open_browser(url: str) -> bool:
     """Open a page, and wait until a browser has taken it; tell whether one has.
@@ -15,7 +18,7 @@ async def open_browser(url: str) -> bool:
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "webbrowser", url),
+            *(sys.executable, "-I", "-c", _OPEN, url),
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=DEVNULL,

@@ -23,7 +23,7 @@ from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.protocol import SIGNALLED
 from asyncreload.settings import Settings
-from asyncreload.target import did_you_mean, likely_file
+from asyncreload.target import USUAL_FILES, did_you_mean, likely_file
 from asyncreload.typed_lines import TypedLines
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
 _ABOUT = """\
-Serve a web app, and reload it at each save. Defaults: [tool.asyncreload].
+Serve a web app, and reload it at each save. Without TARGET it looks for one.
 """
 _ALWAYS = "it always reloads, so leave that out"
 _ELSEWHERE = {
@@ -51,6 +51,7 @@ _ELSEWHERE = {
 """Options of other servers, and what to do here."""
 _EXAMPLES = """\
 asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
+All options, also for [tool.asyncreload] in pyproject.toml: see the README.
 """
 
 
@@ -106,7 +107,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int
     if os.getpid() == 1:  # of a container: what loses its parent there comes to us
         orphans = asyncio.create_task(reap_orphans(OrphanReaper.install().look))
         task.add_done_callback(lambda _: orphans.cancel())
-    printer = _speak(voice, note, ending, HINT if lines else "")
+    printer = _speak(voice, note, ending, HINT if lines else "", supervisor.leave_prompt)
     if isinstance(printer, ForPeople):
         asyncio.get_running_loop().call_later(START, printer.start)
     else:
@@ -172,17 +173,20 @@ class _Ending:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _speak(voice: Voice, note: str, ending: _Ending, keys: str) -> Printer:
+def _speak(
+    voice: Voice, note: str, ending: _Ending, keys: str, leave_prompt: Callable[[], bool]
+) -> Printer:
     """Print from now on what the supervisor tells.
 
     note: printed first of all, if there is one.
     ending: told when nobody reads it any more; knows the exit code.
     keys: the line of those that may be typed, if any may.
+    leave_prompt: tells whether the cursor stands behind a prompt that is left now.
     """
     if voice.json:
         printer: Printer = ForTools(_own_output(), ending.on_no_reader, ending.exit_code)
     else:
-        printer = ForPeople(sys.stderr, ending.on_no_reader, keys)
+        printer = ForPeople(sys.stderr, ending.on_no_reader, keys, leave_prompt)
     printer.setLevel(voice.level)
     log = logging.getLogger("asyncreload")
     log.addHandler(printer)
@@ -270,10 +274,12 @@ def _found(asked: dict[str, Any]) -> dict[str, Any]:
 
     directory = "" if target is None or os.path.abspath(target) == os.getcwd() else target
     if (found := discover(directory)) is None:
-        if directory:
-            return {}  # where else a directory is refused, it is told what to write
-        likely = likely_file(Path())
-        raise SettingsError(f'name what to serve, as in "asyncreload {likely}": a file or a module')
+        likely = os.path.join(directory, likely_file(Path(directory)))
+        raise SettingsError(
+            f"no app was found in {os.path.abspath(directory)}, which has no manage.py and no "
+            f"{', '.join(f'{name}.py' for name in USUAL_FILES)}: "
+            f'name what to serve, as in "asyncreload {likely}"'
+        )
     options: dict[str, Any] = {"target": found.target}
     if found.script:
         options["script"] = found.script

@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from asyncreload.style import duration
+from asyncreload.style import duration, headline
 
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
@@ -133,14 +133,13 @@ class Failed:
     hint: str = ""
 
     def __str__(self) -> str:
-        return self._text(self.place, self.traceback)
+        return self._text(headline(self.error, self.place), self.traceback)
 
     def for_people(self, cwd: str) -> str:
         """Return the text for a terminal: shorter."""
-        return self._text(self.place.removeprefix(os.path.join(cwd, "")), self.own)
+        return self._text(headline(self.error, self.place, cwd), self.own)
 
-    def _text(self, place: str, trace: str) -> str:
-        first = f"{self.error} · {place}" if place else self.error
+    def _text(self, first: str, trace: str) -> str:
         last = "the load failed; waiting for a change"
         return "\n".join(filter(None, (first, trace.rstrip(), self.hint, last)))
 
@@ -150,7 +149,7 @@ class Crashed:
     """A child died unasked.
 
     code: its exit code, -N for signal N.
-    how: the same in words, with what it was doing.
+    how: the same in words, with what it was doing, as in "killed by SIGSEGV while answering GET /".
     again: whether it is started again at once, not at the next save.
     """
 

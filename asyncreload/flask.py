@@ -56,6 +56,8 @@ _NO_TLS = (
     help="Answer errors with Werkzeug's interactive debugger.",
 )
 @click.option("--live/--no-live", default=False, help="Have open pages load themselves again.")
+@click.option("--editor", default="", help="The editor that error pages link to, such as vscode.")
+@click.option("--trust", multiple=True, help="An address or network that may see errors in full.")
 @click.option(
     "--with-threads/--without-threads", default=True, help="Answer several requests at a time."
 )
@@ -76,6 +78,8 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
         "host": given["host"],
         "port": given["port"],
         "live": given["live"],
+        "editor": given["editor"],
+        "trust": given["trust"],
         "threads": 64 if given["with_threads"] else 1,
     }
     if (serve := process_role.server_of_child()) is not None:

@@ -141,11 +141,19 @@ class ForPeople(Printer):
     """Lines with the time of day, in colours where the stream wants them.
 
     keys: the line of keys that may be typed, if any may.
+    leave_prompt: tells whether the cursor stands behind a prompt that is left now.
     """
 
-    def __init__(self, stream: TextIO | None, on_end: Callable[[], None], keys: str = "") -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        on_end: Callable[[], None],
+        keys: str = "",
+        leave_prompt: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(stream, on_end)
         self._keys = keys
+        self._leave_prompt = leave_prompt
         self._starting: events.Starting | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -192,5 +200,5 @@ class ForPeople(Printer):
     def write(self, text: str) -> None:
         """Write lines in one piece, with what the stream's encoding has for our separator."""
         encoding = (getattr(self.stream, "encoding", "") or "utf-8").lower()
-        text = f"{line_break(self.stream)}{text}"
+        text = f"{line_break(self.stream, self._leave_prompt)}{text}"
         super().write(text if encoding.startswith("utf") else text.replace("·", "-"))

@@ -44,6 +44,14 @@ def coloured(text: str, colour: str, stream: TextIO | None) -> str:
     return f"\033[{colour}m{text}\033[0m" if has_colours(stream) else text
 
 
+def headline(error: str, place: str, directory: str = "") -> str:
+    """Return what went wrong and where, in one line.
+
+    place: `file:line`; "" if that is not known. A file below the directory is named from there.
+    """
+    return f"{error} · {place.removeprefix(os.path.join(directory, ''))}" if place else error
+
+
 def duration(seconds: float) -> str:
     """Return a duration as people say it: 0.4 ms, 6 ms, 2.1 s."""
     if seconds >= 1:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
+
+from asyncreload.open_prompt import leave_prompt
+from asyncreload.style import is_terminal
 
 _LOCAL_FLAGS = 3
 """The place among the settings of those for echo, whole lines and signals."""
@@ -41,6 +45,11 @@ def waits_for_whole_lines(terminal: int | TextIO) -> bool:
         return True
 
 
-def line_break(stream: TextIO | None) -> str:
-    """Return what has to precede a line of ours: nothing, or a newline behind an open prompt."""
-    return "" if stream is None or waits_for_whole_lines(stream) else "\n"
+def line_break(stream: TextIO | None, leave: Callable[[], bool] = leave_prompt) -> str:
+    """Return what has to precede a line of ours: nothing, or a newline behind an open prompt.
+
+    leave: tells whether the cursor stands behind a prompt that is left now.
+    """
+    if stream is None or not is_terminal(stream):
+        return ""
+    return "\n" if leave() or not waits_for_whole_lines(stream) else ""

@@ -105,6 +105,8 @@ class ChildRun:
         """How the child saw the project's files."""
         self.was_silenced: bool = False
         """Whether the child was killed for a reload, as it did not answer any more."""
+        self.unanswered: tuple[str, ...] = ()
+        """The requests that the child was answering when it ended, as in "GET /cart"."""
         self.starts_again: bool = False
         """Whether the child gives way to one from elsewhere: what it has loaded does not fit."""
         self.missing_extra: str = ""
@@ -135,8 +137,12 @@ class ChildRun:
         finally:
             guarding.cancel()
 
-    def end(self) -> None:
-        """Note that nothing of the app runs any more."""
+    def end(self, unanswered: tuple[str, ...] = ()) -> None:
+        """Note that nothing of the app runs any more.
+
+        unanswered: the requests that it was answering when it ended.
+        """
+        self.unanswered = unanswered
         if self.left is None:
             self._terminal.restore()  # a debugger may have died at its prompt
         if self._urging is not None:

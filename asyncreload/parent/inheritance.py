@@ -6,10 +6,12 @@ import socket
 from contextlib import ExitStack, closing
 
 from asyncreload.liveness import LivenessCounter
+from asyncreload.open_prompt import OpenPrompt
+from asyncreload.running_requests import RunningRequests
 
 
 class Inheritance:
-    """The listening socket, the lobby, a rendezvous, the liveness counter; open until it is closed.
+    """The listening socket, the lobby, a rendezvous, and memory that is shared; until it is closed.
 
     The lobby is a pair of sockets: an old child puts connections in at one end, and the next child
     takes them out at the other. The rendezvous is where a child hands over the link to each
@@ -26,9 +28,13 @@ class Inheritance:
             self.rendezvous: socket.socket = ours
             """Where children hand over the links to their checkpoints."""
             self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
+            self.requests: RunningRequests = stack.enter_context(closing(RunningRequests.create()))
+            self.prompt: OpenPrompt = stack.enter_context(closing(OpenPrompt.create()))
             self.descriptors: list[int] = [
                 *(one.fileno() for one in (listener, *lobby, theirs)),
                 self.liveness.descriptor,
+                self.requests.descriptor,
+                self.prompt.descriptor,
             ]
             """What is left to a child, in the order in which it expects it."""
             host, port = listener.getsockname()[:2]

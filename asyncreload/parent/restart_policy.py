@@ -28,6 +28,9 @@ STURDY = 2.0  # an app that lived so long since it was killed may be started aga
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
 KILLED_PAUSE = 0.1  # between two starts of a process that somebody keeps killing
 
+NAMED = 3
+"""Requests that are named of those during which an app has crashed."""
+
 _FROM_OUTSIDE = {
     -signal.SIGKILL,
     -signal.SIGTERM,
@@ -52,6 +55,8 @@ class EndedRun(Protocol):
     def changed(self) -> FilesChanged | None: ...
     @property
     def files(self) -> dict[str, Any]: ...
+    @property
+    def unanswered(self) -> tuple[str, ...]: ...
     @property
     def was_silenced(self) -> bool: ...
     @property
@@ -154,14 +159,26 @@ class RestartPolicy:
             return run.go
         outside = code in _FROM_OUTSIDE and run.last_phase is Phase.SERVING
         again = outside and now - self._last_restart > STURDY
-        self.crash = Crashed(code, f"{describe(code)} {run.last_phase.when}", again)
+        how, when = describe(code), _when(run)
+        self.crash = Crashed(code, f"{how} {when}", again)
         self.paths, self.reload_since = (), None
         self._event_log.tell(self.crash)
         if again:
             self._last_restart = now
             return self._go()
         return self._go(
-            crash=(describe(code), run.last_phase.when),
+            crash=(how, when),
             watched=self._files | run.go.changed | run.files,
             since=run.since,
         )
+
+
+def _when(run: EndedRun) -> str:
+    """Say what a child was doing, as the end of a sentence."""
+    if run.last_phase is not Phase.SERVING or not run.unanswered:
+        return run.last_phase.when
+    requests = list(run.unanswered[:NAMED])
+    if more := len(run.unanswered) - len(requests):
+        requests.append(f"{more} more")
+    *first, last = requests
+    return f"while answering {' and '.join(filter(None, [', '.join(first), last]))}"

@@ -128,6 +128,10 @@ class RunLoop:
         """
         return self._current
 
+    def leave_prompt(self) -> bool:
+        """Tell whether the cursor stands behind a prompt of the app's; see `OpenPrompt.leave`."""
+        return self._inheritance.prompt.leave()
+
     async def run(self) -> int:
         """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.
 
@@ -164,7 +168,7 @@ class RunLoop:
             run = await self._begin(following)
             await run.follow()
             code = await self._end_of(run)
-            run.end()
+            run.end(self._inheritance.requests.left_by(run.child.pid))
             if run.missing_extra:
                 raise MissingExtraError(run.missing_extra)
             following = await self._restart_policy.after(run, code)

@@ -184,6 +184,13 @@ class Supervisor:
         """Tell whether a debugger waits at its prompt in the app: what is typed is meant for it."""
         return await self._is_at_prompt(AskPrompt())
 
+    def leave_prompt(self) -> bool:
+        """Tell whether the terminal's cursor stands behind a prompt of the app's `input()`.
+
+        Whoever asks prints a line now, and begins a new one first.
+        """
+        return self._run_loop is not None and self._run_loop.leave_prompt()
+
     async def _is_at_prompt(self, question: Interrupt | AskPrompt) -> bool:
         run = self._run_loop.current if self._run_loop else None
         return run is not None and await run.is_at_prompt(question)

@@ -93,20 +93,26 @@ def record() -> Recording:
         made.client.append(Shot(0.0, []))
         reader = threading.Thread(target=made.listen, args=(ours, name))
         reader.start()
+        command = [
+            str(Path(sys.executable).with_name("asyncreload")),
+            "app.py",
+            "--port",
+            str(PORT),
+        ]
+        # A terminal becomes the controlling one, for keys, when the leader of a session opens it.
+        shell = 'exec "$@" 0<>"$0" 1>&0 2>&0'
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("asyncreload"), "app.py", "--port", str(PORT)],
+            ["sh", "-c", shell, os.ttyname(theirs), *command],
             cwd=name,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
             env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+            start_new_session=True,
         )
-        os.close(theirs)
         try:
             play(made, file)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()
+            os.close(theirs)
             reader.join()
             os.close(ours)
     return made

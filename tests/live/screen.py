@@ -61,7 +61,7 @@ class Screen:
 
     def until_prompt(self, prompt: str) -> None:
         """Wait until the last line is that prompt."""
-        self.until(lambda: self.text.splitlines()[-1] == prompt.rstrip(), f"{prompt!r}")
+        self.until(lambda: self.text.splitlines()[-1:] == [prompt.rstrip()], f"{prompt!r}")
 
     def close(self) -> None:
         """End the terminal with all that runs in it."""

@@ -173,7 +173,7 @@ class Model:
             except ConnectionError:
                 unsure = self.killed or (self.crashed and self.unsure)
                 assert unsure or self.expected[0] == 200, self.told()
-                self.crashed, self.died = (503, "exit code 7 while serving"), True
+                self.crashed, self.died = (503, "exit code 7 while answering GET /exit"), True
                 self.settled = None
             else:
                 assert self._is_report(answer), self.told(answer)

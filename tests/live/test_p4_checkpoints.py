@@ -174,15 +174,18 @@ def test_p4_ones_that_are_stopped_while_they_are_asked_cost_little_more(
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("/crash", "killed by SIGSEGV while serving"), ("/exit", "exit code 7 while serving")],
+    [("/crash", "killed by SIGSEGV while answering"), ("/exit", "exit code 7 while answering")],
 )
 def test_p4_a_crash_is_told_as_it_was(bench: Checkpointed, path: str, told: str) -> None:
     serving = int(bench.body("/pid"))
     checkpoints = bench.checkpoints()
     with pytest.raises(AssertionError, match=CUT_OFF):
         bench.get(path)
+    told = f"{told} GET {path}"  # by a process that is no child of the supervisor's
     bench.until_told(f"{DIED}{told}")
-    assert bench.get().status == CRASHED
+    answer = bench.get()
+    assert answer.status == CRASHED
+    assert answer.body.startswith(told)
     assert all(map(is_alive, checkpoints))
     bench.begin().save("mended")
     bench.fresh("mended")

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,7 +42,10 @@ def start(seen: Screen, *options: str) -> int:
     return port
 
 
-@pytest.mark.parametrize("width", [60, 200])
+AT_WIDTHS = pytest.mark.parametrize("width", [60, 200])
+
+
+@AT_WIDTHS
 def test_the_screen_is_as_the_readme_shows_it(project: Path, temp: Path, width: int) -> None:
     app = project / "app.py"
     app.write_text(HELLO)
@@ -101,11 +105,12 @@ def app(environ, start_response):
 """
 
 
-def test_a_debugger_has_the_terminal(project: Path, temp: Path) -> None:
+@AT_WIDTHS
+def test_a_debugger_has_the_terminal(project: Path, temp: Path, width: int) -> None:
     """Ctrl-C at its prompt, a save meanwhile, continue, quit; then Ctrl-C is ours again."""
     app = project / "app.py"
     app.write_text(DEBUGGED.format("old"))
-    with screen(project, temp) as seen:
+    with screen(project, temp, size=f"{width}x50") as seen:
         port = start(seen)
         debugged = Connection(port).send("/debug")
         seen.until_prompt("(Pdb) ")
@@ -152,14 +157,17 @@ def app(environ, start_response):
 RESTARTED = "asked to reload: starting from nothing"
 
 
-def test_keys_are_taken_while_nobody_else_waits_for_them(project: Path, temp: Path) -> None:
+@AT_WIDTHS
+def test_keys_are_taken_while_nobody_else_waits_for_them(
+    project: Path, temp: Path, width: int
+) -> None:
     """Start, restart, edit, break, mend, an `input()`, a debugger, a killed child, quit."""
     app, browser = project / "app.py", temp / "browser"
     app.write_text(ATTENDED.format("old"))
     # A browser for terminals would take ours from the app.
     browser.write_text('#!/bin/sh\n(: </dev/tty) 2>/dev/null || echo "$1" > "$0.told"\n')
     browser.chmod(0o755)
-    with screen(project, temp, {"BROWSER": str(browser)}) as seen:
+    with screen(project, temp, {"BROWSER": str(browser)}, size=f"{width}x50") as seen:
         port = start(seen, "--open")
         told = browser.with_suffix(".told")
         seen.until(told.exists, "the browser is opened once the app answers")
@@ -205,10 +213,59 @@ def test_keys_are_taken_while_nobody_else_waits_for_them(project: Path, temp: Pa
         seen.until_seen("0 42")
 
 
-def test_keys_come_back_with_the_foreground(project: Path, temp: Path) -> None:
+PROMPTING = """\
+import sys
+sys.modules["readline"] = None  # as in a Python that was built without it
+VERSION = "{}"
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/ask":
+        input("name? ")
+    if environ["PATH_INFO"] == "/debug":
+        breakpoint()
+    start_response("200 OK", [])
+    return [VERSION.encode()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt", "answer"), [("/ask", "name?", "Bob"), ("/debug", "(Pdb)", "c")]
+)
+def test_nothing_of_ours_lands_behind_a_prompt(
+    project: Path, temp: Path, path: str, prompt: str, answer: str
+) -> None:
+    """A line of the child's, then one of the supervisor's: of a reload, or that it is held."""
+    app = project / "app.py"
+    app.write_text(PROMPTING.format("old"))
+    with screen(project, temp) as seen:
+        port = start(seen)
+        asked = Connection(port).send(path)
+        seen.until_prompt(prompt)
+        assert ask(port) == (200, "old")
+        seen.until_seen(" GET / 200 ")
+        seen.type(answer)
+        assert asked.receive().body == "old"
+
+        with closing(Connection(port)) as left:
+            left.send(path)
+            seen.until_seen(prompt, 2)
+            seen.until_prompt(prompt)
+            replace(app, PROMPTING.format("new"))
+            seen.until_seen("app.py changed")
+            if path == "/debug":
+                seen.type(answer)
+                seen.until_seen("fresh in")
+        seen.press("C-c")
+        seen.until_prompt("$ ")
+        shown = [line.rstrip() for line in seen.text.splitlines()]
+    assert [line for line in shown if prompt in line] == [prompt, prompt]
+    assert all(shown)
+
+
+@AT_WIDTHS
+def test_keys_come_back_with_the_foreground(project: Path, temp: Path, width: int) -> None:
     """Ctrl-Z, `bg`, a line that is another program's, `fg`."""
     (project / "app.py").write_text(ATTENDED.format("old"))
-    with screen(project, temp) as seen:
+    with screen(project, temp, size=f"{width}x50") as seen:
         port = start(seen)
         seen.press("C-z")
         seen.until_prompt("$ ")
@@ -223,6 +280,18 @@ def test_keys_come_back_with_the_foreground(project: Path, temp: Path) -> None:
         seen.until_seen("a letter, then Enter:")
         seen.type("q")
         seen.until_seen(" stopped\n")
+        seen.until_prompt("$ ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS always has one")
+def test_without_a_browser_the_address_is_told(project: Path, temp: Path) -> None:
+    (project / "app.py").write_text(HELLO)
+    none = {"BROWSER": "/nowhere/to/be/found", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    with screen(project, temp, none) as seen:
+        port = start(seen)
+        seen.type("o")
+        seen.until_seen(f"no browser could be opened here: open http://127.0.0.1:{port}/ yourself")
+        seen.press("C-c")
         seen.until_prompt("$ ")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import json
 import logging
+import os
 import re
 import signal
 from importlib.metadata import PackageNotFoundError, version
@@ -154,15 +155,26 @@ def test_bad_usage_is_one_line_and_exits_with_2(
     assert (printed.out, printed.err) == ("", f"asyncreload: error: {message}\n")
 
 
-def test_without_a_target_the_likely_one_is_named(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("directory", ["", "src"])
+@pytest.mark.parametrize("files", [["bbb.py", "aaa.py"], []])
+def test_where_no_app_is_found_the_likely_one_is_named(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: list[str],
+    directory: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bbb.py").touch()
-    (tmp_path / "aaa.py").touch()
-    assert exit_code([]) == 2
+    place = tmp_path / directory
+    place.mkdir(exist_ok=True)
+    for file in files:
+        (place / file).touch()
+    assert exit_code([directory] if directory else []) == 2
+    likely = os.path.join(directory, "aaa.py" if files else "app.py")
     assert capsys.readouterr().err == (
-        'asyncreload: error: name what to serve, as in "asyncreload aaa.py": a file or a module\n'
+        f"asyncreload: error: no app was found in {place}, which has no manage.py and no app.py, "
+        "wsgi.py, asgi.py, main.py, api.py: "
+        f'name what to serve, as in "asyncreload {likely}"\n'
     )
 
 
@@ -188,7 +200,7 @@ def test_help_names_every_option_with_its_default(
     exit_code(["-h"])
     told = capsys.readouterr().out
     settings = Settings(target="")
-    for name in ("host", "port", "threads", "interval", "grace"):
+    for name in ("host", "port", "threads", "grace"):
         line = next(line for line in told.splitlines() if line.strip().startswith(f"--{name} "))
         assert line.endswith(f"({getattr(settings, name):{'' if name == 'host' else 'g'}})")
     assert "--no-access-log" in told

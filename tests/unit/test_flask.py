@@ -51,9 +51,9 @@ def test_who_types_it_becomes_the_supervisor(
 ) -> None:
     (directory / "more").write_text("X=1\n")
     (directory / ".flaskenv").write_text("FLASK_RUN_PORT=7000\n")
-    flask(
-        monkeypatch, "-A", "shop", "-e", "more", "dev", "--extra-files", "a:b", "--without-threads"
-    )
+    ours = ("--live", "--editor", "vscode", "--trust", "10.0.0.1", "--trust", "docker")
+    given = ("--extra-files", "a:b", "--without-threads", *ours)
+    flask(monkeypatch, "-A", "shop", "-e", "more", "dev", *given)
     options, script, title = became
     assert title == "shop"
     assert script == ()  # as it is not Flask's own command that runs, it is run again as it is
@@ -61,7 +61,9 @@ def test_who_types_it_becomes_the_supervisor(
     assert options == {
         "host": "127.0.0.1",
         "port": 7000,
-        "live": False,
+        "live": True,
+        "editor": "vscode",
+        "trust": ("10.0.0.1", "docker"),
         "threads": 1,
         "watch": tuple(str(directory / name) for name in files),
         "ignore": (),

@@ -213,9 +213,20 @@ def test_behind_an_open_prompt_a_line_begins_anew(*, prompted: bool) -> None:
         os.close(screen)
 
 
+def test_behind_a_prompt_of_input_a_line_begins_anew() -> None:
+    is_behind = [False, True]
+    seen = Screen(terminal=True)
+    printer = ForPeople(seen, pytest.fail, leave_prompt=is_behind.pop)
+    tell(printer, AGAIN, AGAIN)
+    first, second, third = seen.getvalue().splitlines()
+    assert (first, bool(second), bool(third)) == ("", True, True)
+    assert line_break(seen, lambda: True) == "\n"
+
+
 @pytest.mark.parametrize("stream", [None, Screen(), Screen(terminal=True)])
 def test_what_is_no_terminal_has_no_prompt(stream: Screen | None) -> None:
     assert not line_break(stream)
+    assert stream is None or stream.isatty() or not line_break(stream, lambda: True)
 
 
 def test_without_our_separator_an_encoding_gets_another() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections import deque
 from enum import Enum
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.request_head import PendingHeads
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
     from asyncreload.child.http.gate import Gate
     from asyncreload.child.http.lobby import Lobby
+    from asyncreload.child.http.refusal import RefusedRequestError
     from asyncreload.child.http.responder import Responder
     from asyncreload.child.pages.event_stream import EventStreams
 
@@ -199,8 +199,8 @@ class Acceptor:
         self._ready.append((connection, client))
         self.resume()
 
-    def _on_refused(self, connection: socket.socket, status: HTTPStatus) -> None:
-        self._responder.refuse(connection, status)  # no file decides about that answer
+    def _on_refused(self, connection: socket.socket, error: RefusedRequestError) -> None:
+        self._responder.refuse(connection, error)  # no file decides about that answer
 
     # --- answer ------------------------------------------------------------------------------
 

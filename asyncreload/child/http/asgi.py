@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -80,19 +79,21 @@ class Exchange:
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have the app answer. Called by uvicorn's protocol as if this were the app."""
-        answer = self._open_websocket if scope["type"] == "websocket" else self._respond
-        with suppress(KeyboardInterrupt):  # Ctrl-C while code of ours ran; uvicorn would log it
-            await answer(scope, receive, send)
+        is_websocket = scope["type"] == "websocket"
+        answer = self._open_websocket if is_websocket else self._respond
+        line = f"{'WebSocket' if is_websocket else scope['method']} {target_of(scope)}"
+        # Ctrl-C while code of ours ran; uvicorn would log it.
+        with suppress(KeyboardInterrupt), self._site.noted(line):
+            await answer(scope, receive, send, line)
 
     # --- HTTP ----------------------------------------------------------------------------------
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, line: str) -> None:
         state = self._site.live_state
         if state and not is_navigation(environ_of(scope)):
             state = ""
         is_chunked = scope["http_version"] >= "1.1"  # if its length is not known
         response = _Response(send, self._connection, state, is_chunked=is_chunked)
-        line = f"{scope['method']} {target_of(scope)}"
         try:
             await self._app.call(scope, receive, response.send)
             await response.release()
@@ -102,7 +103,7 @@ class Exchange:
             if isinstance(exc, KeyboardInterrupt) and await self._is_told_to_end():
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
-                page = self._errors.report(exc, line, self._began_at, sys.stderr)
+                page = self._errors.report(exc, line, self._began_at)
                 await response.replace(page, environ_of(scope))
             if not response.is_complete:
                 # A reload resets no connection.
@@ -142,9 +143,7 @@ class Exchange:
 
     # --- WebSocket -----------------------------------------------------------------------------
 
-    async def _open_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = f"WebSocket {target_of(scope)}"
-
+    async def _open_websocket(self, scope: Scope, receive: Receive, send: Send, line: str) -> None:
         async def send_and_note(message: Message) -> None:
             await send(message)
             self._note_sent(message, line)
@@ -158,7 +157,7 @@ class Exchange:
             if isinstance(exc, KeyboardInterrupt):  # as in `_respond`
                 await self._fail_websocket(send_and_note, 503, 1012, can_answer=can_answer)
             elif not self._is_of_lost_client(exc):
-                self._errors.report(exc, line, self._began_at, sys.stderr)
+                self._errors.report(exc, line, self._began_at)
                 await self._fail_websocket(send_and_note, 500, 1011, can_answer=can_answer)
 
     def _note_sent(self, message: Message, line: str) -> None:

@@ -8,7 +8,6 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from asyncreload.child.http.asgi import Exchange
 from asyncreload.child.http.asgi_connection import AsgiConnection
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
-from asyncreload.child.http.responder import refuse
+from asyncreload.child.http.refusal import RefusedRequestError, refuse
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 
 if TYPE_CHECKING:
@@ -82,9 +81,9 @@ class AsgiResponder:
         self._call_in_app(self._take)
         return True
 
-    def refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
+    def refuse(self, connection: socket.socket, error: RefusedRequestError) -> None:
         """Answer with an error: the app has no part in it."""
-        refuse(connection, status)
+        refuse(connection, error)
         self._lingering.add(connection)
 
     def end_early(self) -> list[socket.socket]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
@@ -15,12 +15,13 @@ from asyncreload.child.http.asgi_responder import AsgiResponder
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder, Workers
-from asyncreload.child.http.wsgi import Site, answer
+from asyncreload.child.http.wsgi import Noted, Site, answer
 from asyncreload.child.pages.error_report import CRASHED
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import Trust
 from asyncreload.editors import editor_url
+from asyncreload.frozen_data import FrozenData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,25 @@ _REPORT_THREADS = 8
 _TOLD_WITHIN = 5.0  # seconds until a request goes on whose failure nobody could tell
 
 
+class Supervision(FrozenData):
+    """What a server has that a supervisor reloads."""
+
+    state: str = ""
+    """Names this process in the event stream, which pages listen to; if empty, there is none."""
+    on_import_failure: Callable[[Report, int, Callable[[], None]], None] | None = None
+    """Called in the loop's thread with the report when a request has imported project code that
+    fails, with the time when the request began, in ns since the epoch, and with what is to be
+    called when the failure is told."""
+    on_restart: Callable[[], None] | None = None
+    """Called in the loop's thread when somebody who sees the report of a crash asks for another
+    start."""
+    noted: Noted = nullcontext
+    """Notes what is answered, for the supervisor to find after a crash."""
+
+
+UNSUPERVISED = Supervision()
+
+
 class FrontEnd:
     """All that clients of this process meet. Methods are called in the loop's thread.
 
@@ -52,13 +72,7 @@ class FrontEnd:
     gate: tells whether the code that is loaded may answer.
     main_thread: answers the requests if the app is called by one thread at a time; objects that
         its import has made may belong to that thread, such as a connection of sqlite3.
-    state: names this process in the event stream, which pages listen to. Empty for a server that
-        does not reload: it has no event stream.
-    on_import_failure: called in the loop's thread with the report when a request has imported
-        project code that fails, with the time when the request began, in ns since the epoch, and
-        with what is to be called when the failure is told. None for a server that does not reload.
-    on_restart: called in the loop's thread when somebody who sees the report of a crash asks for
-        another start.
+    supervision: what a server that reloads has beyond this; the default does not reload.
     """
 
     def __init__(
@@ -67,19 +81,18 @@ class FrontEnd:
         lobby: Lobby,
         gate: Gate,
         main_thread: Workers,
-        state: str = "",
-        on_import_failure: Callable[[Report, int, Callable[[], None]], None] | None = None,
-        on_restart: Callable[[], None] | None = None,
+        supervision: Supervision = UNSUPERVISED,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._lobby = lobby
         self._gate = gate
-        self._name = self._state = state
+        self._name = self._state = supervision.state
         self._refreshes = 0
         self._main_thread = main_thread
-        self._on_import_failure = on_import_failure
-        self._on_restart = on_restart
+        self._on_import_failure = supervision.on_import_failure
+        self._on_restart = supervision.on_restart
+        self._noted = supervision.noted
         self._acceptor: Acceptor | None = None
         self._asgi_listener: AsgiListener | None = None
         self._responders: list[Responder | AsgiResponder] = []
@@ -182,7 +195,8 @@ class FrontEnd:
 
         def with_state() -> tuple[Site, RequestErrors]:
             state = self._state
-            site = Site(*address, threads, settings.access_log, state if live else "")
+            live_state = state if live else ""
+            site = Site(*address, threads, settings.access_log, live_state, self._noted)
             errors = RequestErrors(
                 state, trust, live=live, editor=editor, on_import_failure=on_import_failure
             )

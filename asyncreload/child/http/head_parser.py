@@ -11,6 +11,8 @@ import re
 from http import HTTPStatus
 from typing import Final, NamedTuple, NoReturn
 
+from asyncreload.child.http.refusal import RefusedRequestError
+
 MAX_LINE: Final = 65536  # bytes; http.server has this limit for the request line and each header
 _MAX_HEADERS: Final = 100  # http.client has this limit
 _REQUEST_LINE: Final = re.compile(
@@ -25,14 +27,6 @@ _URL: Final = re.compile(
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
 # An app gets these as one text. A second one would make it a text that means neither.
 _ONLY_ONCE: Final = ("host", "content-type")
-
-
-class RefusedRequestError(ValueError):
-    """A request breaks the rules of HTTP: it is answered with `status`, without the app."""
-
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class RequestHead(NamedTuple):

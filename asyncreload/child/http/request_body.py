@@ -11,7 +11,8 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from asyncreload.child.http.head_parser import MAX_LINE, RefusedRequestError
+from asyncreload.child.http.head_parser import MAX_LINE
+from asyncreload.child.http.refusal import RefusedRequestError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

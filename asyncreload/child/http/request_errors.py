@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from asyncreload.child.imports.import_failure import is_import_failure
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import THIS_MACHINE, Trust
+from asyncreload.style import RED, clock, coloured, headline
+from asyncreload.terminal import line_break
 
 if TYPE_CHECKING:
-    from wsgiref.types import ErrorStream, WSGIApplication
+    from wsgiref.types import WSGIApplication
 
 OnImportFailure = Callable[[Report, int], None]
 """Called with a report, and with the time when its request began, in ns since the epoch."""
@@ -45,25 +49,33 @@ class RequestErrors:
         self._editor = editor
         self._on_import_failure = on_import_failure
 
-    def report(
-        self, error: BaseException, request: str, began: int, stderr: ErrorStream
-    ) -> WSGIApplication:
+    def report(self, error: BaseException, request: str, began: int) -> WSGIApplication:
         """Have an error told; return an app that answers the request with its report.
 
         request: method and path.
         began: when the request began, in ns since the epoch.
-        stderr: where the traceback is written to.
         """
         waits = self._on_import_failure is not None and is_import_failure(error)
         report = Report.from_exception(error, request, waits=waits)
         if self._on_import_failure is not None and waits:
             self._on_import_failure(report, began)
         else:
-            # Standard error may be a broken pipe, closed, or None; the client is answered.
-            with suppress(OSError, ValueError, AttributeError):
-                advice = f"{report.advice}\n" if report.advice else ""
-                stderr.write((report.own or f"{report.title}\n") + advice)
-                stderr.flush()
+            _tell(report)
         return make_report_app(
             report, self._state, self._trust, live=self._live, editor=self._editor
         )
+
+
+def _tell(report: Report) -> None:
+    """Write to standard error what went wrong and where, the traceback, and what may be done."""
+    directory = ""
+    with suppress(OSError):  # it was deleted
+        directory = os.getcwd()
+    # Standard error may be a broken pipe, closed, or None; the client is answered.
+    with suppress(OSError, ValueError, AttributeError):
+        stderr: TextIO = sys.stderr
+        first = coloured(headline(report.title, report.place, directory), RED, stderr)
+        lines = (f"{clock(stderr)} {first}", report.own.rstrip("\n"), report.advice)
+        text = "\n".join(filter(None, lines))
+        stderr.write(f"{line_break(stderr)}{text}\n")
+        stderr.flush()

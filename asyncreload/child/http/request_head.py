@@ -15,6 +15,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 
+from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
 
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
@@ -40,7 +41,7 @@ class PendingHeads:
     """The connections whose request head is not complete. Used in the loop's thread only.
 
     on_complete: called with a connection whose head has become complete, and its client.
-    on_refused: called with a connection that is to get an error, and the status of that.
+    on_refused: called with a connection that is to get an error, and with that error.
     timeout: seconds from the first byte of a head until it must be complete.
     limit: how many connections may wait. One more, and the one that has waited longest is closed.
         If it is not given, half of the process's descriptors: the others are for the requests that
@@ -50,7 +51,7 @@ class PendingHeads:
     def __init__(
         self,
         on_complete: Callable[[socket.socket, ClientAddress], None],
-        on_refused: Callable[[socket.socket, HTTPStatus], None],
+        on_refused: Callable[[socket.socket, RefusedRequestError], None],
         *,
         timeout: float = _HEAD_TIMEOUT,
         limit: int | None = None,
@@ -123,22 +124,25 @@ class PendingHeads:
             self._release(connection)
             connection.close()
         elif size >= _MAX_HEAD:
-            self._refuse(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            reason = f"the head may be {_MAX_HEAD} bytes long"
+            self._refuse(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
         elif size == head.seen:  # readable, and yet nothing was added: no more will arrive
-            self._refuse(connection, HTTPStatus.BAD_REQUEST)
+            reason = "it ended before the empty line behind its headers"
+            self._refuse(connection, HTTPStatus.BAD_REQUEST, reason)
         else:
             if not head.seen:
                 status = HTTPStatus.REQUEST_TIMEOUT
+                reason = f"its head was not complete {self._timeout:g} s after the first byte"
                 head.deadline = self._loop.call_later(
-                    self._timeout, self._refuse, connection, status
+                    self._timeout, self._refuse, connection, status, reason
                 )
             head.seen = size
             set_low_water_mark(connection, size + 1)
 
-    def _refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
+    def _refuse(self, connection: socket.socket, status: HTTPStatus, reason: str) -> None:
         self._release(connection)
         set_low_water_mark(connection, 1)
-        self._on_refused(connection, status)
+        self._on_refused(connection, RefusedRequestError(status, reason))
 
     def _release(self, connection: socket.socket) -> _Head:
         self._loop.remove_reader(connection.fileno())

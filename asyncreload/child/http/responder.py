@@ -7,12 +7,12 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from typing import Protocol
 
 from asyncreload.child.http.client_io import WhileWaiting
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
+from asyncreload.child.http.refusal import RefusedRequestError, refuse
 from asyncreload.child.http.slots import Slot, Slots
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.sockets import ClientAddress, receive_now
@@ -27,10 +27,6 @@ nothing but KeyboardInterrupt, and that in the main thread alone, and does not c
 
 _NO_WORKER = 0.1
 """Seconds until a worker is asked for again when none could be had."""
-
-_REFUSAL = (
-    b"HTTP/1.0 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-)
 
 
 class Workers(Protocol):
@@ -94,9 +90,9 @@ class Responder:
             self._loop.call_later(_NO_WORKER, self._ask_for_workers)
         return False
 
-    def refuse(self, connection: socket.socket, status: HTTPStatus) -> None:
+    def refuse(self, connection: socket.socket, error: RefusedRequestError) -> None:
         """Answer with an error, without a thread: the app has no part in it."""
-        refuse(connection, status)
+        refuse(connection, error)
         self._lingering.add(connection)
 
     def end_early(self) -> list[socket.socket]:
@@ -146,12 +142,3 @@ class Responder:
     def _call_in_loop(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it all interest
             self._loop.call_soon_threadsafe(function)
-
-
-def refuse(connection: socket.socket, status: HTTPStatus) -> None:
-    """Send an error, and nothing after it."""
-    text = f"{status.phrase}\n".encode()
-    with suppress(OSError):
-        head = _REFUSAL % (status, status.phrase.encode(), len(text))
-        connection.send(head + text, socket.MSG_DONTWAIT)
-        connection.shutdown(socket.SHUT_WR)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.access_log import log_access
@@ -13,11 +14,10 @@ from asyncreload.child.http.client_io import WhileWaiting, open_reader
 from asyncreload.child.http.environ import make_environ
 from asyncreload.child.http.head_parser import (
     MAX_LINE,
-    RefusedRequestError,
     parse_target,
     read_head,
 )
-from asyncreload.child.http.refusal import refusal
+from asyncreload.child.http.refusal import RefusedRequestError, refusal
 from asyncreload.child.http.request_body import RequestBody, body_length
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
@@ -26,9 +26,12 @@ from asyncreload.child.sockets import ClientAddress
 from asyncreload.frozen_data import FrozenData
 
 if TYPE_CHECKING:
-    from wsgiref.types import ErrorStream, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
 
     from asyncreload.child.http.head_parser import RequestHead
+
+Noted = Callable[[str], AbstractContextManager[object]]
+"""Notes a request, as in "GET /cart", while the context is open."""
 
 TERSE_ERRORS = RequestErrors("", live=False)
 """Shows clients no details of an error."""
@@ -44,6 +47,8 @@ class Site(FrozenData):
     access_log: bool = True
     live_state: str = ""
     """If pages are to reload themselves: the state that names this process. Else empty."""
+    noted: Noted = nullcontext
+    """Notes what is answered."""
 
 
 def answer(
@@ -131,7 +136,7 @@ class Request:
             length = body_length(head)
         except RefusedRequestError as exc:
             self._log(str(exc.status.value))
-            self.writer.write(refusal(exc.status, str(exc)))
+            self.writer.write(refusal(exc))
             return False
         server = (self.site.host, self.site.port)
         self.environ = make_environ(head, target, self.client, server)
@@ -150,11 +155,12 @@ class Request:
             handler = LivePageHandler(self, self.writer, body, state, multithread=multithread)
         else:
             handler = AppHandler(self, self.writer, body, multithread=multithread)
-        handler.run(app)
+        with self.site.noted(self._line):
+            handler.run(app)
 
-    def report(self, error: BaseException, stderr: ErrorStream) -> WSGIApplication:
+    def report(self, error: BaseException) -> WSGIApplication:
         """Report what the app has raised; return what answers in its place."""
-        return self.errors.report(error, self._line, self._began_at, stderr)
+        return self.errors.report(error, self._line, self._began_at)
 
     def log(self, code: str) -> None:
         """Log a request that was answered, with the status of its answer, such as "200"."""

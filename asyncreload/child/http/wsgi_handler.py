@@ -164,7 +164,7 @@ class AppHandler(SimpleHandler):
             self.log_exception(sys.exc_info())
 
     def log_exception(self, exc_info: Any) -> None:
-        self._request.report(exc_info[1], self.get_stderr())
+        self._request.report(exc_info[1])
 
     def handle_error(self) -> None:
         error = sys.exception()
@@ -177,7 +177,7 @@ class AppHandler(SimpleHandler):
             self.error_body = str(error).encode()
             page = self.error_output
         else:
-            page = self._request.report(error, self.get_stderr())
+            page = self._request.report(error)
         self._answer_error(page)
 
     def _is_interrupt(self, error: BaseException) -> bool:

@@ -31,7 +31,7 @@ from threading import Lock, get_native_id
 from typing import TYPE_CHECKING, Any
 
 from asyncreload import flask_environment, protocol
-from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.http.front_end import FrontEnd, Supervision
 from asyncreload.child.imports.pyc_cache import remove_cache
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
@@ -119,9 +119,12 @@ class Agent:
             lobby,
             self.monitor,
             main,
-            name,
-            self.on_import_failure,
-            lambda: self.monitor.on_change([]),
+            Supervision(
+                name,
+                self.on_import_failure,
+                lambda: self.monitor.on_change([]),
+                link.noted,
+            ),
         )
         self._outcome = LoadOutcome(
             link,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from asyncreload import protocol
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.script_runner import root_of
+from asyncreload.child.watch.file_state import ABSENT, FileState
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.child.worker_threads import hop
 from asyncreload.frozen_data import FrozenData
@@ -75,11 +76,16 @@ class Load(FrozenData):
         return [os.path.abspath(path) for path in self.settings.env_file]
 
 
-def _occasion(changed: Sequence[str]) -> str:
-    """Return after which change a load was begun; "" if it was for none."""
-    names = [os.path.basename(path) for path in changed[:NAMED]]
+def _occasion(changed: Mapping[str, Any]) -> str:
+    """Return after which change a load was begun; "" if it was for none.
+
+    changed: the files and how they are now, as `FileState.to_json` tells it.
+    """
+    names = [os.path.basename(path) for path in [*changed][:NAMED]]
     names += [f"{more} more"] if (more := len(changed) - NAMED) > 0 else []
-    return plain(f"after {', '.join(names)} changed") if names else ""
+    are_gone = all(FileState.from_json(state).digest == ABSENT for state in changed.values())
+    what = "disappeared" if are_gone else "changed"
+    return plain(f"after {', '.join(names)} {what}") if names else ""
 
 
 class LoadOutcome:
@@ -156,7 +162,7 @@ class LoadOutcome:
             await asyncio.sleep(TOLD_FIRST)
             if not self._enter(Phase.REPORTING):
                 return
-        report = report.replaced(occasion=_occasion([*go.changed]))
+        report = report.replaced(occasion=_occasion(go.changed))
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
 

@@ -14,11 +14,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from asyncreload import descendants, lockfile
 from asyncreload.liveness import LivenessCounter
 from asyncreload.protocol import Lines, Message, Notice
+from asyncreload.running_requests import RunningRequests
 from asyncreload.system_calls import open_process
 
 _CHUNK = 65536
@@ -46,6 +47,7 @@ class ParentLink:
         parent: int,
         lock: str,
         liveness: LivenessCounter,
+        requests: RunningRequests,
         *,
         is_own_parent: bool = True,
     ) -> None:
@@ -55,6 +57,7 @@ class ParentLink:
         self.lock: str = lock
         """The path of the lockfile."""
         self._liveness = liveness
+        self._requests = requests
         self._sending = threading.Lock()
         self._lines = Lines()
         self._is_suspicious = False
@@ -135,6 +138,13 @@ class ParentLink:
     def beat(self) -> None:
         """Show the parent that this process is alive."""
         self._liveness.beat()
+
+    def noted(self, request: str) -> AbstractContextManager[None]:
+        """While the context is open, have the parent find that this is answered, should we crash.
+
+        request: as in "GET /cart".
+        """
+        return self._requests.noted(request)
 
     def check(self, interval: float) -> lockfile.Verdict:
         """Return `GONE` when the parent has ended, or is to end: its lockfile was deleted.

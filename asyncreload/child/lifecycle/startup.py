@@ -18,7 +18,9 @@ from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.finalization import Finalization
 from asyncreload.forks import in_forks_of_app
 from asyncreload.liveness import LivenessCounter
+from asyncreload.open_prompt import OpenPrompt, watch_prompts
 from asyncreload.orphans import OrphanReaper
+from asyncreload.running_requests import RunningRequests
 from asyncreload.system_calls import (
     adopt_orphans,
     continue_at_parents_end,
@@ -39,7 +41,7 @@ class Legacy:
     """
 
     def __init__(self, arguments: list[str], lock: str) -> None:
-        supervisor, *sockets, liveness = map(int, arguments)
+        supervisor, *sockets, liveness, requests, prompt = map(int, arguments)
         control, *ours = (socket.socket(fileno=fd) for fd in sockets)
         self.supervisor: int = supervisor
         """Its process ID."""
@@ -49,6 +51,9 @@ class Legacy:
         self.lock: str = lock
         """The path of its lockfile."""
         self._liveness = LivenessCounter(liveness)
+        self._requests = RunningRequests(requests)
+        self._prompt = OpenPrompt(prompt)
+        watch_prompts(self._prompt)
         self.main_thread: MainThread = MainThread()
         self._ours = files_open_for_writing() or frozenset()
         self.app_processes: AppProcesses = AppProcesses(OrphanReaper.install(), lock)
@@ -82,7 +87,9 @@ class Legacy:
         ours = (self._listener, self._entrance, self._exit, self.rendezvous)
         numbers = [one.fileno() for one in ours]
         main_thread = self.main_thread.descriptors()
-        return [*numbers, self._liveness.descriptor, *main_thread, *self.link.descriptors()]
+        shared = (self._liveness, self._requests, self._prompt)
+        memory = [one.descriptor for one in shared]
+        return [*numbers, *memory, *main_thread, *self.link.descriptors()]
 
     def let_go(self) -> None:
         """In a checkpoint: close what belongs to the process from which it was forked."""
@@ -110,7 +117,12 @@ class Legacy:
 
     def _link(self, control: socket.socket, *, is_own_parent: bool) -> ParentLink:
         return ParentLink(
-            control, self.supervisor, self.lock, self._liveness, is_own_parent=is_own_parent
+            control,
+            self.supervisor,
+            self.lock,
+            self._liveness,
+            self._requests,
+            is_own_parent=is_own_parent,
         )
 
     def _close(self) -> None:

@@ -118,8 +118,9 @@ h3 { margin: 0 0 .75rem; font-size: 1.05rem; font-weight: 600; overflow-wrap: an
 .location { font-size: .875rem; color: var(--soft); overflow-wrap: anywhere; }
 .location b { color: var(--ink); font-weight: 600; }
 button, .open { margin-left: .6em; padding: .05rem .5rem; border: 1px solid var(--rule);
-  border-radius: .35rem; background: none; color: var(--soft); font-size: .75rem; cursor: pointer; }
-.open { font-family: var(--mono); text-decoration: none; }
+  border-radius: .35rem; background: none; color: var(--soft); font-size: .75rem; line-height: 1.4;
+  cursor: pointer; }
+.open { display: inline-block; font-family: var(--mono); text-decoration: none; }
 button:hover, .open:hover { color: var(--ink); border-color: var(--soft); }
 .call, .trace { margin: 0 0 .75rem; border: 1px solid var(--rule); border-radius: .6rem;
   background: var(--card); overflow: hidden; }
@@ -167,7 +168,10 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .875rem; }
   button, .open, #live { display: none; }
   .trace:not([open]) { display: none; }
   summary { list-style: none; }
-  mark, .caret { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  /* A shadow would be printed as a frame. */
+  mark, .caret { box-shadow: none; border-left: 3px solid var(--error);
+    print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .lines mark i, .lines .caret i { padding-left: calc(.9rem - 3px); }
   pre, .lines b { white-space: pre-wrap; overflow-wrap: anywhere; }
   .lines { display: block; }
   .lines b { max-width: calc(100% - 5rem); vertical-align: top; }

@@ -59,7 +59,10 @@ class Report(FrozenData):
     frames: tuple[Frame, ...] = ()
     """Of the exception itself, the outermost first."""
     trace: str = ""
-    """The whole traceback as Python prints it, without the frames of asyncreload."""
+    """The whole traceback as Python prints it, without the frames of asyncreload.
+
+    "" where it would tell no more than the title.
+    """
     own: str = ""
     """The traceback without the frames of libraries, but for the last frame, which raised."""
     mending: tuple[str, ...] = ()
@@ -214,7 +217,8 @@ def _notes(one: traceback.TracebackException) -> tuple[str, ...]:
 
 
 def _trace(summary: traceback.TracebackException) -> str:
-    return shorten(plain("".join(summary.format())), MAX_TRACE)
+    trace = plain("".join(summary.format()))
+    return "" if trace == f"{_title(summary)}\n" else shorten(trace, MAX_TRACE)
 
 
 def _related(root: Raised) -> Iterator[Raised]:

@@ -208,7 +208,8 @@ async def test_a_refused_client_is_told_why_without_a_check() -> None:
         client.shutdown(socket.SHUT_WR)
         head, _, body = (await net.answer(client)).partition("\r\n\r\n")
         assert head.startswith("HTTP/1.0 400 Bad Request\r\n")
-        assert body == "Bad Request\n"
+        reason = "it ended before the empty line behind its headers"
+        assert body == f"400 Bad Request: {reason}\n"
         assert f"Content-Length: {len(body)}" in head
         assert server.events == []
         await until(lambda: not server.responder.busy)

@@ -17,6 +17,7 @@ import pytest
 
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.asgi_responder import AsgiResponder
+from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.wsgi import Site
 from asyncreload.child.imports.interface import AsgiApp
@@ -458,9 +459,11 @@ async def test_a_refusal() -> None:
         client, connection = unix_pair()
         served.clients.append(client)
         client.setblocking(False)
-        served.responder.refuse(connection, HTTPStatus.BAD_REQUEST)
+        served.responder.refuse(connection, RefusedRequestError(HTTPStatus.BAD_REQUEST, "no"))
         assert served.responder.busy == 1
-        assert (await served.answer(client)).startswith(b"HTTP/1.0 400 ")
+        answer = await served.answer(client)
+        assert answer.startswith(b"HTTP/1.0 400 ")
+        assert answer.endswith(b"\r\n\r\n400 Bad Request: no\n")
         assert served.app.begun == []
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncreload.child.http.app_loop import AppLoop
-from asyncreload.child.http.front_end import FrontEnd
+from asyncreload.child.http.front_end import FrontEnd, Supervision
 from asyncreload.child.http.lifespan import Lifespan
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.imports.interface import AsgiApp
@@ -90,7 +90,7 @@ class MainThread:
 
 
 def make(net: Network, gate: Gate | None = None, state: str = STATE) -> FrontEnd:
-    return FrontEnd(net.listener, net.lobby, gate or Gate(), MainThread(), state)
+    return FrontEnd(net.listener, net.lobby, gate or Gate(), MainThread(), Supervision(state))
 
 
 def body_of(reply: str) -> str:
@@ -257,8 +257,7 @@ async def test_the_report_of_a_crash_has_the_app_started_again(*, crashed: bool)
             net.lobby,
             Gate(),
             MainThread(),
-            STATE,
-            on_restart=lambda: asked.append(None),
+            Supervision(STATE, on_restart=lambda: asked.append(None)),
         )
         front_end.show(report, SETTINGS, ADDRESS)
         post = GET.replace("GET /", "POST /.asyncreload/restart")
@@ -281,7 +280,11 @@ async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answere
 
     async with network() as net:
         front_end = FrontEnd(
-            net.listener, net.lobby, Gate(), MainThread(), STATE, on_import_failure
+            net.listener,
+            net.lobby,
+            Gate(),
+            MainThread(),
+            Supervision(STATE, on_import_failure),
         )
         front_end.serve(imports, SETTINGS, ADDRESS)
         first = net.connect(GET.replace("/ ", "/first "))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from asyncreload.child.http.head_parser import (
-    RefusedRequestError,
     RequestHead,
     Target,
     parse_target,
     read_head,
 )
+from asyncreload.child.http.refusal import RefusedRequestError
 
 
 def parse(data: bytes) -> RequestHead:

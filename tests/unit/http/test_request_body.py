@@ -12,7 +12,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from asyncreload.child.http.head_parser import RefusedRequestError, RequestHead
+from asyncreload.child.http.head_parser import RequestHead
+from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.http.request_body import MalformedBodyError, RequestBody, body_length
 from asyncreload.child.http.response_writer import ResponseWriter
 from tests.unit.http.exchange import (

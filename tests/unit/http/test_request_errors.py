@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -66,12 +67,13 @@ def test_a_browser_is_shown_the_report() -> None:
     assert b"state-1" in body
 
 
-def test_a_missing_package_is_named_in_the_terminal_and_in_the_answer() -> None:
-    stderr = io.StringIO()
+def test_a_missing_package_is_named_in_the_terminal_and_in_the_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     missing = ModuleNotFoundError("No module named 'yaml'", name="yaml")
-    app = RequestErrors("state-1", live=False).report(missing, "GET /", 0, stderr)
+    app = RequestErrors("state-1", live=False).report(missing, "GET /", 0)
     (text,) = app({"REMOTE_ADDR": CLIENT[0], "HTTP_HOST": "localhost"}, lambda *_: print)
-    for told in (stderr.getvalue(), text.decode()):
+    for told in (capsys.readouterr().err, text.decode()):
         assert "\n  pip install PyYAML\n" in told
 
 
@@ -122,6 +124,8 @@ def test_one_traceback_without_our_frames_and_the_access_line(
 ) -> None:
     exchange(fails, CURL)
     told = capsys.readouterr().err
+    place = f"{os.path.relpath(__file__)}:{fails.__code__.co_firstlineno + 5}"
+    assert told.splitlines()[0][len("12:00:00 ") :] == f"ValueError: outer · {place}"
     assert told.count("Traceback") == 2  # the error and its cause
     assert "asyncreload/" not in told
     assert "wsgiref" not in told
@@ -180,23 +184,21 @@ def test_a_write_before_the_error_counts_as_begun(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("is_import", [False, True])
 def test_a_failed_import_is_left_to_be_told(
-    monkeypatch: pytest.MonkeyPatch, *, is_import: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_import: bool
 ) -> None:
     monkeypatch.setattr(request_errors, "is_import_failure", lambda _error: is_import)
     told: list[tuple[Report, int]] = []
-    stderr = io.StringIO()
     errors = RequestErrors(
         "1", live=False, on_import_failure=lambda report, began: told.append((report, began))
     )
-    errors.report(ValueError("x"), "GET /", 7, stderr)
+    errors.report(ValueError("x"), "GET /", 7)
     assert [began for _, began in told] == [7] * is_import
-    assert bool(stderr.getvalue()) is not is_import
+    assert bool(capsys.readouterr().err) is not is_import
 
 
 def test_where_nobody_waits_for_it_it_is_told_like_any_error(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(request_errors, "is_import_failure", lambda _error: True)
-    stderr = io.StringIO()
-    RequestErrors("", live=False).report(ValueError("x"), "GET /", 7, stderr)
-    assert stderr.getvalue() == "ValueError: x\n"
+    RequestErrors("", live=False).report(ValueError("x"), "GET /", 7)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ValueError: x\n", capsys.readouterr().err)

@@ -32,7 +32,7 @@ class Room:
     def open(self, **options: Any) -> PendingHeads:
         pending = PendingHeads(
             lambda connection, _: self.complete.append(connection),
-            lambda *refusal: self.refused.append(refusal),
+            lambda connection, error: self.refused.append((connection, error.status)),
             **options,
         )
         wait_or_refuse = pending._wait_or_refuse

@@ -445,7 +445,9 @@ class TestAppFails:
         assert reply.startswith(b"HTTP/1.0 500 Internal Server Error\r\n")
         assert unread is False
         told = capsys.readouterr().err
-        assert told.startswith("Traceback (most recent call last):\n")
+        first, second = told.splitlines()[:2]
+        assert re.fullmatch(rf"[\d:]{{8}} {type(error).__name__}.* · .*test_wsgi.py:\d+", first)
+        assert second == "Traceback (most recent call last):"
         assert "in app\n    raise error" in told
         assert type(error).__name__ in told
         assert " GET / 500 " in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FrameType, SimpleNamespace
 from typing import Any
 
@@ -51,6 +52,7 @@ class Link:
     """A parent that hears all and says what it is told to."""
 
     lock = "/tmp/asyncreload.test.lock"
+    noted = nullcontext
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

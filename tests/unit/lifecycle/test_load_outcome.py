@@ -9,6 +9,7 @@ import pytest
 
 from asyncreload.child.lifecycle import load_outcome
 from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
+from asyncreload.child.watch.file_state import ABSENT, FileState
 from asyncreload.protocol import Go, Message
 from asyncreload.settings import Settings
 from tests.unit.watching import run_here
@@ -67,7 +68,12 @@ class Surroundings:
     ],
 )
 async def test_a_report_says_after_which_change(changed: list[str], told: str) -> None:
-    assert load_outcome._occasion(changed) == told
+    there, gone = FileState((1, 1, 1, 1)).to_json(), FileState(None, digest=ABSENT).to_json()
+    assert load_outcome._occasion(dict.fromkeys(changed, there)) == told
+    told_if_gone = told.replace("changed", "disappeared")
+    assert load_outcome._occasion(dict.fromkeys(changed, gone)) == told_if_gone
+    if changed:
+        assert load_outcome._occasion(dict.fromkeys(changed, gone) | {changed[-1]: there}) == told
 
 
 def outcome_of(front_end: FrontEndAtWork, around: Surroundings) -> LoadOutcome:

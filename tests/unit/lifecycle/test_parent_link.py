@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -19,15 +20,24 @@ from asyncreload.liveness import LivenessCounter
 from asyncreload.lockfile import Verdict
 from asyncreload.protocol import Message, Notice, Ping, Pong, decode
 
+if TYPE_CHECKING:
+    from asyncreload.running_requests import RunningRequests
+
 
 class Bench:
     def __init__(self, lock: Path, liveness: LivenessCounter, parent: int | None = None) -> None:
+        requests = cast("RunningRequests", None)
         self.parent, ours = socket.socketpair()
         self.lock = lock
         self.liveness = liveness
         is_own = parent is None
         self.link = ParentLink(
-            ours, parent or os.getppid(), str(lock), liveness, is_own_parent=is_own
+            ours,
+            parent or os.getppid(),
+            str(lock),
+            liveness,
+            requests,
+            is_own_parent=is_own,
         )
 
     def heard(self) -> list[Message]:

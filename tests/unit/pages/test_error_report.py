@@ -78,6 +78,13 @@ def test_a_failed_load_names_the_error_the_place_and_the_lines_around_it(tmp_pat
     )
 
 
+def test_what_the_title_tells_is_not_told_again() -> None:
+    report = Report.from_exception(FileNotFoundError(2, "No such file", "app.py"))
+    assert (report.trace, report.own) == ("", "")
+    assert report.text().count("No such file") == 1
+    assert "second line" in Report.from_exception(ValueError("first\nsecond line")).trace
+
+
 def test_source_that_was_saved_again_is_read_again(tmp_path: Path) -> None:
     app = tmp_path / "app.py"
     Report.from_exception(load(app, "x"))
@@ -217,7 +224,7 @@ def test_no_stack_is_shown_where_all_of_it_is_trimmed() -> None:
 
     assert report.frames == ()
     assert report.place == ""
-    assert report.trace == "ModuleNotFoundError: No module named 'there_is_no_such_module'\n"
+    assert report.trace == ""
     assert report.hint == "if it is a package from elsewhere, one of these installs it:"
 
 

@@ -27,6 +27,7 @@ class Run:
     left: Left | None = None
     changed: FilesChanged | None = None
     files: dict[str, Any] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
     was_silenced: bool = False
     starts_again: bool = False
 
@@ -145,6 +146,24 @@ async def test_a_crash_is_told_and_reported_by_the_next_child(
     assert isinstance(crash, Crashed)
     assert crash.how == " ".join(told)
     assert not crash.again
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("phase", "requests", "when"),
+    [
+        (Phase.SERVING, ["GET /a"], "while answering GET /a"),
+        (Phase.SERVING, ["GET /a", "POST /b"], "while answering GET /a and POST /b"),
+        (Phase.SERVING, list("abcde"), "while answering a, b, c and 2 more"),
+        (Phase.LOADING, ["GET /a"], "while loading"),
+    ],
+)
+async def test_a_crash_is_told_with_the_requests_that_were_being_answered(
+    scene: Scene, phase: Phase, requests: list[str], when: str
+) -> None:
+    go = await scene.after(Run(last_phase=phase, unanswered=tuple(requests)), -11)
+    assert isinstance(go, Go)
+    assert go.crash == ("killed by SIGSEGV", when)
 
 
 @pytest.mark.asyncio

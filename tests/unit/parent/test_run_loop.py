@@ -53,10 +53,18 @@ class QuietWatchdog:
         pass
 
 
+class Requests:
+    """None were running."""
+
+    def left_by(self, _pid: int) -> tuple[str, ...]:
+        return ()
+
+
 class FakeInheritance:
     """Nothing that could be inherited."""
 
     closed = False
+    requests = Requests()
 
     def close(self) -> None:
         self.closed = True
