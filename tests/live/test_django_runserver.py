@@ -371,6 +371,116 @@ def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start:
     assert served.body("/") != second
 
 
+TOLD = """
+from django.dispatch import receiver
+from django.utils.autoreload import file_changed
+
+@receiver(file_changed)
+def note(sender, file_path, **kwargs):
+    with open("told", "a") as log:
+        log.write(f"{file_path.name}\\n")
+    return file_path.name == "prices.py"
+"""
+
+
+def test_receivers_are_told_of_code_and_may_see_to_it_themselves(site: Path, start: Start) -> None:
+    """As under Django's own reloader: who returns True has renewed what the file stands for."""
+    install(site, "asyncreload.django")
+    lay_out(site, files={"shop/apps.py": APP["shop/apps.py"] + TOLD, "shop/prices.py": "ONE = 1\n"})
+    views = APP["shop/views.py"].replace("import os\n", "import os\nfrom shop import prices\n")
+    lay_out(site, files={"shop/views.py": views})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.edit("shop/prices.py", "1", "2")
+    assert served.body("/") == first
+    served.until_told("prices.py changed · no reload needed")
+    served.edit("shop/views.py", "def home", "def  home")
+    second = served.body("/")
+    assert second != first
+    assert served.read("told").split() == ["prices.py", "views.py"]  # each of them once
+    # Code needs a reload; what has changed with it is new then, too.
+    lay_out(site, files={"shop/templates/shop/home.html": "<p>{{ pid }}</p>"})
+    served.edit("shop/views.py", "def  home", "def home")
+    assert served.body("/") != second
+    assert served.body("/").startswith("<p>")
+
+
+PO = """
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "greeting"
+msgstr "Guten Tag"
+"""
+TRANSLATED = """
+from django.http import HttpResponse
+from django.utils.translation import gettext
+
+def greet(request):
+    return HttpResponse(f"{gettext('greeting')} {os.getpid()}")
+"""
+
+
+def compile_messages(site: Path) -> None:
+    """Make the .mo files of all .po files."""
+    subprocess.run([*MANAGE, "compilemessages", "-v0"], cwd=site, check=True)
+
+
+@pytest.mark.skipif(not shutil.which("msgfmt"), reason="Django compiles by msgfmt")
+def test_a_translation_is_renewed_without_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    messages = "shop/locale/de/LC_MESSAGES/django.po"
+    views, urls = APP["shop/views.py"], APP["mysite/urls.py"]
+    urls = urls.replace('path("", v', 'path("greet/", views.greet), path("", v')
+    lay_out(site, files={"shop/views.py": views + TRANSLATED, "mysite/urls.py": urls})
+    lay_out(site, files={messages: PO})
+    settings = site / "mysite/settings.py"
+    settings.write_text(settings.read_text().replace('"en-us"', '"de"').replace("'en-us'", "'de'"))
+    compile_messages(site)
+    served = start(*MANAGE, "runserver", "0")
+    greeting, process = served.body("/greet/").rsplit(maxsplit=1)
+    assert greeting == "Guten Tag"
+    served.edit(messages, "Guten Tag", "Servus")
+    compile_messages(site)
+    assert served.body("/greet/") == f"Servus {process}"
+    served.until_told("django.mo changed · no reload needed")
+    # One that comes, with its directory, and hides the other: of the project, not of the app.
+    served.edit(
+        "mysite/settings.py", "USE_I18N = True", "USE_I18N = True; LOCALE_PATHS = ['words']"
+    )
+    process = served.body("/greet/").split()[-1]
+    lay_out(site, files={"words/de/LC_MESSAGES/django.po": PO.replace("Guten Tag", "Moin")})
+    compile_messages(site)
+    assert served.body("/greet/") == f"Moin {process}"
+    # In a process that goes on from a checkpoint, as well.
+    served.edit("shop/views.py", "def home", "def  home")
+    greeting, again = served.body("/greet/").split()
+    assert (greeting, again != process) == ("Moin", True)
+    served.edit("words/de/LC_MESSAGES/django.po", "Moin", "Hallo")
+    compile_messages(site)
+    assert served.body("/greet/") == f"Hallo {again}"
+
+
+def test_a_template_of_an_installed_package_is_renewed_within_seconds(
+    site: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site, "labels")
+    install(site, "asyncreload.django")
+    installed = "venv/lib/site-packages"
+    lay_out(site, files={f"{installed}/labels/__init__.py": ""})
+    label = f"{installed}/labels/templates/labels/label.html"
+    template = APP["shop/templates/shop/home.html"] + "{% include 'labels/label.html' %}"
+    lay_out(site, files={label: "<i>one</i>", "shop/templates/shop/home.html": template})
+    monkeypatch.setenv("PYTHONPATH", str(site / installed))
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    assert "<i>one</i>" in first
+    served.until_told("GET / 200")
+    served.write(label, "<i>two</i>")
+    served.until_told("label.html changed · no reload needed")
+    assert served.body("/") == first.replace("one", "two")
+
+
 def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
