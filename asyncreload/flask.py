@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import flask
+from click.core import ParameterSource
 from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AsyncreloadError, TargetError
-from asyncreload.run_app import become_supervisor, script_of_command, serve_here
+from asyncreload.run_app import Door, become_supervisor, script_of_command, serve_here
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -30,6 +31,8 @@ _NO_TLS = (
     "asyncreload serves no TLS: have a proxy do so, as in "
     '"caddy reverse-proxy --from localhost:8443 --to 127.0.0.1:{port}", or use "flask run --cert"'
 )
+
+_USUAL = {"port": 5000}
 
 
 @click.command("dev", short_help="Run a development server that never serves old code.")
@@ -44,7 +47,7 @@ _NO_TLS = (
     "--port",
     "-p",
     default=5000,
-    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT", "PORT"],
+    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT"],
     help="The port to bind to.",
 )
 @click.option("--cert", help="Not supported: have a proxy serve HTTPS.")
@@ -72,12 +75,6 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
     """
     if given["cert"] or given["key"]:
         raise click.UsageError(_NO_TLS.format(port=given["port"]))
-    options = {
-        "host": given["host"],
-        "port": given["port"],
-        "live": given["live"],
-        "threads": 64 if given["with_threads"] else 1,
-    }
     if (serve := process_role.server_of_child()) is not None:
         # Not through click: it would print "Aborted!" when a save interrupts the load.
         try:
@@ -85,9 +82,10 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
         except KeyboardInterrupt as exc:
             raise _Interrupted from exc
     try:
+        options = _options(context, given)
         if given["reload"]:
-            _supervise(context, info, options, given)
-        serve_here(_load(info, given), options)
+            _supervise(context, info, options)
+        serve_here(_load(info, given), options, _USUAL)
     except AsyncreloadError as exc:
         raise click.ClickException(str(exc)) from exc
 
@@ -96,16 +94,26 @@ class _Interrupted(BaseException):
     """A KeyboardInterrupt, which click does not take for its own."""
 
 
-def _supervise(
-    context: click.Context, info: ScriptInfo, options: dict[str, Any], given: dict[str, Any]
-) -> NoReturn:
+def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of asyncreload that were typed, or that the environment gives."""
+    default = ParameterSource.DEFAULT
+    told = {name for name in given if context.get_parameter_source(name) is not default}
+    options = {name: given[name] for name in ("host", "port", "live") if name in told}
+    if "with_threads" in told:
+        options["threads"] = 64 if given["with_threads"] else 1
+    if "extra_files" in told:
+        extra = filter(None, given["extra_files"].split(os.pathsep))
+        options["watch"] = tuple(map(os.path.abspath, extra))
+    if "exclude_patterns" in told:
+        options["ignore"] = tuple(filter(None, given["exclude_patterns"].split(os.pathsep)))
+    return options
+
+
+def _supervise(context: click.Context, info: ScriptInfo, options: dict[str, Any]) -> NoReturn:
     files = flask_environment.watched(os.getcwd(), *_named_environment_file(context))
-    extra = filter(None, given["extra_files"].split(os.pathsep))
-    ignored = filter(None, given["exclude_patterns"].split(os.pathsep))
-    options |= {"watch": (*files, *map(os.path.abspath, extra)), "ignore": tuple(ignored)}
     script = script_of_command("flask.cli", "flask")
     title = None if info.create_app else info.app_import_path
-    become_supervisor(options, script, title or "the Flask app")
+    become_supervisor(options, Door(script, title or "the Flask app", usual=_USUAL, watch=files))
 
 
 def _named_environment_file(context: click.Context) -> list[str]:

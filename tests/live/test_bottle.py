@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import is_alive
+from tests.live.driving import is_alive, lay_out
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Serve
+    from pathlib import Path
+
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("bottle")
 
@@ -49,6 +51,16 @@ def test_bottle_run(serve: Serve, options: str) -> None:
     served.wait()
     served.until(lambda: not is_alive(supervisor), "the supervisor ends")
     assert "never" not in served.output
+
+
+def test_what_bottle_run_is_not_given_is_as_the_file_says(project: Path, start: Start) -> None:
+    files = {"app.py": APP.replace(", port=0OPTIONS", ""), "notes.txt": "one"}
+    files["pyproject.toml"] = '[tool.asyncreload]\nport = 0\nwatch = ["notes.txt"]\n'
+    lay_out(project, files=files)
+    served = start(sys.executable, "app.py")
+    assert served.body() == "version 1"
+    served.write("notes.txt", "two")
+    served.until_told("notes.txt changed · fresh in")
 
 
 def test_unguarded_run(serve: Serve) -> None:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,10 +17,11 @@ import pytest
 
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, Served, lay_out, stop_all
+from tests.live.driving import COMMAND, lay_out
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
+    from tests.live.conftest import Start
 
 pytest.importorskip("django")
 
@@ -103,23 +103,6 @@ def site(started_project: Path, project: Path) -> Path:
     """The same, for one test."""
     shutil.copytree(started_project, project, dirs_exist_ok=True)
     return project
-
-
-Start = Callable[..., Served]
-
-
-@pytest.fixture
-def start(site: Path, temp: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts a command in the project."""
-    started: list[Served] = []
-
-    def start(*command: str) -> Served:
-        served = Served(site, temp, command, tmp_path / f"output{len(started)}.txt")
-        started.append(served)
-        return served
-
-    yield start
-    stop_all(started)
 
 
 def install(site: Path, app: str) -> None:

@@ -165,6 +165,19 @@ def test_plain_asyncreload_serves_the_same(serve: Serve) -> None:
     served.until_told("took shop:create_app('given'), named by FLASK_APP")
 
 
+def test_what_is_not_typed_is_as_the_file_says(serve: Serve) -> None:
+    text = '[tool.asyncreload]\nport = 1\nwatch = ["notes.txt"]\naccess_log = false\n'
+    files = FILES | {"notes.txt": "one", "pyproject.toml": text}
+    served = serve("", files=files, command=(FLASK, "dev"))  # which has --port
+    assert served.body() == "<p>1</p>"
+    served.write("notes.txt", "two")
+    served.until_loads(2)
+    served.edit(".flaskenv", "MODE=one", "MODE=two")  # watched as well
+    assert about(served)[2] == "two"
+    assert len(served.loads()) == 3
+    assert "GET /" not in served.output
+
+
 def test_the_debugger_is_asked_for(serve: Serve) -> None:
     command = (FLASK, "--app", "shop", "dev", "--debugger")
     served = serve("", files=FILES, command=command)
