@@ -98,7 +98,7 @@ def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of asyncreload that were typed, or that the environment gives."""
     default = ParameterSource.DEFAULT
     told = {name for name in given if context.get_parameter_source(name) is not default}
-    options = {name: given[name] for name in ("host", "port", "live") if name in told}
+    options: dict[str, Any] = {name: given[name] for name in told & {"host", "port", "live"}}
     if "with_threads" in told:
         options["threads"] = 64 if given["with_threads"] else 1
     if "extra_files" in told:

@@ -14,9 +14,6 @@ from django.core.management.commands.runserver import Command as DjangosCommand
 
 OURS = "asyncreload.django"
 
-ASGI_SERVERS = frozenset({"channels", "daphne"})
-"""Apps whose command has no WSGI handler with the static files: it is left out."""
-
 
 def find_ours() -> None:
     """Have Django find our `runserver`, unless our app is installed: then the order of apps counts.
@@ -52,7 +49,7 @@ def next_command() -> Any:
     names = [config.name for config in configs]
     start = names.index(OURS) + 1 if OURS in names else 0
     for config in configs[start:]:
-        if _has_runserver(config) and config.name not in ASGI_SERVERS:
+        if _has_runserver(config):
             return _command_of(config)
     return DjangosCommand
 

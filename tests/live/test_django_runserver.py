@@ -165,6 +165,47 @@ def test_a_project_that_names_its_asgi_application_is_served_by_asgi(
     assert served.body() == "ASGIREQUEST"
 
 
+ASGI_COMMAND = """\
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.management.commands.runserver import Command as Djangos
+from django.utils.module_loading import import_string
+
+class Command(Djangos):
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--noasgi", action="store_false", dest="use_asgi")
+        parser.add_argument("--http_timeout", type=int)
+
+    def inner_run(self, *args, **options):
+        raise AssertionError("this would serve")
+
+    def get_application(self, options):
+        return ASGIStaticFilesHandler(import_string("mysite.asgi.application"))
+"""
+
+
+@pytest.mark.parametrize(("more", "kind"), [((), "ASGIRequest"), (("--noasgi",), "WSGIRequest")])
+def test_a_next_command_that_serves_by_asgi_is_extended(
+    site: Path, start: Start, more: tuple[str, ...], kind: str
+) -> None:
+    """As daphne's."""
+    pytest.importorskip("uvicorn")
+    command = "wire/management/commands/runserver.py"
+    packages = ("wire", "wire/management", "wire/management/commands")
+    lay_out(site, files={f"{package}/__init__.py": "" for package in packages})
+    views = (
+        "from django.http import HttpResponse\n"
+        "def home(request): return HttpResponse(type(request).__name__)\nfails = home\n"
+    )
+    lay_out(site, files={command: ASGI_COMMAND, "shop/views.py": views})
+    install(site, "wire")
+    install(site, "asyncreload.django")
+    served = start(*MANAGE, "runserver", "0", "--http_timeout", "9", *more)
+    assert served.body() == kind
+    static = served.get("/static/shop/site.css").status
+    assert static == (404 if more else 200)  # as with daphne's own
+
+
 def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None:
     own = free_port()
     djangos = start(*MANAGE, "runserver", str(own), "--noreload")

@@ -40,7 +40,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         serve, child = process_role.server_of_child(), process_role.for_framework()
         if serve is not None and child is not None:
             self._check(options, is_first=child.is_first_load)
-            handler = asgi_handler(options) or self.get_handler(**options)
+            handler = asgi_handler(self, options) or self.get_handler(**options)
             Reloader(child).start()
             serve(handler)
         if not options["use_reloader"]:
