@@ -340,7 +340,9 @@ class Agent:
             await self.front_end.answered(READ_BEFORE_REFRESH)
         # Code first, as it most likely needs a reload: then nobody has to be told of the rest.
         rest = [path for path in paths if path not in code]
-        return await self._refreshers.handle([*code, *rest], self.notice)
+        is_handled = await self._refreshers.handle([*code, *rest], self.notice)
+        # Whatever is said of it, a module that was not loaded anew would answer with old code.
+        return is_handled and not any(map(self.baselines.is_in_use, paths))
 
     def on_refreshed(self, paths: list[str]) -> None:
         """Tell the parent and the open pages."""

@@ -129,8 +129,9 @@ class Baselines:
 
     def forget_wanted(self) -> None:
         """Forget how files were that patterns ask for, and that nobody has loaded."""
-        self.forget(self._wanted)
-        self._wanted.clear()
+        forgotten = self._wanted & self.project.keys()
+        self.forget(forgotten)
+        self._wanted -= forgotten
 
     def forget(self, paths: AbstractSet[str]) -> None:
         """Forget how files of the project were: nobody has loaded them."""
@@ -246,6 +247,10 @@ class Baselines:
     def is_loaded(self, path: str) -> bool:
         """Tell whether a file has a baseline for another reason than a pattern that asks for it."""
         return self.is_watched(path) and path not in self._wanted
+
+    def is_in_use(self, path: str) -> bool:
+        """Tell whether a file was loaded, and not once more with other bytes."""
+        return self.is_loaded(path) and self._files_with(path)[path] != MIXED
 
     def is_watched(self, path: str) -> bool:
         """Tell whether there is a baseline of a file."""

@@ -53,5 +53,10 @@ class Refreshers:
         return all(map(self._is_seen_to, paths))
 
     def _is_seen_to(self, path: str) -> bool:
-        results = [refresh(path) for refresh, _ in self._refreshers]  # everybody is told
+        try:
+            results = [refresh(path) for refresh, _ in self._refreshers]  # everybody is told
+        except (
+            SystemExit
+        ):  # whoever ends the process wants a reload, as by Django's `trigger_reload`
+            return False
         return any(results)

@@ -513,6 +513,19 @@ def test_what_is_watched_for_a_refresh_and_has_changed_since_a_moment(project: P
     assert watch.baselines.wanted_since(began - 2 * HOUR) == [page]
 
 
+def test_what_was_loaded_is_in_use_until_it_is_loaded_again(project: Project) -> None:
+    page, module = project.write("pages/a.html"), project.load("app.py")
+    project.watch.scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    is_in_use = project.watch.baselines.is_in_use
+    assert not is_in_use(page)
+    assert is_in_use(module)
+    project.write("app.py", b"x = 2\n")
+    assert project.changed() == ["app.py", "pages/a.html"]
+    assert is_in_use(module)
+    project.load("app.py", b"x = 2\n")
+    assert not is_in_use(module)
+
+
 def test_what_a_pattern_wants_a_reload_for_nobody_else_sees_to(project: Project) -> None:
     scanner = project.watch.scanner
     scanner.watch_patterns(Patterns.of(["rules"], [], str(project.root), ["pages"]))
@@ -540,3 +553,5 @@ def test_what_is_watched_in_packages_is_taken_when_there_is_time(project: Projec
     scanner.accept([page])
     assert asyncio.run(scanner.compare(scanner.look_at_all(9.0))) == []
     assert page not in watch.baselines.project
+    watch.baselines.forget_wanted()
+    assert not watch.baselines.is_loaded(page)

@@ -61,6 +61,19 @@ async def test_without_anybody_nothing_is_seen_to(
 
 
 @pytest.mark.asyncio
+async def test_who_ends_the_process_wants_a_reload(
+    refreshers: Refreshers, notices: list[str]
+) -> None:
+    def leave(_: str) -> bool:
+        raise SystemExit(3)
+
+    refreshers.add(anything, anything)
+    refreshers.add(leave, anything)
+    assert not await refreshers.handle(["a"], notices.append)
+    assert notices == []
+
+
+@pytest.mark.asyncio
 async def test_an_error_there_leads_to_a_reload(refreshers: Refreshers, notices: list[str]) -> None:
     def fail(path: str) -> bool:
         raise LookupError(path)
