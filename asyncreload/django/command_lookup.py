@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -22,7 +23,12 @@ def find_ours() -> None:
     be loaded, when Django goes on without any. What is wrong with the settings is raised.
     """
     find_all = management.get_commands
+    if find_all.__module__ == __name__:
+        return  # this has been done
 
+    # As Django's own. A plain function in its place would be taken for something that the project
+    # sets up: then a standby imports nothing ahead of what comes after.
+    @cache
     def get_commands() -> dict[str, Any]:
         # Django would go on without settings that cannot be imported, and without the arguments
         # that the command of an app adds.

@@ -281,6 +281,9 @@ def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
     install(site, "asyncreload.django")
     text = "[tool.asyncreload]\ncheckpoints = 0\nverbose = true\n"
     lay_out(site, files={"pyproject.toml": text})
+    # A package that nothing has imported before the command is found.
+    views = "from django.contrib.syndication import views as feeds\n" + APP["shop/views.py"]
+    lay_out(site, files={"shop/views.py": views})
     served = start(*MANAGE, "runserver", "0", "--insecure")
     first = served.body("/")
     served.until(lambda: re.search(r"has imported \d{3} modules", served.output), "it stands by")
@@ -288,6 +291,7 @@ def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
     assert served.body("/") != first
     assert "color: red" in served.body("/static/shop/site.css")
     assert "views.py changed" in served.output
+    assert "starting cold" not in served.output
 
 
 def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
