@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.live.commands import free_port
+from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import Connection, Served
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Serve
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("flask")
 
@@ -108,13 +108,28 @@ def test_flask_dev(serve: Serve) -> None:
     assert served.stop() == 143
 
 
-PAGES_COMPARED = ("/", "/about", "/moved", "/forbidden", "/absent", "/stream", "/static/site.css")
+PAGES_COMPARED = [
+    Asked(200, "/"),
+    Asked(200, "/about"),
+    Asked(302, "/moved"),
+    Asked(403, "/forbidden"),
+    Asked(404, "/absent"),
+    Asked(405, "/", "POST", "a=b"),
+    Asked(200, "/", "HEAD"),
+    Asked(200, "/", "OPTIONS"),
+    Asked(200, "/stream"),
+    Asked(200, "/said", "POST", "word=yes"),
+    Asked(308, "/deep"),
+    Asked(200, "/static/site.css"),
+    Asked(206, "/static/site.css", headers=(("Range", "bytes=2-5"),)),
+    Asked(404, "/static/absent.css"),
+]
 MORE_PAGES = """
-from flask import abort, redirect
+from flask import abort, flash, redirect, request, session, url_for
 
 @pages.route("/moved")
 def moved():
-    return redirect("/about")
+    return redirect(url_for("pages.index", _external=True))
 
 @pages.route("/forbidden")
 def forbidden():
@@ -123,40 +138,24 @@ def forbidden():
 @pages.route("/stream")
 def stream():
     return (str(number) for number in range(3))
+
+@pages.route("/said", methods=["POST"])
+def said():
+    return {"word": request.form["word"], "agent": request.user_agent.string}
+
+@pages.route("/deep/")
+def deep():
+    return "deep"
 """
-# Of the connection and of the server, not of the page.
-NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding"}
 
 
-def page(port: int, path: str) -> tuple[int, dict[str, str], bytes] | None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-    except ConnectionRefusedError:
-        return None
-    finally:
-        connection.close()
-    headers = {name: value for name, value in answer.getheaders() if name not in NOT_THE_PAGES}
-    return answer.status, headers, body
-
-
-def test_pages_are_those_of_flask_run(
-    serve: Serve, tmp_path: Path, project: Path, temp: Path
-) -> None:
+def test_pages_are_those_of_flask_run(serve: Serve, start: Start) -> None:
     files = FILES | {"shop/pages.py": PAGES + MORE_PAGES}
     ours = serve("", files=files, command=(FLASK, "dev"))
     ours.body()
     port = free_port()
-    command = (FLASK, "run", "--debug", "--port", str(port))
-    theirs = Served(project, temp, command, tmp_path / "theirs.txt")
-    try:
-        theirs.until(lambda: page(port, "/"), "it answers")
-        for path in PAGES_COMPARED:
-            assert page(ours.port, path) == page(port, path)
-    finally:
-        theirs.kill()
+    theirs = start(FLASK, "run", "--debug", "--port", str(port))
+    compare_pages(ours, theirs, port, PAGES_COMPARED)
 
 
 def test_plain_asyncreload_serves_the_same(serve: Serve) -> None:
