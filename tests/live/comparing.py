@@ -25,8 +25,8 @@ Facts = dict[str, str]
 
 # --- pages of a project ---------------------------------------------------------------------------
 
-NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding"}
-"""Headers of the connection and of the server."""
+NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding", "Expires"}
+"""Headers of the connection, of the server and of the moment."""
 
 
 class Page(NamedTuple):
