@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from glob import escape
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -138,6 +139,8 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
         if isinstance(exc.__context__, ImportError) and _is_of_project(exc.__context__):
             raise exc.__context__ from None
         raise TargetError(exc.format_message()) from None
+    if (child := process_role.for_framework()) is not None and child.is_live:
+        _tell_of_pages(app, child)
     if not given["debugger"]:
         return app
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  seldom wanted
@@ -146,6 +149,26 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
     if hasattr(debugged, "trusted_hosts"):  # since Werkzeug 3.0.3
         debugged.trusted_hosts.append(given["host"])
     return debugged
+
+
+def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
+    """Have open pages told of changed templates and static files, which requests read afresh."""
+    read_afresh = app.config["TEMPLATES_AUTO_RELOAD"]
+    has_fresh_templates = app.debug if read_afresh is None else read_afresh
+    folders = []
+    for part in (app, *app.blueprints.values()):
+        if part.static_folder:
+            folders.append(part.static_folder)
+        if part.template_folder and has_fresh_templates:
+            folders.append(os.path.join(part.root_path, part.template_folder))
+    directories = sorted({os.path.abspath(folder) for folder in folders})
+
+    def is_of_pages(path: str) -> bool:
+        is_there = any(path.startswith(directory + os.sep) for directory in directories)
+        return is_there and not path.endswith(".py")
+
+    patterns = [os.path.join(escape(directory), "**", "*") for directory in directories]
+    child.refresh_with(patterns, is_of_pages)
 
 
 def _is_of_project(error: ImportError) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,35 @@ def test_what_is_not_typed_is_as_the_file_says(serve: Serve) -> None:
     assert about(served)[2] == "two"
     assert len(served.loads()) == 3
     assert "GET /" not in served.output
+
+
+def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None:
+    blueprint = PAGES.replace("__name__)", '__name__, template_folder="more")')
+    files = FILES | {"shop/pages.py": blueprint, "shop/more/other.html": "one"}
+    served = serve("", "--live", files=files, command=(FLASK, "dev"))
+    assert served.body() == "<p>1</p>"
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("GET", "/.asyncreload/events")
+    stream = connection.getresponse()
+
+    def state() -> list[str]:
+        while not (line := stream.readline().decode()).startswith("data: "):
+            assert line
+        return line.split()[1:]
+
+    (one,) = state()
+    served.edit("shop/static/site.css", "red", "blue")
+    two, *rest = state()
+    assert rest == [one, "site.css"]
+    served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+    three, *rest = state()
+    assert rest == [two]  # the page is to be loaded again
+    served.write("shop/more/other.html", "two")
+    _, *rest = state()
+    assert rest == [three]
+    assert served.body() == "<b>1</b>"
+    assert len(served.loads()) == 1
+    connection.close()
 
 
 def test_the_debugger_is_asked_for(serve: Serve) -> None:
