@@ -55,8 +55,6 @@ class Refreshers:
     def _is_seen_to(self, path: str) -> bool:
         try:
             results = [refresh(path) for refresh, _ in self._refreshers]  # everybody is told
-        except (
-            SystemExit
-        ):  # whoever ends the process wants a reload, as by Django's `trigger_reload`
-            return False
+        except SystemExit:
+            return False  # who ends the process wants a reload: Django's `trigger_reload` does so
         return any(results)
