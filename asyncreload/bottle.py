@@ -16,7 +16,7 @@ from typing import Any
 import bottle
 
 from asyncreload.process_role import is_child, notice
-from asyncreload.run_app import run
+from asyncreload.run_app import serve_script
 from asyncreload.system_calls import end_at_parents_end
 
 _RELOADER = (
@@ -24,15 +24,20 @@ _RELOADER = (
     "asyncreload.bottle:Server reloads without it"
 )
 
+_BOTTLES = {"host": "127.0.0.1", "port": 8080}
+
 
 class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
-    """Options beside `host` and `port` are those of `asyncreload.run`, such as `live=True`."""
+    """Options beside `host` and `port` are those of the command, such as `live=True`."""
 
     quiet = True
     """The supervisor tells where it listens."""
 
     def run(self, handler: Any) -> None:
         """Serve; with the files as they are now, whenever one is saved."""
+        usual = {"host": self.host, "port": self.port}
+        # Bottle does not tell what it was given: its own address may be one that nobody has named.
+        given = {name: value for name, value in usual.items() if value != _BOTTLES[name]}
         has_reloader = "BOTTLE_CHILD" in os.environ
         if has_reloader and is_child():
             notice(_RELOADER)
@@ -40,7 +45,9 @@ class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
         elif has_reloader:
             end_at_parents_end()
         try:
-            run(handler, self.host, self.port, **self.options)
+            options = dict(self.options)
+            reload = options.pop("reload", True)
+            serve_script(handler, given | options, reload=reload, usual=usual)
         except KeyboardInterrupt:
             if is_child():  # Bottle would go on behind `bottle.run`, in a process that is to end
                 sys.exit(1)

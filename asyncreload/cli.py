@@ -233,36 +233,18 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
 
 
 def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
-    """Add what is not given on the command line: from pyproject.toml, or the command's defaults.
+    """Add what is not given on the command line, and what is to be served if no target is.
 
-    A target there is looked up where it stands: that becomes the current directory.
+    A target in pyproject.toml is looked up where it stands: that becomes the current directory.
     """
-    options = options_of(Settings, Voice)
-    asked = {name: option.default for name, option in options.items() if option.is_commands_own}
     path = config.find(cwd)
-    in_file = config.read(path, options) if path else {}
-    if given.keys() & {"quiet", "verbose"}:
-        in_file = {k: v for k, v in in_file.items() if k not in {"quiet", "verbose"}}
-    given = {name: options[name].placed(value, cwd) for name, value in given.items()}
+    in_file = config.read(path, options_of(Settings, Voice)) if path else {}
     if path and "target" in in_file and "target" not in given:
         os.chdir(os.path.dirname(path))
-    asked |= in_file | given
-    if asked.get("quiet") and "access_log" not in in_file | given:
-        asked["access_log"] = False
-    if "port" not in asked and (port := os.environ.get("PORT")):
-        asked["port"] = _port(port)
+    asked = config.merged(given, in_file, cwd)
     if is_ini(asked.get("target", "")):
         return address_in(asked["target"]) | asked
     return asked | _found(asked)
-
-
-def _port(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(
-            f"PORT in the environment must be a whole number, not {text!r}"
-        ) from None
 
 
 def _found(asked: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncreload.errors import SettingsError
-from asyncreload.options import Option
+from asyncreload.options import Option, options_of
+from asyncreload.printing import Voice
+from asyncreload.settings import Settings
 from asyncreload.target import did_you_mean
 
 NAME = "pyproject.toml"
+
+
+def completed(given: Mapping[str, Any], cwd: str) -> dict[str, Any]:
+    """Add what is not given to a framework's command, or to `run`: see `merged`.
+
+    The target of the file is left out, as the command has one of its own.
+    """
+    path = find(cwd)
+    in_file = read(path, options_of(Settings, Voice)) if path else {}
+    return merged(given, {k: v for k, v in in_file.items() if k != "target"}, cwd)
+
+
+def merged(given: Mapping[str, Any], in_file: Mapping[str, Any], cwd: str) -> dict[str, Any]:
+    """Add what is not given: from the file, the environment's PORT, or the command's defaults.
+
+    given: what counts most, by name; files are named from the directory `cwd`. What is no option
+        is left for the check of all options.
+    """
+    options = options_of(Settings, Voice)
+    asked = {name: option.default for name, option in options.items() if option.is_commands_own}
+    if given.keys() & {"quiet", "verbose"}:
+        in_file = {k: v for k, v in in_file.items() if k not in {"quiet", "verbose"}}
+    placed = {
+        name: options[name].placed(value, cwd) if name in options else value
+        for name, value in given.items()
+    }
+    asked |= {**in_file, **placed}
+    if asked.get("quiet") and "access_log" not in {**in_file, **placed}:
+        asked["access_log"] = False
+    if "port" not in asked and (port := os.environ.get("PORT")):
+        asked["port"] = _port(port)
+    return asked
+
+
+def _port(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(
+            f"PORT in the environment must be a whole number, not {text!r}"
+        ) from None
 
 
 def find(directory: str) -> str | None:

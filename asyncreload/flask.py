@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import sys
+from glob import escape
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import flask
+from click.core import ParameterSource
 from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AsyncreloadError, TargetError
-from asyncreload.run_app import become_supervisor, script_of_command, serve_here
+from asyncreload.run_app import Door, become_supervisor, script_of_command, serve_here
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -30,6 +32,8 @@ _NO_TLS = (
     "asyncreload serves no TLS: have a proxy do so, as in "
     '"caddy reverse-proxy --from localhost:8443 --to 127.0.0.1:{port}", or use "flask run --cert"'
 )
+
+_USUAL = {"port": 5000}
 
 
 @click.command("dev", short_help="Run a development server that never serves old code.")
@@ -44,7 +48,7 @@ _NO_TLS = (
     "--port",
     "-p",
     default=5000,
-    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT", "PORT"],
+    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT"],
     help="The port to bind to.",
 )
 @click.option("--cert", help="Not supported: have a proxy serve HTTPS.")
@@ -74,14 +78,6 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
     """
     if given["cert"] or given["key"]:
         raise click.UsageError(_NO_TLS.format(port=given["port"]))
-    options = {
-        "host": given["host"],
-        "port": given["port"],
-        "live": given["live"],
-        "editor": given["editor"],
-        "trust": given["trust"],
-        "threads": 64 if given["with_threads"] else 1,
-    }
     if (serve := process_role.server_of_child()) is not None:
         # Not through click: it would print "Aborted!" when a save interrupts the load.
         try:
@@ -89,9 +85,10 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
         except KeyboardInterrupt as exc:
             raise _Interrupted from exc
     try:
+        options = _options(context, given)
         if given["reload"]:
-            _supervise(context, info, options, given)
-        serve_here(_load(info, given), options)
+            _supervise(context, info, options)
+        serve_here(_load(info, given), options, _USUAL)
     except AsyncreloadError as exc:
         raise click.ClickException(str(exc)) from exc
 
@@ -100,16 +97,27 @@ class _Interrupted(BaseException):
     """A KeyboardInterrupt, which click does not take for its own."""
 
 
-def _supervise(
-    context: click.Context, info: ScriptInfo, options: dict[str, Any], given: dict[str, Any]
-) -> NoReturn:
+def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of asyncreload that were typed, or that the environment gives."""
+    default = ParameterSource.DEFAULT
+    told = {name for name in given if context.get_parameter_source(name) is not default}
+    same = {"host", "port", "live", "editor", "trust"}
+    options: dict[str, Any] = {name: given[name] for name in told & same}
+    if "with_threads" in told:
+        options["threads"] = 64 if given["with_threads"] else 1
+    if "extra_files" in told:
+        extra = filter(None, given["extra_files"].split(os.pathsep))
+        options["watch"] = tuple(map(os.path.abspath, extra))
+    if "exclude_patterns" in told:
+        options["ignore"] = tuple(filter(None, given["exclude_patterns"].split(os.pathsep)))
+    return options
+
+
+def _supervise(context: click.Context, info: ScriptInfo, options: dict[str, Any]) -> NoReturn:
     files = flask_environment.watched(os.getcwd(), *_named_environment_file(context))
-    extra = filter(None, given["extra_files"].split(os.pathsep))
-    ignored = filter(None, given["exclude_patterns"].split(os.pathsep))
-    options |= {"watch": (*files, *map(os.path.abspath, extra)), "ignore": tuple(ignored)}
     script = script_of_command("flask.cli", "flask")
     title = None if info.create_app else info.app_import_path
-    become_supervisor(options, script, title or "the Flask app")
+    become_supervisor(options, Door(script, title or "the Flask app", usual=_USUAL, watch=files))
 
 
 def _named_environment_file(context: click.Context) -> list[str]:
@@ -134,6 +142,8 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
         if isinstance(exc.__context__, ImportError) and _is_of_project(exc.__context__):
             raise exc.__context__ from None
         raise TargetError(exc.format_message()) from None
+    if (child := process_role.for_framework()) is not None and child.is_live:
+        _tell_of_pages(app, child)
     if not given["debugger"]:
         return app
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  seldom wanted
@@ -142,6 +152,26 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
     if hasattr(debugged, "trusted_hosts"):  # since Werkzeug 3.0.3
         debugged.trusted_hosts.append(given["host"])
     return debugged
+
+
+def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
+    """Have open pages told of changed templates and static files, which requests read afresh."""
+    read_afresh = app.config["TEMPLATES_AUTO_RELOAD"]
+    has_fresh_templates = app.debug if read_afresh is None else read_afresh
+    folders = []
+    for part in (app, *app.blueprints.values()):
+        if part.static_folder:
+            folders.append(part.static_folder)
+        if part.template_folder and has_fresh_templates:
+            folders.append(os.path.join(part.root_path, part.template_folder))
+    directories = sorted({os.path.abspath(folder) for folder in folders})
+
+    def is_of_pages(path: str) -> bool:
+        is_there = any(path.startswith(directory + os.sep) for directory in directories)
+        return is_there and not path.endswith(".py")
+
+    patterns = [os.path.join(escape(directory), "**", "*") for directory in directories]
+    child.refresh_with(patterns, is_of_pages)
 
 
 def _is_of_project(error: ImportError) -> bool:

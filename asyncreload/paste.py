@@ -17,7 +17,7 @@ from asyncreload import process_role
 from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.ini_files import address_of, files_of
 from asyncreload.options import options_of
-from asyncreload.run_app import become_supervisor, run, script_of_command
+from asyncreload.run_app import Door, become_supervisor, run, script_of_command
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,9 +108,8 @@ def _supervise(file: str, section: dict[str, str]) -> NoReturn:
     address = address_of(section)
     options = {name: _value(name, text) for name, text in section.items()} | address
     watched = tuple(map(escape, files_of(file))) if file else ()
-    options["watch"] = (*watched, *options.get("watch", ()))
     script = script_of_command("pyramid.scripts.pserve", "pyramid.scripts.pserve")
-    become_supervisor(options, script, os.path.basename(file))
+    become_supervisor(options, Door(script, os.path.basename(file), watch=watched))
 
 
 def _value(name: str, text: str) -> Any:

@@ -28,11 +28,11 @@ class ForFramework(Protocol):
         """Tell the user something, once for all loads."""
 
     def refresh_with(self, patterns: Sequence[str], refresh: Callable[[str], bool]) -> None:
-        """Watch files of the project that need no reload when they change.
+        """Watch these files as well, and ask of each change whether it needs a reload.
 
         patterns: absolute.
-        refresh: called with the path of a file that has changed, in another thread; returns
-            whether that is seen to. If nobody has, the app is reloaded.
+        refresh: called with the path of each file that has changed, modules included, in another
+            thread; returns whether that is seen to. If nobody has, the app is reloaded.
         """
 
 

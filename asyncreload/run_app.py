@@ -8,12 +8,16 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncreload import IMPORTED_IN, process_role
+from asyncreload.config import completed
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.errors import NestedError, SettingsError
 from asyncreload.finalization import Finalization
+from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import (
     boot_command,
     split_command,
@@ -25,7 +29,6 @@ from asyncreload.printing import Voice
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.imports.interface import AsgiCallable
@@ -33,13 +36,13 @@ if TYPE_CHECKING:
 
 def run(  # noqa: PLR0913  each is an option of its own
     app: WSGIApplication | AsgiCallable,
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: str | None = None,
+    port: int | None = None,
     *,
     reload: bool = True,
-    interval: float = 0.1,
-    live: bool = False,
-    trust: Sequence[str] = (),
+    interval: float | None = None,
+    live: bool | None = None,
+    trust: Sequence[str] | None = None,
     reloader: bool | None = None,
 ) -> None:
     """Serve `app`, WSGI or ASGI, from the end of a script; with `reload`, afresh at each save.
@@ -49,6 +52,9 @@ def run(  # noqa: PLR0913  each is an option of its own
     again, up to this call: with the same arguments and interpreter options, in the directory and
     with the environment in which Python was started. Nothing after this call is run. Without
     `reload` it serves right here until Ctrl-C, and returns.
+
+    What is not given, or None, is as `[tool.asyncreload]` of the nearest pyproject.toml says, with
+    all the options of the command; else the host is 127.0.0.1, and the port 8000.
 
     interval: seconds between two looks at the files while nothing is requested.
     live: with `reload`, whether open pages load themselves again when the new code answers.
@@ -60,46 +66,78 @@ def run(  # noqa: PLR0913  each is an option of its own
     `BindError` when the address cannot be listened on; `MissingExtraError` for an ASGI app without
     `reload` where uvicorn is not installed.
     """
+    named = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
+    given = {name: value for name, value in named.items() if value is not None}
+    serve_script(app, given, reload=reload if reloader is None else reloader)
+
+
+def serve_script(
+    app: object, given: Mapping[str, Any], *, reload: bool, usual: Mapping[str, Any] | None = None
+) -> None:
+    """Serve an app from the end of a script, as `run` does.
+
+    given: options of the command, by their names; they count more than pyproject.toml.
+    usual: options that count less than that.
+    """
     if (serve := process_role.server_of_child()) is not None:
         serve(app)
-    options = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
-    if reload if reloader is None else reloader:
-        become_supervisor(options)
-    serve_here(app, options)
+    if reload:
+        become_supervisor(given, Door(usual=usual or {}))
+    serve_here(app, given, usual or {})
 
 
-def become_supervisor(
-    options: Mapping[str, Any],
-    script: Sequence[str] = (),
-    title: str = "",
-    in_child: Callable[[list[str]], list[str]] = list,
-) -> NoReturn:
+class Door(FrozenData):
+    """What the command of a framework has of its own when its process becomes the supervisor."""
+
+    script: Sequence[str] = ()
+    """What the child runs; what Python was told to run now, if not given."""
+    title: str = ""
+    """What is said to be served; the script, if not given."""
+    in_child: Callable[[list[str]], list[str]] = list
+    """Returns the script that Python was told to run, as a child is to run it."""
+    usual: Mapping[str, Any] = MappingProxyType({})
+    """Options that count less than what is given, and than pyproject.toml."""
+    watch: tuple[str, ...] = ()
+    """Patterns of the files that the framework reads; watched beside what is asked for."""
+    name: str = ""
+    """Prepares a child by `asyncreload.<name>.in_child`."""
+
+
+def become_supervisor(given: Mapping[str, Any], door: Door) -> NoReturn:
     """Run the `atexit` handlers, and replace this process by the supervisor of a script.
 
-    options: those of the command, by their names.
-    script: what the child runs; what Python was told to run now, if not given.
-    title: what is said to be served; the script, if not given.
-    in_child: returns the script that Python was told to run, as a child is to run it.
+    given: options of the command, by their names; what is not given is as pyproject.toml says,
+        looked for from where Python was started.
 
     Raises what `run` raises.
     """
-    beside = {"target", *options_of(Voice)}
-    settings = Settings.of("", {name: options[name] for name in options.keys() - beside})
+    _checked(given)
     _refuse_workers()
     started = _repeatable_script()
     directory = start_directory(started, sys.modules["__main__"], IMPORTED_IN or os.curdir)
     _check_directory(directory)
+    options = {**door.usual, **completed(given, directory)}
+    if door.watch:
+        options["watch"] = (*door.watch, *options.get("watch", ()))
+    told = {**options, **_checked(options), "script": door.script or door.in_child(started)}
+    if door.title:
+        told["target"] = door.title
+    if door.name:
+        told["door"] = door.name
     run_exit_handlers()
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
-    told = {**options, **{name: getattr(settings, name) for name in options.keys() - beside}}
-    told["script"] = script or in_child(started)
-    if title:
-        told["target"] = title
     command = boot_command("asyncreload.cli", "--settings", json.dumps(told))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those that are a supervisor's, as it understands them. Raises `SettingsError`."""
+    asked = options.keys() - {*options_of(Voice)}
+    settings = Settings.of("", {name: options[name] for name in asked})
+    return {name: getattr(settings, name) for name in asked}
 
 
 def script_of_command(module: str, run_as: str) -> tuple[str, ...]:
@@ -156,10 +194,11 @@ def _refuse_workers() -> None:
         )
 
 
-def serve_here(found: object, options: Mapping[str, Any]) -> None:
+def serve_here(found: object, given: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
     """Serve in this process, without reloading, until Ctrl-C.
 
-    options: fields of `Settings`, by name.
+    given: options of the command, by name; what is not given is as pyproject.toml says.
+    usual: options that count less than that.
     """
     # Here, as the supervisor needs none of them.
     from asyncreload.child.http.plain_server import serve_asgi_plainly, serve_plainly  # noqa: PLC0415
@@ -168,7 +207,8 @@ def serve_here(found: object, options: Mapping[str, Any]) -> None:
     from asyncreload.listening import listen  # noqa: PLC0415
 
     app = app_of(found)
-    settings = Settings.of("", {"access_log": True, **options})
+    _checked(given)
+    settings = Settings.of("", _checked({**usual, **completed(given, os.getcwd())}))
     with listen(settings.host, settings.port) as listener:
         try:
             if isinstance(app, AsgiApp):

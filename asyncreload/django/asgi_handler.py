@@ -8,15 +8,31 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from asyncreload.child.imports.asgi_server import is_installed
+from asyncreload.errors import MissingExtraError
+
+_MISSING = (
+    "{} serves by ASGI, which asyncreload does with uvicorn: install it with "
+    "pip install 'asyncreload[asgi]', or type --noasgi"
+)
 
 
-def asgi_handler(options: dict[str, Any]) -> Any | None:
-    """Return the project's ASGI application; None where it names none, or the extra is missing.
+def asgi_handler(command: Any, options: dict[str, Any]) -> Any | None:
+    """Return the project's ASGI application; None where it is to be served by WSGI.
 
-    With the static files, as Django's `runserver` serves them for WSGI.
+    That is where it names none, where the extra is missing, or with daphne's `--noasgi`. It comes
+    with the static files, as Django's `runserver` serves them for WSGI.
 
-    options: those of `runserver`; that of `django.contrib.staticfiles` has some more.
+    command: may be one that serves by ASGI itself, such as daphne's; that has `get_application`.
+    options: those of the command; that of `django.contrib.staticfiles` has some more.
+
+    Raises `MissingExtraError` where such a command cannot be stood in for.
     """
+    if not options.get("use_asgi", True):
+        return None
+    if own := getattr(command, "get_application", None):
+        if not is_installed():
+            raise MissingExtraError(_MISSING.format(type(command).__mro__[1].__module__))
+        return own(options)
     name = getattr(settings, "ASGI_APPLICATION", None)
     if not name or not is_installed():
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -14,9 +15,6 @@ from django.core.management.commands.runserver import Command as DjangosCommand
 
 OURS = "asyncreload.django"
 
-ASGI_SERVERS = frozenset({"channels", "daphne"})
-"""Apps whose command has no WSGI handler with the static files: it is left out."""
-
 
 def find_ours() -> None:
     """Have Django find our `runserver`, unless our app is installed: then the order of apps counts.
@@ -25,7 +23,12 @@ def find_ours() -> None:
     be loaded, when Django goes on without any. What is wrong with the settings is raised.
     """
     find_all = management.get_commands
+    if find_all.__module__ == __name__:
+        return  # this has been done
 
+    # As Django's own. A plain function in its place would be taken for something that the project
+    # sets up: then a standby imports nothing ahead of what comes after.
+    @cache
     def get_commands() -> dict[str, Any]:
         # Django would go on without settings that cannot be imported, and without the arguments
         # that the command of an app adds.
@@ -52,7 +55,7 @@ def next_command() -> Any:
     names = [config.name for config in configs]
     start = names.index(OURS) + 1 if OURS in names else 0
     for config in configs[start:]:
-        if _has_runserver(config) and config.name not in ASGI_SERVERS:
+        if _has_runserver(config):
             return _command_of(config)
     return DjangosCommand
 

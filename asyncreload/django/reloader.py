@@ -1,7 +1,8 @@
 """Django's signals of a reloader: what templates, translations and apps are watched for.
 
-Receivers of `autoreload_started` name directories, and those of `file_changed` say whether they
-have seen to a change there: Django's templates and translations are renewed so, without a reload.
+Receivers of `autoreload_started` name directories and files. Those of `file_changed` are told of
+each file that has changed, modules included, and say whether they have seen to it: Django's
+templates and translations are renewed so, without a reload.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.utils.autoreload import BaseReloader, autoreload_started, file_changed
 
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.process_role import ForFramework
 
 
@@ -32,7 +34,7 @@ class Reloader(BaseReloader):  # type: ignore[misc]  # Django has no types
         self._pages_only: list[str] = []
 
     def start(self) -> None:
-        """Have files watched that need no reload: call it when the project is loaded."""
+        """Have files watched, and receivers told of changes: call it when the project is loaded."""
         autoreload_started.send(sender=self)
         if self._child.is_live:
             self._pages_only = list(_directories_for_pages())
@@ -64,4 +66,7 @@ def _directories_for_pages() -> Iterator[str]:
         for finder in get_finders():
             for storage in getattr(finder, "storages", {}).values():
                 if isinstance(storage, FileSystemStorage):
-                    yield os.path.abspath(storage.location)
+                    location = os.path.abspath(storage.location)
+                    # Nobody edits those of packages, and there are many of them.
+                    if kind_of(location) is FileKind.PROJECT:
+                        yield location

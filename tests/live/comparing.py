@@ -1,4 +1,7 @@
-"""What servers make of the same request: each is asked, and the answers are told as flat facts."""
+"""What servers make of the same request: each is asked, and the answers are told as flat facts.
+
+And whether the pages of a project are those that it has under its framework's own server.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,81 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.live.driving import DEADLINE, until
+from tests.live.driving import DEADLINE, Served, until
 
 PATIENCE = 6 * DEADLINE  # seconds; only a server that does not answer is waited for so long
 Facts = dict[str, str]
 """What is told of an answer: each fact has a name, such as `outcome` or `environ PATH_INFO`."""
+
+
+# --- pages of a project ---------------------------------------------------------------------------
+
+NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding", "Expires"}
+"""Headers of the connection, of the server and of the moment."""
+
+
+class Page(NamedTuple):
+    """What a browser gets."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+class Asked(NamedTuple):
+    """A request for a page, and the status that is expected."""
+
+    status: int
+    path: str
+    method: str = "GET"
+    form: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def page(port: int, asked: Asked) -> Page | None:
+    """Ask for a page; None while nobody listens. The server's port in it is left out."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    headers = {"Accept": "text/html", **dict(asked.headers)}
+    if asked.form:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    try:
+        connection.request(asked.method, asked.path, asked.form or None, headers)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+    except ConnectionRefusedError:
+        return None
+    finally:
+        connection.close()
+    found = {
+        name.title(): value.replace(f":{port}", "")
+        for name, value in answer.getheaders()
+        if name.title() not in NOT_THE_PAGES
+    }
+    if "Allow" in found:  # a set, which is in another order in each process
+        found["Allow"] = ", ".join(sorted(found["Allow"].split(", ")))
+    if f":{port}" in body:
+        found.pop("Content-Length", None)
+    return Page(answer.status, found, body.replace(f":{port}", ""))
+
+
+def compare_pages(ours: Served, theirs: Served, port: int, pages: Iterable[Asked]) -> None:
+    """Ask for the same of our server and, at its port, of the framework's own."""
+    first, *_ = pages = list(pages)
+    theirs.until(lambda: page(port, first), "the framework's own server answers", PATIENCE)
+    for asked in pages:
+        expected = page(port, asked)
+        assert expected is not None
+        assert expected.status == asked.status, asked
+        assert page(ours.port, asked) == expected, asked
+
+
+# --- requests, whatever they are ------------------------------------------------------------------
 
 
 @contextmanager

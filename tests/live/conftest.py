@@ -40,6 +40,12 @@ class Serve(Protocol):
     ) -> Served: ...
 
 
+class Start(Protocol):
+    """Starts a command in the project."""
+
+    def __call__(self, *command: str) -> Served: ...
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked with `both_interfaces` once for each."""
     if metafunc.definition.get_closest_marker("both_interfaces") and not SPEAKS_ASGI:
@@ -127,6 +133,20 @@ def serve(tmp_path: Path, project: Path, temp: Path) -> Iterator[Serve]:
         served = Served(project, temp, full, output)
         started.append(served)
         assert served.port
+        return served
+
+    yield start
+    stop_all(started)
+
+
+@pytest.fixture
+def start(tmp_path: Path, project: Path, temp: Path) -> Iterator[Start]:
+    """Start commands in the project as they are; they are stopped at the end."""
+    started: list[Served] = []
+
+    def start(*command: str) -> Served:
+        served = Served(project, temp, command, tmp_path / f"started{len(started)}.txt")
+        started.append(served)
         return served
 
     yield start

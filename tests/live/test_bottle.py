@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import is_alive
+from tests.live.commands import free_port
+from tests.live.comparing import Asked, compare_pages
+from tests.live.driving import Served, is_alive, lay_out
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Serve
+    from pathlib import Path
+
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("bottle")
 
@@ -49,6 +53,104 @@ def test_bottle_run(serve: Serve, options: str) -> None:
     served.wait()
     served.until(lambda: not is_alive(supervisor), "the supervisor ends")
     assert "never" not in served.output
+
+
+def test_what_bottle_run_is_not_given_is_as_the_file_says(project: Path, start: Start) -> None:
+    files = {"app.py": APP.replace(", port=0OPTIONS", ""), "notes.txt": "one"}
+    files["pyproject.toml"] = '[tool.asyncreload]\nport = 0\nwatch = ["notes.txt"]\n'
+    lay_out(project, files=files)
+    served = start(sys.executable, "app.py")
+    assert served.body() == "version 1"
+    served.write("notes.txt", "two")
+    served.until_told("notes.txt changed · fresh in")
+
+
+SITE = """\
+import os
+from bottle import TEMPLATE_PATH, abort, default_app, error, get, post, redirect
+from bottle import request, response, route, run, static_file, template
+
+TEMPLATE_PATH.insert(0, "./views")
+
+@route("/")
+@route("/hello/<name>")
+def hello(name="Stranger"):
+    response.set_cookie("visited", "yes")
+    return template("hello", name=name)
+
+@route("/list")
+def listed():
+    return {"items": [1, 2], "root": request.script_name}
+
+@post("/login")
+def login():
+    return f"<p>{request.forms.get('name')}</p>"
+
+@get("/numbers")
+def numbers():
+    yield "one, "
+    yield "two"
+
+@route("/static/<path:path>")
+def static(path):
+    return static_file(path, root="static")
+
+@route("/old")
+def old():
+    redirect("/list")
+
+@route("/private")
+def private():
+    abort(401, "Access denied")
+
+@route("/fails")
+def fails():
+    raise LookupError("no such thing")
+
+@error(404)
+def absent(error):
+    return "Nothing here"
+
+if __name__ == "__main__":
+    run(server=os.environ["SERVER"], port=int(os.environ["AT"]), debug=True)
+"""
+SITE_FILES = {
+    "app.py": SITE,
+    "views/hello.tpl": "% name = name.title()\n<h1>Hello {{name}}!</h1>\n",
+    "static/site.css": "h1 { color: red }",
+}
+SITE_PAGES = [
+    Asked(200, "/"),
+    Asked(200, "/hello/bob%20x"),
+    Asked(200, "/list"),
+    Asked(200, "/list", "HEAD"),
+    Asked(200, "/login", "POST", "name=Ann"),
+    Asked(405, "/login"),
+    Asked(200, "/numbers"),
+    Asked(200, "/static/site.css"),
+    Asked(206, "/static/site.css", headers=(("Range", "bytes=2-5"),)),
+    Asked(404, "/static/absent.css"),
+    Asked(303, "/old"),
+    Asked(401, "/private"),
+    Asked(500, "/fails"),
+    Asked(404, "/absent"),
+]
+
+
+def test_pages_are_those_of_bottles_own_server(
+    project: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_out(project, files=SITE_FILES)
+    port = free_port()
+
+    def serve_by(server: str, at: int) -> Served:
+        monkeypatch.setenv("SERVER", server)
+        monkeypatch.setenv("AT", str(at))
+        return start(sys.executable, "app.py")
+
+    theirs = serve_by("wsgiref", port)
+    ours = serve_by("asyncreload.bottle:Server", 0)
+    compare_pages(ours, theirs, port, SITE_PAGES)
 
 
 def test_unguarded_run(serve: Serve) -> None:

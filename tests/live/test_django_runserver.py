@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,10 +17,11 @@ import pytest
 
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, Served, lay_out, stop_all
+from tests.live.driving import COMMAND, lay_out
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
+    from tests.live.conftest import Start
 
 pytest.importorskip("django")
 
@@ -105,23 +105,6 @@ def site(started_project: Path, project: Path) -> Path:
     return project
 
 
-Start = Callable[..., Served]
-
-
-@pytest.fixture
-def start(site: Path, temp: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts a command in the project."""
-    started: list[Served] = []
-
-    def start(*command: str) -> Served:
-        served = Served(site, temp, command, tmp_path / f"output{len(started)}.txt")
-        started.append(served)
-        return served
-
-    yield start
-    stop_all(started)
-
-
 def install(site: Path, app: str) -> None:
     """Put an app first in INSTALLED_APPS."""
     settings = site / "mysite/settings.py"
@@ -180,6 +163,47 @@ def test_a_project_that_names_its_asgi_application_is_served_by_asgi(
     assert served.body("/static/shop/site.css") == APP["shop/static/shop/site.css"]
     served.edit("shop/views.py", "__name__", "__name__.upper()")
     assert served.body() == "ASGIREQUEST"
+
+
+ASGI_COMMAND = """\
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.management.commands.runserver import Command as Djangos
+from django.utils.module_loading import import_string
+
+class Command(Djangos):
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--noasgi", action="store_false", dest="use_asgi")
+        parser.add_argument("--http_timeout", type=int)
+
+    def inner_run(self, *args, **options):
+        raise AssertionError("this would serve")
+
+    def get_application(self, options):
+        return ASGIStaticFilesHandler(import_string("mysite.asgi.application"))
+"""
+
+
+@pytest.mark.parametrize(("more", "kind"), [((), "ASGIRequest"), (("--noasgi",), "WSGIRequest")])
+def test_a_next_command_that_serves_by_asgi_is_extended(
+    site: Path, start: Start, more: tuple[str, ...], kind: str
+) -> None:
+    """As daphne's."""
+    pytest.importorskip("uvicorn")
+    command = "wire/management/commands/runserver.py"
+    packages = ("wire", "wire/management", "wire/management/commands")
+    lay_out(site, files={f"{package}/__init__.py": "" for package in packages})
+    views = (
+        "from django.http import HttpResponse\n"
+        "def home(request): return HttpResponse(type(request).__name__)\nfails = home\n"
+    )
+    lay_out(site, files={command: ASGI_COMMAND, "shop/views.py": views})
+    install(site, "wire")
+    install(site, "asyncreload.django")
+    served = start(*MANAGE, "runserver", "0", "--http_timeout", "9", *more)
+    assert served.body() == kind
+    static = served.get("/static/shop/site.css").status
+    assert static == (404 if more else 200)  # as with daphne's own
 
 
 def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None:
@@ -257,6 +281,9 @@ def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
     install(site, "asyncreload.django")
     text = "[tool.asyncreload]\ncheckpoints = 0\nverbose = true\n"
     lay_out(site, files={"pyproject.toml": text})
+    # A package that nothing has imported before the command is found.
+    views = "from django.contrib.syndication import views as feeds\n" + APP["shop/views.py"]
+    lay_out(site, files={"shop/views.py": views})
     served = start(*MANAGE, "runserver", "0", "--insecure")
     first = served.body("/")
     served.until(lambda: re.search(r"has imported \d{3} modules", served.output), "it stands by")
@@ -264,6 +291,7 @@ def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
     assert served.body("/") != first
     assert "color: red" in served.body("/static/shop/site.css")
     assert "views.py changed" in served.output
+    assert "starting cold" not in served.output
 
 
 def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
@@ -319,7 +347,7 @@ def test_a_project_that_cannot_be_loaded_is_told_and_mended(site: Path, start: S
 
 RECEIVER = """
 from django.dispatch import receiver
-from django.utils.autoreload import autoreload_started, file_changed
+from django.utils.autoreload import autoreload_started, file_changed, trigger_reload
 
 @receiver(autoreload_started)
 def watch(sender, **kwargs):
@@ -328,6 +356,8 @@ def watch(sender, **kwargs):
 
 @receiver(file_changed)
 def read(sender, file_path, **kwargs):
+    if file_path.name == "b.txt":
+        trigger_reload(file_path)
     return file_path.parent.name == "notes" and "code" not in file_path.read_text()
 """
 
@@ -368,7 +398,129 @@ def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start:
     second = served.body("/")
     assert second != first
     served.write("rules.txt", "two")
+    third = served.body("/")
+    assert third != second
+    served.write("notes/b.txt", "one")
+    assert served.body("/") != third
+
+
+TOLD = """
+import importlib
+from django.dispatch import receiver
+from django.utils.autoreload import file_changed
+
+@receiver(file_changed)
+def note(sender, file_path, **kwargs):
+    with open("told", "a") as log:
+        log.write(f"{file_path.name}\\n")
+    from shop import prices
+    if file_path.name == "prices.py":
+        importlib.reload(prices)
+    return file_path.name in ("prices.py", "rules.py")
+"""
+
+
+def test_receivers_are_told_of_code_and_may_see_to_it_themselves(site: Path, start: Start) -> None:
+    """As under Django's own reloader; but old code does not answer, whatever a receiver says."""
+    install(site, "asyncreload.django")
+    lay_out(site, files={"shop/apps.py": APP["shop/apps.py"] + TOLD, "shop/prices.py": "ONE = 1\n"})
+    views = APP["shop/views.py"].replace(
+        "import os\n", "import os\nfrom shop import prices, rules\n"
+    )
+    views = views.replace('"pid": os.getpid()', '"pid": f"{os.getpid()} {prices.ONE} {rules.ONE}"')
+    lay_out(site, files={"shop/views.py": views, "shop/rules.py": "ONE = 1\n"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    served.edit("shop/prices.py", "1", "2")
+    assert served.body("/") == first.replace("1 1<", "2 1<")
+    served.until_told("prices.py changed · no reload needed")
+    served.edit("shop/rules.py", "1", "2")  # for which nothing was done
+    assert " 2 2<" in served.body("/")
+    served.edit("shop/views.py", "def home", "def  home")
+    second = served.body("/")
+    told = served.read("told").split()
+    assert told == ["prices.py", "rules.py", "views.py"]  # each of them once
+    # Code needs a reload; what has changed with it is new then, too.
+    lay_out(site, files={"shop/templates/shop/home.html": "<p>{{ pid }}</p>"})
+    served.edit("shop/views.py", "def  home", "def home")
     assert served.body("/") != second
+    assert served.body("/").startswith("<p>")
+
+
+PO = """
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "greeting"
+msgstr "Guten Tag"
+"""
+TRANSLATED = """
+from django.http import HttpResponse
+from django.utils.translation import gettext
+
+def greet(request):
+    return HttpResponse(f"{gettext('greeting')} {os.getpid()}")
+"""
+
+
+def compile_messages(site: Path) -> None:
+    """Make the .mo files of all .po files."""
+    subprocess.run([*MANAGE, "compilemessages", "-v0"], cwd=site, check=True)
+
+
+@pytest.mark.skipif(not shutil.which("msgfmt"), reason="Django compiles by msgfmt")
+def test_a_translation_is_renewed_without_a_reload(site: Path, start: Start) -> None:
+    install(site, "asyncreload.django")
+    messages = "shop/locale/de/LC_MESSAGES/django.po"
+    views, urls = APP["shop/views.py"], APP["mysite/urls.py"]
+    urls = urls.replace('path("", v', 'path("greet/", views.greet), path("", v')
+    lay_out(site, files={"shop/views.py": views + TRANSLATED, "mysite/urls.py": urls})
+    lay_out(site, files={messages: PO})
+    settings = site / "mysite/settings.py"
+    settings.write_text(settings.read_text().replace('"en-us"', '"de"').replace("'en-us'", "'de'"))
+    compile_messages(site)
+    served = start(*MANAGE, "runserver", "0")
+    greeting, process = served.body("/greet/").rsplit(maxsplit=1)
+    assert greeting == "Guten Tag"
+    served.edit(messages, "Guten Tag", "Servus")
+    compile_messages(site)
+    assert served.body("/greet/") == f"Servus {process}"
+    served.until_told("django.mo changed · no reload needed")
+    # One that comes, with its directory, and hides the other: of the project, not of the app.
+    served.edit(
+        "mysite/settings.py", "USE_I18N = True", "USE_I18N = True; LOCALE_PATHS = ['words']"
+    )
+    process = served.body("/greet/").split()[-1]
+    lay_out(site, files={"words/de/LC_MESSAGES/django.po": PO.replace("Guten Tag", "Moin")})
+    compile_messages(site)
+    assert served.body("/greet/") == f"Moin {process}"
+    # In a process that goes on from a checkpoint, as well.
+    served.edit("shop/views.py", "def home", "def  home")
+    greeting, again = served.body("/greet/").split()
+    assert (greeting, again != process) == ("Moin", True)
+    served.edit("words/de/LC_MESSAGES/django.po", "Moin", "Hallo")
+    compile_messages(site)
+    assert served.body("/greet/") == f"Hallo {again}"
+
+
+def test_a_template_of_an_installed_package_is_renewed_within_seconds(
+    site: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site, "labels")
+    install(site, "asyncreload.django")
+    installed = "venv/lib/site-packages"
+    lay_out(site, files={f"{installed}/labels/__init__.py": ""})
+    label = f"{installed}/labels/templates/labels/label.html"
+    template = APP["shop/templates/shop/home.html"] + "{% include 'labels/label.html' %}"
+    lay_out(site, files={label: "<i>one</i>", "shop/templates/shop/home.html": template})
+    monkeypatch.setenv("PYTHONPATH", str(site / installed))
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    assert "<i>one</i>" in first
+    served.until_told("GET / 200")
+    served.write(label, "<i>two</i>")
+    served.until_told("label.html changed · no reload needed")
+    assert served.body("/") == first.replace("one", "two")
 
 
 def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: Start) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.commands import free_port
+from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import Connection, Served
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Serve
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("flask")
 
@@ -108,13 +109,28 @@ def test_flask_dev(serve: Serve) -> None:
     assert served.stop() == 143
 
 
-PAGES_COMPARED = ("/", "/about", "/moved", "/forbidden", "/absent", "/stream", "/static/site.css")
+PAGES_COMPARED = [
+    Asked(200, "/"),
+    Asked(200, "/about"),
+    Asked(302, "/moved"),
+    Asked(403, "/forbidden"),
+    Asked(404, "/absent"),
+    Asked(405, "/", "POST", "a=b"),
+    Asked(200, "/", "HEAD"),
+    Asked(200, "/", "OPTIONS"),
+    Asked(200, "/stream"),
+    Asked(200, "/said", "POST", "word=yes"),
+    Asked(308, "/deep"),
+    Asked(200, "/static/site.css"),
+    Asked(206, "/static/site.css", headers=(("Range", "bytes=2-5"),)),
+    Asked(404, "/static/absent.css"),
+]
 MORE_PAGES = """
-from flask import abort, redirect
+from flask import abort, flash, redirect, request, session, url_for
 
 @pages.route("/moved")
 def moved():
-    return redirect("/about")
+    return redirect(url_for("pages.index", _external=True))
 
 @pages.route("/forbidden")
 def forbidden():
@@ -123,46 +139,71 @@ def forbidden():
 @pages.route("/stream")
 def stream():
     return (str(number) for number in range(3))
+
+@pages.route("/said", methods=["POST"])
+def said():
+    return {"word": request.form["word"], "agent": request.user_agent.string}
+
+@pages.route("/deep/")
+def deep():
+    return "deep"
 """
-# Of the connection and of the server, not of the page.
-NOT_THE_PAGES = {"Server", "Date", "Connection", "Transfer-Encoding"}
 
 
-def page(port: int, path: str) -> tuple[int, dict[str, str], bytes] | None:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
-    except ConnectionRefusedError:
-        return None
-    finally:
-        connection.close()
-    headers = {name: value for name, value in answer.getheaders() if name not in NOT_THE_PAGES}
-    return answer.status, headers, body
-
-
-def test_pages_are_those_of_flask_run(
-    serve: Serve, tmp_path: Path, project: Path, temp: Path
-) -> None:
+def test_pages_are_those_of_flask_run(serve: Serve, start: Start) -> None:
     files = FILES | {"shop/pages.py": PAGES + MORE_PAGES}
     ours = serve("", files=files, command=(FLASK, "dev"))
     ours.body()
     port = free_port()
-    command = (FLASK, "run", "--debug", "--port", str(port))
-    theirs = Served(project, temp, command, tmp_path / "theirs.txt")
-    try:
-        theirs.until(lambda: page(port, "/"), "it answers")
-        for path in PAGES_COMPARED:
-            assert page(ours.port, path) == page(port, path)
-    finally:
-        theirs.kill()
+    theirs = start(FLASK, "run", "--debug", "--port", str(port))
+    compare_pages(ours, theirs, port, PAGES_COMPARED)
 
 
 def test_plain_asyncreload_serves_the_same(serve: Serve) -> None:
     served = serve("", files=FILES)
     assert about(served) == ["given", True, "one", "1", "true"]
     served.until_told("took shop:create_app('given'), named by FLASK_APP")
+
+
+def test_what_is_not_typed_is_as_the_file_says(serve: Serve) -> None:
+    text = '[tool.asyncreload]\nport = 1\nwatch = ["notes.txt"]\naccess_log = false\n'
+    files = FILES | {"notes.txt": "one", "pyproject.toml": text}
+    served = serve("", files=files, command=(FLASK, "dev"))  # which has --port
+    assert served.body() == "<p>1</p>"
+    served.write("notes.txt", "two")
+    served.until_loads(2)
+    served.edit(".flaskenv", "MODE=one", "MODE=two")  # watched as well
+    assert about(served)[2] == "two"
+    assert "GET /" not in served.output
+
+
+def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None:
+    blueprint = PAGES.replace("__name__)", '__name__, template_folder="more")')
+    files = FILES | {"shop/pages.py": blueprint, "shop/more/other.html": "one"}
+    served = serve("", "--live", files=files, command=(FLASK, "dev"))
+    assert served.body() == "<p>1</p>"
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("GET", "/.asyncreload/events")
+    stream = connection.getresponse()
+
+    def state() -> list[str]:
+        while not (line := stream.readline().decode()).startswith("data: "):
+            assert line
+        return line.split()[1:]
+
+    (one,) = state()
+    served.edit("shop/static/site.css", "red", "blue")
+    two, *rest = state()
+    assert rest == [one, "site.css"]
+    served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+    three, *rest = state()
+    assert rest == [two]  # the page is to be loaded again
+    served.write("shop/more/other.html", "two")
+    _, *rest = state()
+    assert rest == [three]
+    assert served.body() == "<b>1</b>"
+    assert len(served.loads()) == 1
+    connection.close()
 
 
 def test_the_debugger_is_asked_for(serve: Serve) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.commands import free_port
-from tests.live.driving import Served, lay_out
+from tests.live.comparing import Asked, compare_pages
+from tests.live.driving import COMMAND, Served, lay_out
 
 if TYPE_CHECKING:
-    from tests.live.conftest import Serve
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("plaster_pastedeploy")
 
@@ -97,6 +98,103 @@ def test_an_ini_file(serve: Serve) -> None:
 
 def test_another_app_of_the_file(serve: Serve) -> None:
     assert serve("development.ini#admin", files=FILES).body() == "admin"
+
+
+STARTER = """\
+from pyramid.config import Configurator
+
+def main(global_config, **settings):
+    with Configurator(settings=settings) as config:
+        config.include(".routes")
+        config.scan()
+    return config.make_wsgi_app()
+"""
+STARTER_FILES = {
+    "starter/__init__.py": STARTER,
+    "starter/routes.py": """\
+def includeme(config):
+    config.add_static_view("static", "static", cache_max_age=3600)
+    config.add_route("home", "/")
+    config.add_route("said", "/said")
+    config.add_route("old", "/old")
+    config.add_route("fails", "/fails")
+""",
+    "starter/views.py": """\
+from pyramid.httpexceptions import HTTPForbidden, HTTPFound
+from pyramid.response import Response
+from pyramid.view import notfound_view_config, view_config
+
+@view_config(route_name="home")
+def home(request):
+    style = request.static_url("starter:static/a.css")
+    return Response(f"<p>{request.route_url('said')} {style}</p>")
+
+@view_config(route_name="said", renderer="json", request_method="POST")
+def said(request):
+    return dict(request.params)
+
+@view_config(route_name="old")
+def old(request):
+    raise HTTPFound(request.route_url("home"))
+
+@view_config(route_name="fails")
+def fails(request):
+    raise HTTPForbidden("not you")
+
+@notfound_view_config()
+def absent(request):
+    request.response.status = 404
+    return Response("nothing here", status=404)
+""",
+    "starter/static/a.css": "p { color: red }",
+    # As `pip install -e .` would leave it.
+    "starter.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: starter\nVersion: 0\n",
+    "starter.egg-info/entry_points.txt": "[paste.app_factory]\nmain = starter:main\n",
+    "development.ini": """\
+[app:main]
+use = egg:starter
+pyramid.reload_templates = true
+pyramid.debug_notfound = true
+
+[server:main]
+use = egg:waitress#main
+listen = localhost:6543
+""",
+}
+STARTER_PAGES = [
+    Asked(200, "/"),
+    Asked(200, "/", "HEAD"),
+    Asked(200, "/said", "POST", "word=yes"),
+    Asked(404, "/said"),
+    Asked(302, "/old"),
+    Asked(403, "/fails"),
+    Asked(404, "/absent"),
+    Asked(200, "/static/a.css"),
+    Asked(206, "/static/a.css", headers=(("Range", "bytes=2-5"),)),
+    Asked(404, "/static/b.css"),
+]
+
+
+@pytest.mark.parametrize("way", ["asyncreload", "pserve"])
+def test_pages_are_those_of_pserve(
+    project: Path, start: Start, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    pytest.importorskip("pyramid")
+    pytest.importorskip("waitress")
+    monkeypatch.setenv("PYTHONPATH", str(project))  # in the place of an installation
+    lay_out(project, files=STARTER_FILES)
+    pserve = str(Path(sys.executable).with_name("pserve"))
+    port = free_port()
+    text = STARTER_FILES["development.ini"].replace("localhost:6543", f"127.0.0.1:{port}")
+    lay_out(project, files={"theirs.ini": text})
+    theirs = start(pserve, "theirs.ini")
+    if way == "asyncreload":
+        ours = start(*COMMAND, "development.ini", "--port", "0")
+    else:
+        text = text.replace("egg:waitress#main", "egg:asyncreload").replace(f":{port}", ":0")
+        lay_out(project, files={"development.ini": text})
+        ours = start(pserve, "development.ini")
+    compare_pages(ours, theirs, port, STARTER_PAGES)
 
 
 def test_pserve(tmp_path: Path, project: Path, temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

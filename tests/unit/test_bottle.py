@@ -26,18 +26,27 @@ def role(monkeypatch: pytest.MonkeyPatch) -> process_role._Role:
 def asked(monkeypatch: pytest.MonkeyPatch, role: process_role._Role) -> list[Any]:
     asked: list[Any] = []
 
-    def run(app: Any, *arguments: Any, **options: Any) -> None:
-        asked.append((app, arguments, options))
+    def serve(app: Any, given: Any, *, reload: bool, usual: Any) -> None:
+        asked.append((app, given, reload, usual))
 
-    monkeypatch.setattr(door, "run", run)
+    monkeypatch.setattr(door, "serve_script", serve)
     return asked
 
 
-def test_options_are_those_of_run(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_those_of_the_command(
+    asked: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     app = bottle.Bottle()
     bottle.run(app, server="asyncreload.bottle:Server", host="::1", port=81, live=True)
-    assert asked == [(app, ("::1", 81), {"live": True})]
+    address = {"host": "::1", "port": 81}
+    assert asked == [(app, address | {"live": True}, True, address)]
     assert capsys.readouterr() == ("", "")  # what Bottle says of itself is not so
+
+
+def test_bottles_own_address_is_none_that_somebody_has_named(asked: list[Any]) -> None:
+    app = bottle.Bottle()
+    bottle.run(app, server="asyncreload.bottle:Server", reload=False)
+    assert asked == [(app, {}, False, {"host": "127.0.0.1", "port": 8080})]
 
 
 def test_bottles_thread_is_put_to_rest(
@@ -80,7 +89,7 @@ def test_nothing_behind_it_is_run_in_a_child(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(door, "run", interrupt)
+    monkeypatch.setattr(door, "serve_script", interrupt)
     bottle.run(bottle.Bottle(), server=door.Server)  # by a person
     role.serve = print  # type: ignore[assignment]
     with pytest.raises(SystemExit):

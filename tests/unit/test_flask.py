@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from flask.cli import FlaskGroup
 
 from asyncreload import flask as door
+from asyncreload.run_app import Door
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +33,8 @@ class BecameError(Exception):
 def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     asked: list[Any] = []
 
-    def become(options: dict[str, Any], script: tuple[str, ...], title: str) -> NoReturn:
-        asked.extend((options, script, title))
+    def become(options: dict[str, Any], door: Door) -> NoReturn:
+        asked.extend((options, door))
         raise BecameError
 
     monkeypatch.setattr(door, "become_supervisor", become)
@@ -54,20 +55,32 @@ def test_who_types_it_becomes_the_supervisor(
     ours = ("--live", "--editor", "vscode", "--trust", "10.0.0.1", "--trust", "docker")
     given = ("--extra-files", "a:b", "--without-threads", *ours)
     flask(monkeypatch, "-A", "shop", "-e", "more", "dev", *given)
-    options, script, title = became
-    assert title == "shop"
-    assert script == ()  # as it is not Flask's own command that runs, it is run again as it is
-    files = (".flaskenv", ".env", "more", "a", "b")
+    options, asked = became
+    assert asked.title == "shop"
+    assert asked.script == ()  # it is not Flask's own command that runs: it is run again as it is
+    assert asked.usual == {"port": 5000}
+    assert asked.watch == tuple(str(directory / name) for name in (".flaskenv", ".env", "more"))
     assert options == {
-        "host": "127.0.0.1",
         "port": 7000,
         "live": True,
         "editor": "vscode",
         "trust": ("10.0.0.1", "docker"),
         "threads": 1,
-        "watch": tuple(str(directory / name) for name in files),
-        "ignore": (),
+        "watch": (str(directory / "a"), str(directory / "b")),
     }
+
+
+def test_what_is_not_given_is_left_to_others(
+    became: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flask(monkeypatch, "-A", "shop", "dev")
+    assert became[0] == {}
+    became.clear()
+    flask(monkeypatch, "-A", "shop", "dev", "-p", "5000", "-h", "::1", "--live", "--with-threads")
+    assert became[0] == {"host": "::1", "port": 5000, "live": True, "threads": 64}
+    became.clear()
+    flask(monkeypatch, "-A", "shop", "dev", "--no-live", "--exclude-patterns", "a:b")
+    assert became[0] == {"live": False, "ignore": ("a", "b")}
 
 
 def test_tls_is_refused_with_what_to_do(became: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

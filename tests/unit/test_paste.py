@@ -40,17 +40,17 @@ def test_options_of_the_section(became: list[Any], tmp_path: Path) -> None:
     file.write_text("[app:main]\nuse = config:base.ini\n")
     with pytest.raises(BecameError):
         serve(file, listen="localhost:81", live="true", threads="2", grace="0.5", watch="a b")
-    options, script, title = became
-    assert title == "a[1].ini"
-    assert script == ()
-    files = (str(tmp_path / "a[[]1].ini"), str(tmp_path / "base.ini"))
+    options, door = became
+    assert door.title == "a[1].ini"
+    assert door.script == ()
+    assert door.watch == (str(tmp_path / "a[[]1].ini"), str(tmp_path / "base.ini"))
     assert options == {
         "host": "localhost",
         "port": 81,
         "live": True,
         "threads": 2,
         "grace": 0.5,
-        "watch": (*files, "a", "b"),
+        "watch": ("a", "b"),
     }
 
 
@@ -63,7 +63,7 @@ def test_pserve_itself_is_run_as_a_module(
     monkeypatch.setattr("sys.argv", ["/bin/pserve", "a.ini"])
     with pytest.raises(BecameError):
         serve(tmp_path / "a.ini")
-    assert became[1] == ("-m", "pyramid.scripts.pserve", "a.ini")
+    assert became[1].script == ("-m", "pyramid.scripts.pserve", "a.ini")
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
 ) -> None:
     started_as("python -X dev -OO dir/app.py -v x", monkeypatch)
     with pytest.raises(ReplacedError):
-        asyncreload.run(app, "::1", 9000, interval=0.5, trust="docker")
+        asyncreload.run(app, "::1", 9000, interval=0.5, live=False, trust="docker")
     *before, (path, command) = steps
     assert before == ["atexit", "objects"]
     assert path == sys.executable
@@ -309,6 +309,7 @@ def test_the_process_becomes_the_supervisor_of_the_same_script(
         "interval": 0.5,
         "live": False,
         "trust": ["docker"],
+        "access_log": True,
         "script": ["dir/app.py", "-v", "x"],
     }
 
@@ -321,15 +322,76 @@ def test_the_supervisor_understands_what_it_is_given(
         asyncreload.run(app)
     *_, (_, command) = steps
     assert cli._asked(command[-2:]) == {
-        "host": "127.0.0.1",
-        "port": 8000,
-        "interval": 0.1,
-        "live": False,
-        "trust": [],
         "script": ("-m", "shop.web", "--debug"),
         "target": "-m shop.web --debug",
         "access_log": True,
     }
+
+
+FILE = """
+[tool.asyncreload]
+target = "other.py"
+port = 9001
+live = true
+grace = 1
+watch = ["data"]
+quiet = true
+"""
+
+
+def test_what_is_not_given_is_as_the_file_says(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started_as("python dir/app.py", monkeypatch)
+    (tmp_path / "pyproject.toml").write_text(FILE)
+    (tmp_path / "dir").mkdir()
+    monkeypatch.chdir(tmp_path / "dir")  # the script does so; it was started above
+    sys.modules["__main__"].__file__ = str(tmp_path / "dir/app.py")
+    with pytest.raises(ReplacedError):
+        asyncreload.run(app, live=False)
+    *_, (_, command) = steps
+    assert cli._asked(command[-2:]) == {
+        "script": ("dir/app.py",),
+        "target": "dir/app.py",
+        "port": 9001,
+        "live": False,
+        "grace": 1,
+        "watch": [str(tmp_path / "data")],
+        "quiet": True,
+        "access_log": False,
+    }
+
+
+def test_a_door_has_files_and_usual_options_of_its_own(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started_as("python dir/app.py", monkeypatch)
+    (tmp_path / "pyproject.toml").write_text(FILE)
+    monkeypatch.setenv("PORT", "9002")
+    usual = {"port": 5000, "host": "::1"}
+    door = run_app.Door(("-m", "shop"), "the shop", usual=usual, watch=(".env",), name="django")
+    with pytest.raises(ReplacedError):
+        run_app.become_supervisor({"grace": 2}, door)
+    *_, (_, command) = steps
+    told = cli._asked(command[-2:])
+    assert (told["script"], told["target"], told["door"]) == (("-m", "shop"), "the shop", "django")
+    assert (told["host"], told["port"], told["grace"]) == ("::1", 9001, 2)
+    assert told["watch"] == [".env", "data"]
+    (tmp_path / "pyproject.toml").write_text("")
+    with pytest.raises(ReplacedError):
+        run_app.become_supervisor({}, door)
+    assert cli._asked(steps[-1][1][-2:])["port"] == 9002
+
+
+def test_a_broken_file_is_told_before_anything_is_done(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started_as("python dir/app.py", monkeypatch)
+    (tmp_path / "pyproject.toml").write_text("[tool.asyncreload]\nprot = 1\n")
+    for reload in (True, False):
+        with pytest.raises(SettingsError, match='there is no option "prot"'):
+            asyncreload.run(app, reload=reload)
+    assert steps == []
 
 
 @pytest.mark.parametrize("line", ["python -c code", "python -Ic code", "python -", "python"])
@@ -422,7 +484,8 @@ def test_without_reload_it_serves_right_here_until_ctrl_c(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(plain, "serve_plainly", serve)
-    asyncreload.run(app, port=0, reload=False, interval=0.5)
+    Path("pyproject.toml").write_text("[tool.asyncreload]\nport = 0\nlive = true\nquiet = true\n")
+    asyncreload.run(app, reload=False, interval=0.5)
     ((given, (host, port), interval),) = served
     assert given is app
     assert (host, interval) == ("127.0.0.1", 0.5)

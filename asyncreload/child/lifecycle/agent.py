@@ -339,11 +339,21 @@ class Agent:
         self.link.send(protocol.FilesChanged(self.scanner.found(paths), is_loading, packages))
         self.end(protocol.RELOAD)
 
-    async def refresh(self, paths: list[str]) -> list[str]:
-        """Have the app use these files as they are now; return those that need a reload."""
-        # A request in flight may just have read a file, and keep that when the caches are empty.
-        await self.front_end.answered(READ_BEFORE_REFRESH)
-        return await self._refreshers.unhandled(paths, self.notice)
+    def may_refresh(self, path: str) -> bool:
+        """Tell whether somebody in the app may see to a file's changes."""
+        return self._refreshers.want(path)
+
+    async def refresh(self, paths: list[str]) -> bool:
+        """Have the app use these files as they are now; return whether no reload is needed."""
+        code = [path for path in paths if path.endswith(".py")]
+        if len(code) != len(paths):
+            # A request in flight may just have read a file, and keep that when caches are emptied.
+            await self.front_end.answered(READ_BEFORE_REFRESH)
+        # Code first, as it most likely needs a reload: then nobody has to be told of the rest.
+        rest = [path for path in paths if path not in code]
+        is_handled = await self._refreshers.handle([*code, *rest], self.notice)
+        # Whatever is said of it, a module that was not loaded anew would answer with old code.
+        return is_handled and not any(map(self.baselines.is_in_use, paths))
 
     def on_refreshed(self, paths: list[str]) -> None:
         """Tell the parent and the open pages."""

@@ -38,7 +38,6 @@ from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_pro
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.watch.debounce import quiet
-from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
@@ -93,6 +92,7 @@ class SideThread:
         )
         self._buried: list[Agent] = []
         self._app_loop: AppLoop | None = None
+        self._caches_began = 0
         self._start()
         self.checkpoints: CheckpointSession = self._new_checkpoint_session()
         self.hooks: ImportHooks = ImportHooks(self._state.baselines, self._observer)
@@ -200,10 +200,11 @@ class SideThread:
         patterns = Patterns.of(settings.watch, settings.ignore, os.getcwd(), settings.refresh)
         agent.scanner.watch_patterns(patterns)
         if settings.refresh:  # what is asked for counts, whatever a framework says
-            self._state.refreshers.add(patterns.refreshes)
+            self._refresh_as_asked(patterns)
         if outdated := agent.modules.take_start(process_began):
             self.start_cold(f"{outdated[0]} has changed since Python ran it")
         agent.load = load.replaced(began=time.time_ns())
+        self._caches_began = agent.load.began
         try:
             if not go.crash:
                 self._read_environment(load)
@@ -214,6 +215,14 @@ class SideThread:
             agent.advance(Phase.LOADING)
         if not go.crash:
             self._begin_checkpoints(go, settings)
+
+    def _refresh_as_asked(self, patterns: Patterns) -> None:
+        baselines = self._state.baselines
+
+        def needs_no_reload(path: str) -> bool:
+            return patterns.refreshes(path) and not baselines.is_loaded(path)
+
+        self._state.refreshers.add(needs_no_reload, needs_no_reload)
 
     def _begin_checkpoints(self, go: Go, settings: Settings) -> None:
         has_any = go.checkpoints or go.checkpoint_at_end  # else there are to be none
@@ -240,13 +249,26 @@ class SideThread:
         return self._load.settings.live
 
     def refresh_with(self, patterns: Sequence[str], refresh: Refresh) -> None:
-        """Watch files of the project that need no reload when they change, if `refresh` says so.
+        """Watch these files as well; whatever changes needs no reload if `refresh` says so.
 
-        patterns: absolute; those below directories of packages are left out.
+        patterns: absolute.
         """
-        texts = [each for each in patterns if kind_of(each) is FileKind.PROJECT]
-        self._state.refreshers.add(refresh)
-        self._agent.scanner.watch_for_refresh(texts, self._load.began)
+        scanner = self._state.scanner
+        self._state.refreshers.add(refresh, scanner.may_need_no_reload)
+        scanner.watch_for_refresh(patterns, self._load.began)
+        self._renew_caches()
+
+    def _renew_caches(self) -> None:
+        """In a process that goes on from a checkpoint, have what the app keeps of files renewed.
+
+        What has changed since it began to keep anything, processes before have seen to without a
+        reload, and a checkpoint has not heard of it.
+        """
+        for path in self._state.baselines.wanted_since(self._caches_began):
+            try:
+                self._state.refreshers.tell([path])
+            except Exception as exc:  # noqa: BLE001  it is the code of a framework, or of the app
+                self.start_cold(f"what was made of {path} cannot be renewed: {exc!r}")
 
     def is_first_load(self) -> bool:
         """Tell whether no change of a file has led to this load."""
@@ -405,6 +427,7 @@ class SideThread:
         agent.load = load.replaced(began=time.time_ns())
         self._begin_checkpoints(go, load.settings)
         agent.advance(Phase.LOADING)
+        self._renew_caches()
 
     # --- what comes of it ----------------------------------------------------------------------
 

@@ -129,8 +129,9 @@ class Baselines:
 
     def forget_wanted(self) -> None:
         """Forget how files were that patterns ask for, and that nobody has loaded."""
-        self.forget(self._wanted)
-        self._wanted.clear()
+        forgotten = self._wanted & self.project.keys()
+        self.forget(forgotten)
+        self._wanted -= forgotten
 
     def forget(self, paths: AbstractSet[str]) -> None:
         """Forget how files of the project were: nobody has loaded them."""
@@ -161,33 +162,47 @@ class Baselines:
                 self.project[path] = FileState(None, digest=ABSENT)
                 self._wanted.add(path)
 
-    def take_for_refresh(self, path: str, since: int) -> None:
+    def take_for_refresh(self, path: str, since: int, kind: FileKind = FileKind.PROJECT) -> None:
         """Watch a file that is not loaded, but may have been read; as changed if that is newer.
 
         since: when the load began, in ns since the epoch.
         """
-        if path not in self.project:
-            self.take_unless_known(path, since, {})
+        if path not in (files := self._files_of(kind)):
+            self.take_unless_known(path, since, {}, files)
             self._wanted.add(path)
+
+    def wanted_since(self, moment: int) -> list[str]:
+        """Return the files that patterns alone ask for, and that have changed since a moment.
+
+        moment: in ns since the epoch.
+        """
+        now = self._now()
+        states = {path: self._files_with(path).get(path) for path in list(self._wanted)}
+        return [path for path, state in states.items() if state and is_later(state, moment, now)]
 
     def accept(self, path: str, state: FileState) -> None:
         """Take a file as known in a state from now on."""
         with self._lock:
-            self.project[path] = state
+            self._files_with(path)[path] = state
 
-    def take_unless_known(self, path: str, since: int, changed: Changed) -> None:
+    def take_unless_known(
+        self, path: str, since: int, changed: Changed, files: Files | None = None
+    ) -> None:
         """Take the baseline of a file that was not loaded, but whose change may mend the load.
 
         One that came or changed after `since` (ns) counts as changed already; but not one of
         `changed`, which has led to this load: an app that writes such a file whenever it is loaded
         must not be loaded for ever.
+
+        files: the project's, if not given.
         """
-        if path in self.project:
+        files = self.project if files is None else files
+        if path in files:
             return
         state = self.state_of(path)
         late = is_later(state, since, self._now()) and not _has_led_to_load(path, changed)
         with self._lock:
-            self.project.setdefault(path, FileState(None, digest=ABSENT) if late else state)
+            files.setdefault(path, FileState(None, digest=ABSENT) if late else state)
 
     def take_late(self, path: str, kind: FileKind) -> None:
         """Take the baseline of a file that was loaded already, in a state that nobody knows.
@@ -231,6 +246,10 @@ class Baselines:
     def is_loaded(self, path: str) -> bool:
         """Tell whether a file has a baseline for another reason than a pattern that asks for it."""
         return self.is_watched(path) and path not in self._wanted
+
+    def is_in_use(self, path: str) -> bool:
+        """Tell whether a file was loaded, and not once more with other bytes."""
+        return self.is_loaded(path) and self._files_with(path)[path] != MIXED
 
     def is_watched(self, path: str) -> bool:
         """Tell whether there is a baseline of a file."""

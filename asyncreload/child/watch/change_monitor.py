@@ -58,8 +58,11 @@ class ChangeListener(Protocol):
     def on_change(self, paths: list[str]) -> None:
         """Reload: these files have changed; none if a reload was asked for."""
 
-    async def refresh(self, paths: list[str]) -> list[str]:
-        """Have those told who use these files; return the files that need a reload after all."""
+    def may_refresh(self, path: str) -> bool:
+        """Tell whether somebody in the app may see to a file's changes."""
+
+    async def refresh(self, paths: list[str]) -> bool:
+        """Have them see to changed files; return whether no reload is needed."""
 
     def on_refreshed(self, paths: list[str]) -> None:
         """These files are in use as they are now, and nothing was reloaded."""
@@ -235,25 +238,32 @@ class ChangeMonitor:
         return bool(changed)
 
     async def _outdated(self, suspects: list[str]) -> list[str]:
-        """Return those that have changed; but what needs no reload is seen to here."""
+        """Return those that have changed, unless the app has seen to all of them."""
         changed = await self._scanner.compare(suspects)
-        needs_none = bool(changed) and all(map(self._scanner.needs_no_reload, changed))
-        if not needs_none or self._listener.phase is not Phase.SERVING:
+        if not self._may_refresh(changed):
             return changed
         async with self._refreshing:
-            changed = await self._scanner.compare(changed)  # another look may have seen to it
-            left = await self._listener.refresh(changed) if changed else []
-            if refreshed := [path for path in changed if path not in left]:
-                self._scanner.accept(refreshed)
-                self._listener.on_refreshed(refreshed)
-        return left
+            changed = await self._scanner.compare(changed)
+            # Another look may have seen to it, or have begun a reload.
+            if not self._may_refresh(changed) or not await self._listener.refresh(changed):
+                return changed
+            self._scanner.accept(changed)
+            self._listener.on_refreshed(changed)
+        return []
+
+    def _may_refresh(self, changed: list[str]) -> bool:
+        """Tell whether the app is asked to see to these; it is not while a reload is held."""
+        is_serving = self._listener.phase is Phase.SERVING and self._held is Held.NOTHING
+        return is_serving and bool(changed) and all(map(self._listener.may_refresh, changed))
 
     def _is_behind(self) -> bool:
-        return self._baselines.is_learning() or self._modules.is_behind()
+        is_whole = not (self._modules.is_behind() or self._scanner.is_incomplete())
+        return self._baselines.is_learning() or not is_whole
 
     def _catch_up(self) -> None:
-        """Take in packages that no hook has seen; read some of the digests that are not known."""
+        """Take in what no hook has seen of packages; read some of the unknown digests."""
         self._modules.take_packages()
+        self._scanner.complete()
         self._baselines.learn()
 
     def _pause(self, interval: float) -> float:

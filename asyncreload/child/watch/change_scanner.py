@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncreload.child.watch.baselines import Baselines, Changed
 from asyncreload.child.watch.directory_scanner import DirectoryScanner
-from asyncreload.child.watch.file_kinds import container
+from asyncreload.child.watch.file_kinds import FileKind, container, kind_of
 from asyncreload.child.watch.file_state import FileState, read_state, signature_at
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
@@ -85,6 +85,7 @@ class ChangeScanner:
             baselines, self.doubt, clock.time_ns, modules
         )
         """What imports have looked for in the project's directories."""
+        self._in_packages: tuple[Patterns, int] | None = None
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
         """Seconds of CPU that the last look at everything took."""
@@ -119,14 +120,38 @@ class ChangeScanner:
     def watch_for_refresh(self, texts: Sequence[str], since: int) -> None:
         """Watch what these patterns ask for as well; it needs no reload when it changes.
 
+        In packages, that is the files that are there when there is time: see `complete`.
+
+        texts: absolute.
         since: when the load began, in ns since the epoch; what changed later counts as changed.
         """
-        added = Patterns.of([], [], os.sep, texts).refresh
+        of_kind: dict[FileKind, list[str]] = {kind: [] for kind in FileKind}
+        for text in texts:
+            of_kind[kind_of(text)].append(text)
+        added = Patterns.of([], [], os.sep, of_kind[FileKind.PROJECT]).refresh
         known = self._baselines.patterns
         self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
         self._scan_directories(
             self._baselines.patterns, lambda path: self._baselines.take_for_refresh(path, since)
         )
+        if in_packages := of_kind[FileKind.PACKAGE]:
+            wanted = Patterns.of([], [], os.sep, in_packages).replaced(ignore=known.ignore)
+            self._in_packages = (wanted, since)
+
+    def is_incomplete(self) -> bool:
+        """Tell whether there are files of packages to be watched still."""
+        return self._in_packages is not None
+
+    def complete(self) -> None:
+        """Watch the files that patterns ask for in packages."""
+        if self._in_packages is None:
+            return
+        (patterns, since), self._in_packages = self._in_packages, None
+
+        def take(path: str) -> None:
+            self._baselines.take_for_refresh(path, since, FileKind.PACKAGE)
+
+        DirectoryScanner(patterns, take, take).scan_all()
 
     def watch_what_may_mend(
         self, root: str, paths: Iterable[str], since: int, changed: Changed
@@ -300,9 +325,10 @@ class ChangeScanner:
         """Tell whether packages are installed in a directory."""
         return path in self._baselines.package_directories
 
-    def needs_no_reload(self, path: str) -> bool:
-        """Tell whether a file was watched for a refresh alone: nobody has loaded it."""
-        return self._baselines.patterns.refreshes(path) and not self._baselines.is_loaded(path)
+    def may_need_no_reload(self, path: str) -> bool:
+        """Tell whether the app may see to a file's changes: not if a pattern wants a reload."""
+        is_file = not self.is_package_directory(path)
+        return is_file and not self._baselines.patterns.reloads(path)
 
     def is_ignored(self, path: str) -> bool:
         """Tell whether a pattern says that nothing is to be made of a file's changes."""

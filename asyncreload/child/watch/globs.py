@@ -115,7 +115,11 @@ class Patterns(FrozenData):
 
     def refreshes(self, path: str) -> bool:
         """Tell whether a file needs no reload when it changes."""
-        return self._takes(path, self.refresh) and not self._takes(path, self.watch)
+        return self._takes(path, self.refresh) and not self.reloads(path)
+
+    def reloads(self, path: str) -> bool:
+        """Tell whether a pattern asks for a reload when a file changes."""
+        return self._takes(path, self.watch)
 
     def _takes(self, path: str, patterns: tuple[Pattern, ...]) -> bool:
         if re.fullmatch(_LEFTOVERS, os.path.basename(path)) or self.ignores(path):

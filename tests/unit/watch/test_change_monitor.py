@@ -69,6 +69,7 @@ class Parts:
         self.events: Events | None = None
         self.limit: LimitError | None = None
         self.is_all_watched = True
+        self.incomplete = False
         # Baselines and module scan.
         self.learning = 0
         self.is_module_new = False
@@ -77,9 +78,9 @@ class Parts:
         self.has_listeners = False
         self.debugs = False
         self.templates: list[str] = []
-        """Files that need no reload,"""
+        """Files that somebody may see to,"""
         self.unhandled: list[str] = []
-        """unless nobody sees to them."""
+        """but not to these."""
         self.notices: list[tuple[str, bool]] = []
 
     def clock(self) -> float:
@@ -106,7 +107,7 @@ class Parts:
         self.log.append(("compared", *suspects))
         return [path for path in suspects if path in self.changed]
 
-    def needs_no_reload(self, path: str) -> bool:
+    def may_refresh(self, path: str) -> bool:
         return path in self.templates
 
     def accept(self, paths: list[str]) -> None:
@@ -115,6 +116,14 @@ class Parts:
 
     def is_package_directory(self, path: str) -> bool:
         return path == PACKAGES
+
+    def is_incomplete(self) -> bool:
+        return self.incomplete
+
+    def complete(self) -> None:
+        if self.incomplete:
+            self.incomplete = False
+            self.log.append("completed")
 
     def use_events(self, root: str) -> Events | None:
         self.log.append(("events", root))
@@ -160,10 +169,10 @@ class Parts:
         self.log.append(("changed", *paths))
         self.phase = Phase.DRAINING
 
-    async def refresh(self, paths: list[str]) -> list[str]:
+    async def refresh(self, paths: list[str]) -> bool:
         await asyncio.sleep(0)
         self.log.append(("refresh", *paths))
-        return self.unhandled
+        return not {*paths}.intersection(self.unhandled)
 
     def on_refreshed(self, paths: list[str]) -> None:
         self.log.append(("refreshed", *paths))
@@ -325,7 +334,28 @@ async def test_a_file_that_nobody_sees_to_leads_to_a_reload(parts: Parts) -> Non
     parts.unhandled = [OTHER]
     parts.save(PAGE, OTHER)
     assert await monitor.stale([PAGE, OTHER])
-    assert refreshed(parts)[1:] == [("accepted", PAGE), ("refreshed", PAGE), ("changed", OTHER)]
+    assert refreshed(parts)[1:] == [("changed", PAGE, OTHER)]
+
+
+@pytest.mark.asyncio
+async def test_two_looks_that_find_what_nobody_sees_to_ask_once(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = parts.unhandled = [PAGE]
+    parts.save(PAGE)
+    stale, fresh = await asyncio.gather(monitor.stale([PAGE]), monitor.is_fresh())
+    assert (stale, fresh) == (True, False)
+    assert refreshed(parts) == [("refresh", PAGE), ("changed", PAGE)]
+
+
+@pytest.mark.asyncio
+async def test_while_a_reload_is_held_nobody_is_asked_again(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = parts.unhandled = [PAGE]
+    parts.debugs = True
+    parts.save(PAGE)
+    for _ in range(3):
+        assert await monitor.stale([PAGE])
+    assert refreshed(parts) == [("refresh", PAGE)]
 
 
 @pytest.mark.asyncio
@@ -522,6 +552,14 @@ async def test_what_is_left_to_be_learned_is_learned_after_a_look(parts: Parts) 
     parts.learning = 2
     await run(parts, 4)
     assert parts.log == [*["packages taken", "learned", "after look"] * 2, "after look"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_to_be_watched_in_packages_is_watched_after_a_look(parts: Parts) -> None:
+    parts.incomplete = True
+    await run(parts, 3)
+    assert parts.log[:3] == ["packages taken", "completed", "learned"]
+    assert parts.log[3:] == ["after look"] * 2
 
 
 @pytest.mark.asyncio

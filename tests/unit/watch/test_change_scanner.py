@@ -18,6 +18,7 @@ from asyncreload.child.watch import change_scanner, file_state
 from asyncreload.child.watch.baselines import Changed
 from asyncreload.child.watch.change_scanner import READ_AT_ONCE, SMALL_FILE
 from asyncreload.child.watch.file_state import ABSENT, RACY, FileState, Now, signature_at
+from asyncreload.child.watch.globs import Patterns
 from tests.unit.watching import (
     HOUR,
     SECOND,
@@ -489,13 +490,10 @@ def test_what_is_watched_for_a_refresh_differs_until_it_is_accepted(project: Pro
     project.write("pages/a.html", b"two")
     added = project.write("pages/b.html")
     assert project.changed() == ["pages/a.html", "pages/b.html"]
-    assert scanner.needs_no_reload(page)
-    assert scanner.needs_no_reload(added)
     scanner.accept([page, added])
     assert project.changed() == []
     os.unlink(page)
     assert project.changed() == ["pages/a.html"]
-    assert scanner.needs_no_reload(page)
 
 
 def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project: Project) -> None:
@@ -505,12 +503,55 @@ def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project
     assert project.changed() == ["pages/a.html"]
 
 
-def test_a_module_among_pages_needs_a_reload(project: Project) -> None:
-    module = project.load("pages/texts.py")
+def test_what_is_watched_for_a_refresh_and_has_changed_since_a_moment(project: Project) -> None:
+    project.clock.advance(HOUR)
+    began = project.clock.time_ns()
+    watch, page = project.watch, project.write("pages/a.html", b"one")
+    project.load("app.py")
+    watch.scanner.watch_for_refresh([project.path("pages")], began)
+    assert watch.baselines.wanted_since(began) == []
+    assert watch.baselines.wanted_since(began - 2 * HOUR) == [page]
+
+
+def test_what_was_loaded_is_in_use_until_it_is_loaded_again(project: Project) -> None:
+    page, module = project.write("pages/a.html"), project.load("app.py")
     project.watch.scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
-    assert not project.watch.scanner.needs_no_reload(module)
-    other = project.write("pages/lazy.py")
-    project.changed()
-    assert project.watch.scanner.needs_no_reload(other)
-    project.load("pages/lazy.py")
-    assert not project.watch.scanner.needs_no_reload(other)
+    is_in_use = project.watch.baselines.is_in_use
+    assert not is_in_use(page)
+    assert is_in_use(module)
+    project.write("app.py", b"x = 2\n")
+    assert project.changed() == ["app.py", "pages/a.html"]
+    assert is_in_use(module)
+    project.load("app.py", b"x = 2\n")
+    assert not is_in_use(module)
+
+
+def test_what_a_pattern_wants_a_reload_for_nobody_else_sees_to(project: Project) -> None:
+    scanner = project.watch.scanner
+    scanner.watch_patterns(Patterns.of(["rules"], [], str(project.root), ["pages"]))
+    assert not scanner.may_need_no_reload(project.path("rules/a.txt"))
+    assert scanner.may_need_no_reload(project.path("pages/a.html"))
+    assert scanner.may_need_no_reload(project.path("app.py"))
+
+
+def test_what_is_watched_in_packages_is_taken_when_there_is_time(project: Project) -> None:
+    page = project.write("venv/site-packages/shop/templates/a.html", b"one")
+    other = project.write("venv/site-packages/shop/templates/b/b.html", b"one")
+    scanner, watch = project.watch.scanner, project.watch
+    project.clock.advance(HOUR)
+    directory = project.path("venv/site-packages/shop/templates")
+    assert not scanner.is_incomplete()
+    scanner.watch_for_refresh([f"{directory}/**/*"], project.clock.time_ns())
+    assert scanner.is_incomplete()
+    assert len(watch.baselines) == 0
+    scanner.complete()
+    assert not scanner.is_incomplete()
+    assert sorted(watch.baselines.packages) == [page, other]
+    project.write("venv/site-packages/shop/templates/a.html", b"two")
+    assert project.changed() == []  # packages are looked at less often
+    assert asyncio.run(scanner.compare(scanner.look_at_all(0.0))) == [page]
+    scanner.accept([page])
+    assert asyncio.run(scanner.compare(scanner.look_at_all(9.0))) == []
+    assert page not in watch.baselines.project
+    watch.baselines.forget_wanted()
+    assert not watch.baselines.is_loaded(page)

@@ -1,4 +1,4 @@
-"""Who is told of files that need no reload, and what comes of that."""
+"""Who sees to changed files, and what comes of that."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ def refreshers(monkeypatch: pytest.MonkeyPatch) -> Refreshers:
     return Refreshers()
 
 
+def anything(_: str) -> bool:
+    return True
+
+
 @pytest.mark.asyncio
-async def test_a_file_is_seen_to_if_anybody_says_so(
+async def test_all_are_seen_to_if_somebody_says_so_of_each(
     refreshers: Refreshers, notices: list[str]
 ) -> None:
     told: list[str] = []
@@ -33,18 +37,40 @@ async def test_a_file_is_seen_to_if_anybody_says_so(
         told.append(path)
         return path == "b"
 
-    refreshers.add(lambda path: path == "a")
-    refreshers.add(tell)
-    assert await refreshers.unhandled(["a", "b", "c"], notices.append) == ["c"]
-    assert told == ["a", "b", "c"]  # whoever has seen to it before
+    refreshers.add(lambda path: path == "a", anything)
+    refreshers.add(tell, anything)
+    assert await refreshers.handle(["a", "b"], notices.append)
+    assert told == ["a", "b"]  # whoever has seen to it before
+    assert not await refreshers.handle(["b", "c", "a"], notices.append)
+    assert told == ["a", "b", "b", "c"]  # behind that, all is loaded anew
     assert notices == []
+
+
+def test_somebody_wants_to_be_told(refreshers: Refreshers) -> None:
+    assert not refreshers.want("a")
+    refreshers.add(anything, lambda path: path == "a")
+    refreshers.add(anything, lambda path: path == "b")
+    assert list(map(refreshers.want, "abc")) == [True, True, False]
 
 
 @pytest.mark.asyncio
 async def test_without_anybody_nothing_is_seen_to(
     refreshers: Refreshers, notices: list[str]
 ) -> None:
-    assert await refreshers.unhandled(["a"], notices.append) == ["a"]
+    assert not await refreshers.handle(["a"], notices.append)
+
+
+@pytest.mark.asyncio
+async def test_who_ends_the_process_wants_a_reload(
+    refreshers: Refreshers, notices: list[str]
+) -> None:
+    def leave(_: str) -> bool:
+        raise SystemExit(3)
+
+    refreshers.add(anything, anything)
+    refreshers.add(leave, anything)
+    assert not await refreshers.handle(["a"], notices.append)
+    assert notices == []
 
 
 @pytest.mark.asyncio
@@ -52,9 +78,9 @@ async def test_an_error_there_leads_to_a_reload(refreshers: Refreshers, notices:
     def fail(path: str) -> bool:
         raise LookupError(path)
 
-    refreshers.add(lambda _: True)
-    refreshers.add(fail)
-    assert await refreshers.unhandled(["a"], notices.append) == ["a"]
+    refreshers.add(anything, anything)
+    refreshers.add(fail, anything)
+    assert not await refreshers.handle(["a"], notices.append)
     (notice,) = notices
     assert notice.startswith("the refresh failed, reloading:\nTraceback")
     assert "LookupError: a" in notice
@@ -64,13 +90,13 @@ async def test_an_error_there_leads_to_a_reload(refreshers: Refreshers, notices:
 async def test_whoever_takes_too_long_leads_to_a_reload(
     notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hang(*_: object) -> list[str]:
+    async def hang(*_: object) -> bool:
         await asyncio.sleep(3600)
-        return []
+        return True
 
     monkeypatch.setattr(module, "hop", hang)
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     began = time.monotonic()
-    assert await Refreshers().unhandled(["a"], notices.append) == ["a"]
+    assert not await Refreshers().handle(["a"], notices.append)
     assert time.monotonic() - began < 60
     assert notices == ["the refresh took more than 0.01 s: reloading"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -41,7 +40,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         serve, child = process_role.server_of_child(), process_role.for_framework()
         if serve is not None and child is not None:
             self._check(options, is_first=child.is_first_load)
-            handler = asgi_handler(options) or self.get_handler(**options)
+            handler = asgi_handler(self, options) or self.get_handler(**options)
             Reloader(child).start()
             serve(handler)
         if not options["use_reloader"]:
@@ -71,17 +70,20 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
             self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}{checked}")
 
     def _become_supervisor(self, options: dict[str, Any]) -> NoReturn:
-        from asyncreload.cli import configured  # noqa: PLC0415  a child needs nothing of it
-
-        given: dict[str, Any] = {"target": "manage.py runserver"}
+        given: dict[str, Any] = {}
         if ":" in (options["addrport"] or "") or self.use_ipv6:
             given["host"] = self._host()
         if options["addrport"]:
             given["port"] = int(self.port)
         if not options["use_threading"]:
             given["threads"] = 1
-        asked = {"host": self.addr, "port": int(self.port), **configured(given, os.getcwd())}
-        run_app.become_supervisor(asked | {"door": "django"}, in_child=script_in_child)
+        door = run_app.Door(
+            title="manage.py runserver",
+            in_child=script_in_child,
+            usual={"host": self.addr, "port": int(self.port)},
+            name="django",
+        )
+        run_app.become_supervisor(given, door)
 
     def _host(self) -> str:
         """Return the address to listen on; of a name, with `-6`, the one of IPv6."""
