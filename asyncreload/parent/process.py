@@ -103,12 +103,14 @@ class Process:
         return fair_timeout(self._read_state, seconds, most)
 
     async def has_booted(self) -> bool:
-        """Wait for the first message; tell whether it came."""
+        """Wait until the child says that it has; tell whether it did, before its end.
+
+        It may say something else before that, such as that the lockfile was not touched.
+        """
         async for message in self.messages():
             if isinstance(message, Booted):
                 self.ran_at_start = message.ran
                 return True
-            break
         return False
 
     async def preload(self, preload: Preload) -> Preloaded | None:
