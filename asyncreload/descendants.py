@@ -154,8 +154,9 @@ def _fields(name: str) -> list[bytes] | None:
 
 def _listed_by_ps() -> Iterator[tuple[int, int]]:
     """Yield the same as `_processes`, where there is no /proc."""
-    command = ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ps:
+    with subprocess.Popen(
+        ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True
+    ) as ps:
         listed, _ = ps.communicate()
     for line in listed.splitlines():
         pid, parent, state = line.split()[:3]

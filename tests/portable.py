@@ -104,7 +104,7 @@ def _have_flags_inherited() -> None:
             os.set_blocking(connection.fileno(), False)
         return connection, address
 
-    socket.socket.accept = accept_as_bsd  # type: ignore[method-assign]
+    socket.socket.accept = accept_as_bsd  # type: ignore[assignment,method-assign]
 
 
 def _call_this_macos() -> None:
@@ -117,11 +117,11 @@ def _call_this_macos() -> None:
 
 def _install() -> None:
     """Have `remove` run first by each Python of this environment that is asked to."""
-    # Run without a module: one that is loaded that early, from here, would count as the project's.
-    run = f"exec(compile(open({__file__!r}).read(), {__file__!r}, 'exec'), {{'__name__': 'portable'}})"
-    line = f"import os; os.environ.get({VARIABLE!r}) == '1' and {run}\n"
+    # Run without a module: one that is loaded that early would count as the project's.
+    code = f"compile(open({__file__!r}).read(), {__file__!r}, 'exec')"
+    run = f"exec({code}, {{'__name__': 'portable'}})"
     with open(os.path.join(sysconfig.get_path("purelib"), "asyncreload_portable.pth"), "w") as file:
-        file.write(line)
+        file.write(f"import os; os.environ.get({VARIABLE!r}) == '1' and {run}\n")
 
 
 if __name__ == "portable":

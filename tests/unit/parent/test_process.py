@@ -10,7 +10,16 @@ from typing import Any, cast
 import pytest
 
 from asyncreload.parent.process import Process, describe
-from asyncreload.protocol import Booted, Going, Message, Notice, Ping, Preload, Preloaded, Preloading
+from asyncreload.protocol import (
+    Booted,
+    Going,
+    Message,
+    Notice,
+    Ping,
+    Preload,
+    Preloaded,
+    Preloading,
+)
 from tests.unit.parent.fakes import NO_PROCESS
 
 pytestmark = pytest.mark.asyncio
