@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
@@ -68,7 +69,12 @@ class Process:
                     stderr=surroundings.output,
                     pass_fds=descriptors,
                     env=os.environ
-                    | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock, MARK: lock},
+                    | {
+                        "ASYNCRELOAD_CHILD": "true",
+                        "ASYNCRELOAD_LOCKFILE": lock,
+                        "ASYNCRELOAD_STARTED": str(time.time_ns()),
+                        MARK: lock,
+                    },
                     cwd=surroundings.directory,
                 )
             except BaseException:
