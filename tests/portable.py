@@ -22,7 +22,6 @@ import selectors
 import signal
 import socket
 import sys
-import sysconfig
 import time
 from types import ModuleType
 from typing import Any
@@ -108,7 +107,9 @@ def _have_flags_inherited() -> None:
 
 
 def _call_this_macos() -> None:
-    sysconfig.get_config_vars()  # these are of the system that is here
+    # What was compiled is of the system that is here.
+    abi, here = sys.abiflags, sys.implementation._multiarch
+    os.environ["_PYTHON_SYSCONFIGDATA_NAME"] = f"_sysconfigdata_{abi}_{sys.platform}_{here}"
     no_proxies: Any = ModuleType("_scproxy")  # what `urllib` asks on macOS
     no_proxies._get_proxy_settings = no_proxies._get_proxies = dict
     sys.modules["_scproxy"] = no_proxies
@@ -117,10 +118,12 @@ def _call_this_macos() -> None:
 
 def _install() -> None:
     """Have `remove` run first by each Python of this environment that is asked to."""
+    from sysconfig import get_path  # noqa: PLC0415  a child of ours is to start without
+
     # Run without a module: one that is loaded that early would count as the project's.
     code = f"compile(open({__file__!r}).read(), {__file__!r}, 'exec')"
     run = f"exec({code}, {{'__name__': 'portable'}})"
-    with open(os.path.join(sysconfig.get_path("purelib"), "asyncreload_portable.pth"), "w") as file:
+    with open(os.path.join(get_path("purelib"), "asyncreload_portable.pth"), "w") as file:
         file.write(f"import os; os.environ.get({VARIABLE!r}) == '1' and {run}\n")
 
 
