@@ -99,7 +99,8 @@ def _have_flags_inherited() -> None:
 
     def accept_as_bsd(listener: socket.socket) -> tuple[socket.socket, Any]:
         connection, address = accept(listener)
-        if not os.get_blocking(listener.fileno()):
+        # Python itself undoes it where the listening socket has a timeout.
+        if not listener.gettimeout() and not os.get_blocking(listener.fileno()):
             os.set_blocking(connection.fileno(), False)
         return connection, address
 
@@ -121,10 +122,11 @@ def _install() -> None:
     from sysconfig import get_path  # noqa: PLC0415  a child of ours is to start without
 
     # Run without a module: one that is loaded that early would count as the project's.
-    code = f"compile(open({__file__!r}).read(), {__file__!r}, 'exec')"
-    run = f"exec({code}, {{'__name__': 'portable'}})"
+    source = f"_frozen_importlib_external.FileLoader('', {__file__!r}).get_data({__file__!r})"
+    run = f"exec(compile({source}, {__file__!r}, 'exec'), {{'__name__': 'portable'}})"
     with open(os.path.join(get_path("purelib"), "asyncreload_portable.pth"), "w") as file:
-        file.write(f"import os; os.environ.get({VARIABLE!r}) == '1' and {run}\n")
+        file.write("import os, _frozen_importlib_external; ")
+        file.write(f"os.environ.get({VARIABLE!r}) == '1' and {run}\n")
 
 
 if __name__ == "portable":
