@@ -99,12 +99,14 @@ class _Interrupted(BaseException):
 def _supervise(
     context: click.Context, info: ScriptInfo, options: dict[str, Any], given: dict[str, Any]
 ) -> NoReturn:
-    files = flask_environment.watched(os.getcwd(), *_named_environment_file(context))
+    named = _named_environment_file(context)
+    files = flask_environment.watched(os.getcwd(), *named)
     extra = filter(None, given["extra_files"].split(os.pathsep))
     ignored = filter(None, given["exclude_patterns"].split(os.pathsep))
     options |= {"watch": (*files, *map(os.path.abspath, extra)), "ignore": tuple(ignored)}
     script = script_of_command("flask.cli", "flask")
     title = None if info.create_app else info.app_import_path
+    flask_environment.forget(os.getcwd(), *named)
     become_supervisor(options, script, title or "the Flask app")
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     import pytest
 
     from tests.live.conftest import Serve
     from tests.live.driving import Served
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
 
 MODELS = "import time\ntime.sleep(0.25)\n"
 APP = """\
