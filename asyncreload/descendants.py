@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
@@ -27,12 +27,13 @@ def descendants(pid: int, spared: AbstractSet[int] = frozenset()) -> list[int]:
 
     spared: processes that are left out, with all below them.
 
-    Elsewhere than on Linux, only its direct children. Its last children come first, as found at
-    the very end: a process that forks and ends, again and again, does not wait to be looked for.
+    Elsewhere than on Linux, `ps` is asked; who has lost its parent is not found there. Its last
+    children come first, as found at the very end: a process that forks and ends, again and again,
+    does not wait to be looked for.
     """
     if sys.platform != "linux":
-        return _direct_children(pid)
-    below = _all_below(pid, spared)
+        return _all_below(pid, spared, _listed_by_ps())
+    below = _all_below(pid, spared, _processes())
     return [*(child for child in children(pid) if child not in spared), *below]
 
 
@@ -57,15 +58,23 @@ def children_of_all_threads(pid: int) -> list[int]:
 
 
 def has_children() -> bool:
-    """Tell by one system call whether this process may have children, zombies included."""
-    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
-        return True
+    """Tell by one system call whether this process has children, zombies included.
+
+    Nobody is waited for, nor reaped; but one may be under macOS before Python 3.13.
+    """
     try:
-        # Nobody is reaped, nor waited for.
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        else:
+            os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return False
     return True
+
+
+def finds_families() -> bool:
+    """Tell whether `family` can be relied on; if not, descendants are found while all live."""
+    return sys.platform == "linux"
 
 
 def family(lock: str) -> list[int]:
@@ -86,10 +95,11 @@ def family(lock: str) -> list[int]:
 def has_ended(pid: int) -> bool:
     """Tell whether a process has ended, whether or not it was reaped."""
     if sys.platform != "linux":
-        with suppress(OSError):
+        try:
             os.kill(pid, 0)
-            return False
-        return True
+        except OSError:
+            return True
+        return all(pid != other for other, _ in _listed_by_ps())
     fields = _fields(str(pid))
     return fields is None or _is_over(fields)
 
@@ -101,13 +111,13 @@ def is_tracker(pid: int) -> bool:
     return False
 
 
-def _all_below(pid: int, spared: AbstractSet[int]) -> list[int]:
+def _all_below(
+    pid: int, spared: AbstractSet[int], processes: Iterable[tuple[int, int]]
+) -> list[int]:
     children_of: dict[int, list[int]] = defaultdict(list)
-    for other, fields in _processes():
-        if (
-            not _is_over(fields) and other not in spared
-        ):  # what has ended is nobody's parent any more
-            children_of[int(fields[_PARENT])].append(other)
+    for other, parent in processes:
+        if other not in spared:
+            children_of[parent].append(other)
     found: list[int] = []
     unseen = [pid]
     while unseen:
@@ -128,10 +138,11 @@ def _numbers() -> list[str]:
         return []
 
 
-def _processes() -> Iterator[tuple[int, list[bytes]]]:
+def _processes() -> Iterator[tuple[int, int]]:
+    """Yield each process with its parent; what has ended is nobody's parent any more."""
     for name in _numbers():
-        if (fields := _fields(name)) is not None:
-            yield int(name), fields
+        if (fields := _fields(name)) is not None and not _is_over(fields):
+            yield int(name), int(fields[_PARENT])
 
 
 def _fields(name: str) -> list[bytes] | None:
@@ -141,9 +152,14 @@ def _fields(name: str) -> list[bytes] | None:
     return None
 
 
-def _direct_children(pid: int) -> list[int]:
-    listed = subprocess.run(
-        ["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False
-    )
-    pairs = (line.split() for line in listed.stdout.splitlines())
-    return [int(child) for child, parent in pairs if int(parent) == pid]
+def _listed_by_ps() -> Iterator[tuple[int, int]]:
+    """Yield the same as `_processes`, where there is no /proc."""
+    with subprocess.Popen(
+        ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True
+    ) as ps:
+        listed, _ = ps.communicate()
+    for line in listed.splitlines():
+        pid, parent, state = line.split()[:3]
+        # It lists itself, too. Whoever looks until nothing new is found would look for ever.
+        if int(pid) != ps.pid and not state.startswith("Z"):
+            yield int(pid), int(parent)

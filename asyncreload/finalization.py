@@ -11,7 +11,7 @@ A child ends by `os._exit`, and a script that becomes the supervisor by `execve`
 4. All other threads stand still from here on.
 5. Garbage is collected and modules are cleared, and their objects go: `__del__` methods are called,
    files are flushed and closed. `NamedTemporaryFile` is removed by such a method; a `ZipFile` or a
-   `shelve` writes its end in one, a `GzipFile` when it is closed.
+   `shelve` writes its end in one, a `GzipFile` when it is closed (by such a method from 3.14 on).
 6. The C library flushes its streams and calls what was registered with its own `atexit`.
 
 Of these, this module does 3, 5, and the streams of 6. The first two are done before (see

@@ -114,9 +114,11 @@ def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _supervise(context: click.Context, info: ScriptInfo, options: dict[str, Any]) -> NoReturn:
-    files = flask_environment.watched(os.getcwd(), *_named_environment_file(context))
+    named = _named_environment_file(context)
+    files = flask_environment.watched(os.getcwd(), *named)
     script = script_of_command("flask.cli", "flask")
     title = None if info.create_app else info.app_import_path
+    flask_environment.forget(os.getcwd(), *named)
     become_supervisor(options, Door(script, title or "the Flask app", usual=_USUAL, watch=files))
 
 

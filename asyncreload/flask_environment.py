@@ -38,6 +38,22 @@ def watched(directory: str, *others: str) -> tuple[str, ...]:
     return tuple(map(escape, dict.fromkeys(paths)))
 
 
+def forget(directory: str, *others: str) -> None:
+    """Take from the environment of this process what Flask has read from these files.
+
+    The child reads them afresh, and they may have changed by then. A variable that had the same
+    value before is taken, too. Only macOS needs this: Linux tells with what a process was started.
+    """
+    if not _are_read():
+        return
+    from dotenv import dotenv_values  # noqa: PLC0415  an optional package, and few need it
+
+    for path in (*_present(directory), *others):
+        for name, value in dotenv_values(path, encoding="utf-8").items():
+            if value is not None and os.environ.get(name) == value:
+                del os.environ[name]
+
+
 def _present(directory: str) -> Iterator[str]:
     if not _are_read():
         return

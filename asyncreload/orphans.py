@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -56,8 +57,7 @@ class OrphanReaper:
     def look(self) -> bool:
         """Reap what was seen at the last look, too; return whether there is more to reap soon.
 
-        One system call when this process has no children, or none that has ended. Linux only:
-        elsewhere nothing is adopted.
+        One system call when this process has no children, or none that has ended.
         """
         # A number that is free again may be an orphan's next.
         self._started -= {pid for pid in set(self._started) if not _is_child(pid)}
@@ -70,7 +70,12 @@ class OrphanReaper:
 
 
 async def reap_orphans(look: Callable[[], bool]) -> None:
-    """Look again and again, sooner if there is something to reap. Runs until it is cancelled."""
+    """Look again and again, sooner if there is something to reap. Runs until it is cancelled.
+
+    Ends at once elsewhere than on Linux: nothing is adopted there.
+    """
+    if sys.platform != "linux":
+        return
     # SIGCHLD would tell of ends, but its handler is the app's.
     while True:  # noqa: ASYNC110
         await asyncio.sleep(REAP_AFTER if look() else LOOK_EVERY)

@@ -25,7 +25,6 @@ from itertools import pairwise, starmap
 from typing import Any
 
 _STARTTIME = 19  # of the fields behind the name, see proc(5)
-_A_MINUTE = 60_000_000_000
 # From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -186,10 +185,10 @@ def _checked(result: int) -> int:
     return result
 
 
-def process_began() -> int:
+def process_began(started: int) -> int:
     """Return when this process began, in ns since the epoch; exact to 10 ms (`/proc/self/stat`).
 
-    Where that is not told (macOS): a minute ago, which is earlier than it was.
+    started: when its start was asked for; returned where the system does not tell (macOS).
     """
     now = time.time_ns()
     try:
@@ -198,7 +197,7 @@ def process_began() -> int:
         since_boot = ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         return now - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_boot)
     except (OSError, ValueError, IndexError, AttributeError):
-        return now - _A_MINUTE
+        return started
 
 
 def continue_at_parents_end() -> None:

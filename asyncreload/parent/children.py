@@ -118,6 +118,9 @@ class Children:
 
     async def end(self) -> None:
         """End all that is left, at once, and what it has started."""
+        if not descendants.finds_families():
+            for child in [*self._children]:
+                await kill_with_descendants(child, self._checkpoints())
         self.kill()
         try:
             await self.kill_orphans()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
@@ -68,7 +69,12 @@ class Process:
                     stderr=surroundings.output,
                     pass_fds=descriptors,
                     env=os.environ
-                    | {"ASYNCRELOAD_CHILD": "true", "ASYNCRELOAD_LOCKFILE": lock, MARK: lock},
+                    | {
+                        "ASYNCRELOAD_CHILD": "true",
+                        "ASYNCRELOAD_LOCKFILE": lock,
+                        "ASYNCRELOAD_STARTED": str(time.time_ns()),
+                        MARK: lock,
+                    },
                     cwd=surroundings.directory,
                 )
             except BaseException:
@@ -103,12 +109,14 @@ class Process:
         return fair_timeout(self._read_state, seconds, most)
 
     async def has_booted(self) -> bool:
-        """Wait for the first message; tell whether it came."""
+        """Wait until the child says that it has; tell whether it did, before its end.
+
+        It may say something else before that, such as that the lockfile was not touched.
+        """
         async for message in self.messages():
             if isinstance(message, Booted):
                 self.ran_at_start = message.ran
                 return True
-            break
         return False
 
     async def preload(self, preload: Preload) -> Preloaded | None:

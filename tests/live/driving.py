@@ -47,6 +47,9 @@ with open("loads", "a") as log:
 checkpoint is taken beside one."""
 
 
+PORTABLE = os.environ.get("ASYNCRELOAD_PORTABLE") == "1"
+"""Whether what only Linux has is missing: see tests/portable.py."""
+
 SPEAKS_ASGI = os.environ.get("ASYNCRELOAD_INTERFACE") == "asgi"
 """Whether all apps are served as ASGI apps: the tests are the same for both interfaces."""
 

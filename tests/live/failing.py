@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
+
+import pytest
 
 import asyncreload
 from tests.live.driving import (
@@ -25,15 +28,16 @@ from tests.live.driving import (
     until,
 )
 
-if TYPE_CHECKING:
-    import pytest
-
 T = TypeVar("T")
 
 PACKAGE = str(Path(asyncreload.__file__).parent)
 FAILED = "the load failed; waiting for a change"
 DIED = "the app died, "
 TRACEBACK = "Traceback (most recent call last)"
+
+finds_orphans = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere nobody finds what has lost its parent"
+)
 
 SOON = 3.0
 """Seconds: promised is one; the rest is for a machine with other things to do."""

@@ -36,7 +36,13 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("options", ["", ", reloader=True"])
+WITH_RELOADER = pytest.param(
+    ", reloader=True",
+    marks=pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it outlives Bottle"),
+)
+
+
+@pytest.mark.parametrize("options", ["", WITH_RELOADER])
 def test_bottle_run(serve: Serve, options: str) -> None:
     files = {"app.py": APP.replace("OPTIONS", options)}
     served = serve("", files=files, command=(sys.executable, "app.py"))

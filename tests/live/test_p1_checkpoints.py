@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.live.conftest import Serve
     from tests.live.driving import Served
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
 
 PAUSE = "import time; time.sleep(0.02)\n"
 """So that a checkpoint is worth taking behind it."""

@@ -28,6 +28,7 @@ from tests.live.driving import (
     state_of,
     until,
 )
+from tests.live.failing import finds_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +175,7 @@ def test_p5_started_by_nohup_it_outlives_its_terminal(serve: Serve) -> None:
     assert_nothing_is_left(served)
 
 
+@finds_orphans
 def test_p5_quit_leaves_nothing(serve: Serve) -> None:
     """It kills the app's process at once, so that what that has started is left to others."""
     app = APP % "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
@@ -263,7 +265,10 @@ def test_p5_suspended_and_resumed_it_serves(serve: Serve, which: str) -> None:
     assert served.body() != str(child)
 
 
-@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGINT", "kill the child", "reload"])
+KILLED = pytest.param("kill the child", marks=finds_orphans)
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGINT", KILLED, "reload"])
 def test_p5_what_the_app_has_started_is_gone(serve: Serve, end: str) -> None:
     """A fork, a multiprocessing worker and a subprocess; they hold neither port nor anything."""
     served = serve(app="fork")

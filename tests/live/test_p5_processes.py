@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.live.driving import (
     state_of,
     until,
 )
-from tests.live.failing import SOON, kill_quietly
+from tests.live.failing import SOON, finds_orphans, kill_quietly
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
@@ -101,7 +102,14 @@ if os.fork() == 0:
 LARGE = 1_000_000_000 if RELOADS > 3 else 200_000_000
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+LOSE_THEIR_PARENTS = ("a daemon", "a fork storm", "a chain of forks")
+ALL = [
+    pytest.param(name, marks=finds_orphans if name in LOSE_THEIR_PARENTS else [])
+    for name in FAMILIES
+]
+
+
+@pytest.mark.parametrize("family", ALL)
 def test_p3_no_process_of_the_old_code_meets_the_new_one(serve: Serve, family: str) -> None:
     source = LOCKING + FAMILIES[family].replace("%d", str(LARGE))
     served = serve(files={"app.py": source, "up": ""})
@@ -167,6 +175,7 @@ def may_unshare() -> bool:
     return os.geteuid() == 0 and os.system("unshare -pf --mount-proc true 2>/dev/null") == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has containers")
 @pytest.mark.skipif(not may_unshare(), reason="only root may make a namespace for process IDs")
 def test_p5_a_supervisor_that_is_process_1_reaps_what_comes_to_it(serve: Serve) -> None:
     """As in a container. The child is killed, so that it cannot reap what the app started."""
@@ -209,6 +218,7 @@ def assert_nothing_is_left(served: Served, within: float = SOON) -> None:
     until(lambda: not left(), "nothing is left", within, lambda: f"{left()}\n{served.output}")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody continues it")
 @pytest.mark.parametrize("options", [[], ["--no-standby"]])
 def test_p5_a_stopped_tree_ends_with_its_supervisor(serve: Serve, options: list[str]) -> None:
     """As by a debugger, or a container that is paused; nobody continues it."""
@@ -226,6 +236,7 @@ def test_p5_a_stopped_tree_ends_with_its_supervisor(serve: Serve, options: list[
     assert_nothing_is_left(served)
 
 
+@finds_orphans
 def test_p5_when_the_whole_group_is_killed_a_daemon_ends_too(serve: Serve) -> None:
     """The standby is in a group of its own, and ends what the app had started."""
     app = "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.live.conftest import Serve
-from tests.live.driving import LOGGED
+from tests.live.driving import LOGGED, PORTABLE
 
 NAMES = ("resource", "queue", "calendar", "select", "aiofiles", "base64", "html")
 APP = f"""{LOGGED}
@@ -24,6 +24,7 @@ if __name__ == "__main__":
 FILES = {"app.py": APP} | {f"{name}.py": f"VALUE = '{name}'" for name in NAMES if name != "html"}
 
 
+@pytest.mark.skipif(PORTABLE, reason="that mode has loaded some of them first")
 @pytest.mark.parametrize("is_named", [False, True], ids=["root", "PYTHONPATH"])
 def test_p6_the_projects_modules_are_found_as_under_plain_python(
     serve: Serve,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
+
 MODELS = "import time\ntime.sleep(0.25)\n"
 APP = """\
 import models, views
@@ -52,7 +54,6 @@ def save(served: Served, version: int) -> str:
     return found[-1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
 def test_a_process_stands_by_that_goes_on_from_just_before_the_file_edited_last(
     tmp_path: Path,
 ) -> None:

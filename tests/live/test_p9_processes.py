@@ -103,7 +103,8 @@ def test_p9_without_the_means_to_wait_for_a_process_it_is_tried_again(
     """A thread for that on Python 3.11, a descriptor later: the process runs already then."""
     lay_out(project, files={"app.py": HELLO})
     left = 3
-    start_thread, open_pidfd = threading.Thread.start, os.pidfd_open
+    start_thread = threading.Thread.start
+    open_pidfd = getattr(os, "pidfd_open", None)
 
     def start(self: threading.Thread) -> None:
         nonlocal left
@@ -117,10 +118,11 @@ def test_p9_without_the_means_to_wait_for_a_process_it_is_tried_again(
         if pid != os.getpid() and left:
             left -= 1
             raise OSError(24, "Too many open files")
-        return open_pidfd(pid, flags)
+        assert open_pidfd is not None
+        return int(open_pidfd(pid, flags))
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12) and open_pidfd is not None:
         monkeypatch.setattr(os, "pidfd_open", pidfd_open)
 
     async def main() -> None:

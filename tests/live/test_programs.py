@@ -49,9 +49,11 @@ told = {
         name: value for name, value in os.environ.items() if not name.startswith("ASYNCRELOAD_")
     },
 }
-with open(os.environ.pop("TOLD"), "a") as file:
+with open(os.environ["TOLD"], "a") as file:
     file.write(json.dumps(told) + chr(10))
-os.environ["ADDED"] = "by the program"
+if sys.platform == "linux":  # elsewhere nobody tells with which environment it was started
+    del os.environ["TOLD"]
+    os.environ["ADDED"] = "by the program"
 os.makedirs("elsewhere", exist_ok=True)
 os.chdir("elsewhere")
 def app(environ, start_response):

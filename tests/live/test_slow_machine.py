@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,7 @@ def test_imports_that_are_late_hold_nobody_up_and_are_used_later(
     assert served.body("/pid") == str(late)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can tell")
 def test_a_standby_that_somebody_has_stopped_is_replaced(serve: Serve, packages: Packages) -> None:
     packages.write("third", "VALUE = 1")
     served = serve(files={"app.py": APP})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from flask.cli import FlaskGroup
 
 from asyncreload import flask as door
+from asyncreload import flask_environment
 from asyncreload.run_app import Door
 
 
@@ -93,3 +95,17 @@ def test_tls_is_refused_with_what_to_do(became: list[Any], monkeypatch: pytest.M
 def test_what_the_user_can_mend_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     told = flask(monkeypatch, "dev", "--port", "99999")
     assert told == "Error: port must be a whole number from 0 to 65535, not 99999\n"
+
+
+def test_what_was_read_from_environment_files_is_forgotten(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child reads them afresh, and they may have changed by then."""
+    pytest.importorskip("dotenv")
+    (directory / ".flaskenv").write_text("READ=one\nSET=by the file\n")
+    (directory / "named").write_text("NAMED=two\n")
+    for name, value in (("READ", "one"), ("SET", "before"), ("NAMED", "two")):
+        monkeypatch.setenv(name, value)
+    flask_environment.forget(str(directory), "named")
+    assert {"READ", "NAMED"}.isdisjoint(os.environ)
+    assert os.environ["SET"] == "before"

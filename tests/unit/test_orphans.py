@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from asyncreload import cpython, orphans
-from asyncreload.orphans import OrphanReaper
+from asyncreload.orphans import OrphanReaper, reap_orphans
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is adopted")
 
 
 class Kernel:
@@ -45,6 +49,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
+@linux
 def test_an_orphan_is_reaped_when_it_is_seen_again(kernel: Kernel) -> None:
     """Not at once: C code that has forked it may be about to wait for it."""
     reaper = OrphanReaper(set())
@@ -55,6 +60,7 @@ def test_an_orphan_is_reaped_when_it_is_seen_again(kernel: Kernel) -> None:
     assert kernel.reaped == [5]
 
 
+@linux
 def test_what_was_started_here_keeps_its_exit_code(kernel: Kernel) -> None:
     reaper = OrphanReaper({4})
     kernel.zombies = {4, 5}
@@ -64,6 +70,7 @@ def test_what_was_started_here_keeps_its_exit_code(kernel: Kernel) -> None:
     assert kernel.zombies == {4}
 
 
+@linux
 def test_a_number_that_is_used_again_may_be_an_orphans(kernel: Kernel) -> None:
     started = {4}
     reaper = OrphanReaper(started)
@@ -75,9 +82,16 @@ def test_a_number_that_is_used_again_may_be_an_orphans(kernel: Kernel) -> None:
     assert kernel.reaped == [4]
 
 
+@linux
 def test_an_app_that_starts_nothing_pays_one_system_call(kernel: Kernel) -> None:
     assert not OrphanReaper(set()).look()
     assert kernel.calls == 1
+
+
+def test_where_nothing_is_adopted_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS, the system call for that came with Python 3.13."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    asyncio.run(reap_orphans(lambda: pytest.fail("it was looked for")))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import traceback
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
@@ -201,7 +202,7 @@ class SideThread:
         agent.scanner.watch_patterns(patterns)
         if settings.refresh:  # what is asked for counts, whatever a framework says
             self._refresh_as_asked(patterns)
-        if outdated := agent.modules.take_start(process_began):
+        if outdated := agent.modules.take_start(partial(process_began, self._legacy.started)):
             self.start_cold(f"{outdated[0]} has changed since Python ran it")
         agent.load = load.replaced(began=time.time_ns())
         self._caches_began = agent.load.began

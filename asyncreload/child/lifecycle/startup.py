@@ -40,7 +40,7 @@ class Legacy:
     A fork that goes on from a checkpoint inherits it as it is, but for the link: it gets another.
     """
 
-    def __init__(self, arguments: list[str], lock: str) -> None:
+    def __init__(self, arguments: list[str], lock: str, started: int) -> None:
         supervisor, *sockets, liveness, requests, prompt = map(int, arguments)
         control, *ours = (socket.socket(fileno=fd) for fd in sockets)
         self.supervisor: int = supervisor
@@ -50,6 +50,8 @@ class Legacy:
         """Where the links to checkpoints are handed to the supervisor."""
         self.lock: str = lock
         """The path of its lockfile."""
+        self.started: int = started
+        """When it has started this process, in ns since the epoch."""
         self._liveness = LivenessCounter(liveness)
         self._requests = RunningRequests(requests)
         self._prompt = OpenPrompt(prompt)
@@ -69,7 +71,8 @@ class Legacy:
         os.environ.pop("ASYNCRELOAD_CHILD", None)
         for descriptor in map(int, arguments[1:]):
             os.set_inheritable(descriptor, False)
-        legacy = cls(arguments, os.environ.pop("ASYNCRELOAD_LOCKFILE"))
+        lock, started = map(os.environ.pop, ("ASYNCRELOAD_LOCKFILE", "ASYNCRELOAD_STARTED"))
+        legacy = cls(arguments, lock, int(started))
         in_forks_of_app(legacy._close)
         adopt_orphans()
         continue_at_parents_end()

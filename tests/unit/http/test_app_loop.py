@@ -105,7 +105,7 @@ def made(kind: str) -> Iterator[Made]:
 
 def test_the_loop_is_uvloops_where_that_is_installed(made: Made, kind: str) -> None:
     assert type(made.loop.loop).__module__.partition(".")[0] == kind
-    assert asyncio.get_event_loop_policy().get_event_loop() is made.loop.loop
+    assert asyncio.get_event_loop() is made.loop.loop
 
 
 def test_another_error_in_uvloop_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

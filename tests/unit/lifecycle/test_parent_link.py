@@ -160,7 +160,8 @@ async def test_the_supervisors_end_is_the_end_and_the_lockfiles(
     ended = asyncio.Event()
     if not is_told:
         monkeypatch.setattr(parent_link, "open_process", lambda _pid: None)
-    assert resumed.link.hear_end(ended.set) is (is_told and sys.platform == "linux")
+    is_told = is_told and sys.platform == "linux"
+    assert resumed.link.hear_end(ended.set) is is_told
     assert resumed.link.check(1.0) is Verdict.FRESH
     supervisor.kill()
     supervisor.wait()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from asyncreload import descendants
 from asyncreload.parent.children import MARGIN, Children, kill_with_descendants
 from asyncreload.parent.process import Process
 from asyncreload.protocol import End, Message
@@ -111,6 +112,18 @@ async def test_at_the_end_all_are_killed_and_reaped() -> None:
     assert not any(child.reaped for child in made)
     await family.children.end()
     assert all(child.reaped for child in made)
+
+
+async def test_where_their_families_are_not_found_they_are_stopped_before_they_are_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that what they have started is found."""
+    monkeypatch.setattr(descendants, "finds_families", lambda: False)
+    family = Family()
+    child = await family.child()
+    await family.children.end()
+    assert child.stopped
+    assert child.reaped
 
 
 async def test_a_start_that_fails_leaves_nothing_to_end() -> None:

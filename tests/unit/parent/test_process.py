@@ -10,7 +10,16 @@ from typing import Any, cast
 import pytest
 
 from asyncreload.parent.process import Process, describe
-from asyncreload.protocol import Booted, Going, Message, Ping, Preload, Preloaded, Preloading
+from asyncreload.protocol import (
+    Booted,
+    Going,
+    Message,
+    Notice,
+    Ping,
+    Preload,
+    Preloaded,
+    Preloading,
+)
 from tests.unit.parent.fakes import NO_PROCESS
 
 pytestmark = pytest.mark.asyncio
@@ -70,6 +79,7 @@ async def test_what_a_child_says_is_heard_in_order() -> None:
 
 async def test_a_child_has_booted_if_it_says_so() -> None:
     assert await Child(Booted()).has_booted()
+    assert await Child(Notice("the lockfile was not touched"), Booted()).has_booted()
     assert not await Child(Going()).has_booted()
     assert not await Child().has_booted()
 

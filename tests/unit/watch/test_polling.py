@@ -77,9 +77,9 @@ def test_another_directory_in_its_place_is_seen(tmp_path: Path) -> None:
     root = tmp_path / "above" / "project"
     looks, files = polled(root)
     (tmp_path / "above").rename(tmp_path / "gone")
-    assert looks.look(files) == [*files]
+    assert sorted(looks.look(files)) == sorted(files)
     polled(root)
-    assert looks.look(files) == [*files]
+    assert sorted(looks.look(files)) == sorted(files)
     shutil.rmtree(tmp_path / "above")
     (tmp_path / "gone").rename(tmp_path / "above")
     assert looks.look(files) == []
@@ -87,6 +87,7 @@ def test_another_directory_in_its_place_is_seen(tmp_path: Path) -> None:
     assert looks.look(files) == [str(root / "a.py")]
 
 
+@pytest.mark.skipif(polling._statx is None, reason="only Linux has such a call")
 @pytest.mark.parametrize("elsewhere", ["", "other"])
 def test_a_descriptor_that_the_app_has_closed_is_not_relied_on(
     tmp_path: Path, elsewhere: str
