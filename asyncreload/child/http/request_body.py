@@ -11,7 +11,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from asyncreload.child.http.head_parser import MAX_LINE, RefusedRequestError
+from asyncreload.child.http.head_parser import HEADER_LINE, MAX_LINE, RefusedRequestError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -123,8 +123,11 @@ class RequestBody(io.RawIOBase):
 
     def _skip_trailers(self) -> None:
         for _ in range(_MAX_TRAILERS + 1):
-            if self._read_line() == b"\r\n":
+            line = self._read_line()
+            if line == b"\r\n":
                 return
+            if not HEADER_LINE.fullmatch(line):
+                self._fail_malformed("a trailer is not NAME: VALUE and CR LF")
         self._fail_malformed("there are too many trailers")
 
     def _read_line(self) -> bytes:
