@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from asyncreload.errors import SettingsError
 from asyncreload.frozen_data import FrozenData
+from asyncreload.style import shown
 
 _WORDS = {int: "NUMBER", float: "SECONDS"}
 _KINDS: dict[Any, str] = {
@@ -103,7 +104,7 @@ class Option(FrozenData):
         if self.repeats and isinstance(value, str):
             value = [value]
         if not self._fits(value):
-            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {value!r}")
+            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {shown(value)}")
         value = tuple(value) if self.repeats else value
         required = {each.name: "" for each in fields(self.owner) if each.default is MISSING}
         self.owner(**required | {self.name: value})
