@@ -25,10 +25,8 @@ SITE = Site("localhost", 8000, threads=1, access_log=False)
 CLIENT = ("127.0.0.1", 54321)
 MARK = b".asyncreload/"
 _MAX_REST = 65536
-_ONLY_H11_MINDS = re.compile(
-    rb"(?i)(?:^|\n)(?:[0-9a-f]+[ \t]+;|content-length:|transfer-encoding:)"
-)
-"""A blank behind the size of a chunk, RFC 9112, 7.1.1; trailers without a meaning, 7.1.2."""
+_ONLY_H11_MINDS = re.compile(rb"(?:^|\n)[0-9A-Fa-f]+[ \t]+;")
+"""A blank behind the size of a chunk: RFC 9112, 7.1.1, has it."""
 
 
 class Wire:
