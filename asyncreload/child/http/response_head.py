@@ -8,18 +8,22 @@ from typing import Final
 
 _TEXT: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
 _NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CODE: Final = re.compile("[0-9]{3}")
+_STATUS: Final = re.compile("[1-9][0-9]{2}(?: .*)?")  # "²".isdigit() is true, for wsgiref
 _LENGTH: Final = re.compile("[0-9]{1,18}")
 
 
 def checked_status(status: str) -> str:
     """Return a status that may be sent, such as "200 OK".
 
-    Raises ValueError for line ends and control characters.
+    Raises ValueError for line ends and control characters, and where no code is.
     """
     status = _plain(_checked("status", status))
+    if not isinstance(status, str):
+        return status  # which wsgiref refuses
+    if not _STATUS.fullmatch(status):
+        raise ValueError(f"the status is {status!r}: begin with three digits, as in '200 OK'")
     # wsgiref insists on the blank that PEP 3333 asks for; other servers take "200" alone.
-    return f"{status} " if isinstance(status, str) and _CODE.fullmatch(status) else status
+    return status if status[3:] else f"{status} "
 
 
 def checked_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

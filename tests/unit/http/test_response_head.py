@@ -33,6 +33,12 @@ def test_a_code_alone_gets_the_blank_behind_it() -> None:
     assert checked_status("200") == "200 "
 
 
+@pytest.mark.parametrize("status", ["", "20", "2000", "OK", "200OK", "\xb2\xb2\xb2 OK", "000 x"])
+def test_a_status_begins_with_a_code(status: str) -> None:
+    with pytest.raises(ValueError, match="three digits"):
+        checked_status(status)
+
+
 def test_headers_are_copied() -> None:
     """An app may pass the same list each time, and wsgiref adds Content-Length to its list."""
     headers = [("X", "1")]
