@@ -133,6 +133,7 @@ class Option(FrozenData):
 
 def _placed(text: str, named: str, base: str) -> str:
     """Return what means the same from anywhere as a path or a pattern does from a directory."""
+    text = os.path.expanduser(text)
     if named == "file" or base == os.getcwd():
         return os.path.join(base, text) if named == "file" else text
     anywhere = "/" not in text.rstrip("/") and (named == "name" or has_magic(text))
