@@ -1,10 +1,13 @@
-"""Checks what an app gives to `start_response`, before any of it is sent."""
+"""Checks how an app begins a response before any of it is sent: so an error can be shown instead.
+
+By `start_response` if it speaks WSGI, by `http.response.start` if it speaks ASGI.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 _TEXT: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
 _NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -33,6 +36,33 @@ def checked_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]
     would begin another header, with a control character, or with one that is not in Latin-1.
     """
     return [(_checked_name(name), _checked_value(name, value)) for name, value in headers]
+
+
+def checked_code(status: Any) -> int:
+    """Return the status of an ASGI app's response. Raises ValueError if it cannot be sent."""
+    if not isinstance(status, int) or not 100 <= status <= 599:  # noqa: PLR2004  all that there are
+        raise ValueError(f"the status is {status!r}: give a number from 100 to 599")
+    return int(status)
+
+
+def checked_raw_headers(headers: Iterable[tuple[Any, Any]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an ASGI app's response, as far as they may be sent.
+
+    Raises TypeError for what is not bytes, and ValueError as `checked_headers` does.
+    """
+    checked = []
+    for name, value in headers:
+        pair = checked_bytes("name of a header", name), checked_bytes("value of a header", value)
+        checked_headers([(pair[0].decode("latin-1"), pair[1].decode("latin-1"))])
+        checked.append(pair)
+    return checked
+
+
+def checked_bytes(what: str, data: Any) -> bytes:
+    """Return a part of an ASGI app's response. Raises TypeError if it is not bytes."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"the {what} is {data!r:.100}: give bytes")
+    return bytes(data)
 
 
 def has_no_body(status: str) -> bool:
