@@ -12,6 +12,10 @@ from typing import Any, Final
 _TEXT: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
 _NAME: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS: Final = re.compile("[1-9][0-9]{2}(?: .*)?")  # "²".isdigit() is true, for wsgiref
+_RAW: Final = re.compile(
+    rb"(?!(?i:content-length):)[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*"
+)
+"""A header that needs no closer look."""
 _LENGTH: Final = re.compile("[0-9]{1,18}")
 
 
@@ -50,12 +54,23 @@ def checked_raw_headers(headers: Iterable[tuple[Any, Any]]) -> list[tuple[bytes,
 
     Raises TypeError for what is not bytes, and ValueError as `checked_headers` does.
     """
-    checked = []
-    for name, value in headers:
-        pair = checked_bytes("name of a header", name), checked_bytes("value of a header", value)
-        checked_headers([(pair[0].decode("latin-1"), pair[1].decode("latin-1"))])
-        checked.append(pair)
-    return checked
+    return [
+        (name, value) if _is_usual(name, value) else _checked_raw(name, value)
+        for name, value in headers
+    ]
+
+
+def _is_usual(name: Any, value: Any) -> bool:
+    """Tell whether a header can be sent as it is. For each header of each response: so in short."""
+    if type(name) is not bytes or type(value) is not bytes or b":" in name:
+        return False
+    return _RAW.fullmatch(b"%b:%b" % (name, value)) is not None
+
+
+def _checked_raw(name: Any, value: Any) -> tuple[bytes, bytes]:
+    name, value = checked_bytes("name of a header", name), checked_bytes("value of a header", value)
+    checked_headers([(name.decode("latin-1"), value.decode("latin-1"))])
+    return name, value
 
 
 def checked_bytes(what: str, data: Any) -> bytes:

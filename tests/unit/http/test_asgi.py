@@ -305,6 +305,8 @@ async def test_an_exception_behind_the_head_takes_its_place() -> None:
         (start(200, [(b"content-length", b"one")]), body(b"x")),
         (start(200, [(b"x-app", b"1\r\nx: 2")]), body(b"x")),
         (start(200, [(b"x app", b"1")]), body(b"x")),
+        (start(200, [(b"x:app", b"1")]), body(b"x")),
+        (start(200, [(b"", b"1")]), body(b"x")),
         (start(), body("x")),
         (start(), body(None)),
     ],
