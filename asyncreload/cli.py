@@ -23,6 +23,7 @@ from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.protocol import SIGNALLED
 from asyncreload.settings import Settings
+from asyncreload.style import one_line
 from asyncreload.target import USUAL_FILES, did_you_mean, likely_file
 from asyncreload.typed_lines import TypedLines
 
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Once more would disturb what Python cleans up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (AsyncreloadError, OSError) as exc:
-        print(f"asyncreload: error: {exc}", file=sys.stderr)  # noqa: T201  the command's voice
+        print(f"asyncreload: error: {one_line(str(exc))}", file=sys.stderr)  # noqa: T201  the command's voice
         code = BAD_USAGE
     sys.exit(code)
 

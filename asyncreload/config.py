@@ -10,6 +10,7 @@ from asyncreload.errors import SettingsError
 from asyncreload.options import Option, options_of
 from asyncreload.printing import Voice
 from asyncreload.settings import Settings
+from asyncreload.style import shown
 from asyncreload.target import did_you_mean
 
 NAME = "pyproject.toml"
@@ -78,13 +79,16 @@ def read(path: str, options: Mapping[str, Option]) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
-    except (OSError, ValueError) as exc:  # broken TOML, and bytes that are no UTF-8
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        raise SettingsError(f"cannot read {path}: {reason}") from exc
+    except OSError as exc:
+        raise SettingsError(f"cannot read {path}: {exc.strerror}") from exc
+    except ValueError as exc:  # broken TOML, and bytes that are no UTF-8
+        raise SettingsError(f"cannot read {path}: {exc}") from exc
+    except RecursionError as exc:
+        raise SettingsError(f"cannot read {path}: its values are nested too deeply") from exc
     tool = document.get("tool", {})
     table = tool.get("asyncreload", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise SettingsError(f"{path}: tool.asyncreload must be a table, not {table!r}")
+        raise SettingsError(f"{path}: tool.asyncreload must be a table, not {shown(table)}")
     values: dict[str, Any] = {}
     for key, value in table.items():
         try:

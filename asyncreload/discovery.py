@@ -88,7 +88,7 @@ def has_app(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # as Python has it
         return True
     wanted = {*USUAL_NAMES, *USUAL_FACTORIES}
     return any(name in wanted for node in tree.body for name in _names_given_by(node))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from glob import escape
 from importlib.util import find_spec
 
@@ -22,7 +23,8 @@ def flask_app(directory: str) -> str:
     for path in _present(directory):
         from dotenv import dotenv_values  # noqa: PLC0415  an optional package, and few need it
 
-        found = dotenv_values(path, encoding="utf-8").get("FLASK_APP") or found
+        with suppress(ValueError):  # bytes that are no UTF-8: Flask tells of them
+            found = dotenv_values(path, encoding="utf-8").get("FLASK_APP") or found
     return found
 
 

@@ -10,7 +10,7 @@ import re
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 
-_INCLUDED = re.compile(r"\bconfig:([^\s#,;]+)")
+_INCLUDED = re.compile(r"\bconfig:([^\s#,;\0]+)")
 
 
 def is_ini(target: str) -> bool:

@@ -59,8 +59,8 @@ def remove(path: str) -> None:
 
 
 def is_gone(path: str) -> bool:
-    """Tell whether somebody deleted the lockfile."""
-    return not os.path.exists(path)
+    """Tell whether somebody deleted the lockfile; one that cannot be looked at is there."""
+    return judge(path, 0.0, 0.0) is Verdict.GONE
 
 
 def judge(path: str, interval: float, now: float) -> Verdict:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from asyncreload.errors import SettingsError
 from asyncreload.frozen_data import FrozenData
+from asyncreload.style import shown
 
 _WORDS = {int: "NUMBER", float: "SECONDS"}
 _KINDS: dict[Any, str] = {
@@ -103,7 +104,7 @@ class Option(FrozenData):
         if self.repeats and isinstance(value, str):
             value = [value]
         if not self._fits(value):
-            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {value!r}")
+            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {shown(value)}")
         value = tuple(value) if self.repeats else value
         required = {each.name: "" for each in fields(self.owner) if each.default is MISSING}
         self.owner(**required | {self.name: value})
@@ -132,6 +133,7 @@ class Option(FrozenData):
 
 def _placed(text: str, named: str, base: str) -> str:
     """Return what means the same from anywhere as a path or a pattern does from a directory."""
+    text = os.path.expanduser(text)
     if named == "file" or base == os.getcwd():
         return os.path.join(base, text) if named == "file" else text
     anywhere = "/" not in text.rstrip("/") and (named == "name" or has_magic(text))

@@ -15,6 +15,7 @@ A checkpoint has a channel of its own, on which the parent sends nothing but des
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from asyncreload.frozen_data import FrozenData
@@ -387,14 +388,18 @@ def _frozen(value: Any) -> Any:
 
 
 class Lines:
-    """Cuts a byte stream into messages."""
+    """Cuts a byte stream into messages. A line that is none is left out."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
         """Take the next bytes and return the messages that they complete."""
-        self._rest += data
-        *whole, rest = self._rest.split(b"\n")
-        self._rest = rest
-        return [decode(bytes(line)) for line in whole]
+        first, *others = data.split(b"\n")
+        self._rest += first
+        messages = []
+        for following in others:
+            with suppress(ValueError):
+                messages.append(decode(bytes(self._rest)))
+            self._rest = bytearray(following)
+        return messages

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from typing import Any, Self, TypedDict
 from asyncreload.editors import editor_url
 from asyncreload.errors import SettingsError
 from asyncreload.networks import DOCKER, parse_network
+from asyncreload.style import shown
 from asyncreload.target import did_you_mean
 
 PRELOADS = ("packages", "interpreter")
@@ -165,7 +165,7 @@ class Settings:
 
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
-        raise SettingsError(f"{name} must be text, not {_show(value)}")
+        raise SettingsError(f"{name} must be text, not {shown(value)}")
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
@@ -173,10 +173,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     try:
         texts = tuple(os.fspath(text) for text in ((value,) if one else value))
     except TypeError:
-        raise SettingsError(f"{name} must be a list of texts, not {_show(value)}") from None
+        raise SettingsError(f"{name} must be a list of texts, not {shown(value)}") from None
     for text in texts:
         if not isinstance(text, str) or not text or "\0" in text:
-            raise SettingsError(f"{name} must be a list of texts; {_show(text)} is none")
+            raise SettingsError(f"{name} must be a list of texts; {shown(text)} is none")
     return texts
 
 
@@ -186,7 +186,7 @@ def _check_networks(name: str, texts: tuple[str, ...]) -> None:
             try:
                 parse_network(text)
             except ValueError as exc:
-                raise SettingsError(f"{name}: {_show(text)} {exc}") from None
+                raise SettingsError(f"{name}: {shown(text)} {exc}") from None
 
 
 def _check_editor(name: str, editor: str) -> None:
@@ -195,42 +195,35 @@ def _check_editor(name: str, editor: str) -> None:
         try:
             editor_url(editor)
         except ValueError as exc:
-            raise SettingsError(f"{name}: {_show(editor)} {exc}") from None
+            raise SettingsError(f"{name}: {shown(editor)} {exc}") from None
 
 
 def _check_patterns(name: str, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         if pattern.startswith("!"):
-            remedy = f"use ignore for {_show(pattern[1:])}"
-            raise SettingsError(f"{name}: no pattern begins with !, as {_show(pattern)}: {remedy}")
+            remedy = f"use ignore for {shown(pattern[1:])}"
+            raise SettingsError(f"{name}: no pattern begins with !, as {shown(pattern)}: {remedy}")
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         *first, last = choices
-        raise SettingsError(f"{name} must be {', '.join(first)} or {last}, not {_show(value)}")
+        raise SettingsError(f"{name} must be {', '.join(first)} or {last}, not {shown(value)}")
 
 
 def _check_switch(name: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise SettingsError(f"{name} must be True or False, not {_show(value)}")
+        raise SettingsError(f"{name} must be True or False, not {shown(value)}")
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(
-            f"{name} must be a whole number from {low} to {high}, not {_show(value)}"
+            f"{name} must be a whole number from {low} to {high}, not {shown(value)}"
         )
 
 
 def _check_seconds(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:  # which no infinity is, and no NaN
-        raise SettingsError(f"{name} must be from {low:g} to {high:g} seconds, not {_show(value)}")
-
-
-def _show(value: Any) -> str:
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # too many digits for Python to print
-        return "that"
+        raise SettingsError(f"{name} must be from {low:g} to {high:g} seconds, not {shown(value)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import time
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 
@@ -20,6 +21,19 @@ _OFFSET: Final = time.localtime().tm_gmtoff
 def plain(text: str) -> str:
     """Return the text in characters that every UTF-8 stream, terminal and HTML page can take."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
+
+
+def one_line(text: str) -> str:
+    """Return the text as `plain` does, with its line ends and tabs as escapes, too."""
+    return plain(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message names it: as Python writes it, but not longer than a line."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # too many digits for Python to print
+        return "that"
 
 
 def has_colours(stream: TextIO | None) -> bool:

@@ -143,8 +143,10 @@ class Process:
     async def messages(self) -> AsyncIterator[Message]:
         """Iterate over what the child says, until it is gone."""
         with suppress(OSError):
-            async for line in self._reader:
-                with suppress(ValueError):  # cut off by the child's death
+            while True:
+                with suppress(ValueError):  # cut off by the child's death, or far too long
+                    if not (line := await self._reader.readline()):
+                        return
                     yield decode(line)
 
     def announce(self, code: int) -> None:

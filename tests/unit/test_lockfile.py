@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asyncreload import lockfile
 from asyncreload.errors import AsyncreloadError, LockfileError
@@ -127,3 +130,37 @@ def test_a_deleted_lockfile_is_gone() -> None:
 def test_a_lockfile_that_cannot_be_looked_at_is_only_stale() -> None:
     path = touched_at(NOW)
     assert judge(path + "/x", 0.1, NOW) is Verdict.STALE
+
+
+@pytest.mark.parametrize(
+    "kind", ["file", "directory", "absent", "dangling", "loop", "below", "long"]
+)
+def test_all_agree_on_what_is_gone(tmp_path: Path, kind: str) -> None:
+    """What cannot be looked at was not deleted: neither is it told so, nor does it end anything."""
+    path = tmp_path / "lock"
+    if kind in {"file", "below"}:
+        path.touch()
+    elif kind == "directory":
+        path.mkdir()
+    elif kind in {"dangling", "loop"}:
+        path.symlink_to("lock" if kind == "loop" else "nowhere")
+    lock = {"below": f"{path}/lock", "long": f"{path}{'x' * 300}"}.get(kind, str(path))
+    is_gone = kind in {"absent", "dangling"}
+    assert lockfile.is_gone(lock) is is_gone
+    assert (judge(lock, 1.0, NOW) is Verdict.GONE) is is_gone
+    with suppress(OSError) if not is_gone else pytest.raises(FileNotFoundError):
+        lockfile.touch(lock)
+    lockfile.remove(lock)
+
+
+@given(
+    st.integers(0, 2**33),
+    st.floats(allow_nan=False, allow_infinity=False, min_value=0, max_value=3600),
+    st.floats(0, 1e12),
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_time_is_judged_by_the_pace(touched: int, interval: float, now: float) -> None:
+    path = touched_at(touched)
+    late = now - touched > max(interval, 2) + PATIENCE
+    assert judge(path, interval, now) is (Verdict.STALE if late else Verdict.FRESH)
+    lockfile.remove(path)

@@ -108,6 +108,16 @@ env_file = [".env", "/etc/x.env"]
     }
 
 
+def test_the_home_directory_is_not_looked_for_below_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert table(tmp_path, 'watch = ["~/a"]\nenv_file = ["~/b"]') == {
+        "watch": ("/home/somebody/a",),
+        "env_file": ("/home/somebody/b",),
+    }
+
+
 def test_a_single_value_needs_no_list(tmp_path: Path) -> None:
     assert table(tmp_path, 'env-file = ".env"') == {"env_file": (str(tmp_path / ".env"),)}
 

@@ -17,6 +17,7 @@ from asyncreload.child.http.access_log import log_access
 from asyncreload.child.http.asgi_connection import Use
 from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
+from asyncreload.child.http.response_head import checked_bytes, checked_code, checked_raw_headers
 from asyncreload.child.pages.navigation import is_navigation
 
 if TYPE_CHECKING:
@@ -265,21 +266,23 @@ class _Response:
         """
         headers: RawHeaders = [
             (name, value)
-            for name, value in message.get("headers", ())
+            for name, value in checked_raw_headers(message.get("headers", ()))
             if name.lower() != b"connection"
         ]
-        self.status = str(int(message["status"]))
+        status = checked_code(message["status"])
         told = {name.lower(): value for name, value in headers}
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
         own = [pair for pair in _own_headers() if pair[0] not in told]
-        self._held.append({**message, "headers": [*headers, *own]})
+        self.status = str(status)
+        self._held.append({**message, "status": status, "headers": [*headers, *own]})
         if told.get(b"content-type", b"").startswith(_ENDLESS):
             await self.release()
             self._connection.begin(Use.STREAM)
 
     async def _send_body(self, message: Message) -> None:
-        body, more = message.get("body", b""), message.get("more_body", False)
+        body = checked_bytes("body", message.get("body", b""))
+        more = message.get("more_body", False)
         if self._held:
             if self.status == "500" and body == _NOBODYS_PAGE and not more:
                 self._held.append(message)  # the exception may come behind it
@@ -291,14 +294,14 @@ class _Response:
         self._sent += len(body)
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
         if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
-            message = {**message, "body": bytes(body) + self._tag}
+            message = {**message, "body": body + self._tag}
         await self._send(message)
         self.is_complete = not more  # not before: it may be shorter than its header says
 
     def _make_tag(self, start: Message, body: bytes) -> bytes:
         pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start["headers"]]
         headers = Headers(pairs)
-        tag = script_tag(self._live_state, self.status, headers, bytes(body[:2]))
+        tag = script_tag(self._live_state, self.status, headers, body[:2])
         if tag:
             adapt_headers(headers, len(tag))
             start["headers"] = [

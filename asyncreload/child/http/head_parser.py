@@ -24,7 +24,8 @@ _URL: Final = re.compile(
     "[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?"
     r"((?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?)([/?#].*)?"
 )
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+HEADER_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+"""A header, or a trailer, with its line end."""
 # An app gets these as one text. A second one would make it a text that means neither.
 _ONLY_ONCE: Final = ("host", "content-type")
 
@@ -111,7 +112,7 @@ def _read_headers(reader: io.BufferedReader) -> tuple[tuple[str, str], ...]:
 
 
 def _parse_header(line: bytes) -> tuple[str, str]:
-    found = _HEADER.fullmatch(line)
+    found = HEADER_LINE.fullmatch(line)
     if not found:
         # Among them: LF without CR, a line that goes on with the one before, a blank before the
         # colon, and control characters in a value.

@@ -11,7 +11,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from asyncreload.child.http.head_parser import MAX_LINE
+from asyncreload.child.http.head_parser import HEADER_LINE, MAX_LINE
 from asyncreload.child.http.refusal import RefusedRequestError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from asyncreload.child.http.response_writer import ResponseWriter
 
 _MAX_TRAILERS: Final = 100  # http.client has this limit for headers
+# They would tell of a message that has been read: gunicorn and h11 refuse them as well.
+_NEVER_TRAILERS: Final = frozenset({b"content-length", b"transfer-encoding", b"host"})
 _LENGTH: Final = re.compile("[0-9]{1,18}")  # int() would take "+1", "1_0" and other scripts' digits
 # In an extension, behind the semicolon, neither LF without CR nor CR alone: where another server
 # sees the end of the line there, the next chunk begins elsewhere.
@@ -124,8 +126,14 @@ class RequestBody(io.RawIOBase):
 
     def _skip_trailers(self) -> None:
         for _ in range(_MAX_TRAILERS + 1):
-            if self._read_line() == b"\r\n":
+            line = self._read_line()
+            if line == b"\r\n":
                 return
+            found = HEADER_LINE.fullmatch(line)
+            if not found:
+                self._fail_malformed("a trailer is not NAME: VALUE and CR LF")
+            if found[1].lower() in _NEVER_TRAILERS:
+                self._fail_malformed(f"{found[1].decode()} must not be sent as a trailer")
         self._fail_malformed("there are too many trailers")
 
     def _read_line(self) -> bytes:

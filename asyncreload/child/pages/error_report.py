@@ -10,6 +10,7 @@ from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.child.pages.missing_package import missing_module, remedy
 from asyncreload.child.pages.stack_frames import (
     Frame,
+    cut,
     fold_libraries,
     frames_of,
     is_machinery,
@@ -97,7 +98,7 @@ class Report(FrozenData):
             if isinstance(exc, RefusedError):
                 return _refusal(str(exc))
             return _report(exc, _one_line(request)).replaced(waits=waits)
-        except Exception as failure:  # noqa: BLE001 - attributes of the app's exception may raise
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - the exception's own attributes
             hint = f"the exception cannot be shown, looking at it raised {type(failure).__name__}"
             title = _one_line(type(exc).__name__)
             return cls(FAILED, title, hint, request=_one_line(request), waits=waits)
@@ -134,7 +135,7 @@ def public_text(report: Report) -> str:
 def _refusal(text: str) -> Report:
     """Return the report of what a framework says against its project, with that as its trace."""
     title, _, more = text.strip().partition("\n")
-    more = shorten(plain(more.strip("\n")), MAX_TRACE)
+    more = shorten(more.strip("\n"), MAX_TRACE)
     return Report(FAILED, _one_line(title), trace=more, own=more)
 
 
@@ -213,12 +214,12 @@ def _notes(one: traceback.TracebackException) -> tuple[str, ...]:
     if not isinstance(notes, list | tuple):
         return ()
     texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
-    return tuple(shorten(plain(text), MAX_NOTE) for text in texts)
+    return tuple(shorten(text, MAX_NOTE) for text in texts)
 
 
 def _trace(summary: traceback.TracebackException) -> str:
-    trace = plain("".join(summary.format()))
-    return "" if trace == f"{_title(summary)}\n" else shorten(trace, MAX_TRACE)
+    trace = shorten("".join(summary.format()), MAX_TRACE)
+    return "" if trace == f"{_title(summary)}\n" else trace
 
 
 def _related(root: Raised) -> Iterator[Raised]:
@@ -290,4 +291,4 @@ def _path(name: object) -> tuple[str, ...]:
 
 
 def _one_line(text: str) -> str:
-    return shorten(plain(" ".join(text.split())), MAX_TITLE)
+    return shorten(" ".join(cut(text, MAX_TRACE).split()), MAX_TITLE)

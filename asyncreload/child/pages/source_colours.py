@@ -15,12 +15,14 @@ _FURTHEST = 400  # lines before an excerpt that are read to tell whether it begi
 # Compiled at the first report: it takes a millisecond, and somebody waits for a child's boot.
 _DEFINITION = r"@\w|(?:async )?def \w+[(\[]|class \w+[(:\[]"  # not as prose would have it
 _KEYWORDS = frozenset(kwlist)
+# Nothing is tried twice (`*+`): of a text of megabytes, Python would remember each letter.
 _PART = r"""(?xs)
     (?P<comment> \#[^\n]* )
   | (?P<text> (?: (?<!\w) [rbfutRBFUT]{1,2} )?
-        (?: (?P<triple> \"{3}|'{3} ) (?: [^\\] | \\. )*? (?: (?P<end> (?P=triple) ) | \Z )
-          | " (?: [^"\\\n] | \\. )* "?
-          | ' (?: [^'\\\n] | \\. )* '? ) )
+        (?: (?P<triple> \"{3}|'{3} )
+              (?: [^"'\\]+ | \\. | (?! (?P=triple) ) ["'] )*+ (?P<end> (?P=triple) )?
+          | " (?: [^"\\\n]+ | \\. )*+ "?
+          | ' (?: [^'\\\n]+ | \\. )*+ '? ) )
   | (?P<number> (?<!\w) (?: 0[xXoObB][\da-fA-F_]+ | \.?\d[\d_.]*(?:[eE][+-]?\d+)?[jJ]? ) )
   | (?: (?<!\w) (?:def|class) [ \t]+ (?P<name> \w+ ) )
   | (?P<word> [^\W\d]\w* )

@@ -58,6 +58,9 @@ def trim(one: traceback.TracebackException) -> None:
     kept = [_with_safe_source(frame) for frame in one.stack if not is_machinery(frame.filename)]
     kept = list(dropwhile(lambda frame: frame.filename == _SERVER_FILE, kept))
     one.stack = _Stack(kept) if kept else None  # type: ignore[assignment]  # None: no header
+    end = getattr(one, "end_offset", None)  # of a SyntaxError; one of the app's own may be anywhere
+    if isinstance(end, int):
+        one.end_offset = min(end, (one.offset or 0) + MAX_LINE)
 
 
 def fold_libraries(one: traceback.TracebackException) -> None:
@@ -157,7 +160,7 @@ def _around(file: str, line: int) -> tuple[tuple[tuple[int, str], ...], str]:
 
 
 def _source_line(text: str) -> str:
-    return shorten(plain(text.rstrip("\r\n\f")), MAX_LINE)
+    return shorten(text.rstrip("\r\n\f"), MAX_LINE)
 
 
 class _Stack(traceback.StackSummary):
@@ -211,6 +214,12 @@ def _first_and_last(runs: list[_Run]) -> tuple[list[_Run], int]:
 
 
 def shorten(text: str, most: int) -> str:
+    """Return plain text, without its middle if it has more than `most` characters."""
+    # Cut before, too: to make a text of megabytes plain takes seconds.
+    return cut(plain(cut(text, 2 * most)), most)
+
+
+def cut(text: str, most: int) -> str:
     """Return text without its middle if it has more than `most` characters."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} [...] {text[-half:]}"

@@ -18,6 +18,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
+from itertools import takewhile
 
 from asyncreload.child.watch.file_kinds import is_below
 from asyncreload.frozen_data import FrozenData
@@ -140,17 +141,16 @@ class Patterns(FrozenData):
 
 def _pattern(text: str, base: str, *, anywhere: bool) -> Pattern:
     expanded = os.path.expanduser(text)
-    plain = _MAGIC.isdisjoint(expanded)
-    path = os.path.normpath(os.path.join(base, expanded))
-    if os.sep not in expanded.rstrip(os.sep) and (anywhere or not plain):
-        names = [_ANY_DEPTH, expanded.rstrip(os.sep)]
-        return Pattern(base, tuple(_part(name, hidden=anywhere) for name in names))
-    if plain:
-        return Pattern(path, ())
-    names = path.split(os.sep)
-    first = next(place for place, name in enumerate(names) if not _MAGIC.isdisjoint(name))
-    root = os.sep.join(names[:first]) or os.sep
-    return Pattern(root, tuple(_part(name, hidden=anywhere) for name in names[first:]))
+    alone = expanded.rstrip(os.sep)
+    if os.sep not in alone and (anywhere or not _MAGIC.isdisjoint(alone)):
+        return Pattern(base, (None, _part(alone, hidden=anywhere)))
+    # Without `..` behind a star, and apart from the base: stars in that are a part of its name.
+    names = os.path.normpath(expanded).split(os.sep)
+    plain = [*takewhile(_MAGIC.isdisjoint, names)]
+    # The empty name at the end keeps the root of the file system, which is an empty name as well.
+    root = os.path.normpath(os.path.join(base, os.sep.join([*plain, ""])))
+    parts = tuple(_part(name, hidden=anywhere) for name in names[len(plain) :])
+    return Pattern(f"{os.sep}{root.lstrip(os.sep)}", parts)
 
 
 def _part(text: str, *, hidden: bool) -> Callable[[str], object] | None:

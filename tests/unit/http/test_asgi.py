@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -291,6 +292,36 @@ async def test_an_exception_behind_the_head_takes_its_place() -> None:
     ran = await run(start(200), ZeroDivisionError("mine"))
     assert (ran.status, ran.types) == (500, ["http.response.start", "http.response.body"])
     assert b"ZeroDivisionError" in ran.body
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (start(999), body(b"x")),
+        (start(cast("Any", "200")), body(b"x")),
+        (start(cast("Any", None)), body(b"x")),
+        (start(200, [("x-app", "1")]), body(b"x")),
+        (start(200, [(b"content-length", 1)]), body(b"x")),
+        (start(200, [(b"content-length", b"one")]), body(b"x")),
+        (start(200, [(b"x-app", b"1\r\nx: 2")]), body(b"x")),
+        (start(200, [(b"x app", b"1")]), body(b"x")),
+        (start(200, [(b"x:app", b"1")]), body(b"x")),
+        (start(200, [(b"", b"1")]), body(b"x")),
+        (start(), body("x")),
+        (start(), body(None)),
+    ],
+)
+async def test_what_cannot_be_sent_is_reported_before_anything_is(steps: tuple[Message]) -> None:
+    """Of some of it, uvicorn tells as well; but only when nothing else can be sent any more."""
+    one = await run(*steps)
+    assert one.status == 500
+    assert re.match(b"(Value|Type)Error: ", one.body)
+
+
+async def test_what_is_like_bytes_or_a_number_is_sent() -> None:
+    head = start(HTTPStatus.ACCEPTED, [(bytearray(b"x-app"), memoryview(b"1"))])
+    one = await run(head, body(memoryview(b"he"), more=True), body(bytearray(b"y")))
+    assert (one.status, one.headers[b"x-app"], one.body) == (202, b"1", b"hey")
 
 
 async def test_an_exception_behind_another_message_is_reported() -> None:

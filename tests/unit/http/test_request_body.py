@@ -221,6 +221,13 @@ class TestChunked:
             b"5;a\rb\r\nhello\r\n0\r\n\r\n",
             b"5;\r\nhello\r\n0\r\n\r\n",
             b"0\r\na: b\n\r\n",
+            b"0\r\na b\r\n\r\n",
+            b"0\r\na : b\r\n\r\n",
+            b"0\r\na: b\r\n folded\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\ncontent-length: 9\r\n\r\n",
+            b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"0\r\nHost: x\r\n\r\n",
             b"0\r\n\n",
         ],
     )

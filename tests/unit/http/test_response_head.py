@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
+from asyncreload.child.http.response_head import (
+    checked_headers,
+    checked_raw_headers,
+    checked_status,
+    has_no_body,
+)
 
 
 class Text(str):
@@ -31,6 +38,12 @@ def test_what_is_no_text_is_left_to_wsgiref_which_refuses_it() -> None:
 
 def test_a_code_alone_gets_the_blank_behind_it() -> None:
     assert checked_status("200") == "200 "
+
+
+@pytest.mark.parametrize("status", ["", "20", "2000", "OK", "200OK", "\xb2\xb2\xb2 OK", "000 x"])
+def test_a_status_begins_with_a_code(status: str) -> None:
+    with pytest.raises(ValueError, match="three digits"):
+        checked_status(status)
 
 
 def test_headers_are_copied() -> None:
@@ -65,3 +78,19 @@ def test_some_statuses_have_no_body() -> None:
     with_none = ["100 Continue", "103 Early Hints", "204 No Content", "304 Not Modified"]
     assert all(map(has_no_body, with_none))
     assert not any(map(has_no_body, ["200 OK", "205 Reset Content", "404 Not Found"]))
+
+
+RAW = st.binary(max_size=3) | st.sampled_from([b"x-a", b"Content-length", b"5", b"a:b", b"x\n"])
+
+
+@given(st.lists(st.tuples(RAW, RAW)))
+def test_raw_headers_are_judged_like_texts(headers: list[tuple[bytes, bytes]]) -> None:
+    """A short way is taken where a header is a usual one."""
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    try:
+        checked_headers(texts)
+    except ValueError:
+        with pytest.raises(ValueError):
+            checked_raw_headers(headers)
+    else:
+        assert checked_raw_headers(headers) == headers

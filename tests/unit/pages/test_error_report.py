@@ -455,6 +455,40 @@ class Evasive(Exception):  # noqa: N818 - as above
         raise RuntimeError("not your business")
 
 
+class Leaving(Exception):  # noqa: N818 - as above
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+
+def test_an_exception_whose_attributes_leave_is_reported() -> None:
+    hint = "the exception cannot be shown, looking at it raised SystemExit"
+    assert Report.from_exception(Leaving()).hint == hint
+
+
+def test_a_message_of_megabytes_is_cut_before_it_is_made_plain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That would take a second for each of them."""
+    lengths = []
+
+    def plain(text: str) -> str:
+        lengths.append(len(text))
+        return text
+
+    monkeypatch.setattr(stack_frames, "plain", plain)
+    report = Report.from_exception(ValueError("\xe9" * 3_000_000))
+    assert max(lengths) < 500_000
+    assert len(report.title) < 600
+    assert report.title.endswith("\xe9")
+
+
+def test_a_syntax_error_that_ends_nowhere_is_marked_within_reason() -> None:
+    report = Report.from_exception(SyntaxError("x", ("a.py", 1, 2, "abc", 1, 10**9)))
+    (frame,) = report.frames
+    assert (frame.column, len(frame.marks)) == (2, stack_frames.MAX_LINE)
+    assert len(report.trace) < 2 * stack_frames.MAX_LINE
+
+
 def test_an_exception_that_cannot_be_printed_is_reported() -> None:
     assert Report.from_exception(Mute()).title.endswith("Mute: <exception str() failed>")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import keyword
 import tokenize
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,22 @@ def test_no_more_is_read_than_is_needed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(source_colours, "_FURTHEST", 2)
     assert quote_before(['x = """\n', "1\n", "2\n", "3\n"], 3) == ""
     assert quote_before(['x = """\n', "1\n", "2\n", "3\n"], 2) == '"""'
+
+
+@pytest.mark.parametrize("mark", ['"', '"""'])
+def test_a_text_of_megabytes_takes_no_memory(mark: str) -> None:
+    lines = [f"x = {mark}{'y' * 1_000_000}{mark}\n", "z\n"]
+    tracemalloc.start()
+    try:
+        assert quote_before(lines, 1) == ""
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10_000_000
+
+
+def test_a_text_that_ends_behind_a_backslash_is_one() -> None:
+    assert told('x = """one \\') == [("text", '"""one ')]
 
 
 def test_code_that_is_broken_has_colours_too() -> None:

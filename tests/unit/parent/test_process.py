@@ -77,6 +77,11 @@ async def test_what_a_child_says_is_heard_in_order() -> None:
     assert [type(message) async for message in child.messages()] == [Booted, Going]
 
 
+async def test_a_line_that_is_far_too_long_is_left_out() -> None:
+    child = Child(Booted(), b"x" * 200_000 + b"\n", Going())
+    assert [type(message) async for message in child.messages()] == [Booted, Going]
+
+
 async def test_a_child_has_booted_if_it_says_so() -> None:
     assert await Child(Booted()).has_booted()
     assert await Child(Notice("the lockfile was not touched"), Booted()).has_booted()

@@ -102,6 +102,20 @@ def test_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Patterns.of(["~/a.toml"], [], BASE).wants("/home/somebody/a.toml")
 
 
+@pytest.mark.parametrize("pattern", ["conf/*.yaml", "conf", "*.yaml", "../app/conf/a.yaml"])
+def test_stars_in_the_name_of_the_directory_are_none(pattern: str) -> None:
+    base = "/srv/[old] projects*/app"
+    assert Patterns.of([pattern], [], base).wants(f"{base}/conf/a.yaml")
+    assert Patterns.of([], [pattern], base).ignores(f"{base}/conf/a.yaml")
+    assert not Patterns.of([], [pattern], base).ignores("/srv/o projects/app/conf/a.yaml")
+
+
+@pytest.mark.parametrize("pattern", ["*/../a.yaml", "a/**/../../a.yaml", "//srv/project/a.yaml"])
+def test_a_path_is_taken_as_the_shortest_that_means_the_same(pattern: str) -> None:
+    assert Patterns.of([pattern], [], BASE).wants(at("a.yaml"))
+    assert not Patterns.of([pattern], [], BASE).wants(at("b.yaml"))
+
+
 def test_only_directories_that_can_hold_something_are_entered() -> None:
     patterns = Patterns.of(["conf/*.yaml", "pages/**/*.html"], ["pages/old"], BASE)
     assert patterns.roots == [at("conf"), at("pages")]
