@@ -165,6 +165,29 @@ def test_p3_files_are_flushed_before_the_next_load_and_closed_after_the_last_res
         assert bench.read(f"file.{first}") == "streaming later"
 
 
+SLOW = f"""{STREAMS}
+import time
+class Slow:
+    def __del__(self):
+        time.sleep(0.8)
+        open("ended", "x").close()
+slow = Slow()
+"""
+
+
+def test_p3_what_takes_its_time_after_the_last_response_is_waited_for(tmp_path: Path) -> None:
+    """Everything does on a busy machine. Nobody waits for it: the new code answers."""
+    with serving(tmp_path, options=("--grace", "30"), files={"app.py": SLOW}) as bench:
+        assert bench.body() == "1"
+        os.mkfifo(bench.directory / "gate")
+        stream = bench.stream("/stream").until("begun ")
+        bench.replace("app.py", STREAMS.replace('"1"', '"2"'))
+        bench.fresh("2", DEADLINE)
+        bench.open_gate("gate")
+        assert stream.receive().body == "begun ended"
+        bench.until((bench.directory / "ended").exists, "it has ended", DEADLINE)
+
+
 MARKED = f"""{LOGGED}
 class Marked:
     def __init__(self):
