@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -31,12 +32,13 @@ sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
 from tests.benchmarks import soak_family  # noqa: E402
 from tests.benchmarks.soak_blows import Fate, small_disk  # noqa: E402
-from tests.benchmarks.soak_clients import Client  # noqa: E402
+from tests.benchmarks.soak_clients import PATIENCE, Client  # noqa: E402
 from tests.benchmarks.soak_family import Role, Sample, family, zombies  # noqa: E402
 from tests.benchmarks.soak_journal import Journal  # noqa: E402
 from tests.benchmarks.soak_projects import KINDS, Editor  # noqa: E402
 from tests.live.driving import (  # noqa: E402
     COMMAND,
+    Connection,
     Served,
     locks,
     port_is_free,
@@ -52,6 +54,8 @@ MORTAL = 0.2
 """The share of the time in which supervisors are killed."""
 OF_A_CHECKPOINT = 3
 """Descriptors that a supervisor may have for each process beyond those that it had."""
+OF_A_RESUMED_CHILD = 1
+"""And for a child that has come out of a checkpoint: it is no child process of its own."""
 
 Work = tuple[str, float, float, Callable[[], object]]
 """A name; the least and the most seconds of a pause; what is done between the pauses."""
@@ -117,7 +121,7 @@ class Life:
         """Start another supervisor, when nothing is left of the former one."""
         self._nothing_is_left(self.served.port)
         self.served = self._start()
-        self.served.until(lambda: self.served.get().status, "it answers", SETTLING)
+        Connection(self.served.port, PATIENCE).send().receive()
         self.samples.clear()
 
     def settle(self) -> Sample:
@@ -212,10 +216,14 @@ def live(lives: list[Life], minutes: float) -> None:
 
 def compare(journal: Journal, before: Sample, after: Sample, most_threads: int) -> None:
     more = max(0, after.processes - before.processes)
-    for what, slack in (("descriptors", OF_A_CHECKPOINT * more), ("threads", most_threads)):
+    for what, slack in (
+        ("descriptors", OF_A_CHECKPOINT * more + OF_A_RESUMED_CHILD),
+        ("threads", most_threads),
+    ):
         then, now = getattr(before, what), getattr(after, what)
         if now > then + slack:
-            journal.fail(f"LEAKED: the supervisor had {then} {what}, now {now}")
+            told = f"{dict(before.held)}, now {dict(after.held)}"
+            journal.fail(f"LEAKED: the supervisor had {then} {what}, now {now}: {told}")
 
 
 def soak(options: argparse.Namespace, place: Path, stack: ExitStack) -> list[Journal]:
@@ -255,6 +263,8 @@ def main() -> None:
         help="what is served side by side (wsgi asgi large-asgi)",
     )
     options = parser.parse_args()
+    # Whoever ends it early is not left with the servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     with tempfile.TemporaryDirectory(prefix="asyncreload-soak-") as name, ExitStack() as stack:
         journals = soak(options, Path(name), stack)
     wrong = [line for journal in journals for line in journal.wrong]

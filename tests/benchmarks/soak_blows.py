@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,9 @@ from tests.benchmarks.soak_clients import PATIENCE
 from tests.benchmarks.soak_family import Role, family
 from tests.benchmarks.soak_journal import Journal
 from tests.live.driving import Served
+
+STARVED = 1.5
+"""Seconds, at most, that a process has no descriptor left."""
 
 
 class Mortal(Protocol):
@@ -29,7 +33,7 @@ class Mortal(Protocol):
 
 
 class Fate:
-    """Strikes one process at a time.
+    """Strikes one process at a time. May be called in several threads.
 
     disk: where the server has its temporary files.
     """
@@ -39,21 +43,24 @@ class Fate:
         self._journal = journal
         self._dice = dice
         self._disk = disk
+        self._lock = threading.Lock()
         self._kinds: list[Callable[[], None]] = [self._kill, self._kill, self._stop, self._starve]
         if os.path.ismount(disk):
             self._kinds.append(self._fill)
 
     def strike(self) -> None:
-        with self._noted(self._journal.blows), suppress(ProcessLookupError, FileNotFoundError):
-            self._dice.choice(self._kinds)()  # else it has just ended
+        gone = suppress(ProcessLookupError, FileNotFoundError)  # it has just ended
+        with self._lock, self._noted(self._journal.blows), gone:
+            self._dice.choice(self._kinds)()
 
     def kill_supervisor(self) -> None:
         """Kill it, and see that it takes all with it."""
-        with self._noted(self._journal.blows), self._noted(self._journal.downs):
+        journal = self._journal
+        with self._lock, self._noted(journal.blows), self._noted(journal.downs):
             self._mortal.served.signal(signal.SIGKILL)
             self._mortal.served.process.wait()
             self._mortal.start_again()
-        self._journal.note("blows: killed the supervisor")
+        journal.note("blows: killed the supervisor")
 
     @contextmanager
     def _noted(self, spans: list[tuple[float, float]]) -> Iterator[None]:
@@ -74,6 +81,7 @@ class Fate:
 
     def _kill(self) -> None:
         pid, role = self._victim(Role.SUPERVISOR)
+        self._journal.strikes.append(time.monotonic())
         os.kill(pid, signal.SIGKILL)
         self._journal.note(f"blows: killed a {role.value}")
 
@@ -92,9 +100,10 @@ class Fate:
         used = max((int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()), default=0) + 1
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         spare = self._dice.choice([0, 1, 3])
+        self._journal.strikes.append(time.monotonic() + STARVED)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(used + spare, before[1]), before[1]))
         try:
-            time.sleep(self._dice.uniform(0.2, 1.5))
+            time.sleep(self._dice.uniform(0.2, STARVED))
         finally:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         self._journal.note(f"blows: took the descriptors of a {role.value}")

@@ -10,7 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+)
 from websockets.sync.client import ClientConnection, connect
 
 from tests.benchmarks.soak_journal import Journal
@@ -31,6 +36,8 @@ GARBAGE = (
     request("/") * 50,
     b"\x16\x03\x01\x02\x00\x01\x00\x01",
 )
+OF_A_BLOW = ("killed by SIGKILL", "Too many open files", "a page for a WebSocket")
+"""What a report says of a load that has failed by a blow."""
 _VERSION = re.compile(r"\bapp=(\d+)")
 
 
@@ -113,6 +120,12 @@ class Client:
         except InvalidStatus as exc:
             body = (exc.response.body or b"").decode(errors="replace")
             self._judge_report("a WebSocket", exc.response.status_code, body, floor, began)
+            return
+        except InvalidMessage as exc:
+            if isinstance(exc.__cause__, ValueError):  # HTTP/1.0, as our pages have it
+                self._judge_report("a WebSocket", 500, OF_A_BLOW[-1], floor, began)
+            else:
+                self._judge_missing("a WebSocket", exc.__cause__ or exc, began, brief=True)
             return
         except (OSError, EOFError, InvalidHandshake) as exc:
             cause = exc.__cause__ if isinstance(exc.__cause__, OSError) else exc
@@ -202,7 +215,9 @@ class Client:
         journal, now = self._journal, time.monotonic()
         if journal.is_broken_since(floor):
             journal.note("answers: a report of a broken save")
-        elif journal.was_hit(began, now):
+        elif journal.was_hit(began, now) or (
+            journal.was_struck_unmended(began) and any(text in body for text in OF_A_BLOW)
+        ):
             journal.note("answers: a report of a killed process")
         elif journal.met_half(began, now):
             journal.note("answers: a report of a save that was half written for long")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -62,15 +63,32 @@ class Sample:
     threads: int
     processes: int
     proportional_of_all: int
+    held: Mapping[str, int]
+    """How many descriptors of each kind, such as sockets, and processes of each role."""
 
     @classmethod
     def of(cls, served: Served) -> Sample:
         proc = Path(f"/proc/{served.pid}")
-        descriptors, threads = (len(list((proc / name).iterdir())) for name in ("fd", "task"))
         resident, proportional = _memory(served.pid)
-        pids = [*family(served)]
-        of_all = sum(_memory(pid)[1] for pid in pids)
-        return cls(resident, proportional, descriptors, threads, len(pids), of_all)
+        kinds, roles = _descriptors(proc), family(served)
+        return cls(
+            resident,
+            proportional,
+            len(kinds),
+            len(list((proc / "task").iterdir())),
+            len(roles),
+            sum(_memory(pid)[1] for pid in roles),
+            Counter([*kinds, *(role.value for role in roles.values())]),
+        )
+
+
+def _descriptors(proc: Path) -> list[str]:
+    """Return of each open descriptor what it refers to, without numbers."""
+    found = []
+    for entry in (proc / "fd").iterdir():
+        with suppress(OSError):
+            found.append(re.sub(r"\d+", "N", str(entry.readlink())))
+    return found
 
 
 def _memory(pid: int) -> tuple[int, int]:

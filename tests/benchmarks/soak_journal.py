@@ -29,6 +29,8 @@ class Journal:
     writing: float | None = None
     halves: list[Span] = field(default_factory=list)
     blows: list[Span] = field(default_factory=list)
+    strikes: list[float] = field(default_factory=list)
+    """When a process was hit that may have been loading the app, so that this has failed."""
     downs: list[Span] = field(default_factory=list)
     """When there was no supervisor."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -80,6 +82,11 @@ class Journal:
     def was_hit(self, began: float, ended: float) -> bool:
         """Tell whether a process was killed or stopped meanwhile, or shortly before."""
         return any(begin < ended and began < end + AFTERMATH for begin, end in list(self.blows))
+
+    def was_struck_unmended(self, began: float) -> bool:
+        """Tell whether a load may have failed by a blow after the last save: none is repeated."""
+        last = max((one for one in self.saves[-2000:] if one < began - AFTERMATH), default=0.0)
+        return any(one > last for one in self.strikes)
 
     def was_down(self, began: float, ended: float) -> bool:
         """Tell whether there was no supervisor at some moment meanwhile."""
