@@ -85,13 +85,16 @@ def family(lock: str) -> list[int]:
 
 def has_ended(pid: int) -> bool:
     """Tell whether a process has ended, whether or not it was reaped."""
-    if sys.platform != "linux":
-        with suppress(OSError):
-            os.kill(pid, 0)
-            return False
+    if sys.platform == "linux" and (fields := _fields(str(pid))) is not None:
+        return _is_over(fields)
+    # It is gone; or we have no descriptor left to read that with, and a signal needs none.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return True
-    fields = _fields(str(pid))
-    return fields is None or _is_over(fields)
+    except PermissionError:  # it is another user's
+        pass
+    return False
 
 
 def is_tracker(pid: int) -> bool:

@@ -105,7 +105,9 @@ class Fate:
         try:
             time.sleep(self._dice.uniform(0.2, STARVED))
         finally:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            for one in (pid, *family(self._mortal.served)):  # what it has forked meanwhile, too
+                with suppress(ProcessLookupError):
+                    resource.prlimit(one, resource.RLIMIT_NOFILE, before)
         self._journal.note(f"blows: took the descriptors of a {role.value}")
 
     def _fill(self) -> None:
