@@ -97,6 +97,7 @@ def plain(tmp_path: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.both_interfaces
 def test_p3_files_are_left_as_at_an_ordinary_end(
     serve: Serve, project: Path, plain: dict[str, bytes]
 ) -> None:
@@ -144,6 +145,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.both_interfaces
 def test_p3_files_are_flushed_before_the_next_load_and_closed_after_the_last_response(
     tmp_path: Path,
 ) -> None:
@@ -175,6 +177,7 @@ slow = Slow()
 """
 
 
+@pytest.mark.both_interfaces
 def test_p3_what_takes_its_time_after_the_last_response_is_waited_for(tmp_path: Path) -> None:
     """Everything does on a busy machine. Nobody waits for it: the new code answers."""
     with serving(tmp_path, options=("--grace", "30"), files={"app.py": SLOW}) as bench:
@@ -202,6 +205,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.both_interfaces
 def test_p3_objects_are_deleted_in_a_process_without_open_files(
     serve: Serve, project: Path
 ) -> None:
