@@ -74,9 +74,15 @@ class Fate:
             spans[slot] = (began, time.monotonic())
 
     def _victim(self, *spared: Role) -> tuple[int, Role]:
-        """Return a process, each role as likely as the others."""
+        """Return a process, each role as likely as the others.
+
+        Raises ProcessLookupError when there is none at this moment.
+        """
         roles = family(self._mortal.served)
-        role = self._dice.choice([*{*roles.values()} - {*spared}])
+        there = sorted({*roles.values()} - {*spared}, key=lambda role: role.value)
+        if not there:
+            raise ProcessLookupError
+        role = self._dice.choice(there)
         return self._dice.choice([pid for pid, own in roles.items() if own is role]), role
 
     def _kill(self) -> None:
