@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -121,7 +121,8 @@ class Life:
         """Start another supervisor, when nothing is left of the former one."""
         self._nothing_is_left(self.served.port)
         self.served = self._start()
-        Connection(self.served.port, PATIENCE).send().receive()
+        with suppress(OSError):  # cut off by the next blow, or never there: the clients judge that
+            Connection(self.served.port, PATIENCE).send().receive()
         self.samples.clear()
 
     def settle(self) -> Sample:
