@@ -94,14 +94,16 @@ def family(lock: str) -> list[int]:
 
 def has_ended(pid: int) -> bool:
     """Tell whether a process has ended, whether or not it was reaped."""
-    if sys.platform != "linux":
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return True
-        return all(pid != other for other, _ in _listed_by_ps())
-    fields = _fields(str(pid))
-    return fields is None or _is_over(fields)
+    if sys.platform == "linux" and (fields := _fields(str(pid))) is not None:
+        return _is_over(fields)
+    # It is gone; or we have no descriptor left to read that with, and a signal needs none.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is another user's
+        pass
+    return sys.platform != "linux" and all(pid != other for other, _ in _listed_by_ps())
 
 
 def is_tracker(pid: int) -> bool:

@@ -19,6 +19,10 @@ class MissingExtraError(TargetError):
     """The app cannot be served with what is installed."""
 
 
+class InterfaceError(AsyncreloadError):
+    """The app was called as a WSGI app, and turns out to speak ASGI."""
+
+
 class LifespanError(AsyncreloadError):
     """An ASGI app says that its startup has failed, and raises nothing that would tell why."""
 

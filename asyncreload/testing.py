@@ -59,9 +59,12 @@ class Answer:
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         length = headers.get("content-length", "")
-        if not blank or (length.isdecimal() and body and int(length) != len(body)):
+        whole: bytes | None = body
+        if headers.get("transfer-encoding", "").lower() == "chunked" and body:
+            whole = _unchunked(body)
+        if not blank or whole is None or (length.isdecimal() and body and int(length) != len(body)):
             raise ConnectionError(f"cut off after {len(data)} bytes: {data[-200:]!r}")
-        return cls(int(first.split()[1]), headers, body)
+        return cls(int(first.split()[1]), headers, whole)
 
 
 class App:
@@ -263,6 +266,20 @@ class _Captured(Supervisor):
     def told(self) -> list[Event]:
         """Return the last events."""
         return self._event_log.recent
+
+
+def _unchunked(data: bytes) -> bytes | None:
+    """Return what the chunks of a body hold; None if the last one, which is empty, is not there."""
+    parts: list[bytes] = []
+    while True:
+        size, line_end, data = data.partition(b"\r\n")
+        count = int(size.partition(b";")[0] or b"0", 16)
+        if not line_end or len(data) < count:
+            return None
+        if count == 0:
+            return b"".join(parts)
+        parts.append(data[:count])
+        data = data[count + 2 :]
 
 
 def _left_out(directory: str, names: list[str]) -> set[str]:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from asyncreload.parent.process import Process, open_channel
-from asyncreload.parent.process_state import is_stopped
 from asyncreload.parent.resumed_process import ResumedProcess
+from asyncreload.process_state import is_stopped
 from asyncreload.protocol import NO_PROCESS, CheckpointTaken, Lines, Resumed, ResumedEnded
 from asyncreload.system_calls import open_process
 

@@ -11,8 +11,8 @@ from typing import Any
 from asyncreload.parent.checkpoint import Checkpoint
 from asyncreload.parent.prefork import Prefork
 from asyncreload.parent.process import Process
-from asyncreload.parent.process_state import own_memory
 from asyncreload.parent.threads import in_thread
+from asyncreload.process_state import own_memory
 from asyncreload.protocol import Go
 
 log: logging.Logger = logging.getLogger("asyncreload")

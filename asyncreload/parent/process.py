@@ -14,12 +14,12 @@ from typing import Self
 import aiofiles.os
 
 from asyncreload.descendants import MARK
+from asyncreload.fair_time import fair_sleep, fair_timeout
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import boot_command
-from asyncreload.parent.fair_time import fair_sleep, fair_timeout
-from asyncreload.parent.process_state import ProcessState, is_stopped, read_state
 from asyncreload.parent.resumed_process import ResumedProcess
 from asyncreload.parent.subprocesses import AnyProcess, kill, start_process, stop
+from asyncreload.process_state import ProcessState, is_stopped, read_state
 from asyncreload.protocol import Booted, Message, Preload, Preloaded, Preloading, decode
 
 _read_state = aiofiles.os.wrap(read_state)

@@ -6,10 +6,10 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -22,9 +22,35 @@ from tests.live.driving import (
     lay_out,
     locks,
     processes_of,
+    spoken,
     stop_all,
     until,
 )
+
+if TYPE_CHECKING:
+    from asyncreload.testing import App, Layout
+
+
+class SpokenLayout:
+    """The fixture `supervised`, whose apps speak the interface that a test is run for.
+
+    Those that are written do so; a source that is copied stays as it is.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    @asynccontextmanager
+    async def __call__(self, *source: str, **options: Any) -> AsyncIterator[App]:
+        files = {name: spoken(text) for name, text in options.pop("files", {}).items()}
+        async with self._layout(*source, files=files, **options) as app:
+            write = app.write
+
+            async def write_spoken(name: str, text: str) -> Path:
+                return await write(name, spoken(text))
+
+            app.write = write_spoken  # type: ignore[method-assign]
+            yield app
 
 
 class Serve(Protocol):
@@ -60,6 +86,12 @@ def interface(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.importorskip("uvicorn")
     yield
     Speech.asgi = SPEAKS_ASGI
+
+
+@pytest.fixture
+def supervised(supervised: Layout) -> SpokenLayout:
+    """Do as the fixture of the same name that comes with asyncreload."""
+    return SpokenLayout(supervised)
 
 
 @pytest.fixture

@@ -79,7 +79,8 @@ class _Asgi:
         environ = {
             "REQUEST_METHOD": scope["method"], "PATH_INFO": scope["path"], "SCRIPT_NAME": "",
             "QUERY_STRING": scope["query_string"].decode(), "REMOTE_ADDR": scope["client"][0],
-            "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
+            "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
         }
         head = []
         def start_response(status, headers, exc_info=None):

@@ -235,6 +235,7 @@ def test_p3_a_long_response_goes_on_while_the_new_code_answers(tmp_path: Path) -
         ]
 
 
+@pytest.mark.both_interfaces
 def test_p3_at_most_one_old_process_lingers(tmp_path: Path) -> None:
     with serving(tmp_path, "app.py", ("--grace", "60"), files={"app.py": app_of(1)}) as bench:
         first = int(bench.body("/pid"))

@@ -96,6 +96,7 @@ def answer(path):
 """
 
 
+@pytest.mark.both_interfaces
 def test_p3_its_state_is_that_of_any_other(bench: Checkpointed) -> None:
     """Signals that are blocked, descriptors that are inherited, the process group, filters."""
     bench.replace("holder.py", STATE)

@@ -57,6 +57,7 @@ def bench(supervisors: list[Checkpointed]) -> Checkpointed:
 # --- checkpoints that die ----------------------------------------------------------------------
 
 
+@pytest.mark.both_interfaces
 def test_p4_all_are_killed_before_they_are_used(bench: Checkpointed) -> None:
     bench.until_dead(bench.kill_checkpoints())
     bench.save(1)

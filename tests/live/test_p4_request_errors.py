@@ -77,6 +77,7 @@ BREAKING = {
 
 
 @pytest.mark.parametrize("broken", BREAKING)
+@pytest.mark.both_interfaces
 def test_p4_what_a_request_imports_fails_like_a_load(serve: Serve, broken: str) -> None:
     source = BREAKING[broken]
     served = serve(files={"app.py": APP} | ({"lazy.py": source} if source else {}))

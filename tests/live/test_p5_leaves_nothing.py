@@ -187,6 +187,7 @@ def test_p5_quit_leaves_nothing(serve: Serve) -> None:
     assert "the app died" not in served.output
 
 
+@pytest.mark.both_interfaces
 def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
     """A handler of multiprocessing would do that, before the older ones of the app."""
     app = APP % "from concurrent.futures import ProcessPoolExecutor; pool = ProcessPoolExecutor(1)"
@@ -238,6 +239,7 @@ def test_p5_killed_child_is_replaced(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("which", ["parent", "child", "both"])
+@pytest.mark.both_interfaces
 def test_p5_suspended_and_resumed_it_serves(serve: Serve, which: str) -> None:
     """As a closed laptop does; time is moved instead of waited for, by the lockfile's age."""
     served = serve(files={"app.py": SERVING})

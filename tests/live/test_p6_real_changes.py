@@ -165,6 +165,7 @@ def exchange_with_the_same_times(path: Path) -> None:
     ],
     ids=["in place", "replaced", "older", "same times", "replaced, same times"],
 )
+@pytest.mark.both_interfaces
 def test_p6_change_is_seen_though_nothing_is_requested(
     serve: Serve, save: Callable[[Path], None]
 ) -> None:

@@ -22,7 +22,7 @@ import pytest
 import asyncreload
 from asyncreload import Changed, Failed, Ready, Supervisor, supervise
 from tests.live.conftest import descriptors
-from tests.live.driving import LONG, Connection, children, lay_out, state_of, until
+from tests.live.driving import LONG, Connection, children, lay_out, state_of, until, write
 
 HELLO = """\
 VERSION = "1"
@@ -70,7 +70,7 @@ async def serve_several(project: Path, number: int) -> None:
             events = server.events()
             await server.ready()
             assert await body(server) == f"app={which}"
-            (project / f"app{which}.py").write_text(HELLO.replace('"1"', '"new"'))
+            write(project / f"app{which}.py", HELLO.replace('"1"', '"new"'))
             assert await body(server) == "app=new"
             await server.reload()
             found = [type(await anext(events)) for _ in range(6)]
@@ -90,6 +90,7 @@ async def serve_several(project: Path, number: int) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("name", LOOPS)
 def test_p9_several_in_one_loop(project: Path, name: str) -> None:
     with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
@@ -116,6 +117,7 @@ def test_p9_in_the_loops_of_two_threads(project: Path, name: str) -> None:
     assert failures == []
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("name", LOOPS)
 def test_p9_timeout_around_it(project: Path, name: str) -> None:
     """`asyncio.timeout` is what ends it, and so a TimeoutError comes out of it."""
@@ -132,6 +134,7 @@ def test_p9_timeout_around_it(project: Path, name: str) -> None:
         runner.run(main())
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
 def test_p9_silent_child_is_replaced(project: Path, name: str) -> None:
     """The shell that watches over it is started in any loop."""
@@ -145,7 +148,7 @@ def test_p9_silent_child_is_replaced(project: Path, name: str) -> None:
                 assert silent is not None
                 os.kill(silent, signal.SIGSTOP)
                 await asyncio.to_thread(until, lambda: state_of(silent) == "T", "it is stopped")
-                (project / "app.py").write_text(HELLO.replace('"1"', '"2"'))
+                write(project / "app.py", HELLO.replace('"1"', '"2"'))
                 assert await body(server) == "app=2"
                 assert server.pid != silent
 
@@ -153,6 +156,7 @@ def test_p9_silent_child_is_replaced(project: Path, name: str) -> None:
         runner.run(main())
 
 
+@pytest.mark.both_interfaces
 def test_p9_failure_in_the_group_ends_it(project: Path) -> None:
     lay_out(project, files={"app.py": HELLO})
 
@@ -262,6 +266,7 @@ def unchanged(temp: Path) -> Iterator[None]:
     until(lambda: state() == before, "all is as before", report=lambda: f"{before}\n{state()}")
 
 
+@pytest.mark.both_interfaces
 def test_p9_cancelled_at_every_await(project: Path, temp: Path) -> None:
     """Which there are depends on the moment, so their number is only a guide."""
     lay_out(project, files={"app.py": HELLO})
@@ -275,6 +280,7 @@ def test_p9_cancelled_at_every_await(project: Path, temp: Path) -> None:
             run_and_cancel(target, at)
 
 
+@pytest.mark.both_interfaces
 def test_p9_cancelled_twice(project: Path, temp: Path) -> None:
     """Somebody is in a hurry: the second time comes while the first is being obeyed."""
     lay_out(project, files={"app.py": HELLO})
@@ -288,6 +294,7 @@ def test_p9_cancelled_twice(project: Path, temp: Path) -> None:
             run_and_cancel(target, at, again)
 
 
+@pytest.mark.both_interfaces
 def test_p9_cancelled_at_random_instants(project: Path, temp: Path) -> None:
     """Many, ten at a time, in one process."""
     seed = random.randrange(1_000_000)
@@ -370,7 +377,7 @@ async def live_through_all(project: Path) -> None:
         await server.ready()
         await server.reload()
         for text, kind in (("1/0", Failed), (app, Ready), (app + "#", Ready)):
-            (project / "app.py").write_text(text)
+            write(project / "app.py", text)
             while not isinstance(await anext(events), kind):
                 pass
             await asyncio.sleep(0.2)  # the standby is made
@@ -400,6 +407,7 @@ def detect(
     return detector.slow, detector.blocking
 
 
+@pytest.mark.both_interfaces
 def test_p9_never_blocks_the_loop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"module{number}" for number in range(300)]
     modules = {f"{name}.py": "X = 1\n" * 10 for name in names}

@@ -26,6 +26,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_app_that_is_written(supervised: Layout) -> None:
     async with supervised(files={"app.py": HELLO}) as app:
@@ -67,6 +68,7 @@ async def test_copy_leaves_out_what_is_large_and_not_the_app(
     assert copied - {"__pycache__"} == {"app.py", "pages", "pages/a.txt"}
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_module_is_found_where_the_app_is(supervised: Layout) -> None:
     files = {"shop/__init__.py": "", "shop/wsgi.py": f"def make():\n    return app\n{HELLO}"}
@@ -74,6 +76,7 @@ async def test_module_is_found_where_the_app_is(supervised: Layout) -> None:
         assert (await app.get()).status == 200
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_broken_app_answers_and_is_not_fresh(supervised: Layout) -> None:
     async with supervised(files={"app.py": "print('so far'); 1/0"}) as app:
@@ -93,6 +96,7 @@ async def test_broken_app_answers_and_is_not_fresh(supervised: Layout) -> None:
         assert any(isinstance(event, Failed) for event in app.events)
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_failure_shows_output_and_events(supervised: Layout) -> None:
     async def fail(app: App) -> None:
@@ -108,6 +112,7 @@ async def test_failure_shows_output_and_events(supervised: Layout) -> None:
     assert note.endswith("output of the app:\nloading\n")
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_every_wait_has_a_deadline(supervised: Layout) -> None:
     files = {"app.py": "import time\nprint('sleepy')\ntime.sleep(600)"}
@@ -215,6 +220,7 @@ def app(environ, start_response):
     assert code == 0, output
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.asyncio
 async def test_cancelled_test_leaves_nothing(supervised: Layout) -> None:
     async def forever() -> None:

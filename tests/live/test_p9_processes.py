@@ -73,6 +73,7 @@ def test_p9_the_end_of_a_killed_child_is_heard(name: str) -> None:
         runner.run(main())
 
 
+@pytest.mark.both_interfaces
 @pytest.mark.parametrize("name", LOOPS)
 def test_p9_a_child_that_waits_is_in_a_group_of_its_own(project: Path, name: str) -> None:
     """So Ctrl-C in the terminal spares it; the child that serves is in ours."""
@@ -141,6 +142,7 @@ def test_p9_without_the_means_to_wait_for_a_process_it_is_tried_again(
     assert descriptors() == before
 
 
+@pytest.mark.both_interfaces
 def test_p9_a_supervisor_in_a_loop_of_another_thread(project: Path) -> None:
     """Also when that loop is the only one."""
     lay_out(project, files={"app.py": HELLO})

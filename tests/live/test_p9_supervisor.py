@@ -66,6 +66,7 @@ async def next_of(events: AsyncIterator[Event], *kinds: type) -> list[Event]:
     return found
 
 
+@pytest.mark.both_interfaces
 async def test_p9_events_tell_the_whole_story(supervised: Layout) -> None:
     async with asyncio.timeout(DEADLINE), supervised(files={"app.py": HELLO}) as app:
         server = app.supervisor
@@ -104,6 +105,7 @@ async def test_p9_events_tell_the_whole_story(supervised: Layout) -> None:
     assert [event async for event in events] == [Stopped(0)]
 
 
+@pytest.mark.both_interfaces
 async def test_p9_ready_means_fresh(serving: Serving) -> None:
     """Whoever saves and then waits has the saved code, though nobody has looked at it yet."""
     async with serving() as app:
@@ -124,6 +126,7 @@ async def test_p9_ready_means_fresh(serving: Serving) -> None:
         assert (await app.get()).text == "app=3"
 
 
+@pytest.mark.both_interfaces
 async def test_p9_paths_of_a_load_that_was_given_up_are_told(serving: Serving) -> None:
     """What was saved during a load that is never seen is as new as what ended it."""
 
@@ -152,6 +155,7 @@ async def test_p9_paths_of_a_load_that_was_given_up_are_told(serving: Serving) -
         assert ready.paths == (other,)
 
 
+@pytest.mark.both_interfaces
 async def test_p9_reloads_at_the_same_time_are_one(serving: Serving) -> None:
     async with serving() as app:
         server = app.supervisor
@@ -164,6 +168,7 @@ async def test_p9_reloads_at_the_same_time_are_one(serving: Serving) -> None:
         await next_of(events, Changed, Ready)
 
 
+@pytest.mark.both_interfaces
 async def test_p9_reload_starts_from_nothing_also_while_a_save_is_on_its_way(
     serving: Serving,
 ) -> None:
@@ -181,6 +186,7 @@ async def test_p9_reload_starts_from_nothing_also_while_a_save_is_on_its_way(
     assert origins[-1] == "cold"
 
 
+@pytest.mark.both_interfaces
 async def test_p9_reload_ends_a_silent_child(serving: Serving) -> None:
     async with serving() as app:
         server = app.supervisor
@@ -192,6 +198,7 @@ async def test_p9_reload_ends_a_silent_child(serving: Serving) -> None:
         await asyncio.to_thread(until, lambda: not is_alive(silent), "it is gone")
 
 
+@pytest.mark.both_interfaces
 async def test_p9_readers_that_are_gone_or_slow_hold_nobody_up(serving: Serving) -> None:
     async with serving() as app:
         server = app.supervisor
@@ -208,6 +215,7 @@ async def anext_of(server: Supervisor) -> Event:
     return await anext(server.events())
 
 
+@pytest.mark.both_interfaces
 async def test_p9_waiting_ends_with_the_supervisor(serving: Serving) -> None:
     """Tasks that wait while another closes the context are told, not cancelled."""
     async with serving() as app:
@@ -262,6 +270,7 @@ async def test_p9_blocked_loop_harms_no_child(serving: Serving) -> None:
         await next_of(events, Changed, Ready)
 
 
+@pytest.mark.both_interfaces
 async def test_p9_the_host_is_left_as_it_was(serving: Serving) -> None:
     environment = dict(os.environ)
     numbers = sorted(signal.valid_signals())

@@ -1,15 +1,20 @@
-"""Who descends from a process where there is no /proc, but `ps`; here, that is not run."""
+"""Who descends from a process and has ended; on macOS by `ps`, which is not run here."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import pytest
 
 from asyncreload.descendants import descendants, has_children, has_ended
+from tests.unit.parent.fakes import NO_PROCESS
 
 PS = 99
 
@@ -85,3 +90,35 @@ def test_without_waitid_children_are_known_of(monkeypatch: pytest.MonkeyPatch) -
     assert has_children()
     children.clear()
     assert not has_children()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_one_that_lives_has_not_ended() -> None:
+    assert not has_ended(os.getpid())
+    assert not has_ended(1)  # another user's, perhaps
+
+
+def test_one_that_is_gone_has_ended() -> None:
+    assert has_ended(NO_PROCESS)
+
+
+def test_one_that_lives_has_not_ended_where_no_file_can_be_opened() -> None:
+    """A child would take its supervisor for dead, and end it by deleting its lockfile."""
+    error = 0
+    with no_descriptor_left():
+        ended = [has_ended(pid) for pid in (os.getpid(), NO_PROCESS)]
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as exc:
+            error = exc.errno or 0
+    assert ended == [False, True]
+    assert error == errno.EMFILE

@@ -22,6 +22,7 @@ NAMES = [
     "EnvironmentFileError",
     "Event",
     "Failed",
+    "InterfaceError",
     "LifespanError",
     "LockfileError",
     "MissingExtraError",

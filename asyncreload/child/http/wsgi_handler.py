@@ -12,6 +12,7 @@ from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
 from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
+from asyncreload.child.http.wsgi_call import call
 from asyncreload.child.pages.navigation import is_navigation
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class AppHandler(SimpleHandler):
         # wsgiref's own hides every broken connection, also the app's to its database.
         try:
             self.setup_environ()
-            self.result = application(self.environ, self.start_response)
+            self.result = call(application, self.environ, self.start_response)
             self.finish_response()
         except BaseException as exc:  # sys.exit() in an app must not end our thread
             if self._is_interrupt(exc):

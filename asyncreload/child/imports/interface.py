@@ -2,7 +2,8 @@
 
 Nothing is called to find out. An async callable is ASGI. Else the parameters decide: WSGI apps take
 two (environ, start_response), ASGI apps three (scope, receive, send). A wrapper that takes anything
-is what the app that it wraps is.
+is what the app that it wraps is: that is looked for in its attributes, and among the variables of
+the function around it. Where it is not found, the first request tells: see http/wsgi_call.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from asyncreload.settings import ASGI, AUTO
@@ -56,9 +59,42 @@ def _looks_like_asgi(app: object, depth: int = _DEPTH) -> bool:
     # It takes anything, or both: `def wrapper(*args)`, or a third parameter with a default.
     if declared is not None and any(map(_is_named, declared.parameters.values())):
         return next(iter(declared.parameters)) == "scope"
-    held = getattr(app, "__dict__", {})
+    return depth > 0 and _wraps_asgi(app, depth - 1)
+
+
+def _wraps_asgi(app: object, depth: int) -> bool:
+    """Tell whether what a wrapper wraps is an ASGI app."""
+    around = _variables_around(app)
+    held = {**around, **getattr(app, "__dict__", {})}
     inner = next((held[name] for name in _WRAPPED if name in held), None)
-    return depth > 0 and inner is not None and _looks_like_asgi(inner, depth - 1)
+    if inner is not None:
+        return _looks_like_asgi(inner, depth)
+    # A name of the user's own. So nothing may speak against it.
+    return {_is_asgi_app(value, depth) for value in around.values()} - {None} == {True}
+
+
+def _is_asgi_app(found: object, depth: int) -> bool | None:
+    """Tell whether a variable of a decorator's is an ASGI app; None if it is hardly an app."""
+    try:
+        declared = None if isinstance(found, type) else signature(found)
+        if declared is None:
+            return None
+        if takes(declared, 3) and (is_async(found) or next(iter(declared.parameters)) == "scope"):
+            return True
+        return None if takes(declared, 2) is False else _looks_like_asgi(found, depth)
+    except Exception:  # noqa: BLE001  a proxy, say, that leads nowhere yet
+        return None
+
+
+def _variables_around(found: object) -> dict[str, object]:
+    """Return what a function uses of the variables of functions around it, by their names."""
+    if not isinstance(found, FunctionType):
+        return {}
+    held = {}
+    for name, cell in zip(found.__code__.co_freevars, found.__closure__ or (), strict=True):
+        with suppress(ValueError):  # it has no value yet
+            held[name] = cell.cell_contents
+    return held
 
 
 def speaks_asgi_likely(file: str) -> bool:
@@ -70,7 +106,7 @@ def speaks_asgi_likely(file: str) -> bool:
         return False
 
 
-def is_async(found: Callable[..., object]) -> bool:
+def is_async(found: object) -> bool:
     """Tell whether calling it makes a coroutine."""
     if isinstance(found, type):
         return False

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
+from asyncreload.fair_time import fair_timeout
+from asyncreload.process_state import ProcessState, read_main_thread
 from asyncreload.protocol import ORPHANED, RELOAD, Left
 from asyncreload.system_calls import OpenFile, close_all_but
 from asyncreload.terminal import Terminal
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 # All in seconds.
 LAST_REQUESTS = 0.1  # what requests in flight get before the old code is told to go
-EXIT_HANDLERS = 0.5  # what `atexit` handlers, and files to be written, get in a reload
+EXIT_HANDLERS = 0.5  # of fair time, for `atexit` handlers and files to be written in a reload
 WAKE_AFTER = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
 EXECUTORS = 0.1  # what running jobs get before `atexit` handlers have their turn all the same
 
@@ -162,16 +164,20 @@ class Shutdown:
             wake = partial(self._wake, frame, frame.f_lasti)
             asyncio.get_running_loop().call_later(WAKE_AFTER, wake)
         patience = EXIT_HANDLERS if code in {RELOAD, ORPHANED} else grace
+        # What is not done by then is never done: a busy machine is no reason to lose a file.
+        most = None if code == RELOAD else patience
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._main_has_left.wait(), patience)
+            async with fair_timeout(_read_main_thread, patience, most):
+                await self._main_has_left.wait()
         self._main_has_left.set()
+        until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:
+            until += grace
             self._link.send(Left(code, front_end.busy))
             self._lingering = asyncio.create_task(front_end.quiet(grace))
             await asyncio.wait({self._lingering})
         if self._finalizes_late:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(hop(self._process_end.finalization.run), EXIT_HANDLERS)
+            await self._finalize_late(until)
         await self._app_processes.end()
         if is_at_prompt():
             self._terminal.restore()
@@ -182,9 +188,31 @@ class Shutdown:
             return
         self._link.send(Left(code))
 
+    async def _finalize_late(self, until: float) -> None:
+        """Finalize after the last response: what is left of its time is had for that as well.
+
+        Nobody waits for it, and on a busy machine it may take long.
+
+        until: when that time is over, by the loop's clock; earlier when the end is asked for again.
+        """
+        work = asyncio.ensure_future(hop(self._process_end.finalization.run))
+        left = max(0.0, until - asyncio.get_running_loop().time())
+        if not self._hurries:
+            self._lingering = asyncio.create_task(_wait(work, left))
+            await asyncio.wait({self._lingering})
+        await _wait(work, EXIT_HANDLERS)
+
     def _wake(self, frame: FrameType, instruction: int) -> None:
         if not self._main_has_left.is_set() and not self._main.has_moved(frame, instruction):
             self._main.signal()
+
+
+async def _read_main_thread() -> ProcessState | None:
+    return read_main_thread(os.getpid())
+
+
+async def _wait(work: asyncio.Future[None], seconds: float) -> None:
+    await asyncio.wait({work}, timeout=seconds)
 
 
 def end_executors() -> None:

@@ -18,7 +18,12 @@ from asyncreload.child.pages.stack_frames import (
     shorten,
     trim,
 )
-from asyncreload.errors import EnvironmentFileError, LifespanError, TargetError
+from asyncreload.errors import (
+    EnvironmentFileError,
+    InterfaceError,
+    LifespanError,
+    TargetError,
+)
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain
 
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 FAILED, CRASHED = 500, 503  # the status of a report: the HTTP status it is answered with
 MAX_RELATED = 50  # causes, contexts and group members that are shown with their frames
 MAX_TITLE, MAX_NOTE, MAX_TRACE = 500, 2000, 200_000  # characters; the middle of more is left out
+_SAY_IT_ALL = TargetError | EnvironmentFileError | LifespanError | InterfaceError
+"""Errors of ours: their message is all that a user needs."""
 MAX_NOTES = 20  # of an exception that are shown; all are in the traceback
 
 Raised = TypeVar("Raised", BaseException, traceback.TracebackException)
@@ -93,8 +100,9 @@ class Report(FrozenData):
         while isinstance(exc, TargetError) and exc.__cause__ is not None:
             exc = exc.__cause__
         try:
-            if isinstance(exc, TargetError | EnvironmentFileError | LifespanError):
-                return cls(FAILED, _one_line(str(exc)))
+            if isinstance(exc, _SAY_IT_ALL):
+                title = _one_line(str(exc))
+                return cls(FAILED, title, request=_one_line(request), waits=waits)
             if isinstance(exc, RefusedError):
                 return _refusal(str(exc))
             return _report(exc, _one_line(request)).replaced(waits=waits)

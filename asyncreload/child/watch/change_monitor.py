@@ -189,7 +189,9 @@ class ChangeMonitor:
             waits_for_events = False
             try:
                 await self._look_at_all()
-                if self._listener.phase is not Phase.LOADING:
+                # At the end, `atexit` handlers in the main thread close whatever has a finalizer:
+                # also a queue that is being made here.
+                if self._listener.phase is not Phase.LOADING and not self._is_over():
                     if uses_events:
                         self._use_events(root)
                         uses_events = False

@@ -6,17 +6,19 @@ The app's loop is here the side thread's, too, but where a test says otherwise.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from asyncreload.child.http.app_loop import AppLoop
-from asyncreload.child.http.asgi_responder import AsgiResponder
+from asyncreload.child.http.asgi_responder import AsgiResponder, _uvicorn
 from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.wsgi import Site
@@ -42,6 +44,30 @@ UPGRADE = (
 )
 GOING_AWAY = b"\x88\x02\x03\xf4"
 """The frame that closes a WebSocket with 1012."""
+
+
+PROTOCOLS = [("h11", "websockets"), ("httptools", "websockets"), ("h11", "wsproto")]
+"""uvicorn's, for HTTP and for WebSockets, by what they are made of. It takes what is installed."""
+
+
+@pytest.fixture(autouse=True, params=PROTOCOLS, ids="+".join)
+def protocols(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Have each pair of protocols in turn be the one that uvicorn takes."""
+    config = importlib.import_module("uvicorn.config")
+    http, websocket = request.param
+    for name in request.param:
+        pytest.importorskip(name)
+    monkeypatch.setitem(config.HTTP_PROTOCOLS, "auto", config.HTTP_PROTOCOLS[http])
+    if websocket == "wsproto":  # else the one for the package, of which there are several
+        monkeypatch.setitem(config.WS_PROTOCOLS, "auto", config.WS_PROTOCOLS[websocket])
+    return http, websocket
+
+
+async def test_each_pair_of_protocols_is_used(protocols: tuple[str, str]) -> None:
+    config, _ = _uvicorn(cast("AppLoop", SimpleNamespace(app=AsgiApp(App()))))
+    used = config.http_protocol_class, config.ws_protocol_class
+    for protocol, name in zip(used, protocols, strict=True):
+        assert f".{name}_" in protocol.__module__
 
 
 def start(status: int = 200, headers: Any = TEXT) -> Message:

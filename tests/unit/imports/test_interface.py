@@ -139,6 +139,53 @@ def hidden(app: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def hidden_among_others(app: Callable[..., Any], *helpers: object) -> Callable[..., Any]:
+    def wrapper(*args: Any) -> Any:
+        return app(*args, *helpers[5:])
+
+    return wrapper
+
+
+def hidden_beside(found: Any, helper: Any, kind: type = dict) -> Callable[..., Any]:
+    def wrapper(*args: Any) -> Any:
+        helper(kind)
+        return found(*args)
+
+    return wrapper
+
+
+def hidden_for_good() -> Callable[..., Any]:
+    """A variable that has no value yet, as in a decorator that calls itself."""
+
+    def wrapper(*args: Any) -> Any:
+        return later(*args)
+
+    if len(__name__) < 0:
+        later = wsgi
+    return wrapper
+
+
+class LeadsNowhere:
+    """As a proxy of werkzeug's or Django's outside a request."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("working outside of a request")
+
+    def __call__(self, *args: Any) -> Any: ...
+
+
+def note(text: str) -> None: ...
+
+
+def log(level: int, text: str) -> None: ...
+
+
+def measure(environ: Any, began: float, ended: float) -> None: ...
+
+
+async def fetch(url: str) -> None: ...
+
+
 def hidden_async(app: Callable[..., Any]) -> Callable[..., Any]:
     async def wrapper(*args: Any) -> Any:
         return await app(*args)
@@ -179,6 +226,13 @@ def _name(app: object) -> str:
         shown(asgi_not_async),
         shown(shown(AsgiSite().method)),
         hidden_async(asgi),
+        hidden(asgi),
+        hidden(hidden(AsgiSite())),
+        hidden(Anything(asgi_not_async)),
+        hidden_among_others(asgi_not_async, log),
+        hidden_beside(asgi, note),
+        hidden_beside(hidden(asgi_not_async), note, WsgiSite),
+        hidden_beside(AsgiSite().method, LeadsNowhere()),
         with_scope_first,
         InSlot(asgi, hidden_async(asgi)),
     ],
@@ -204,7 +258,13 @@ def test_asgi(app: object) -> None:
         partial(prepended, 1),
         shown(wsgi),
         hidden(wsgi),
-        hidden(asgi),  # nothing shows what is in a closure: `interface` has to be set
+        hidden(hidden(wsgi)),
+        hidden_beside(wsgi, fetch),
+        hidden_beside(wsgi, asgi),
+        hidden_beside(wsgi, measure),
+        hidden_beside(asgi, log),  # either may be the app: the first request tells
+        hidden_beside(LeadsNowhere(), note),
+        hidden_for_good(),
         anything,
         WsgiSite,  # a factory, of which a user's mistake is told later
         AsgiSite,
@@ -228,6 +288,16 @@ def test_middleware_that_holds_itself_is_not_followed_for_ever() -> None:
     app = Anything(None)
     app.app = app
     assert not is_asgi(app)
+
+
+def test_a_function_that_holds_itself_is_not_followed_for_ever() -> None:
+    def one(*args: Any) -> Any:
+        return one(*args), other(*args)
+
+    def other(*args: Any) -> Any:
+        return one(*args), other(*args)
+
+    assert not is_asgi(one)
 
 
 def test_how_many_arguments_fit() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -144,24 +145,29 @@ async def test_who_is_asked_twice_waits_for_no_last_response() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("code", "grace", "seconds"),
-    [(RELOAD, 9.0, EXIT_HANDLERS), (ORPHANED, 9.0, EXIT_HANDLERS), (0, 9.0, 9.0)],
+    ("code", "seconds", "most"),
+    [
+        (RELOAD, EXIT_HANDLERS, None),  # in which the main thread could have run: however long
+        (ORPHANED, EXIT_HANDLERS, EXIT_HANDLERS),
+        (0, 9.0, 9.0),
+    ],
 )
 async def test_exit_handlers_have_their_time(
-    monkeypatch: pytest.MonkeyPatch, code: int, grace: float, seconds: float
+    monkeypatch: pytest.MonkeyPatch, code: int, seconds: float, most: float | None
 ) -> None:
-    waited: list[float] = []
+    waited: list[tuple[float, float | None]] = []
 
-    async def wait_for(waiting: Any, timeout: float) -> None:
-        waiting.close()
-        waited.append(timeout)
-        raise TimeoutError
+    @asynccontextmanager
+    async def fair_timeout(_read: Any, seconds: float, most: float | None) -> AsyncIterator[None]:
+        waited.append((seconds, most))
+        async with asyncio.timeout(0):
+            yield
 
-    monkeypatch.setattr(asyncio, "wait_for", wait_for)
+    monkeypatch.setattr(module, "fair_timeout", fair_timeout)
     bench = Bench()
-    bench.shutdown.begin(code, grace, has_run=True)
+    bench.shutdown.begin(code, 9.0, has_run=True)
     await bench.settle()
-    assert waited == [seconds]
+    assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
 
 
@@ -207,6 +213,42 @@ async def test_the_apps_objects_come_to_their_end_when_none_of_its_code_runs(
     while not (bench.end.vanished or bench.end.exited):
         await asyncio.sleep(0)
     assert bench.end.finalization.done == late
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("asked_again", "seconds"), [(False, [5.0]), (True, [5.0, EXIT_HANDLERS])])
+async def test_what_is_finalized_late_has_the_time_of_the_last_response(
+    monkeypatch: pytest.MonkeyPatch, *, asked_again: bool, seconds: list[float]
+) -> None:
+    """On a busy machine it takes long; a file that is not written by then is never written."""
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: 100.0)  # no deadline comes to its end
+    waited: list[float | None] = []
+    wait = asyncio.wait
+
+    async def note(works: Any, *, timeout: float | None = None) -> Any:
+        if timeout is not None:
+            waited.append(timeout)
+        return await wait(works)
+
+    monkeypatch.setattr(asyncio, "wait", note)
+    finished = asyncio.Event()
+    monkeypatch.setattr(module, "hop", lambda _work: finished.wait())
+    bench = Bench()
+    bench.front_end.busy = 1
+    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    await bench.settle()
+    bench.shutdown.finalize(has_del=False)
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    if asked_again:
+        bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+        await bench.settle()
+    assert waited == seconds
+    assert bench.end.vanished == []
+    finished.set()
+    await bench.settle()
+    assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
 
 
 @pytest.mark.asyncio

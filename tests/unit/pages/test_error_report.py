@@ -17,7 +17,7 @@ from asyncreload.child.pages import error_report as module
 from asyncreload.child.pages import stack_frames
 from asyncreload.child.pages.error_report import Report, public_text
 from asyncreload.child.pages.stack_frames import Frame
-from asyncreload.errors import TargetError
+from asyncreload.errors import InterfaceError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,6 +314,13 @@ def test_an_error_of_the_target_is_only_its_message() -> None:
     title = "app.py has no WSGI callable: name one, as in app.py:name"
     assert report == Report(500, title)
     assert report.text() == f"{title}\n\nasyncreload: waiting for a change.\n"
+
+
+def test_an_error_of_ours_in_a_request_is_not_waited_with() -> None:
+    report = Report.from_exception(InterfaceError("it is an ASGI app"), "GET /", waits=False)
+
+    assert report == Report(500, "it is an ASGI app", request="GET /", waits=False)
+    assert report.text() == "it is an ASGI app\nin GET /\n"
 
 
 def test_an_error_of_the_target_with_a_cause_is_reported_as_the_cause(tmp_path: Path) -> None:

@@ -694,6 +694,24 @@ async def test_the_kernel_is_asked_once_and_not_while_loading(parts: Parts, even
 
 
 @pytest.mark.asyncio
+async def test_the_kernel_is_not_asked_by_a_process_that_ends_after_a_look(
+    parts: Parts, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its `atexit` handlers run beside that, and would close the queue as it is made."""
+
+    async def compare(suspects: list[str]) -> list[str]:
+        parts.phase = Phase.DRAINING
+        return []
+
+    monkeypatch.setattr(parts, "compare", compare)
+    parts.suspects = [APP]
+    await run(parts, 2, uses_events=True)
+    assert parts.looks
+    assert ("events", "/srv") not in parts.log
+    assert parts.notices == []
+
+
+@pytest.mark.asyncio
 async def test_without_events_files_are_looked_at_one_by_one(parts: Parts) -> None:
     """The kernel has none, or the package that asks for them is not installed."""
     monitor = monitor_of(parts)

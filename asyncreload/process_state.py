@@ -18,7 +18,7 @@ _STATE, _USER_TIME, _SYSTEM_TIME = 0, 11, 12  # places in /proc/PID/stat after t
 
 
 class ProcessState(FrozenData):
-    """A process at one moment."""
+    """A process, or its main thread, at one moment."""
 
     cpu_seconds: float
     """The CPU time that all of its threads have had, in steps of 10 ms."""
@@ -30,9 +30,15 @@ def read_state(pid: int) -> ProcessState | None:
     """Return the state of a process; None when it is gone, or where that cannot be told."""
     if (fields := _fields(f"/proc/{pid}/stat")) is None:
         return None
-    ticks = int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])
     wants_to_run = any(state in _WANTS_TO_RUN for state in _thread_states(pid))
-    return ProcessState(ticks / os.sysconf("SC_CLK_TCK"), wants_to_run)
+    return ProcessState(_cpu_seconds(fields), wants_to_run)
+
+
+def read_main_thread(pid: int) -> ProcessState | None:
+    """Do as `read_state`, for the main thread of a process alone."""
+    if (fields := _fields(f"/proc/{pid}/task/{pid}/stat")) is None:
+        return None
+    return ProcessState(_cpu_seconds(fields), fields[_STATE] in _WANTS_TO_RUN)
 
 
 def own_memory(pid: int) -> int | None:
@@ -49,6 +55,10 @@ def is_stopped(pid: int) -> bool:
     """Tell whether a process was stopped by a signal, and not continued; False if unknown."""
     fields = _fields(f"/proc/{pid}/stat")
     return fields is not None and fields[_STATE] == _STOPPED
+
+
+def _cpu_seconds(fields: list[bytes]) -> float:
+    return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / os.sysconf("SC_CLK_TCK")
 
 
 def _thread_states(pid: int) -> Iterator[bytes]:

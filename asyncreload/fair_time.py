@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from asyncreload.parent.process_state import ProcessState
+from asyncreload.process_state import ProcessState
 
 STEP = 0.1
 """Seconds between two looks at the process. A step that lasts longer, as when the host blocks our

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from asyncreload.parent.fair_time import STEP, fair_sleep, fair_timeout
-from asyncreload.parent.process_state import ProcessState
+from asyncreload.fair_time import STEP, fair_sleep, fair_timeout
+from asyncreload.process_state import ProcessState
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,0 +1,3 @@
+"""Is imported by the app."""
+
+VERSION = "1"

@@ -1,0 +1,38 @@
+"""What a test is given as the answer of an app."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncreload.testing import Answer
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_an_answer_is_read_until_the_end_of_the_connection() -> None:
+    answer = Answer.parse(b"HTTP/1.0 404 Not Found\r\nX-Name:  one \r\n\r\nno\r\n\r\nsuch page")
+    assert answer == Answer(404, {"x-name": "one"}, b"no\r\n\r\nsuch page")
+
+
+def test_an_answer_in_chunks_is_put_together() -> None:
+    """As an ASGI app gives one whose length it does not tell."""
+    answer = Answer.parse(CHUNKED + b"5\r\nfirst\r\nA;name=x\r\n\r\nsecond\r\n\r\n0\r\n\r\n")
+    assert answer.text == "first\r\nsecond\r\n"
+    assert Answer.parse(CHUNKED + b"0\r\n\r\n").text == ""
+    assert Answer.parse(CHUNKED).text == ""  # to a HEAD
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirs",
+        CHUNKED + b"5\r\nfirst\r\n",
+        CHUNKED + b"5\r\nfir",
+        CHUNKED + b"5",
+    ],
+)
+def test_an_answer_that_was_cut_off_is_none(data: bytes) -> None:
+    with pytest.raises(ConnectionError, match="cut off after"):
+        Answer.parse(data)
