@@ -701,6 +701,19 @@ async def test_what_is_not_read_is_read_before_the_end() -> None:
         await until(waiting.done)
 
 
+async def test_what_is_still_to_come_is_read_before_the_end() -> None:
+    """Nothing of it has arrived when the answer is complete."""
+    async with serving() as served:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+        client = served.ask(head, tcp_pair)
+        assert b"hello" in await served.answer(client)
+        await until(lambda: len(served.responder._lingering))
+        client.send(b"x" * 5)
+        await iterate()
+        client.send(b"x" * 5)  # it is not told that nobody reads
+        assert len(served.responder._lingering) == 1
+
+
 async def test_a_refusal() -> None:
     async with serving() as served:
         client, connection = unix_pair()
