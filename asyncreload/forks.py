@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+
+from asyncreload.cpython import run_exit_handlers
 
 _fork = os.fork  # before it is wrapped, by us (orphans.py) or by the app
 _FilterList = list[tuple[str, None, type[Warning], None, int]]
@@ -24,6 +28,23 @@ def in_forks_of_app(forget: Callable[[], object]) -> None:
             forget()
 
     os.register_at_fork(after_in_child=after_fork)
+
+
+def end_if_forked(process: int) -> None:
+    """End this process unless it has that number: it is a fork of the app that came back to us.
+
+    At once, but with what an ordinary end does for it. Not by SystemExit: uvicorn's protocols take
+    that for an error of the app, and a loop would run whatever else is ready before it ends.
+    """
+    if os.getpid() == process:
+        return
+    try:
+        run_exit_handlers()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # it is closed, or None
+                stream.flush()
+    finally:
+        os._exit(0)
 
 
 def own_fork() -> int:

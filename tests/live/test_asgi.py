@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.live.driving import LONG, Connection, Served, request
+from tests.live.driving import LONG, Connection, Served, is_alive, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 pytest.importorskip("uvicorn")
 
 RELOADS = 200 if LONG else 5
+GRACE = 5.0
+"""Seconds that a response gets at a reload, and the app at the end."""
 AT_ONCE = 4.0
-"""Seconds, for a busy machine; what was waited for would take the 5 s of `grace`, or for ever."""
+"""Seconds, for a busy machine; what was waited for would take `GRACE`, or for ever."""
 
 APP = """\
-import asyncio, atexit, json, time
+import asyncio, atexit, json, os, time
 from pathlib import Path
 
 VERSION = "v0"
@@ -98,6 +102,17 @@ async def app(scope, receive, send):
     if path == "/block":
         LOG.with_name("blocks").touch()
         time.sleep(1000)
+    if path == "/held":
+        LOG.with_name("held").touch()
+        while not LOG.with_name("go").exists():
+            await asyncio.sleep(0.01)
+    if path == "/stuck":
+        while True:
+            try:
+                LOG.with_name("stuck").touch()
+                time.sleep(1000)
+            except KeyboardInterrupt:
+                pass
     if path == "/raise":
         raise LookupError("of the app")
     if path == "/page":
@@ -107,10 +122,73 @@ async def app(scope, receive, send):
         await asyncio.sleep(0.5)
         log("background done")
         return
+    if path == "/pid":
+        return await answer(send, str(os.getpid()))
     if path == "/state":
         return await answer(send, scope["state"]["started"])
     await answer(send, VERSION)
 """
+
+
+FORKING = """\
+import atexit, os
+SELF = os.getpid()
+
+@atexit.register
+def end():
+    if os.getpid() != SELF:
+        with open("ended", "w") as file:
+            file.write("by atexit")
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    if scope["path"] == "/fork":
+        pid = os.fork()
+        if pid:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with open("code", "w") as file:
+                file.write(str(code))
+        elif {fails}:
+            raise LookupError
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"1"}})
+"""
+
+
+class Kept:
+    """A client that has one connection for all its requests, and never opens another."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection.connect()
+        self._connection.auto_open = 0
+
+    def body(self, path: str = "/", data: bytes | Iterator[bytes] | None = None) -> str:
+        """Ask, and return the body of the answer."""
+        self._connection.request("POST" if data else "GET", path, data)
+        return self._read(self._connection.getresponse(), 200)
+
+    def send(self, data: bytes) -> None:
+        self._connection.sock.sendall(data)
+
+    def rest(self, status: int = 200) -> str:
+        """Return the body of the answer to what was sent by `send`."""
+        response = HTTPResponse(self._connection.sock)
+        response.begin()
+        return self._read(response, status)
+
+    def _read(self, response: HTTPResponse, status: int) -> str:
+        body = response.read().decode()
+        assert response.status == status, body
+        return body
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the last answer said that the connection would be closed."""
+        return self._connection.sock is None
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class Bench:
@@ -133,6 +211,14 @@ class Bench:
     def until_exists(self, name: str) -> None:
         path = self.served.directory / name
         self.served.until(path.exists, f"{name} is there")
+
+    @contextmanager
+    def kept(self) -> Iterator[Kept]:
+        made = Kept(self.served.port)
+        try:
+            yield made
+        finally:
+            made.close()
 
     @contextmanager
     def websocket(self) -> Iterator[WebSocket]:
@@ -182,13 +268,117 @@ def test_p1_on_a_connection_that_was_opened_before(bench: Bench) -> None:
     assert early.send().receive().body == version
 
 
-def test_p1_a_connection_serves_one_request(bench: Bench) -> None:
-    """A second one could be read before the files are checked."""
-    with socket.create_connection(("127.0.0.1", bench.served.port), 5) as both:
-        both.sendall(request("/").replace(b"Connection: close\r\n", b"") * 2)
-        data = b"".join(iter(lambda: both.recv(65536), b""))
-    assert data.count(b"HTTP/1.1 200") == 1
-    assert b"connection: close" in data
+def test_p1_on_a_connection_that_is_kept(bench: Bench) -> None:
+    with bench.kept() as kept:
+        for _ in range(RELOADS):
+            assert kept.body() == f"v{bench.number}"
+            version = bench.save()
+            assert kept.body() == version
+
+
+def test_p1_the_second_request_of_a_connection_is_looked_at_as_the_first(bench: Bench) -> None:
+    """It arrives together with the first, whose answer then waits for the save."""
+    both = request("/held").replace(b"Connection: close\r\n", b"") + request("/")
+    with socket.create_connection(("127.0.0.1", bench.served.port), 5) as connection:
+        connection.sendall(both)
+        bench.until_exists("held")
+        version = bench.save()
+        bench.served.write("go", "")
+        data = b"".join(iter(lambda: connection.recv(65536), b""))
+    bodies = re.findall(rb"v\d+", data.replace(b"uvicorn", b""))
+    assert bodies == [b"v0", version.encode()], data
+
+
+@pytest.mark.parametrize("part", [1, 20, -2])
+def test_p1_half_of_a_head_was_there_before_the_save(bench: Bench, part: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with bench.kept() as kept:
+        assert kept.body() == "v0"
+        kept.send(head[:part])
+        version = bench.save()
+        assert bench.served.body() == version
+        kept.send(head[part:])
+        assert kept.rest() == version
+        assert kept.body() == version
+
+
+def test_p2_kept_connections_lose_nothing(bench: Bench) -> None:
+    """Clients ask all the time, each on one connection, while files are saved."""
+    is_over = threading.Event()
+    answers: list[list[str]] = []
+
+    def ask() -> None:
+        told: list[str] = []
+        with bench.kept() as kept:
+            while not is_over.is_set():
+                told.append(kept.body(data=b"x" * 1000))
+        answers.append(told)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    with bench.kept() as idle:
+        for _ in range(RELOADS):
+            version = bench.save()
+            assert bench.served.body() == version
+        is_over.set()
+        for thread in threads:
+            thread.join(10)
+        assert idle.body() == version
+    assert len(answers) == 4  # else one has failed
+    for told in answers:
+        versions = [int(body[1:]) for body in told]
+        assert versions == sorted(versions)
+        assert versions[-1] >= RELOADS - 1
+
+
+def test_p2_kept_connections_hold_up_neither_a_reload_nor_the_end(bench: Bench) -> None:
+    with bench.kept() as one, bench.kept() as other:
+        old = int(one.body("/pid"))
+        assert other.body() == "v0"
+        version = bench.save()
+        assert bench.served.body() == version
+        bench.served.until(lambda: not is_alive(old), "the old process is gone", GRACE / 2)
+        assert [one.body(), other.body()] == [version, version]
+        bench.served.signal_group(2)
+        bench.served.until(lambda: bench.served.process.poll() == 130, "it has ended", GRACE / 2)
+    assert "Traceback" not in bench.served.output
+
+
+def test_p2_a_request_on_a_kept_connection_outlives_an_app_that_does_not_end(bench: Bench) -> None:
+    """The app's loop cannot hand the connection over: it never runs again."""
+    with bench.kept() as kept:
+        assert kept.body() == "v0"
+        bench.served.connect().send("/stuck")
+        bench.until_exists("stuck")
+        kept.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        version = bench.save()
+        assert kept.rest() == version
+
+
+def test_p2_a_kept_connection_meets_a_load_that_fails(bench: Bench) -> None:
+    with bench.kept() as kept:
+        assert kept.body() == "v0"
+        bench.served.edit("app.py", "VERSION =", "VERSION !=")
+        kept.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert "NameError" in kept.rest(500)
+
+
+def test_a_body_without_a_length_is_the_last_of_its_connection(bench: Bench) -> None:
+    with bench.kept() as kept:
+        assert kept.body(data=iter([b"a", b"b"])) == "v0"
+        assert kept.is_closed
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_p3_a_fork_that_comes_back_out_of_a_request_ends(serve: Serve, *, fails: bool) -> None:
+    served = serve("app.py", files={"app.py": FORKING.format(fails=fails)})
+    assert served.body() == "1"
+    served.get("/fork")  # it is the fork that has answered
+    served.until((served.directory / "code").exists, "the fork has ended")
+    assert served.read("code") == "0"
+    assert served.read("ended") == "by atexit"
+    assert served.body() == "1"
 
 
 def test_p2_a_websocket_is_told_to_come_back_and_delays_nothing(bench: Bench) -> None:

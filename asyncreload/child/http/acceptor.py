@@ -54,8 +54,10 @@ class Acceptor:
        request and runs the app through wsgiref. With one slot, that is the main thread. For an
        ASGI app, `AsgiResponder` hands it to the app's loop, in which uvicorn's protocol reads it;
        or `AsgiListener` has taken it there already.
-    5. *Closed.* A connection serves one request. If the client still sends, `LingeringClose` reads
-       that first, so that the answer is not lost.
+    5. *Kept*, by `AsgiResponder` alone: the connection waits for another request. That begins with
+       step 2 or, where nothing stands in its way, is looked at in the app's loop.
+    6. *Closed.* If the client still sends, `LingeringClose` reads that first, so that the answer
+       is not lost.
 
     When a file may have changed, `Gate.stale` reads it and decides, while requests wait. If it
     has not changed, the requests go on with step 4. If it has, the gate starts a reload: `close`

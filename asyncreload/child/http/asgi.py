@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -33,6 +34,8 @@ _INTERRUPT_TOLD: Final = 0.5
 _STEP: Final = 0.01
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+_CLOSE: Final = (b"connection", b"close")
 
 _ENDLESS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
 """Content types of responses that go on until their client has enough."""
@@ -95,8 +98,17 @@ class Exchange:
             state = ""
         is_chunked = scope["http_version"] >= "1.1"  # if its length is not known
         response = _Response(send, self._connection, state, is_chunked=is_chunked)
+        has_heard = False
+
+        async def hear() -> Message:
+            nonlocal has_heard
+            if has_heard:  # the request, in the usual case: then it waits for the client's end
+                self._connection.watch()
+            has_heard = True
+            return await receive()
+
         try:
-            await self._app.call(scope, receive, response.send)
+            await self._app.call(scope, hear, response.send)
             await response.release()
         except GeneratorExit:
             raise
@@ -111,7 +123,7 @@ class Exchange:
                 is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
                 await self._cut_off(is_delimited=is_delimited)
         # An app that has ended without an answer is given one by uvicorn: a whole one.
-        has_begun = response.status or self._connection.is_closing
+        has_begun = response.status or self._connection.is_closing()
         is_stream = self._connection.use is Use.STREAM
         is_cut_off = bool(has_begun) and not response.is_complete and not is_stream
         self._log(line, response.status or "500", cut_off=is_cut_off)
@@ -129,7 +141,7 @@ class Exchange:
 
     def _is_of_lost_client(self, error: BaseException) -> bool:
         """Tell whether an exception says no more than that the connection has ended."""
-        if not self._connection.is_closing:
+        if not self._connection.is_closing():
             return False
         is_of_client = isinstance(error, OSError | asyncio.CancelledError)
         return is_of_client or type(error).__name__ in _CLIENT_GONE
@@ -177,7 +189,7 @@ class Exchange:
     ) -> None:
         """End a WebSocket with this code; or its handshake with this status."""
         if self._websocket is _WebSocket.OPEN:
-            if not self._connection.is_closing:
+            if not self._connection.is_closing():
                 await send({"type": "websocket.close", "code": code})
         elif self._websocket is _WebSocket.CONNECTING and can_answer:
             headers = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -231,15 +243,24 @@ class _Response:
         elif message["type"] == "http.response.body" and not self.is_complete:
             await self._send_body(message)
         else:
-            await self.release()
-            await self._send(message)
+            await self.release(message)
 
-    async def release(self) -> None:
-        """Send what is held back."""
-        held, self._held = self._held, []
-        self._has_begun = self._has_begun or bool(held)
-        for message in held:
-            await self._send(message)
+    async def release(self, *following: Message) -> None:
+        """Send what is held back, and what follows it, in one piece."""
+        self._has_begun = self._has_begun or bool(self._held)
+        messages, self._held = [*self._held, *following], []
+        if not messages:
+            return
+        self._connection.cork()
+        try:
+            for message in messages:
+                await self._send(message)
+        finally:
+            self._connection.uncork()
+        last = messages[-1]
+        if last["type"] == "http.response.body" and not last.get("more_body"):
+            self.is_complete = True  # not before: it may be shorter than its header says
+            self._connection.end_response()
 
     async def replace(self, page: WSGIApplication, environ: WSGIEnvironment) -> None:
         """Send a page of ours in the place of the app's; of that, nothing may have been sent."""
@@ -254,29 +275,27 @@ class _Response:
         body = b"".join(page(environ, start_response))
         [(self.status, headers)] = told
         start = {"type": "http.response.start", "status": int(self.status)}
-        self._held = [start | {"headers": [*headers, *_own_headers()]}]
-        await self.release()
-        await self._send({"type": "http.response.body", "body": body})
-        self.is_complete = True
+        self._held = [start | {"headers": [*headers, *_own_headers(), _CLOSE]}]
+        await self.release({"type": "http.response.body", "body": body})
 
     async def _begin(self, message: Message) -> None:
-        """Hold the head, with our headers, and for one request a connection.
+        """Hold the head, with our headers.
 
         That of a stream is sent: a client may wait for it long before the first event.
         """
-        headers: RawHeaders = [
-            (name, value)
-            for name, value in checked_raw_headers(message.get("headers", ()))
-            if name.lower() != b"connection"
-        ]
+        headers: RawHeaders = checked_raw_headers(message.get("headers", ()))
         status = checked_code(message["status"])
+        self.status = str(status)
         told = {name.lower(): value for name, value in headers}
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
+        is_stream = told.get(b"content-type", b"").startswith(_ENDLESS)
+        if is_stream or not self._connection.may_be_kept:
+            headers = [pair for pair in headers if pair[0].lower() != b"connection"]
+            headers.append(_CLOSE)
         own = [pair for pair in _own_headers() if pair[0] not in told]
-        self.status = str(status)
         self._held.append({**message, "status": status, "headers": [*headers, *own]})
-        if told.get(b"content-type", b"").startswith(_ENDLESS):
+        if is_stream:
             await self.release()
             self._connection.begin(Use.STREAM)
 
@@ -290,13 +309,11 @@ class _Response:
                 return
             if self._live_state and body:
                 self._tag = self._make_tag(self._held[0], body)
-            await self.release()
         self._sent += len(body)
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
         if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
-            message = {**message, "body": body + self._tag}
-        await self._send(message)
-        self.is_complete = not more  # not before: it may be shorter than its header says
+            message = {**message, "body": bytes(body) + self._tag}
+        await self.release(message)
 
     def _make_tag(self, start: Message, body: bytes) -> bytes:
         pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in start["headers"]]
@@ -311,9 +328,12 @@ class _Response:
 
 
 def _own_headers() -> Iterable[tuple[bytes, bytes]]:
-    date = format_date_time(time.time()).encode()
-    # A connection serves one request: so the next one is not read before the files are checked.
-    return [(b"date", date), (b"server", b"uvicorn"), (b"connection", b"close")]
+    return [(b"date", _date(int(time.time()))), (b"server", b"uvicorn")]
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return format_date_time(second).encode()
 
 
 def target_of(scope: Scope) -> str:

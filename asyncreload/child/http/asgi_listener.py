@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from asyncreload.child.http.request_head import Arrived, arrived
 from asyncreload.child.sockets import (
     ACCEPTS_AGAIN,
     ACCEPTS_AT_ONCE,
     OUT_OF_RESOURCES,
-    ClientAddress,
     accept,
 )
 
 if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
-    from asyncreload.child.http.gate import Gate
-
-_OURS = b".asyncreload/"
-"""In the head of a request that the app may have no part in."""
-
-Pass = Callable[[socket.socket, ClientAddress], None]
 
 
 class AsgiListener:
     """Accepts connections in the app's loop, for as long as the loaded code may answer.
 
     The way of a request through the side thread (`Acceptor`) costs two wake-ups of threads that
-    share the GIL: more than many an answer. So each request is looked at here, in one callback:
-    its head has to be whole, and no file may have changed since it was. Whatever is not as simple
-    as that goes to the acceptor: a head that is not whole, files that may have changed, a request
-    of our own pages. While the app blocks its loop, connections wait in the kernel.
+    share the GIL: more than many an answer. So `AsgiResponder` looks at each request in one
+    callback, and passes to the acceptor whatever is not simple. While the app blocks its loop,
+    connections wait in the kernel.
 
     Made and closed in the side thread; the rest is run in the app's loop. A lock keeps connections
     from being accepted once it is closed: nobody would take care of them.
-
-    to_acceptor: passes a connection to the acceptor; called in the app's loop.
     """
 
-    def __init__(
-        self, listener: socket.socket, gate: Gate, responder: AsgiResponder, to_acceptor: Pass
-    ) -> None:
+    def __init__(self, listener: socket.socket, responder: AsgiResponder) -> None:
         self._listener = listener
-        self._gate = gate
         self._responder = responder
-        self._to_acceptor = to_acceptor
         self._lock = Lock()
         self._is_closed = False
         self._loop = responder.app_loop
@@ -90,26 +73,9 @@ class AsgiListener:
                     self._pause()
                     return False
                 return True  # the client gave up before its connection was accepted
-            # First the head, then the look: one that is whole arrived before it.
-            what = arrived(connection, besides=_OURS)
-            if what is not Arrived.PART and self._gate.is_surely_fresh():
-                self._responder.start_here(connection, is_all=what is Arrived.ALL)
-            else:
-                self._to_acceptor(connection, client)
+            self._responder.take(connection, client)
         return True
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._loop.call_later(ACCEPTS_AGAIN, self._begin)
-
-
-def passing_to(loop: asyncio.AbstractEventLoop, take: Pass) -> Pass:
-    """Return what has `take` called in another thread's loop."""
-
-    def pass_on(connection: socket.socket, client: ClientAddress) -> None:
-        try:
-            loop.call_soon_threadsafe(take, connection, client)
-        except RuntimeError:  # the loop has ended
-            connection.close()
-
-    return pass_on

@@ -4,39 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.asgi import Exchange
 from asyncreload.child.http.asgi_connection import AsgiConnection
+from asyncreload.child.http.kept_connections import KeptConnections
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
+from asyncreload.child.http.request_head import request_size
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
+from asyncreload.forks import end_if_forked
 
 if TYPE_CHECKING:
     from asyncreload.child.http.app_loop import AppLoop
+    from asyncreload.child.http.gate import Gate
     from asyncreload.child.http.request_errors import RequestErrors
     from asyncreload.child.http.wsgi import Site
-    from asyncreload.child.imports.interface import AsgiCallable, Receive, Scope, Send
+    from asyncreload.child.imports.interface import Receive, Scope, Send
 
 _MAX_CONNECTIONS = 1024
-"""That are open at a time; the kernel queues what comes beyond. Each takes two descriptors."""
+"""That are open at a time; the kernel queues what comes beyond."""
+_USUAL_HEAD = 8192
+"""Bytes that a head seldom exceeds. The acceptor waits for a longer one."""
+_MAX_HEAD = 65536
+_OURS = b".asyncreload/"
+"""In the head of a request that the app may have no part in."""
+
+Pass = Callable[[socket.socket, ClientAddress], None]
 
 
 class AsgiResponder:
-    """Hands connections over to the app's loop, as `Responder` does to threads.
+    """Has requests answered in the app's loop, as `Responder` has in threads.
+
+    A connection is kept for another request, in the app's loop. When that has arrived, the files
+    are looked at. Whatever is not simple goes to the acceptor, on a kept connection as on a new
+    one: a head that is not whole, files that may have changed, a request of our own pages.
 
     Methods are called in the side thread's loop, those below "in the app's loop" there. What both
-    use is a deque, which needs no lock, and a count, which has one.
+    use is a deque, which needs no lock, and what has a lock: a count, and the kept connections.
 
     app_loop: runs the app.
     present: returns what is the same for all requests by now.
+    gate: tells whether the loaded code may answer.
+    to_acceptor: passes a connection to the acceptor; called in the app's loop.
     on_free: called in the side thread's loop when another connection may be taken again.
     """
 
@@ -44,6 +64,8 @@ class AsgiResponder:
         self,
         app_loop: AppLoop,
         present: Callable[[], tuple[Site, RequestErrors]],
+        gate: Gate,
+        to_acceptor: Pass,
         on_free: Callable[[], None],
     ) -> None:
         self._side_loop = asyncio.get_running_loop()
@@ -51,17 +73,21 @@ class AsgiResponder:
         self.app_loop: asyncio.AbstractEventLoop = app_loop.loop
         """In which the app runs."""
         self._present = present
+        self._gate = gate
+        self._to_acceptor = to_acceptor
         self._on_free = on_free
         self._limit = share_of_descriptors(4, _MAX_CONNECTIONS)
         self._config, self._server_state = _uvicorn(app_loop)
-        self._handed_over: deque[socket.socket] = deque()
+        self._handed_over: deque[tuple[socket.socket, ClientAddress]] = deque()
         self._progress = Progress()
         self._lingering = LingeringClose(self._progress.note)
+        self._kept = KeptConnections()
         self._lock = Lock()
         self._count = 0  # connections that were taken, and are not closed
         self._calls = 0  # of the app, which may go on when its response is complete
         self._open: set[AsgiConnection] = set()  # changed in the app's loop alone
         self._is_ending = False
+        self._process = os.getpid()
 
     @property
     def free(self) -> int:
@@ -70,15 +96,15 @@ class AsgiResponder:
 
     @property
     def busy(self) -> int:
-        """How many connections are open; or how many calls of the app run, if these are more."""
-        return max(self._count, self._calls) + len(self._lingering)
+        """How many requests are being answered; or how many calls of the app run, if more."""
+        answered = self._count - len(self._kept)
+        return max(answered, self._calls) + len(self._lingering)
 
     def start(self, connection: socket.socket, client: ClientAddress) -> bool:
         """Have the request on a connection answered, which belongs to this object from now on."""
-        del client  # uvicorn asks the socket
         self._change_count(1)
-        self._handed_over.append(connection)
-        self._call_in_app(self._take)
+        self._handed_over.append((connection, client))
+        self._call_in_app(self._take_over)
         return True
 
     def refuse(self, connection: socket.socket, error: RefusedRequestError) -> None:
@@ -89,16 +115,27 @@ class AsgiResponder:
     def end_early(self) -> list[socket.socket]:
         """End WebSockets and streams, now and from now on.
 
-        Return connections with a request that the app has not been told of, as it is at work.
+        Return connections of which the app has no request: it is at work, or they were kept.
         """
         self._is_ending = True
         untouched = []
         with suppress(IndexError):
             while True:
-                untouched.append(self._handed_over.popleft())
+                untouched.append(self._handed_over.popleft()[0])
                 self._change_count(-1)
+        untouched += [connection for connection, _ in self.end_keeping()]
         self._call_in_app(self._end_early)
         return untouched
+
+    def end_keeping(self) -> list[tuple[socket.socket, ClientAddress]]:
+        """Keep no connection any more; return those that were kept, with their clients."""
+        kept = []
+        for connection in self._kept.close():
+            with suppress(OSError):  # no descriptor is left
+                # A copy: the loop waits by the other until it hears of this.
+                kept.append((connection.socket.dup(), connection.client))
+            self._call_in_app(partial(self._leave, connection))
+        return kept
 
     async def answered(self, seconds: float) -> None:
         """Wait until all is answered, but not longer than `seconds`."""
@@ -110,72 +147,113 @@ class AsgiResponder:
 
     # --- in the app's loop ---------------------------------------------------------------------
 
-    def start_here(self, connection: socket.socket, *, is_all: bool) -> None:
-        """Do what `start` does, in the app's loop.
+    def take(self, connection: socket.socket, client: ClientAddress) -> None:
+        """Have the request on an accepted connection answered, here or by way of the acceptor."""
+        if size := self._size_if_fresh(connection):
+            self._change_count(1)
+            self._begin(connection, client, size)
+        else:
+            self._to_acceptor(connection, client)
 
-        is_all: whether the whole request has arrived: then nothing is left to be read at the end.
-        """
-        self._change_count(1)
-        self._begin(connection, is_all=is_all)
+    def _size_if_fresh(self, connection: socket.socket) -> float | None:
+        """Return the size of a request that may be answered at once; else None."""
+        # First the head, then the look: one that is whole arrived before it.
+        data = receive_now(connection, _USUAL_HEAD, socket.MSG_PEEK)
+        size = request_size(data) if data and _OURS not in data else None
+        return size if size and self._gate.is_surely_fresh() else None
 
-    def _take(self) -> None:
+    def _take_over(self) -> None:
         with suppress(IndexError):
-            self._begin(self._handed_over.popleft(), is_all=False)
+            connection, client = self._handed_over.popleft()
+            data = receive_now(connection, _MAX_HEAD, socket.MSG_PEEK)
+            self._begin(connection, client, request_size(data or b"") or math.inf)
 
-    def _begin(self, connection: socket.socket, *, is_all: bool) -> None:
-        task = self.app_loop.create_task(self._connect(connection, is_all=is_all))
-        task.add_done_callback(_raise)
-
-    async def _connect(self, connection: socket.socket, *, is_all: bool) -> None:
-        ours = AsgiConnection(connection, self._make_protocol, self._on_lost, is_all=is_all)
+    def _begin(self, connection: socket.socket, client: ClientAddress, size: float) -> None:
+        ours = AsgiConnection(connection, client, self.app_loop, self)
         self._open.add(ours)
-        try:
-            # A copy stays open after the transport's: see `AsgiConnection`.
-            given = connection if is_all else connection.dup()
-            await self.app_loop.connect_accepted_socket(lambda: ours, given)
-        except OSError:  # no descriptor is left, or the client is gone
-            self._on_lost(ours)
-
-    def _make_protocol(self, connection: AsgiConnection) -> asyncio.Protocol:
         if self._is_ending:
-            connection.end_early()
-        app, is_ending = self._app_loop.app, lambda: self._is_ending
-        exchange = Exchange(app, connection, *self._present(), is_ending)
-        config = copy.copy(self._config)
-        config.loaded_app = self._counting(exchange.run)
-        protocol: asyncio.Protocol = config.http_protocol_class(
-            config=config, server_state=self._server_state, app_state=self._app_loop.lifespan_state
-        )
-        return protocol
+            ours.end_early()
+        ours.receive(size)
 
-    def _counting(self, call: AsgiCallable) -> AsgiCallable:
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            self._change_count(calls=1)
-            try:
-                await call(scope, receive, send)
-            finally:
-                self._change_count(calls=-1)
-
-        return counted
+    def _told_to_end(self) -> bool:
+        return self._is_ending
 
     def _end_early(self) -> None:
         for connection in list(self._open):
             connection.end_early()
 
-    def _on_lost(self, ours: AsgiConnection) -> None:
-        self._open.discard(ours)
-        connection = ours.socket
-        if not ours.was_reset:
-            with suppress(OSError):
-                # Not a close alone: a process that the app forked may hold the connection open.
-                connection.shutdown(socket.SHUT_WR)
-        if ours.is_all:
-            self._end()  # the transport closes its only copy next
-        elif not ours.was_reset and receive_now(connection, 1, socket.MSG_PEEK):
-            self._call_in_side(self._linger, connection)
+    def _leave(self, connection: AsgiConnection) -> None:
+        """Forget a kept connection of which somebody else has a copy."""
+        self._open.discard(connection)
+        connection.release().close()
+        self._end()
+
+    # --- in the app's loop, called by connections (Owner) --------------------------------------
+
+    def make_protocol(self, connection: AsgiConnection) -> asyncio.Protocol:
+        """Return uvicorn's protocol, which calls an `Exchange` for each request."""
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            site, errors = self._present()
+            exchange = Exchange(self._app_loop.app, connection, site, errors, self._told_to_end)
+            self._change_count(calls=1)
+            try:
+                await exchange.run(scope, receive, send)
+            finally:
+                end_if_forked(self._process)
+                self._change_count(calls=-1)
+
+        config = copy.copy(self._config)
+        config.loaded_app = respond
+        protocol: asyncio.Protocol = config.http_protocol_class(
+            config=config, server_state=self._server_state, app_state=self._app_loop.lifespan_state
+        )
+        return protocol
+
+    def keeps(self) -> bool:
+        """Tell whether there is room for one more kept connection.
+
+        At the end as well: whoever comes next takes it.
+        """
+        return len(self._kept) < self._limit // 2
+
+    def on_idle(self, connection: AsgiConnection) -> None:
+        """Keep a connection whose response was delivered."""
+        if self._kept.add(connection):
+            self._progress.note()
         else:
-            connection.close()
+            self._pass_on(connection)
+
+    def on_next(self, connection: AsgiConnection) -> None:
+        """Have the next request of a kept connection answered, if it is there and may be."""
+        if not self._kept.claim(connection):
+            return  # it is on its way to somebody else
+        if size := self._size_if_fresh(connection.socket):
+            connection.receive(size)
+        elif receive_now(connection.socket, 1, socket.MSG_PEEK) == b"":
+            connection.abort()  # its client has closed it
+        else:
+            self._pass_on(connection)
+
+    def gives_up(self, connection: AsgiConnection) -> bool:
+        """Claim a connection that was idle for too long, unless its next request has arrived."""
+        is_idle = not receive_now(connection.socket, 1, socket.MSG_PEEK)
+        return is_idle and self._kept.claim(connection)
+
+    def on_lost(self, connection: AsgiConnection) -> None:
+        """Close the socket of a connection; but first, read what its client still sends."""
+        self._open.discard(connection)
+        if connection.has_more_to_read:
+            self._call_in_side(self._linger, connection.socket)
+        else:
+            connection.socket.close()
             self._end()
+
+    def _pass_on(self, connection: AsgiConnection) -> None:
+        """Leave a kept connection to the acceptor."""
+        self._open.discard(connection)
+        self._to_acceptor(connection.release(), connection.client)
+        self._end()  # not before: it is always known somewhere
 
     # --- both ----------------------------------------------------------------------------------
 
@@ -218,8 +296,3 @@ def _uvicorn(app_loop: AppLoop) -> tuple[Any, Any]:
     )
     config.load()
     return config, import_module("uvicorn.server").ServerState()
-
-
-def _raise(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.result()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload.child.http.acceptor import Acceptor
 from asyncreload.child.http.app_loop import AppLoop
-from asyncreload.child.http.asgi_listener import AsgiListener, passing_to
+from asyncreload.child.http.asgi_listener import AsgiListener
 from asyncreload.child.http.asgi_responder import AsgiResponder
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.request_threads import RequestThreads
@@ -122,9 +122,7 @@ class FrontEnd:
         if self._acceptor is None:
             self._open(app, _REPORT_THREADS, settings, address)
         elif self._app is None:
-            assert self._asgi_listener  # noqa: S101  for the type checker: an ASGI app was served
-            self._asgi_listener.close()
-            self._acceptor.respond_by(self._respond_with(app, _REPORT_THREADS))
+            self._show_after_asgi(app, self._acceptor)
         else:
             self._app = app
 
@@ -212,11 +210,28 @@ class FrontEnd:
             self._accept_for(self._respond_with(app, threads), accepts=True)
 
     def _serve_asgi(self, app: AppLoop) -> None:
-        responder = AsgiResponder(app, lambda: self._present, self.resume)
+        responder = AsgiResponder(
+            app, lambda: self._present, self._gate, self._pass_on, self.resume
+        )
         self._responders.append(responder)
-        acceptor = self._accept_for(responder, accepts=False)
-        to_acceptor = passing_to(self._loop, acceptor.take)
-        self._asgi_listener = AsgiListener(self._listener, self._gate, responder, to_acceptor)
+        self._accept_for(responder, accepts=False)
+        self._asgi_listener = AsgiListener(self._listener, responder)
+
+    def _show_after_asgi(self, app: WSGIApplication, acceptor: Acceptor) -> None:
+        assert self._asgi_listener  # noqa: S101  for the type checker: an ASGI app was served
+        self._asgi_listener.close()
+        kept = [each for responder in self._responders for each in responder.end_keeping()]
+        acceptor.respond_by(self._respond_with(app, _REPORT_THREADS))
+        for connection, client in kept:
+            acceptor.take(connection, client)
+
+    def _pass_on(self, connection: socket.socket, client: ClientAddress) -> None:
+        """Have the acceptor take a connection; called in the loop of an ASGI app."""
+        assert self._acceptor  # noqa: S101  for the type checker: see `_serve_asgi`
+        try:
+            self._loop.call_soon_threadsafe(self._acceptor.take, connection, client)
+        except RuntimeError:  # the loop has ended
+            connection.close()
 
     def _accept_for(self, responder: Responder | AsgiResponder, *, accepts: bool) -> Acceptor:
         acceptor = self._acceptor = Acceptor(

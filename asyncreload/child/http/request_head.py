@@ -9,10 +9,10 @@ again.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import socket
 from collections.abc import Callable
-from enum import Enum, auto
 from http import HTTPStatus
 
 from asyncreload.child.http.refusal import RefusedRequestError
@@ -23,8 +23,10 @@ _USUAL_HEAD = 8192  # bytes that a head seldom exceeds
 _MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
 _HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
-_WITHOUT_BODY = (b"GET ", b"HEAD ")
-_OF_BODY = re.compile(rb"(?i)\n(content-length|transfer-encoding|upgrade|expect)[ \t]*:")
+_PLAIN = re.compile(rb"(?!CONNECT )[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n")
+_OF_FRAMING = rb"(?:content-length|transfer-encoding|upgrade|expect)[ \t]*:"
+_FRAMING = re.compile(rb"(?i)\n((?:" + _OF_FRAMING + rb"|[ \t])[^\n]*)")  # folded lines as well
+_LENGTH = re.compile(rb"(?i)content-length:[ \t]*(\d{1,18})[ \t]*\r")
 _MAX_PENDING = 512  # connections; the next child has to take them over in milliseconds
 
 
@@ -157,28 +159,19 @@ def _has_empty_line(buffer: bytearray, size: int) -> bool:
     return _EMPTY_LINE.search(buffer, 0, size) is not None
 
 
-class Arrived(Enum):
-    """What of a request has arrived."""
+def request_size(data: bytes) -> float | None:
+    """Return how many bytes a request has that begins like this; None while its head is not whole.
 
-    PART = auto()
-    """Its head is not whole, or longer than usual."""
-    HEAD = auto()
-    """The whole head; of a body, there may be more to come."""
-    ALL = auto()
-    """All: it is one without a body, and nothing follows it."""
-
-
-def arrived(connection: socket.socket, *, besides: bytes) -> Arrived:
-    """Tell what of a request has arrived; the bytes stay in the kernel.
-
-    besides: a head with these bytes in it counts as a part.
+    Infinite if its end is not told beyond doubt, by a head that any parser understands alike.
     """
-    try:
-        data = connection.recv(_USUAL_HEAD, _PEEK)
-    except OSError:
-        return Arrived.PART
-    end = _EMPTY_LINE.search(data)
-    if end is None or besides in data:
-        return Arrived.PART
-    is_all = end.end() == len(data) and data.startswith(_WITHOUT_BODY)
-    return Arrived.ALL if is_all and not _OF_BODY.search(data) else Arrived.HEAD
+    found = _EMPTY_LINE.search(data)
+    if found is None:
+        return None
+    end = found.end()
+    framing = _FRAMING.findall(data, 0, end)
+    if len(framing) > 1 or not _PLAIN.match(data):
+        return math.inf
+    if not framing:
+        return end
+    length = _LENGTH.fullmatch(framing[0])
+    return end + int(length[1]) if length else math.inf

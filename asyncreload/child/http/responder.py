@@ -99,6 +99,10 @@ class Responder:
         """Do nothing: each request that was taken has a thread, in which it ends by itself."""
         return []
 
+    def end_keeping(self) -> list[tuple[socket.socket, ClientAddress]]:
+        """Return no connection: each serves one request."""
+        return []
+
     async def answered(self, seconds: float) -> None:
         """Wait until no code of the app answers any more, but not longer than `seconds`.
 

@@ -13,10 +13,10 @@ pytest.importorskip("h11")  # of the extra `asgi`
 pytest.importorskip("httptools")
 
 from tests.fuzzing.http_requests import (
+    a_size_that_is_told_is_right,
     is_peeked_at_as_it_is_read,
     is_read_the_same_in_any_pieces,
     is_taken_as_h11_takes_it,
-    what_has_arrived_is_nothing_less,
 )
 from tests.live.wire_requests import REQUESTS
 
@@ -58,12 +58,12 @@ def test_pieces_make_no_difference(data: bytes, pieces: bytes, sizes: bytes) -> 
 
 @given(requests())
 @settings(max_examples=100)
-def test_what_has_arrived_is_nothing_less(data: bytes) -> None:
-    what_has_arrived_is_nothing_less(data)
+def test_a_size_that_is_told_is_right(data: bytes) -> None:
+    a_size_that_is_told_is_right(data)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_each_known_request(name: str) -> None:
     is_taken_as_h11_takes_it(REQUESTS[name])
     is_peeked_at_as_it_is_read(REQUESTS[name][:3000])
-    what_has_arrived_is_nothing_less(REQUESTS[name])
+    a_size_that_is_told_is_right(REQUESTS[name])

@@ -28,7 +28,7 @@ HTML = [(b"content-type", b"text/html; charset=utf-8")]
 TEXT = [(b"content-type", b"text/plain")]
 NAVIGATION = [(b"sec-fetch-mode", b"navigate"), (b"sec-fetch-dest", b"document")]
 TAG = f'<script async src=".asyncreload/live.js" data-state="{STATE}"></script>'.encode()
-OWN = {b"date", b"server", b"connection"}
+OWN = {b"date", b"server"}
 
 
 class Connection:
@@ -36,9 +36,26 @@ class Connection:
 
     def __init__(self) -> None:
         self.use = Use.RESPONSE
-        self.is_closing = False
+        self.is_over = False
+        self.may_be_kept = True
         self.done: list[str] = []
+        self.told: list[str] = []
         self.lost = asyncio.Event()
+
+    def is_closing(self) -> bool:
+        return self.is_over
+
+    def cork(self) -> None:
+        self.told.append("cork")
+
+    def uncork(self) -> None:
+        self.told.append("uncork")
+
+    def watch(self) -> None:
+        self.told.append("watch")
+
+    def end_response(self) -> None:
+        self.told.append("end")
 
     def begin(self, use: Use) -> None:
         self.use = use
@@ -52,7 +69,7 @@ class Connection:
 
     def _end(self, how: str) -> None:
         self.done.append(how)
-        self.is_closing = True
+        self.is_over = True
         self.lost.set()
 
 
@@ -162,19 +179,61 @@ async def test_an_answer_passes_as_it_is_but_for_headers_of_ours() -> None:
     assert ran.sent[1:] == [body(b"a", more=True), body(b"b")]
     headers = ran.headers
     assert set(headers) == {b"content-type", b"x-a"} | OWN
-    assert headers[b"connection"] == b"close"
     assert headers[b"server"] == b"uvicorn"
     assert re.fullmatch(rb"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", headers[b"date"])
 
 
-async def test_a_connection_serves_one_request_whatever_the_app_says() -> None:
-    ran = await run(start(headers=[(b"Connection", b"keep-alive")]), body())
-    assert ran.headers[b"connection"] == b"close"
+KEEP_ALIVE = (b"Connection", b"keep-alive")
+
+
+@pytest.mark.parametrize("headers", [[], [KEEP_ALIVE]])
+@pytest.mark.parametrize(
+    ("kind", "may_be_kept"), [(b"text/plain", False), (b"text/event-stream", True)]
+)
+async def test_what_is_not_kept_is_closed_whatever_the_app_says(
+    headers: Any, kind: bytes, *, may_be_kept: bool
+) -> None:
+    ran = Run(App(start(headers=[(b"content-type", kind), *headers]), body()))
+    ran.connection.may_be_kept = may_be_kept
+    await ran.run()
+    assert {name.lower(): value for name, value in ran.headers.items()}[b"connection"] == b"close"
+
+
+async def test_of_a_connection_that_is_kept_the_app_says_what_it_likes() -> None:
+    ran = await run(start(headers=[(b"Connection", b"close")]), body())
+    assert ran.headers[b"Connection"] == b"close"
+
+
+async def test_head_and_body_are_sent_in_one_piece() -> None:
+    ran = await run(start(), body(b"a", more=True), body(b"b"))
+    assert ran.connection.told == ["cork", "uncork", "cork", "uncork", "end"]
+
+
+async def test_a_response_ends_with_its_last_message_alone() -> None:
+    ran = await run(start(), body(b"a", more=True))
+    assert "end" not in ran.connection.told
+    ran = Run(App(start(), body(b"a")))
+    ran.refuse["http.response.body"] = RuntimeError("too little data")
+    await ran.run()
+    assert "end" not in ran.connection.told
+
+
+async def test_who_hears_twice_waits_for_the_client_to_go() -> None:
+    async def hears(scope: Scope, receive: Receive, send: Send) -> None:
+        for watched in (False, False, True):
+            assert ("watch" in ran.connection.told) is watched
+            await receive()
+        await send(start())
+        await send(body())
+
+    ran = Run(hears)
+    await ran.run()
+    assert ran.status == 200
 
 
 async def test_the_apps_own_date_and_server_stay() -> None:
     ran = await run(start(headers=[(b"Date", b"today"), (b"server", b"mine")]), body())
-    assert ran.headers == {b"Date": b"today", b"server": b"mine", b"connection": b"close"}
+    assert ran.headers == {b"Date": b"today", b"server": b"mine"}
 
 
 async def test_an_app_without_headers() -> None:
@@ -214,7 +273,6 @@ async def test_a_page_gets_a_script(as_sent: Any) -> None:
     assert ran.body == b"<html>" + TAG
     assert ran.headers[b"content-length"] == b"%d" % len(ran.body)
     assert ran.headers[b"vary"] == b"Sec-Fetch-Dest"
-    assert ran.headers[b"connection"] == b"close"
 
 
 async def test_a_page_that_is_streamed_gets_a_script_at_its_end() -> None:
@@ -512,7 +570,7 @@ async def test_nothing_is_told_of_a_client_that_is_gone(
     error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = Run(App(start(), body(b"a", more=True), error))
-    ran.connection.is_closing = True
+    ran.connection.is_over = True
     ran.connection.lost.set()
     await ran.run()
     told = capsys.readouterr().err
@@ -531,7 +589,7 @@ async def test_another_error_is_told_when_the_client_is_gone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ran = Run(App(start(), body(b"a", more=True), ZeroDivisionError("mine")))
-    ran.connection.is_closing = True
+    ran.connection.is_over = True
     ran.connection.lost.set()
     await ran.run()
     assert "ZeroDivisionError: mine" in capsys.readouterr().err
@@ -672,7 +730,7 @@ class WebSocketDisconnect(Exception):  # noqa: N818  its name is Starlette's
 async def test_a_websocket_whose_client_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
     for error in (WebSocketDisconnect(), ZeroDivisionError()):
         ran = Run(App(accept(), error), websocket())
-        ran.connection.is_closing = True
+        ran.connection.is_over = True
         await ran.run()
         assert ran.sent == [accept()]
     assert capsys.readouterr().err.count("Traceback") == 1

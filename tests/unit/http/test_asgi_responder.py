@@ -23,18 +23,20 @@ from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.wsgi import Site
 from asyncreload.child.imports.interface import AsgiApp
-from tests.unit.http.exchange import GET, body_of, tcp_pair, unix_pair
+from tests.unit.http.exchange import body_of, tcp_pair, unix_pair
 from tests.unit.http.network import iterate
 from tests.unit.looping import DEADLINE, until
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import Message, Receive, Scope, Send
+    from asyncreload.child.sockets import ClientAddress
     from tests.unit.http.exchange import Connect
 
 pytestmark = pytest.mark.asyncio
 
 pytest.importorskip("uvicorn")
 
+GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 SITE = Site("localhost", 8000, threads=4, access_log=False)
 TEXT = [(b"content-type", b"text/plain")]
 STREAM = [(b"content-type", b"text/event-stream")]
@@ -87,6 +89,7 @@ class App:
         self.scopes: list[Scope] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.may_end = asyncio.Event()
         self.threads: set[int] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +105,12 @@ class App:
     async def hello(self, receive: Receive, send: Send) -> None:
         await send(start())
         await send(body(b"hello"))
+
+    async def long(self, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"hel", more=True))
+        await self.may_end.wait()
+        await send(body(b"lo"))
 
     async def stream(self, receive: Receive, send: Send) -> None:
         await self._hear(receive)  # the request
@@ -134,26 +143,71 @@ class StandIn:
         self.lifespan_state = {"key": "value"}
 
 
+class Gate:
+    def __init__(self) -> None:
+        self.is_fresh = True
+        self.looks = 0
+
+    def check(self) -> list[str]:
+        raise AssertionError
+
+    async def stale(self, suspects: list[str]) -> bool:
+        raise AssertionError
+
+    def is_surely_fresh(self) -> bool:
+        self.looks += 1
+        return self.is_fresh
+
+
 class Served:
-    """A responder, its app, and its clients."""
+    """A responder, its app, and its clients; and what goes to the acceptor."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.app = App()
         self.freed = 0
+        self.gate = Gate()
+        self.passed: list[socket.socket] = []
         self.clients: list[socket.socket] = []
         app_loop = cast("AppLoop", StandIn(self.app, loop))
         errors = RequestErrors("", live=False)
-        self.responder = AsgiResponder(app_loop, lambda: (SITE, errors), self._on_free)
+        self.responder = AsgiResponder(
+            app_loop, lambda: (SITE, errors), self.gate, self._pass_on, self._on_free
+        )
+
+    def _pass_on(self, connection: socket.socket, client: ClientAddress) -> None:
+        assert client == "somebody"
+        assert connection.getblocking()
+        self.passed.append(connection)
 
     def _on_free(self) -> None:
         self.freed += 1
+
+    def accept(self, request: bytes, connect: Connect = tcp_pair) -> socket.socket:
+        """Take an accepted connection, as the listener does."""
+        client, connection = connect()
+        self.clients.append(client)
+        client.setblocking(False)
+        client.send(request)
+        self.responder.take(connection, "somebody")
+        return client
+
+    async def answer_of_many(self, client: socket.socket) -> bytes:
+        """The next answer of a connection that may be kept; b"" at its end."""
+        received = b""
+        async with asyncio.timeout(DEADLINE):
+            while not received.endswith(b"lo\r\n0\r\n\r\n"):
+                data = await asyncio.get_running_loop().sock_recv(client, 65536)
+                if not data:
+                    break
+                received += data
+        return received
 
     def ask(self, request: bytes = GET, connect: Connect = unix_pair) -> socket.socket:
         client, connection = connect()
         self.clients.append(client)
         client.setblocking(False)
         client.send(request)
-        assert self.responder.start(connection, "")
+        assert self.responder.start(connection, "somebody")
         return client
 
     async def answer(self, client: socket.socket) -> bytes:
@@ -178,15 +232,22 @@ async def serving(app_loop: asyncio.AbstractEventLoop | None = None) -> AsyncIte
     try:
         yield served
     finally:
-        for client in served.clients:
-            client.close()
+        for one in [*served.clients, *served.passed]:
+            one.close()
         await served.quiet()
+        await until(lambda: not served.responder._open)
     assert failures == []
     assert not served.responder._open
 
 
 def path(name: str, version: str = "1.1") -> bytes:
-    return f"GET /{name} HTTP/{version}\r\nHost: x\r\n\r\n".encode()
+    return f"GET /{name} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+
+
+def kept(name: str = "", body: bytes = b"") -> bytes:
+    """A request that another one may follow on its connection."""
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    return b"POST /%b HTTP/1.1\r\nHost: x\r\n%b\r\n%b" % (name.encode(), length, body)
 
 
 # One request
@@ -241,16 +302,203 @@ async def test_a_client_that_is_gone() -> None:
         await served.quiet()
 
 
-async def test_a_connection_that_cannot_be_had() -> None:
-    """No descriptor is left for the transport's copy."""
+# Another request on the same connection
+
+
+async def test_a_connection_is_kept() -> None:
     async with serving() as served:
-        client, connection = unix_pair()
-        served.clients.append(client)
-        client.setblocking(False)
-        connection.close()
-        assert served.responder.start(connection, "")
-        await served.quiet()
-        assert served.app.begun == []
+        client = served.accept(kept())
+        for number in range(1, 4):
+            assert b"connection" not in (await served.answer_of_many(client)).lower()
+            await until(lambda: len(served.responder._kept) == 1)
+            assert (served.responder.busy, served.responder.free) == (
+                0,
+                served.responder._limit - 1,
+            )
+            assert served.gate.looks == number
+            client.send(kept(body=b"body"))
+        await until(lambda: len(served.app.begun) == 4)
+        assert served.passed == []
+
+
+async def test_requests_that_come_together_are_looked_at_one_by_one() -> None:
+    async with serving() as served:
+        client = served.accept(kept(body=b"first") + kept() + kept(body=b"x" * 1000) + GET)
+        received = await served.answer(client)
+        assert received.count(b"HTTP/1.1 200 OK") == 4
+        assert (served.gate.looks, served.passed) == (4, [])
+
+
+@pytest.mark.parametrize(
+    "request_", [kept()[:-2], kept(".asyncreload/events"), kept("x" * 9000)], ids=len
+)
+async def test_what_is_not_simple_goes_to_the_acceptor(request_: bytes) -> None:
+    async with serving() as served:
+        served.accept(request_)
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        client.send(request_)
+        await until(lambda: len(served.passed) == 2)
+        for connection in served.passed:
+            assert connection.recv(10_000) == request_
+        assert served.responder.free == served.responder._limit
+        assert served.gate.looks == 1
+
+
+async def test_what_arrived_before_files_may_have_changed_goes_to_the_acceptor() -> None:
+    async with serving() as served:
+        client = served.accept(kept() + kept(body=b"next"))
+        served.gate.is_fresh = False
+        served.accept(GET)
+        [new] = served.passed
+        assert new.recv(1000) == GET
+        await served.answer_of_many(client)
+        await until(lambda: len(served.passed) == 2)
+        assert served.passed[1].recv(1000) == kept(body=b"next")
+        assert len(served.app.begun) == 1
+
+
+async def test_files_are_looked_at_when_the_head_is_there() -> None:
+    """A look before that would say nothing of a save in between."""
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        await iterate()
+        assert served.gate.looks == 1
+        client.send(kept())
+        await served.answer_of_many(client)
+        assert served.gate.looks == 2
+
+
+async def test_a_client_that_closes_a_kept_connection() -> None:
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        client.close()
+        await until(lambda: not served.responder._open)
+        assert served.passed == []
+        assert served.responder.free == served.responder._limit
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        kept().replace(b"Host", b"Transfer-Encoding: chunked\r\nHost") + b"0\r\n\r\n",
+        kept().replace(b"Host", b"Upgrade: h2c\r\nHost"),
+        kept().replace(b"1.1", b"1.0"),
+        GET,
+    ],
+)
+async def test_a_request_whose_end_is_not_told_plainly_is_the_last(request_: bytes) -> None:
+    async with serving() as served:
+        received = await served.answer(served.accept(request_ + kept()))
+        assert received.count(b"HTTP/1.1") == 1
+        assert b"connection: close" in received.lower()
+
+
+async def test_a_body_that_was_not_read_is_the_last() -> None:
+    async with serving() as served:
+        whole = kept(body=b"x" * 1_000_000)
+        received = await served.answer(served.accept(whole[:1000]))
+        assert b"connection: close" in received
+
+
+async def test_so_many_are_kept_and_no_more() -> None:
+    async with serving() as served:
+        served.responder._limit = 4
+        for _ in range(2):
+            await served.answer_of_many(served.accept(kept()))
+            await iterate()
+        assert len(served.responder._kept) == 2
+        assert b"connection: close" in await served.answer(served.accept(kept()))
+
+
+async def test_kept_connections_close_in_time() -> None:
+    async with serving() as served:
+        served.responder._config.timeout_keep_alive = 0.01
+        client = served.accept(kept())
+        assert await served.answer_of_many(client)
+        assert await served.answer_of_many(client) == b""
+
+
+async def test_a_request_that_comes_as_the_time_is_over_is_answered() -> None:
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        await until(lambda: len(served.responder._kept) == 1)
+        [connection] = served.responder._open
+        client.send(kept())
+        connection.close()  # as by the protocol's timer
+        assert await served.answer_of_many(client)
+
+
+async def test_at_the_end_kept_connections_are_returned() -> None:
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        await until(lambda: len(served.responder._kept) == 1)
+        [ours] = served.responder.end_early()
+        client.send(b"next")
+        with ours:
+            await iterate()
+            assert not served.responder._open
+            assert served.responder.free == served.responder._limit
+            assert ours.recv(10) == b"next"
+            ours.send(b"later")
+            assert (await asyncio.get_running_loop().sock_recv(client, 10)) == b"later"
+
+
+async def test_a_request_that_comes_as_a_kept_connection_is_returned_is_left_to_others() -> None:
+    """The app's loop hears of it before it hears that the connection is somebody else's."""
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        await until(lambda: len(served.responder._kept) == 1)
+        [connection] = served.responder._open
+        client.send(kept())
+        [(ours, address)] = served.responder.end_keeping()
+        with ours:
+            served.responder.on_next(connection)
+            await iterate()
+            assert ours.recv(1000) == kept()
+            assert address == "somebody"
+            assert len(served.app.begun) == 1
+
+
+async def test_no_descriptor_is_left_for_a_kept_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: object) -> socket.socket:
+        raise OSError
+
+    async with serving() as served:
+        client = served.accept(kept())
+        await served.answer_of_many(client)
+        await until(lambda: len(served.responder._kept) == 1)
+        monkeypatch.setattr(socket.socket, "dup", fail)
+        assert served.responder.end_keeping() == []
+        assert await served.answer_of_many(client) == b""
+
+
+async def test_at_the_end_a_connection_is_passed_on_when_its_response_is_delivered() -> None:
+    async with serving() as served:
+        client = served.accept(kept("long") + kept())
+        await until(lambda: served.app.begun)
+        served.responder.end_early()
+        await iterate()
+        assert served.passed == []
+        served.app.may_end.set()
+        received = await served.answer_of_many(client)
+        assert b"connection: close" not in received
+        await until(lambda: served.passed)
+        assert served.passed[0].recv(1000) == kept()
+        assert served.responder.busy == 0
+
+
+async def test_a_kept_connection_holds_nothing_up() -> None:
+    async with serving() as served:
+        client = served.accept(kept())
+        waiting = asyncio.create_task(served.responder.quiet(3 * DEADLINE))
+        await served.answer_of_many(client)
+        await until(waiting.done)
 
 
 # Cut off
@@ -417,10 +665,10 @@ async def test_a_connection_that_is_being_handed_over_at_the_end() -> None:
     async with serving() as served:
         responder = served.responder
         client = served.ask(path("stream"))
-        taken = responder._handed_over.popleft()  # as by `_take`, in the app's thread
+        taken = responder._handed_over.popleft()  # as by `_take_over`, in the app's thread
         assert responder.end_early() == []
         responder._handed_over.append(taken)
-        responder._take()
+        responder._take_over()
         assert (await served.answer(client)).startswith(b"HTTP/1.1 200 ")
 
 
@@ -478,6 +726,19 @@ async def test_what_is_not_read_is_read_before_the_end() -> None:
         assert not waiting.done()
         client.close()
         await until(waiting.done)
+
+
+async def test_what_is_still_to_come_is_read_before_the_end() -> None:
+    """Nothing of it has arrived when the answer is complete."""
+    async with serving() as served:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+        client = served.ask(head, tcp_pair)
+        assert b"hello" in await served.answer(client)
+        await until(lambda: len(served.responder._lingering))
+        client.send(b"x" * 5)
+        await iterate()
+        client.send(b"x" * 5)  # it is not told that nobody reads
+        assert len(served.responder._lingering) == 1
 
 
 async def test_a_refusal() -> None:
