@@ -52,6 +52,9 @@ class Stand:
     async def is_debugging(self) -> bool:
         return False
 
+    def leave_prompt(self) -> bool:
+        return False
+
     async def has_prompt(self) -> bool:
         return False
 
