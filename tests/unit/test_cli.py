@@ -58,9 +58,6 @@ class Stand:
     async def has_prompt(self) -> bool:
         return False
 
-    def leave_prompt(self) -> bool:
-        return False
-
     async def wait(self) -> int:
         return self._work()
 
