@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +16,15 @@ from tests.unit.parent.test_child_run import Scene
 from tests.unit.test_protocol import MESSAGES
 
 ENDING = {Phase.DRAINING, Phase.GONE}
+
+
+@pytest.fixture(autouse=True)
+def unheard() -> Iterator[None]:
+    """What is told may hold surrogates, and pytest-xdist cannot pass them on with the report."""
+    log = logging.getLogger("asyncreload")
+    log.disabled = True
+    yield
+    log.disabled = False
 
 
 @given(st.lists(MESSAGES, max_size=12))
