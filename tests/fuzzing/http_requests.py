@@ -6,11 +6,11 @@ import io
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import h11
-import httptools
 
 from asyncreload.child.http.client_io import open_reader
 from asyncreload.child.http.request_body import MalformedBodyError
@@ -221,6 +221,7 @@ def what_has_arrived_is_nothing_less(data: bytes) -> None:
         return
     theirs = of_h11(data)
     assert theirs.outcome == "refused" or (theirs.outcome, theirs.rest) == ("whole", b""), theirs
+    httptools: Any = import_module("httptools")  # not every machine has it
     noted = _Noted()
     parser = httptools.HttpRequestParser(noted)
     try:
