@@ -4,8 +4,8 @@ Not `-e`, as in peers.py. What is measured, of each server in turn:
 
 - from a save to the first fresh answer; the first request is sent at the moment of the save;
 - the same while an event stream is open, which comes back when it is cut off, as in a browser;
-- how many requests a second are served, with a connection each, by asyncreload and by uvicorn, in
-  turns of a second: where `wrk` is installed.
+- how many requests a second are served by asyncreload and by uvicorn, with a connection each and on
+  kept connections, in turns of a second: where `wrk` is installed.
 """
 
 from __future__ import annotations
@@ -118,27 +118,31 @@ def told(waits: list[Wait]) -> str:
     return f"{median} | {bad[0]} of {len(waits)} | {bad[1]} of {len(waits)}"
 
 
-def served(seconds: int, clients: int, rounds: int) -> str:
-    """Return how many requests a second are served, and the ratio, as medians of the rounds."""
-    rates: dict[str, list[float]] = {name: [] for name in SERVED}
+def rate(server: Server, clients: int, seconds: int, headers: list[str]) -> float:
+    """Return how many requests a second wrk has answered."""
+    options = ["-t1", f"-c{clients}", f"-d{seconds}"]
+    command = ["wrk", *options, *headers, f"http://{HOST}:{server.port}/"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(output.partition("Requests/sec:")[2].split()[0])
+
+
+def served(seconds: int, clients: int, rounds: int) -> Iterator[str]:
+    """Yield how many requests a second are served, and what share that is, as medians of rounds.
+
+    A share of what uvicorn serves with a connection for each.
+    """
+    ways = {"a connection each": ["-H", "Connection: close"], "kept": []}
+    rates: dict[tuple[str, str], list[float]] = {}
     with serving(SERVED["asyncreload"]) as ours, serving(SERVED["uvicorn"]) as theirs:
         for _ in range(rounds):
             for name, server in (("asyncreload", ours), ("uvicorn", theirs)):
-                url = f"http://{HOST}:{server.port}/"
-                command = [
-                    "wrk",
-                    "-t1",
-                    f"-c{clients}",
-                    f"-d{seconds}",
-                    "-H",
-                    "Connection: close",
-                    url,
-                ]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                rates[name].append(float(output.partition("Requests/sec:")[2].split()[0]))
-    ratios = [a / b for a, b in zip(rates["asyncreload"], rates["uvicorn"], strict=True)]
-    medians = [statistics.median(rates[name]) for name in SERVED]
-    return f"{clients} | {medians[0]:.0f} | {medians[1]:.0f} | {statistics.median(ratios):.2f}"
+                for way, headers in ways.items():
+                    found = rate(server, clients, seconds, headers)
+                    rates.setdefault((name, way), []).append(found)
+    measure = rates["uvicorn", "a connection each"]
+    for (name, way), found_rates in rates.items():
+        share = statistics.median(a / b for a, b in zip(found_rates, measure, strict=True))
+        yield f"{clients} | {name} | {way} | {statistics.median(found_rates):.0f} | {share:.2f}"
 
 
 def main() -> None:
@@ -155,11 +159,11 @@ def main() -> None:
         cells = [told(edits(peer, options.edits, streams=streams)) for streams in (False, True)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if shutil.which("wrk"):
-        print(
-            "\n| clients | asyncreload, requests/s | uvicorn | ratio |\n| --- | --- | --- | --- |"
-        )
+        print("\n| clients | server | connections | requests/s | share |")
+        print("| --- | --- | --- | --- | --- |")
         for clients in (1, 8):
-            print(f"| {served(1, clients, options.rounds)} |", flush=True)
+            for row in served(1, clients, options.rounds):
+                print(f"| {row} |", flush=True)
     print(f"\n{machine.load()} at the end")
 
 

@@ -119,6 +119,13 @@ class AsgiConnection(asyncio.Transport):
         self._listen_again()
 
     @property
+    def has_more_to_read(self) -> bool:
+        """Whether its client may still send, or has sent, what nobody reads."""
+        if self.was_reset:
+            return False
+        return bool(self._unread or receive_now(self.socket, 1, socket.MSG_PEEK))
+
+    @property
     def may_be_kept(self) -> bool:
         """Whether another request may follow the present one, of which all was read."""
         return not self._unread and self._owner.keeps()
@@ -221,6 +228,7 @@ class AsgiConnection(asyncio.Transport):
             self._on_end()
 
     def _on_end(self) -> None:
+        self._unread = 0
         self._protocol.eof_received()  # uvicorn's protocols all want the connection closed then
         self.close()
 
@@ -344,4 +352,6 @@ class AsgiConnection(asyncio.Transport):
 
     def _tell_lost(self, error: Exception | None) -> None:
         self.lost.set()
-        self._protocol.connection_lost(error)
+        # They refer to each other: this leaves the garbage collector nothing to do.
+        protocol, self._protocol = self._protocol, None
+        protocol.connection_lost(error)

@@ -244,11 +244,10 @@ class AsgiResponder:
     def on_lost(self, connection: AsgiConnection) -> None:
         """Close the socket of a connection; but first, read what its client still sends."""
         self._open.discard(connection)
-        left = connection.socket
-        if not connection.was_reset and receive_now(left, 1, socket.MSG_PEEK):
-            self._call_in_side(self._linger, left)
+        if connection.has_more_to_read:
+            self._call_in_side(self._linger, connection.socket)
         else:
-            left.close()
+            connection.socket.close()
             self._end()
 
     def _pass_on(self, connection: AsgiConnection) -> None:

@@ -325,6 +325,29 @@ async def test_an_idle_one_that_its_protocol_closes_in_time(made: Made) -> None:
 # The end
 
 
+async def test_a_client_may_still_send(made: Made) -> None:
+    made.ask(b"ab", 1)
+    assert made.connection.has_more_to_read
+    made.connection.socket.recv(1)
+    assert not made.connection.has_more_to_read
+    made.ask(b"c", 2)
+    assert made.connection.has_more_to_read
+    made.client.send(b"d")
+    await until(lambda: made.protocol.told == [b"a", b"c", b"d"])
+    assert not made.connection.has_more_to_read
+    made.ask(b"c", math.inf)
+    assert made.connection.has_more_to_read
+    made.client.close()
+    await until(lambda: made.told == ["lost"])
+    assert not made.connection.has_more_to_read
+
+
+async def test_what_a_client_sends_does_not_matter_after_a_reset(made: Made) -> None:
+    made.ask(b"a", math.inf)
+    made.connection.reset()
+    assert not made.connection.has_more_to_read
+
+
 async def test_it_is_closed_when_all_is_sent(made: Made) -> None:
     made.connection.write(bytes(BIG))
     made.connection.close()

@@ -366,7 +366,7 @@ async def test_a_request_whose_end_is_not_told_plainly_is_the_last(request_: byt
     async with serving() as served:
         received = await served.answer(served.accept(request_ + kept()))
         assert received.count(b"HTTP/1.1") == 1
-        assert b"connection: close" in received
+        assert b"connection: close" in received.lower()
 
 
 async def test_a_body_that_was_not_read_is_the_last() -> None:
@@ -699,6 +699,19 @@ async def test_what_is_not_read_is_read_before_the_end() -> None:
         assert not waiting.done()
         client.close()
         await until(waiting.done)
+
+
+async def test_what_is_still_to_come_is_read_before_the_end() -> None:
+    """Nothing of it has arrived when the answer is complete."""
+    async with serving() as served:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+        client = served.ask(head, tcp_pair)
+        assert b"hello" in await served.answer(client)
+        await until(lambda: len(served.responder._lingering))
+        client.send(b"x" * 5)
+        await iterate()
+        client.send(b"x" * 5)  # it is not told that nobody reads
+        assert len(served.responder._lingering) == 1
 
 
 async def test_a_refusal() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +40,8 @@ ADDRESS = ("localhost", 8000)
 SETTINGS = Settings(target="", threads=2)
 GET = "GET / HTTP/1.1\r\nHost: localhost"
 EVENTS = "GET /.asyncreload/events HTTP/1.1\r\nHost: localhost"
+LAST = f"{GET}\r\nConnection: close"
+"""Of a client that does not ask an ASGI app again."""
 NAVIGATION = f"{GET}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document"
 
 
@@ -497,8 +499,8 @@ async def test_an_asgi_app_answers() -> None:
     async with network() as net:
         front_end = make(net)
         front_end.serve(loop_of(AsgiSite()), Settings(target="", live=True), ADDRESS)
-        assert "by ASGI" in await net.answer(net.connect(GET))
-        page = await net.answer(net.connect(NAVIGATION))
+        assert "by ASGI" in await net.answer(net.connect(LAST))
+        page = await net.answer(net.connect(f"{NAVIGATION}\r\nConnection: close"))
         assert f'data-state="{STATE}"' in page
         await front_end.quiet(DEADLINE)
         assert front_end.busy == 0
@@ -516,15 +518,55 @@ async def _a_report_takes_its_place(loop: asyncio.AbstractEventLoop) -> None:
         front_end, app = make(net), AsgiSite()
         app.may_answer.clear()
         front_end.serve(loop_of(app, loop), SETTINGS, ADDRESS)
-        first = net.connect(GET)
+        first = net.connect(LAST)
         await until(lambda: app.begun)
         front_end.show(Report.from_exception(ZeroDivisionError("mine")), SETTINGS, ADDRESS)
-        assert "ZeroDivisionError" in await net.answer(net.connect(GET))
+        assert "ZeroDivisionError" in await net.answer(net.connect(LAST))
         loop.call_soon_threadsafe(app.may_answer.set)
         assert "by ASGI" in await net.answer(first)
         assert app.begun == 1
         front_end.close(hand_over=False)
         await until(lambda: not front_end.busy)
+
+
+async def _first_answer(net: Network, request: str) -> socket.socket:
+    """Have an ASGI app answer, on a connection that is kept."""
+    client = net.connect(request)
+    client.setblocking(False)
+    received = b""
+    async with asyncio.timeout(DEADLINE):
+        while not received.endswith(b"0\r\n\r\n"):
+            received += await asyncio.get_running_loop().sock_recv(client, 65536)
+    assert b"by ASGI" in received
+    return client
+
+
+async def test_a_report_is_shown_on_a_connection_that_is_kept() -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(loop_of(AsgiSite()), SETTINGS, ADDRESS)
+        client = await _first_answer(net, GET)
+        front_end.show(Report.from_exception(ZeroDivisionError("mine")), SETTINGS, ADDRESS)
+        client.send(f"{GET}\r\n\r\n".encode())
+        assert "ZeroDivisionError" in await net.answer(client)
+        front_end.close(hand_over=False)
+        await until(lambda: not front_end.busy)
+
+
+@pytest.mark.parametrize("hand_over", [False, True])
+async def test_at_the_end_a_kept_connection_is_handed_over_or_closed(*, hand_over: bool) -> None:
+    async with network() as net:
+        front_end = make(net)
+        front_end.serve(loop_of(AsgiSite()), SETTINGS, ADDRESS)
+        client = await _first_answer(net, GET)
+        front_end.close(hand_over=hand_over)
+        await iterate()
+        following = make(net)
+        following.serve(App(), SETTINGS, ADDRESS)
+        with suppress(ConnectionError):
+            client.send(f"{GET}\r\n\r\n".encode())
+            assert ("by localhost" in await net.answer(client)) is hand_over
+        following.close(hand_over=False)
 
 
 async def test_what_an_asgi_app_does_not_know_is_left_to_the_next_process() -> None:
