@@ -15,7 +15,7 @@ from asyncreload.child.imports.app_loader import app_of, load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.imports.unguarded_servers import refuse_unguarded_servers
-from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.child.lifecycle.signals import end_on_signals

@@ -31,13 +31,13 @@ from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
-from asyncreload.parent.tasks import cancel
 from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
 from asyncreload.protocol import RELOAD, Go
 from asyncreload.settings import Settings
 from asyncreload.system_calls import has_checkpoints
 from asyncreload.target import Target
+from asyncreload.tasks import cancel
 
 _recent_files = in_thread(recent_files)
 

@@ -25,16 +25,16 @@ import os
 import signal
 from binascii import crc32
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from threading import Lock, get_native_id
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncreload import flask_environment, protocol
 from asyncreload.child.http.front_end import FrontEnd
 from asyncreload.child.imports.pyc_cache import remove_cache
 from asyncreload.child.lifecycle.debugger import is_at_prompt
-from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
+from asyncreload.child.lifecycle.load_outcome import LoadOutcome
 from asyncreload.child.lifecycle.parent_link import (
     GUARD_INTERVAL,
     STANDBY_GUARD_INTERVAL,
@@ -47,6 +47,7 @@ from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import loop_descriptors
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
+from asyncreload.tasks import Tasks
 
 if TYPE_CHECKING:
     import socket
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.imports.import_observer import ImportObserver
     from asyncreload.child.lifecycle.app_processes import AppProcesses
+    from asyncreload.child.lifecycle.load import Load
     from asyncreload.child.lifecycle.load_state import LoadState
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.pages.error_report import Report
@@ -95,7 +97,7 @@ class Agent:
         self._app_processes = app_processes
         self._phase = Phase.BOOTING
         self._phase_lock = Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._go_heard = asyncio.Event()
         self._thread_id = get_native_id()
         self._helper_ids: list[int] = []
@@ -214,7 +216,7 @@ class Agent:
             case protocol.Interrupt():
                 self.end(protocol.INTERRUPTED)
             case protocol.Look():
-                self._spawn(self._answer_look(message.number))
+                self._tasks.start(self._answer_look(message.number))
             case protocol.Ping():
                 self.link.send(protocol.Pong())
 
@@ -223,7 +225,7 @@ class Agent:
         self._main.wake()
         if isinstance(order, protocol.Go):
             self._go_heard.set()
-            self._spawn(self._app_processes.reap_orphans())
+            self._tasks.start(self._app_processes.reap_orphans())
             self.loop.call_later(UNDISTURBED, self._watch_load)
 
     async def _answer_look(self, number: int) -> None:
@@ -269,7 +271,7 @@ class Agent:
         looks = self.monitor.run(
             settings.interval, root=self.load.root, uses_events=settings.inotify
         )
-        self._spawn(looks)
+        self._tasks.start(looks)
 
     def _tell_if_slow(self) -> None:
         if self.phase is Phase.LOADING and not is_at_prompt():
@@ -280,7 +282,7 @@ class Agent:
     def serve(self, app: WSGIApplication | AppLoop, load: Load) -> None:
         """Answer requests with the app."""
         self._outcome.serve(app, load)
-        self._spawn(self._settle(load))
+        self._tasks.start(self._settle(load))
 
     async def _settle(self, load: Load) -> None:
         await self._outcome.settle(load)
@@ -288,7 +290,7 @@ class Agent:
 
     def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""
-        self._spawn(self._outcome.show(report, load))
+        self._tasks.start(self._outcome.show(report, load))
 
     def on_import_failure(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
         """Answer requests with a report from now on: one has imported project code that fails.
@@ -296,7 +298,7 @@ class Agent:
         began: when that request began, in ns since the epoch.
         on_told: called when that is so, or cannot be any more.
         """
-        self._spawn(self._fail_late(report, began, on_told))
+        self._tasks.start(self._fail_late(report, began, on_told))
 
     async def _fail_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
         try:
@@ -376,8 +378,3 @@ class Agent:
         """Have the next child close the queues: that takes the kernel some 10 ms each."""
         for queue in self.monitor.event_queues:
             self._lobby.delegate_close(queue)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from asyncreload import protocol
 from asyncreload.child.http.app_loop import AppLoop
-from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.child.worker_threads import hop
-from asyncreload.frozen_data import FrozenData
 from asyncreload.phase import Phase
-from asyncreload.settings import Settings
-from asyncreload.style import plain
-from asyncreload.target import Target
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.load import Load
     from asyncreload.child.lifecycle.parent_link import ParentLink
     from asyncreload.child.pages.error_report import Report
     from asyncreload.child.watch.baselines import Baselines
@@ -36,50 +31,8 @@ LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answer
 ANSWERS_FIRST = 0.5  # that it is put off, at most, while code of the app answers
 SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
 
-NAMED = 3
-"""Files that a report names of those whose change was followed by a load."""
 TOLD_BEFORE_SETTLED = 500
 """Files of which the parent can be told before the first request without delaying it."""
-
-
-class Load(FrozenData):
-    """What is loaded, and how: what the parent has said with `Go`."""
-
-    go: protocol.Go
-    settings: Settings
-    root: str
-    """The directory that the project's imports start from."""
-    began: int
-    """When, in ns since the epoch; not before the end of a burst of changes."""
-    loaded_before: int = 0
-    """How many modules of the project were loaded in the checkpoint that this goes on from."""
-
-    @classmethod
-    def of(cls, go: protocol.Go, loaded_before: int = 0) -> Self:
-        """Return what is loaded from now on, as the parent says."""
-        settings = Settings.from_json(go.settings)
-        root = Target(**go.target).root if go.target else root_of(settings.script)
-        return cls(go, settings, root, time.time_ns(), loaded_before)
-
-    @property
-    def file(self) -> str:
-        """The file that is likely to hold the app; it may not exist."""
-        if self.go.target is None:
-            return self.settings.script[0]
-        target = Target(**self.go.target)
-        return target.file or os.path.join(target.root, *target.name.split(".")) + ".py"
-
-    @property
-    def env_files(self) -> list[str]:
-        """The absolute paths of the environment files."""
-        return [os.path.abspath(path) for path in self.settings.env_file]
-
-
-def _occasion(changed: Sequence[str]) -> str:
-    """Return after which change a load was begun; "" if it was for none."""
-    names = [os.path.basename(path) for path in changed[:NAMED]]
-    names += [f"{more} more"] if (more := len(changed) - NAMED) > 0 else []
-    return plain(f"after {', '.join(names)} changed") if names else ""
 
 
 class LoadOutcome:
@@ -156,7 +109,7 @@ class LoadOutcome:
             await asyncio.sleep(TOLD_FIRST)
             if not self._enter(Phase.REPORTING):
                 return
-        report = report.replaced(occasion=_occasion([*go.changed]))
+        report = report.replaced(occasion=load.occasion)
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
 

@@ -35,7 +35,7 @@ from asyncreload.child.imports.interface import AsgiApp, speaks_asgi_likely
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
-from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.watch.debounce import quiet
 from asyncreload.child.watch.file_kinds import FileKind, kind_of

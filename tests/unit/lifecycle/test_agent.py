@@ -17,7 +17,7 @@ from asyncreload import protocol
 from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle import agent as module
 from asyncreload.child.lifecycle.agent import Agent
-from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.preload.refusal import RefusingObserver

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from asyncreload.child.lifecycle import load_outcome
-from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
+from asyncreload.child.lifecycle.load import Load
+from asyncreload.child.lifecycle.load_outcome import LoadOutcome
 from asyncreload.protocol import Go, Message
 from asyncreload.settings import Settings
 from tests.unit.watching import run_here
@@ -55,19 +56,6 @@ class Surroundings:
 
     def send(self, message: Message) -> None:
         self.done.append(type(message).__name__)
-
-
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ([], ""),
-        (["/srv/app.py"], "after app.py changed"),
-        (["/srv/a.py", "/srv/b\x1b.py", "/c.py"], r"after a.py, b\x1b.py, c.py changed"),
-        ([f"/{name}.py" for name in "abcde"], "after a.py, b.py, c.py, 2 more changed"),
-    ],
-)
-async def test_a_report_says_after_which_change(changed: list[str], told: str) -> None:
-    assert load_outcome._occasion(changed) == told
 
 
 def outcome_of(front_end: FrontEndAtWork, around: Surroundings) -> LoadOutcome:
