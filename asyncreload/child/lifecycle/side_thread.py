@@ -98,7 +98,7 @@ class SideThread:
         self.hooks: ImportHooks = ImportHooks(self._state.baselines, self._observer)
         self.hooks.install()
         install_search_hook(self._state.scanner.searches)
-        self._agent.advance(Phase.WARM)
+        self._agent.life.advance(Phase.WARM)
 
     def _start(self) -> None:
         self.pid: int = os.getpid()
@@ -139,12 +139,12 @@ class SideThread:
 
     def _tell_obstacle(self, reason: str, *, is_wanted: bool = False) -> None:
         if is_wanted:
-            self._agent.notice(reason, once=True)
+            self._agent.link.notice(reason, once=True)
         else:
             self._send(Obstacle(reason))
 
     def _observer(self) -> ImportObserver:
-        return self._agent.observer()
+        return self._state.preload.observer(self._agent.life.phase)
 
     def _own_threads(self) -> list[int]:
         return self._agent.thread_ids()
@@ -163,24 +163,19 @@ class SideThread:
 
         Raises SystemExit when the supervisor ends first.
         """
-        self._agent.link.send(Booted(self._agent.modules.ran_at_start))
+        self._agent.link.send(Booted(self._state.modules.ran_at_start))
         is_local(os.sep)  # reads the table of mounts, while there is time
         return self._next_go()
 
     def _next_go(self) -> Go:
-        agent = self._agent
         while True:
-            while not agent.orders:
-                self._main.wait()
-                if agent.shutdown.code is not None:
-                    raise SystemExit(agent.shutdown.code)
-            order = agent.orders.popleft()
+            order = self._agent.orders.next()
             if isinstance(order, Go):
                 return order
             if isinstance(order, GetReady):
                 self._get_ready()
             else:
-                agent.preload.replay(order)
+                self._state.preload.replay(order)
 
     def begin_load(self, load: Load) -> None:
         """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
@@ -188,30 +183,30 @@ class SideThread:
         Raises `EnvironmentFileError`.
         """
         agent, go, settings = self._agent, load.go, load.settings
-        agent.load = load
+        agent.life.load = load
         agent.link.send(Going())
-        agent.baselines.begin_load(time.time_ns(), go.changed)
-        agent.baselines.adopt(go.watched)
-        if found := agent.scanner.searches.scan_all():
+        self._state.baselines.begin_load(time.time_ns(), go.changed)
+        self._state.baselines.adopt(go.watched)
+        if found := self._state.scanner.searches.scan_all():
             self.start_cold(f"{found[0]} has come or gone since this process looked for it")
-        agent.preload.check_shadowed()
+        self._state.preload.check_shadowed()
         self._settle(load)
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
         patterns = Patterns.of(settings.watch, settings.ignore, os.getcwd(), settings.refresh)
-        agent.scanner.watch_patterns(patterns)
+        self._state.scanner.watch_patterns(patterns)
         if settings.refresh:  # what is asked for counts, whatever a framework says
             self._state.refreshers.add(patterns.refreshes)
-        if outdated := agent.modules.take_start(process_began):
+        if outdated := self._state.modules.take_start(process_began):
             self.start_cold(f"{outdated[0]} has changed since Python ran it")
-        agent.load = load.replaced(began=time.time_ns())
+        agent.life.load = load.replaced(began=time.time_ns())
         try:
             if not go.crash:
                 self._read_environment(load)
                 if go.asgi or speaks_asgi_likely(load.file):
-                    agent.preload.import_asgi_server()
+                    self._state.preload.import_asgi_server()
         finally:
             # Not before: what reads environment files, or serves, is imported by us, not the app.
-            agent.advance(Phase.LOADING)
+            agent.life.advance(Phase.LOADING)
         if not go.crash:
             self._begin_checkpoints(go, settings)
 
@@ -230,9 +225,9 @@ class SideThread:
     def _read_environment(self, load: Load) -> None:
         """Set the variables of the environment files; from now on these are watched."""
         changed = load.go.changed
-        for path in read_files(load.env_files, self._agent.baselines):
+        for path in read_files(load.env_files, self._state.baselines):
             if not changed or path in changed:
-                self._agent.notice(f"there is no {path}: going on without it")
+                self._agent.link.notice(f"there is no {path}: going on without it")
 
     @property
     def is_live(self) -> bool:
@@ -246,7 +241,7 @@ class SideThread:
         """
         texts = [each for each in patterns if kind_of(each) is FileKind.PROJECT]
         self._state.refreshers.add(refresh)
-        self._agent.scanner.watch_for_refresh(texts, self._load.began)
+        self._state.scanner.watch_for_refresh(texts, self._load.began)
 
     def is_first_load(self) -> bool:
         """Tell whether no change of a file has led to this load."""
@@ -254,15 +249,15 @@ class SideThread:
 
     def note_arguments(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""
-        self._agent.preload.note_arguments(argv)
+        self._state.preload.note_arguments(argv)
 
     def watch(self, path: str) -> None:
         """Watch a file that is about to be read."""
-        self._agent.baselines.take(os.path.abspath(path))
+        self._state.baselines.take(os.path.abspath(path))
 
     def notice(self, text: str) -> None:
         """Have the user told something, once for all loads."""
-        self._agent.notice(text, once=True)
+        self._agent.link.notice(text, once=True)
 
     # --- checkpoints ---------------------------------------------------------------------------
 
@@ -319,8 +314,8 @@ class SideThread:
             self._legacy.renew(connection)
             worker_threads.renew()
             self._start()
-            self._agent.advance(Phase.WARM)
-            self._send(Booted(self._agent.modules.ran_at_start))
+            self._agent.life.advance(Phase.WARM)
+            self._send(Booted(self._state.modules.ran_at_start))
         except BaseException:  # noqa: BLE001  such as a supervisor that is gone
             os._exit(ORPHANED)
 
@@ -360,7 +355,7 @@ class SideThread:
         """Do, before there is a `Go`, what makes the next steps of a resumed load quick."""
         orders = self._agent.orders
         self.checkpoints.unfit()  # what it finds will be found again
-        own_shared_pages(lambda: not orders)
+        own_shared_pages(lambda: not orders.is_any_waiting)
 
     def _go_on_loading(self, suspension: Suspension) -> None:
         """Wait for our turn, then go on with the load, unless what it rests on has changed.
@@ -393,18 +388,18 @@ class SideThread:
 
     def _begin_resumed_load(self, go: Go) -> None:
         agent = self._agent
-        load = Load.of(go, loaded_before=agent.preload.loaded)
-        agent.load = load
+        load = Load.of(go, loaded_before=self._state.preload.loaded)
+        agent.life.load = load
         self._send(Going())
-        agent.baselines.begin_load(load.began, go.changed)
+        self._state.baselines.begin_load(load.began, go.changed)
         self._settle(load)
-        agent.scanner.watch_patterns(agent.baselines.patterns)
+        self._state.scanner.watch_patterns(self._state.baselines.patterns)
         if path := self.checkpoints.unfit():
             self._refuse(f"{path} has changed")
         self.checkpoints.refresh()
-        agent.load = load.replaced(began=time.time_ns())
+        agent.life.load = load.replaced(began=time.time_ns())
         self._begin_checkpoints(go, load.settings)
-        agent.advance(Phase.LOADING)
+        agent.life.advance(Phase.LOADING)
 
     # --- what comes of it ----------------------------------------------------------------------
 
@@ -415,12 +410,12 @@ class SideThread:
         """
         self.checkpoints.at_end()
         self.checkpoints.end()
-        self._agent.preload.check_load()
+        self._state.preload.check_load()
         served = app if not isinstance(app, AsgiApp) else self._start_up(app)
-        self._loop.call_soon_threadsafe(self._agent.serve, served, self._load)
+        self._loop.call_soon_threadsafe(self._agent.outcome.serve, served, self._load)
 
     def _start_up(self, app: AsgiApp) -> AppLoop:
-        self._agent.preload.import_asgi_server()
+        self._state.preload.import_asgi_server()
         # After the last checkpoint: no process that goes on from one shares the loop with another.
         before = files_open_for_writing() or frozenset()
         app_loop = self._app_loop = AppLoop(app)
@@ -432,7 +427,7 @@ class SideThread:
     def show(self, report: Report) -> None:
         """Answer every request with the report from now on."""
         self.checkpoints.end()
-        self._loop.call_soon_threadsafe(self._agent.show, report, self._load)
+        self._loop.call_soon_threadsafe(self._agent.outcome.show, report, self._load)
 
     def give_up(self, error: MissingExtraError) -> bool:
         """Have all ended, as nothing that is saved can help; return False if something might.
@@ -446,8 +441,8 @@ class SideThread:
 
     @property
     def _load(self) -> Load:
-        assert self._agent.load is not None  # noqa: S101  `begin_load` came before
-        return self._agent.load
+        assert self._agent.life.load is not None  # noqa: S101  `begin_load` came before
+        return self._agent.life.load
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -459,7 +454,7 @@ class SideThread:
 
     def end(self, code: int) -> None:
         """Begin the end. May be called from a signal handler."""
-        self._loop.call_soon_threadsafe(self._agent.end, code)
+        self._loop.call_soon_threadsafe(self._agent.shutdown.begin, code)
 
     def wait_for_end(self) -> int:
         """Wait until it is time to end; return the exit code.

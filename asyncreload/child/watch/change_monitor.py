@@ -101,7 +101,6 @@ class ChangeMonitor:
         scanner: ChangeScanner,
         baselines: Baselines,
         modules: ModuleScan,
-        listener: ChangeListener,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -109,7 +108,7 @@ class ChangeMonitor:
         self._scanner = scanner
         self._baselines = baselines
         self._modules = modules
-        self._listener = listener
+        self._listener: ChangeListener
         self._clock = clock
         self._sleep = sleep
         self._nudged = asyncio.Event()
@@ -118,6 +117,10 @@ class ChangeMonitor:
         self._held = Held.NOTHING
         self._asked_at = clock()
         self._looking = Lock()
+
+    def listen(self, listener: ChangeListener) -> None:
+        """Tell somebody what has changed; to be called once, before anything is looked at."""
+        self._listener = listener
 
     # --- before a request ----------------------------------------------------------------------
 
