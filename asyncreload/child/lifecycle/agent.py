@@ -7,13 +7,8 @@ can be interrupted.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from binascii import crc32
-from collections.abc import Callable
-from functools import partial
-from threading import get_native_id
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.front_end import FrontEnd
@@ -26,8 +21,6 @@ from asyncreload.child.lifecycle.parent_link import ParentLink
 from asyncreload.child.lifecycle.parent_orders import ParentOrders
 from asyncreload.child.lifecycle.shutdown import ProcessEnd, Shutdown
 from asyncreload.child.watch.change_monitor import ChangeMonitor
-from asyncreload.child.worker_threads import hop
-from asyncreload.cpython import loop_descriptors
 from asyncreload.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -56,12 +49,8 @@ class Agent:
         app_processes: AppProcesses,
         process_end: ProcessEnd,
     ) -> None:
-        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._app_processes = app_processes
-        self._scanner = state.scanner
         self._tasks = Tasks()
-        self._thread_id = get_native_id()
-        self._helper_ids: list[int] = []
         self.link: ParentLink = link
         self.life: Life = Life()
         self.monitor: ChangeMonitor = ChangeMonitor(state.scanner, state.baselines, state.modules)
@@ -91,38 +80,14 @@ class Agent:
         self._parent_guard = ParentGuard(self.life, link, self.shutdown)
         self._load_watch = LoadWatch(self.life, main, link, self.monitor)
 
-    async def run(self, on_up: Callable[[], None]) -> None:
-        """Live until the process ends. `on_up` is called when all is up that others wait for."""
+    async def run(self) -> None:
+        """Live until the process ends."""
         self.link.listen(self.orders.hear, self._parent_guard.on_hang_up)
-        self._tasks.start(self._work())
-        # The first hop to a thread starts it, and imports for that.
-        self._helper_ids = [await hop(get_native_id)]
-        on_up()
+        self._tasks.start(self._at_go())
         await self._parent_guard.watch()
 
-    async def _work(self) -> None:
+    async def _at_go(self) -> None:
         """Begin with what a standby has no need of."""
         await self.life.go_heard.wait()
         self._tasks.start(self._app_processes.reap_orphans())
         self._tasks.start(self._load_watch.run())
-
-    # --- while a checkpoint is taken -----------------------------------------------------------
-
-    async def hear_signals(self, blocked: set[signal.Signals | int]) -> None:
-        """Have these signals blocked and no others, here and in what is started from here."""
-        set_mask = partial(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
-        set_mask()
-        await hop(set_mask)
-
-    def thread_ids(self) -> list[int]:
-        """Return the kernel's numbers of this process's own threads: main, side and helper."""
-        return [os.getpid(), self._thread_id, *self._helper_ids]
-
-    def descriptors(self) -> list[int]:
-        """Return the numbers of what the loop and the looks have open."""
-        return [*loop_descriptors(self.loop), *self._scanner.descriptors()]
-
-    def bury(self) -> None:
-        """In a fork, where this agent's thread does not run: close what its loop had open."""
-        for descriptor in loop_descriptors(self.loop):
-            os.close(descriptor)

@@ -46,7 +46,7 @@ class Bench:
             cast("Any", self.app_processes),
             self.end,
         )
-        self.running = asyncio.create_task(self.agent.run(lambda: None))
+        self.running = asyncio.create_task(self.agent.run())
 
     def on_new_file(self, path: str) -> None:
         self.agent.monitor.on_new_file(path)
