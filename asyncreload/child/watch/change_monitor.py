@@ -1,7 +1,8 @@
 """Looks at the files for as long as the child lives: before each request, and in the background.
 
 Freshness comes from the look before each request, which is what the acceptor asks for (http/gate.py
-describes that). The background looks give a reload a head start while nobody asks.
+describes that). The background looks give a reload a head start while nobody asks. What follows a
+change that is found is told in lifecycle/change_response.py.
 """
 
 from __future__ import annotations

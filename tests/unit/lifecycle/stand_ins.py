@@ -16,6 +16,7 @@ from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.protocol import Go, Message
 from asyncreload.settings import Settings
+from asyncreload.target import Target
 
 
 class MainThread:
@@ -220,7 +221,8 @@ class Monitor:
 def load_of(root: str = "/project", settings: Settings | None = None, **fields: Any) -> Load:
     """Return a load as the parent orders it."""
     settings = settings or Settings(target="app.py", access_log=False)
-    go = Go(asdict(settings), None, ("127.0.0.1", 8000), **fields)
+    target = Target.parse("app.py", root, must_exist=False).fields()
+    go = Go(asdict(settings), target, ("127.0.0.1", 8000), **fields)
     return Load(go, settings, root, 1)
 
 
