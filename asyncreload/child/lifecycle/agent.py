@@ -90,4 +90,4 @@ class Agent:
         """Begin with what a standby has no need of."""
         await self.life.go_heard.wait()
         self._tasks.start(self._app_processes.reap_orphans())
-        self._tasks.start(self._load_watch.run())
+        await self._load_watch.run()

@@ -14,7 +14,7 @@ import pytest
 
 from asyncreload import protocol
 from asyncreload.child.http.lobby import Lobby
-from asyncreload.child.lifecycle import parent_guard as module
+from asyncreload.child.lifecycle import load_watch, parent_guard
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
@@ -213,7 +213,7 @@ async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Benc
 
 async def given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_parent_gone: bool) -> None:
     """End the channel of a process that goes on from a checkpoint, before its `Go`."""
-    monkeypatch.setattr(module, "HANGS_UP_BEFORE_END", 0)
+    monkeypatch.setattr(parent_guard, "HANGS_UP_BEFORE_END", 0)
     bench.link.is_own_parent = False
     await bench.up()
     bench.link.end()
@@ -271,3 +271,23 @@ async def test_a_standby_ends_at_once(make: Callable[[], Bench]) -> None:
     await bench.settle()
     assert bench.end.exited == [0]
     assert bench.main.interrupted == 0
+
+
+async def test_the_watch_begins_with_the_load(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(load_watch, "UNDISTURBED", 0)
+    watched: list[str] = []
+
+    async def run(_interval: float, *, root: str, uses_events: bool) -> None:
+        watched.append(root)
+
+    bench = make()
+    monkeypatch.setattr(bench.agent.monitor, "run", run)
+    await bench.up()
+    bench.link.say(bench.go())
+    await bench.settle()
+    assert watched == []
+    bench.load()
+    await bench.settle()
+    assert watched == [str(tmp_path)]
