@@ -15,7 +15,7 @@ from asyncreload.child.imports.app_loader import app_of, load, prepare
 from asyncreload.child.imports.django_urls import import_urls
 from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.imports.unguarded_servers import refuse_unguarded_servers
-from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.child.lifecycle.signals import end_on_signals
@@ -55,7 +55,24 @@ def main(arguments: list[str]) -> None:
 
 
 def live(side_thread: SideThread) -> int:
-    """Wait for our turn, load, serve; return the exit code when it is time to leave."""
+    """Wait for our turn, load, serve; return the exit code when it is time to leave.
+
+    This is the way of a load that fails:
+
+    1. *Raised.* Whatever comes out of the load is a failure: also `SystemExit`, and an error in an
+       environment file or at the start of an ASGI app. It is none if this process is to end: then
+       the app was interrupted. Nor if the first load lacks an extra: no save can help, all ends.
+    2. *Watched.* `LoadOutcome` takes baselines of all that may mend it, if it was read or not.
+    3. *Quiet.* If a save has led to the load, it may be half written: the failure is told after
+       0.3 s without a change. A change in this time is a save like any other.
+    4. *Told.* `LoadFailed` goes to the parent, and from there to the terminal and the events.
+    5. *Shown.* The front end answers every request with the report.
+    6. *Mended*, by a save: see lifecycle/change_response.py.
+
+    A request may import code that fails, too. Then the load has failed after all, and steps 2, 4
+    and 5 follow (`LoadOutcome.show_late`). That request is held until the failure is told, for 5 s
+    at most.
+    """
     directory = _current_directory()
     go = side_thread.wait_for_go()
     try:

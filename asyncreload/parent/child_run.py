@@ -20,9 +20,9 @@ from asyncreload.parent.notices import Notices
 from asyncreload.parent.process import Process
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
-from asyncreload.parent.tasks import Tasks
 from asyncreload.parent.watchdog import Watchdog
 from asyncreload.phase import Phase
+from asyncreload.tasks import Tasks
 from asyncreload.terminal import Terminal
 
 log: logging.Logger = logging.getLogger("asyncreload")

@@ -9,11 +9,11 @@ from contextlib import suppress
 from functools import partial
 
 from asyncreload import descendants
-from asyncreload.ending import end_all
 from asyncreload.parent.process import Process
-from asyncreload.parent.tasks import Tasks
 from asyncreload.parent.threads import in_thread
+from asyncreload.process_termination import end_all
 from asyncreload.protocol import End
+from asyncreload.tasks import Tasks
 from asyncreload.terminal import Terminal
 
 # Both in seconds.

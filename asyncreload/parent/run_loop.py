@@ -1,14 +1,8 @@
-"""The supervisor's loop: take the next process, let it go, hear it to its end, decide what follows.
+"""The supervisor's loop: take the next process, send it `Go`, hear it to its end, and so on.
 
-A save, as the parent sees it. The child that serves says `FilesChanged` and begins to leave; the
-next process is started then, unless it stands by already. The child answers its last requests, the
-app's `atexit` handlers run, and it says `Left`. Now the next process gets `Go`. It says `Going` and
-imports the project's code, then `Loaded`, and answers the requests that have waited.
-
-A load that fails. The child says `LoadFailed`, and serves the report of it. It watches the files as
-any child does; the save that mends them makes it say `FilesChanged`, and so on as above. A child
-that crashes says nothing. The next one is told of it in its `Go`, loads nothing, and says
-`Reporting`; it, too, waits for the save that mends.
+What a save leads to, and a load that fails, is told where it begins, in the child: see
+child/__init__.py. A child that crashes says nothing. The next one is told of it in its `Go`
+(`RestartPolicy`), loads nothing, and says `Reporting`; it waits for the save that mends.
 """
 
 from __future__ import annotations
@@ -31,13 +25,13 @@ from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
-from asyncreload.parent.tasks import cancel
 from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
 from asyncreload.protocol import RELOAD, Go
 from asyncreload.settings import Settings
 from asyncreload.system_calls import has_checkpoints
 from asyncreload.target import Target
+from asyncreload.tasks import cancel
 
 _recent_files = in_thread(recent_files)
 

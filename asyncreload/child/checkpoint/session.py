@@ -1,4 +1,4 @@
-"""Takes checkpoints of a load where they are wanted and possible, and judges one that goes on.
+"""Takes checkpoints of a load where they are wanted and possible.
 
 The state of a process just before the first changed file is read depends on nothing but what has
 not changed. So a fork from before that is a prefix of the real load: to go on from it gives what a
@@ -8,10 +8,10 @@ is written by hand.
 What would a start from nothing see, do or hold that a load which goes on does not?
 
 - Other bytes of a file that was read, another module found first, another listing of a directory,
-  other variables in an environment file: judged by `unfit`.
+  other variables in an environment file: judged by `Validity`.
 - Its own threads, connections, locks, timers, child processes, handlers: `limits.py` says where
   checkpoints end because of that.
-- A directory of the path that was not there, packages that were not: judged by `unfit`, too.
+- A directory of the path that was not there, packages that were not: judged by `Validity`, too.
 - Random numbers of its own: random_numbers.py draws anew, or as the seed says.
 - What does the project do to the world while it is loaded (a table is created, a line is logged)?
   That was done by the load from which the checkpoint is, and is not done again.
@@ -24,20 +24,16 @@ For the last two there is `Supervisor.reload()`, which starts from nothing; the 
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 import threading
 from collections.abc import Callable, Collection
-from itertools import chain
 from typing import Protocol
 
-from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.limits import Limits
 from asyncreload.child.checkpoint.places import Places
 from asyncreload.child.checkpoint.random_numbers import RandomNumbers
 from asyncreload.child.checkpoint.registrations import Registrations
+from asyncreload.child.checkpoint.validity import Validity
 from asyncreload.child.watch.change_scanner import ChangeScanner
-from asyncreload.child.watch.file_kinds import absolute
 
 
 class Take(Protocol):
@@ -71,7 +67,7 @@ class CheckpointSession:
         take: Take,
         limits: Limits,
         registrations: Registrations,
-        inputs: Inputs,
+        validity: Validity,
         scanner: ChangeScanner,
         notice: Notice,
         count_loaded: Callable[[], int],
@@ -81,8 +77,8 @@ class CheckpointSession:
         self._limits = limits
         self._registrations = registrations
         self._is_installed = False
-        self.inputs: Inputs = inputs
-        """What the load has read, beside modules."""
+        self._validity = validity
+        self._inputs = validity.inputs
         self._scanner = scanner
         self._notice = notice
         self._count_loaded = count_loaded
@@ -91,8 +87,6 @@ class CheckpointSession:
         self._told = ""
         self._keep: frozenset[str] = frozenset()
         self._random_numbers = RandomNumbers()
-        self._directory = os.curdir
-        self._missing: list[str] = []
 
     def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
         """Note what is wanted in a load that begins, or goes on from here."""
@@ -102,7 +96,7 @@ class CheckpointSession:
             # In a process that goes on, the modules that are kept were there at the checkpoint.
             keep = {*keep} - self._passed
             self._places = Places(before, at_end=at_end, keep=keep)
-            self.inputs.is_noting = True
+            self._inputs.is_noting = True
         else:
             self._places = None
 
@@ -112,12 +106,12 @@ class CheckpointSession:
             self._is_installed = True
             self._registrations.install()
             self._random_numbers.install()
-            self.inputs.install()
+            self._inputs.install()
 
     def end(self) -> None:
         """Note that the load has ended."""
         self._places = None
-        self.inputs.is_noting = False
+        self._inputs.is_noting = False
 
     def before_file(self, path: str) -> None:
         """Take a checkpoint if one is wanted before this file of the project, which comes next."""
@@ -126,58 +120,33 @@ class CheckpointSession:
         if threading.get_ident() == self._thread and self._count_loaded():
             self._consider(self._places.before(path))
         if self._scanner.is_ignored(path):  # it has no baseline
-            self.inputs.note(path)
+            self._inputs.note(path)
 
     def at_end(self) -> None:
         """Take one if it is wanted at the end of the load."""
         if self._places is not None:
             self._consider(self._places.at_end())
 
-    def unfit(self) -> str:
-        """Return what has changed since the checkpoint that this process goes on from.
-
-        "" if nothing has. Otherwise a load from here would not be what a start from nothing is.
-        """
-        if path := self.inputs.differing():
-            return path
-        if come := next(filter(os.path.exists, self._missing), ""):
-            return come
-        try:
-            os.chdir(self._directory)  # it may be another one by now, of the same name
-        except OSError:
-            return self._directory or "the current directory"
-        scanner = self._scanner
-        changed = scanner.compare_now(scanner.look())
-        return next(chain(changed, scanner.searches.ignored(), scanner.moved_packages()), "")
-
     def refresh(self) -> None:
         """In a process that goes on: have nothing in it that a new process would have anew."""
         importlib.invalidate_caches()
         self._random_numbers.renew()
 
-    def _note_surroundings(self) -> None:
-        """Note what is not to be asked for any more when a process goes on from here."""
-        try:
-            self._directory = os.getcwd()
-        except OSError:  # it has been removed
-            self._directory = ""
-        self._missing = [path for path in _places_of_imports() if not os.path.exists(path)]
-        self._random_numbers.before_fork()
-
     def _consider(self, place: str) -> None:
         if not place or self._places is None:
             return
-        self.inputs.is_noting = False
+        self._inputs.is_noting = False
         self._passed.add(place)
         if obstacle := self._limits.obstacle():
             self._tell(place, obstacle)
         else:
-            self._note_surroundings()
+            self._validity.note()
+            self._random_numbers.before_fork()
             self._take(place)
         # In a process that goes on, `begin` has been called meanwhile.
         if self._places is not None:
             self._places.passed()
-            self.inputs.is_noting = True
+            self._inputs.is_noting = True
 
     def _tell(self, place: str, obstacle: str) -> None:
         if place in self._keep:
@@ -185,9 +154,3 @@ class CheckpointSession:
         elif obstacle != self._told:
             self._told = obstacle
             self._notice(f"no checkpoint at {place}: {obstacle}")
-
-
-def _places_of_imports() -> set[str]:
-    """Return where modules are looked for: the path, and what was on it when they were."""
-    places = {*sys.path, *sys.path_importer_cache}
-    return {absolute(place or os.curdir) for place in places if isinstance(place, str)}

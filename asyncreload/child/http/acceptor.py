@@ -39,31 +39,34 @@ class _State(Enum):
 class Acceptor:
     """Takes requests from the listening socket and the lobby, and has them answered.
 
-    This is the way of a request:
+    This is the way of a request. For an ASGI app, steps 1 to 3 are taken in the app's loop
+    (`AsgiListener`) if nothing stands in the way; else the connection comes here.
 
     1. *Accepted.* A connection is accepted while a slot is free to answer it (`Slots`). Until
        then the kernel queues it, so it is not refused.
     2. *Head complete.* `PendingHeads` waits, without a thread, until the head of the request has
        arrived: its request line and headers. It peeks at the bytes and leaves them in the kernel,
        so another process can still read the whole request.
-    3. *Files checked.* `Gate.check` stats the project's files. It covers the requests that were
-       complete when it began; one that comes later needs another check. No answer is therefore
-       older than the files were when the request had arrived.
-    4. *Answered.* Requests for the event stream are taken over by `EventStreams`. For each other
-       one, `Responder` occupies a slot and starts a thread, in which `wsgi.answer` reads the
-       request and runs the app through wsgiref. With one slot, that is the main thread. For an
-       ASGI app, `AsgiResponder` hands it to the app's loop, in which uvicorn's protocol reads it;
-       or `AsgiListener` has taken it there already.
+    3. *Files checked.* `Gate.check` tells which of the project's files may have changed; in a
+       child, the gate is `ChangeMonitor`. The check covers the requests that were complete when it
+       began; one that comes later needs another check. No answer is therefore older than the files
+       were when the request had arrived.
+    4. *Answered.* Requests for the event stream, by which open pages learn of reloads, are taken
+       over by `EventStreams`. For each other one, `Responder` occupies a slot and starts a thread,
+       in which `wsgi.answer` reads the request and runs the app through wsgiref. With one slot,
+       that is the main thread. For an ASGI app, `AsgiResponder` hands it to the app's loop, in
+       which uvicorn's protocol reads it; or `AsgiListener` has taken it there already.
     5. *Kept*, by `AsgiResponder` alone: the connection waits for another request. That begins with
        step 2 or, where nothing stands in its way, is looked at in the app's loop.
     6. *Closed.* If the client still sends, `LingeringClose` reads that first, so that the answer
        is not lost.
 
-    When a file may have changed, `Gate.stale` reads it and decides, while requests wait. If it
-    has not changed, the requests go on with step 4. If it has, the gate starts a reload: `close`
-    puts all connections that wait into the `Lobby`, from which the next child takes them, and there
-    they begin with step 2. While a debugger holds the reload they wait here; `resume` begins with
-    step 3.
+    When files may have changed, `Gate.stale` reads them and decides, while requests wait. If none
+    has changed, or those that have need no reload, the requests go on with step 4. Else the gate
+    starts a reload. `Shutdown` closes the front end, and `close` here puts all connections that
+    wait into the `Lobby`. The next child takes them from there, and begins with step 2. While a
+    debugger holds the reload they wait here. When a slot is free again, or the reload is not needed
+    any more, `resume` is called: it begins with step 3.
 
     All methods are called in the loop's thread.
 

@@ -6,13 +6,16 @@ from typing import Protocol
 
 
 class Gate(Protocol):
-    """Tells the acceptor whether the code that is loaded may answer. Used in the loop's thread."""
+    """Tells the acceptor whether the code that is loaded may answer. Used in the loop's thread.
+
+    In a child that is `ChangeMonitor`.
+    """
 
     def check(self) -> list[str]:
         """Return the files that may have changed since they were loaded.
 
-        Called before requests are taken, so it must be quick: a stat for each file, and none is
-        read.
+        Called before requests are taken, so it must be quick: a stat for each file, or less; none
+        is read.
         """
 
     def is_surely_fresh(self) -> bool:

@@ -66,7 +66,7 @@ class Responder:
     def free(self) -> int:
         """How many more requests may be answered now; may be negative: see `Slots.free`.
 
-        None while no worker can be had.
+        0 while no worker can be had.
         """
         return 0 if self._lacks_workers else self._slots.free
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from asyncreload import descendants
-from asyncreload.ending import POLITE, end_all, reap_children
 from asyncreload.orphans import OrphanReaper, reap_orphans
+from asyncreload.process_termination import POLITE, end_all, reap_children
 
 # Both in seconds.
 OTHERS_END_WITHIN = 0.8  # what a child that is well takes for its end, when its parent has died

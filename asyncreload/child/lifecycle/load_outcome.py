@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from asyncreload import protocol
 from asyncreload.child.http.app_loop import AppLoop
-from asyncreload.child.imports.script_runner import root_of
-from asyncreload.child.watch.file_state import ABSENT, FileState
 from asyncreload.child.watch.watch_reasons import reasons
 from asyncreload.child.worker_threads import hop
-from asyncreload.frozen_data import FrozenData
 from asyncreload.phase import Phase
-from asyncreload.settings import Settings
-from asyncreload.style import plain
-from asyncreload.target import Target
+from asyncreload.tasks import Tasks
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.life import Life
+    from asyncreload.child.lifecycle.load import Load
+    from asyncreload.child.lifecycle.load_state import LoadState
     from asyncreload.child.lifecycle.parent_link import ParentLink
     from asyncreload.child.pages.error_report import Report
-    from asyncreload.child.watch.baselines import Baselines
     from asyncreload.child.watch.change_monitor import ChangeMonitor
-    from asyncreload.child.watch.change_scanner import ChangeScanner
 
 # All in seconds.
 PATIENCE_WITH_FAILURE = 0.3  # without a change, before a failed load is shown
@@ -37,122 +32,73 @@ LEARN_AFTER = 0.02  # after a load, until files are read that it has not: answer
 ANSWERS_FIRST = 0.5  # that it is put off, at most, while code of the app answers
 SETTLED_AFTER = 0.05  # after that, until there is time for other things than requests
 
-NAMED = 3
-"""Files that a report names of those whose change was followed by a load."""
 TOLD_BEFORE_SETTLED = 500
 """Files of which the parent can be told before the first request without delaying it."""
 
 
-class Load(FrozenData):
-    """What is loaded, and how: what the parent has said with `Go`."""
-
-    go: protocol.Go
-    settings: Settings
-    root: str
-    """The directory that the project's imports start from."""
-    began: int
-    """When, in ns since the epoch; not before the end of a burst of changes."""
-    loaded_before: int = 0
-    """How many modules of the project were loaded in the checkpoint that this goes on from."""
-
-    @classmethod
-    def of(cls, go: protocol.Go, loaded_before: int = 0) -> Self:
-        """Return what is loaded from now on, as the parent says."""
-        settings = Settings.from_json(go.settings)
-        root = Target(**go.target).root if go.target else root_of(settings.script)
-        return cls(go, settings, root, time.time_ns(), loaded_before)
-
-    @property
-    def file(self) -> str:
-        """The file that is likely to hold the app; it may not exist."""
-        if self.go.target is None:
-            return self.settings.script[0]
-        target = Target(**self.go.target)
-        return target.file or os.path.join(target.root, *target.name.split(".")) + ".py"
-
-    @property
-    def env_files(self) -> list[str]:
-        """The absolute paths of the environment files."""
-        return [os.path.abspath(path) for path in self.settings.env_file]
-
-
-def _occasion(changed: Mapping[str, Any]) -> str:
-    """Return after which change a load was begun; "" if it was for none.
-
-    changed: the files and how they are now, as `FileState.to_json` tells it.
-    """
-    names = [os.path.basename(path) for path in [*changed][:NAMED]]
-    names += [f"{more} more"] if (more := len(changed) - NAMED) > 0 else []
-    are_gone = all(FileState.from_json(state).digest == ABSENT for state in changed.values())
-    what = "disappeared" if are_gone else "changed"
-    return plain(f"after {', '.join(names)} {what}") if names else ""
-
-
 class LoadOutcome:
-    """Opens the front end with what a load has brought. Lives in the side thread's loop.
-
-    enter: enters a phase; returns whether it is the present one then.
-    count_loaded: returns how many modules of the project were loaded.
-    """
+    """Opens the front end with what a load has brought. Lives in the side thread's loop."""
 
     def __init__(
         self,
+        life: Life,
         link: ParentLink,
+        state: LoadState,
         front_end: FrontEnd,
-        baselines: Baselines,
-        scanner: ChangeScanner,
         monitor: ChangeMonitor,
-        enter: Callable[[Phase], bool],
-        count_loaded: Callable[[], int],
     ) -> None:
+        self._life = life
         self._link = link
+        self._state = state
         self._front_end = front_end
-        self._baselines = baselines
-        self._scanner = scanner
         self._monitor = monitor
-        self._enter = enter
-        self._count_loaded = count_loaded
+        self._tasks = Tasks()
 
     def serve(self, app: WSGIApplication | AppLoop, load: Load) -> None:
         """Answer requests with the app."""
-        if not self._enter(Phase.SERVING):
+        if not self._life.advance(Phase.SERVING):
             return  # it is on its way out
         self._front_end.serve(app, load.settings, load.go.address)
         seconds = (time.time_ns() - load.began) / 1e9
-        loaded = self._count_loaded()
+        loaded = self._state.preload.loaded
         anew = loaded - load.loaded_before
         is_asgi = isinstance(app, AppLoop)
-        self._link.send(protocol.Loaded(seconds, len(self._baselines), loaded, anew, is_asgi))
-        if len(self._baselines) <= TOLD_BEFORE_SETTLED:
+        self._link.send(protocol.Loaded(seconds, len(self._state.baselines), loaded, anew, is_asgi))
+        if len(self._state.baselines) <= TOLD_BEFORE_SETTLED:
             self.tell_files(load, settled=False)
+        self._tasks.start(self._settle(load))
 
-    async def settle(self, load: Load) -> None:
-        """After `serve`: do what has time until the first requests are answered."""
+    async def _settle(self, load: Load) -> None:
+        """Do what has time until the first requests are answered."""
         await asyncio.sleep(LEARN_AFTER)
         await self._front_end.answered(ANSWERS_FIRST)
-        await hop(self._baselines.learn)
+        await hop(self._state.baselines.learn)
         await self._tell_unmatched(load)
         await asyncio.sleep(SETTLED_AFTER)
         await self._front_end.answered(ANSWERS_FIRST)
-        if self._enter(Phase.SERVING):  # still
+        if self._life.advance(Phase.SERVING):  # still
             self.tell_files(load)
+        await self._state.preload.tell(load.root)
 
     async def _tell_unmatched(self, load: Load) -> None:
         """Warn of patterns that no file fits; not at every reload, as files come and go."""
         watch, refresh = load.settings.watch, load.settings.refresh
         if load.go.changed or not (watch or refresh):
             return
-        for text in await hop(self._scanner.unmatched, watch, refresh):
+        for text in await hop(self._state.scanner.unmatched, watch, refresh):
             self._link.notice(f"no file is watched for {text!r}: check the pattern", once=True)
 
-    async def show(self, report: Report, load: Load) -> None:
+    def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""
+        self._tasks.start(self._show(report, load))
+
+    async def _show(self, report: Report, load: Load) -> None:
         go = load.go
         await self._watch_what_may_mend(report, load, since=go.since or load.began)
         # A half-written save is mended soon, and a crash has been told already.
         if go.changed and not go.crash and not await self._monitor.is_quiet(PATIENCE_WITH_FAILURE):
             return
-        if not self._enter(Phase.REPORTING):
+        if not self._life.advance(Phase.REPORTING):
             return
         if go.crash:
             self._link.send(protocol.Reporting())
@@ -160,21 +106,32 @@ class LoadOutcome:
             self._tell_failure(report)
             # Whoever sees the page finds the failure in the terminal, too, and among the events.
             await asyncio.sleep(TOLD_FIRST)
-            if not self._enter(Phase.REPORTING):
+            if not self._life.advance(Phase.REPORTING):
                 return
-        report = report.replaced(occasion=_occasion(go.changed))
+        report = report.replaced(occasion=load.occasion)
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
 
-    async def show_late(self, report: Report, load: Load, since: int) -> None:
+    def show_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
         """Answer requests with a report, after `serve`: one has imported code that fails.
 
-        since: when that request began, in ns since the epoch; what changed later may mend it.
+        began: when that request began, in ns since the epoch; what changed later may mend it.
+        on_told: called when the failure is told, or cannot be any more.
         """
+        self._tasks.start(self._fail_late(report, began, on_told))
+
+    async def _fail_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
+        try:
+            if self._life.load is not None and self._life.phase is Phase.SERVING:
+                await self._show_late(report, self._life.load, began)
+        finally:
+            on_told()
+
+    async def _show_late(self, report: Report, load: Load, since: int) -> None:
         # First, so that no request behind the save that mends is answered with the report.
         await self._watch_what_may_mend(report, load, since)
         # Other requests may have failed meanwhile, or the end may have begun.
-        if self._enter(Phase.SERVING) and self._enter(Phase.REPORTING):
+        if self._life.advance(Phase.SERVING) and self._life.advance(Phase.REPORTING):
             self._tell_failure(report)
             self._front_end.show(report, load.settings, load.go.address)
             self.tell_files(load)
@@ -186,7 +143,7 @@ class LoadOutcome:
         self._link.send(told)
 
     async def _watch_what_may_mend(self, report: Report, load: Load, since: int) -> None:
-        watch = self._scanner.watch_what_may_mend
+        watch = self._state.scanner.watch_what_may_mend
         await hop(watch, load.root, report.mending, since, load.go.changed)
 
     def tell_files(self, load: Load, *, settled: bool = True) -> None:
@@ -194,9 +151,9 @@ class LoadOutcome:
 
         settled: whether there is time for other things than requests by now.
         """
-        files = self._baselines.to_json()
+        files = self._state.baselines.to_json()
         self._link.send(protocol.Watching(files, settled))
         if load.go.explain:
-            packages = len(self._baselines) - len(files)
-            why = reasons(files, load.env_files, self._scanner.is_asked_for)
+            packages = len(self._state.baselines) - len(files)
+            why = reasons(files, load.env_files, self._state.scanner.is_asked_for)
             self._link.send(protocol.WatchReasons(why, packages))

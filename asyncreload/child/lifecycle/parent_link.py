@@ -23,12 +23,6 @@ from asyncreload.running_requests import RunningRequests
 from asyncreload.system_calls import open_process
 
 _CHUNK = 65536
-GUARD_INTERVAL = 1.0
-"""Seconds between two looks at the lockfile and at the parent."""
-STANDBY_GUARD_INTERVAL = 2.0
-"""The same, in a standby that the system does not tell of its parent's end."""
-USUAL_INTERVAL = 1.0
-"""Seconds that are taken for the supervisor's interval until the settings are known."""
 
 
 class ParentLink:

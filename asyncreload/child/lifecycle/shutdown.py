@@ -11,7 +11,6 @@ import os
 import threading
 import traceback
 from _thread import start_new_thread
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -21,6 +20,7 @@ from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.fair_time import fair_timeout
+from asyncreload.phase import Phase
 from asyncreload.process_state import ProcessState, read_main_thread
 from asyncreload.protocol import ORPHANED, RELOAD, Left
 from asyncreload.system_calls import OpenFile, close_all_but
@@ -29,8 +29,10 @@ from asyncreload.terminal import Terminal
 if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.app_processes import AppProcesses
+    from asyncreload.child.lifecycle.life import Life
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.child.watch.change_monitor import ChangeMonitor
     from asyncreload.finalization import Finalization
 
 # All in seconds.
@@ -65,24 +67,23 @@ class ProcessEnd:
 
 
 class Shutdown:
-    """The end of a child. Made in the side thread's loop, where `begin` is called, too.
-
-    before_end: called last, in a reload, before all files are closed.
-    """
+    """The end of a child. Made in the side thread's loop, where `begin` is called, too."""
 
     def __init__(
         self,
+        life: Life,
         main: MainThread,
         link: ParentLink,
         front_end: FrontEnd,
-        before_end: Callable[[], object],
+        monitor: ChangeMonitor,
         app_processes: AppProcesses,
         process_end: ProcessEnd,
     ) -> None:
+        self._life = life
         self._main = main
         self._link = link
         self._front_end = front_end
-        self._before_end = before_end
+        self._monitor = monitor
         self._app_processes = app_processes
         self._process_end = process_end
         self._terminal = Terminal()
@@ -96,15 +97,15 @@ class Shutdown:
         self.drained: threading.Event = threading.Event()
         """Set when no more requests are waited for: the main thread may run `atexit` now."""
 
-    def begin(self, code: int, grace: float, *, has_run: bool) -> None:
+    def begin(self, code: int) -> None:
         """Begin the end; asked again, end without waiting for a last response.
 
-        grace: seconds for that response, or for `atexit` when it is not a reload.
-        has_run: whether code of the app has run, or runs.
+        In another thread, call `SideThread.end`.
         """
+        self._life.advance(Phase.DRAINING)
         if self.code is None:
             self.code = code
-            self._task = asyncio.create_task(self._end(code, grace, has_run=has_run))
+            self._task = asyncio.create_task(self._end(code, self._grace))
             return
         self._hurries = True
         if self._lingering is not None:
@@ -140,9 +141,15 @@ class Shutdown:
         """Note that the main thread runs no code of the app any more."""
         self._main_has_left.set()
 
-    async def _end(self, code: int, grace: float, *, has_run: bool) -> None:
+    @property
+    def _grace(self) -> float:
+        """Seconds for a last response in a reload; for `atexit` handlers in any other end."""
+        load = self._life.load
+        return load.settings.grace if load else EXIT_HANDLERS
+
+    async def _end(self, code: int, grace: float) -> None:
         try:
-            if has_run:
+            if self._life.go_heard.is_set():  # the app's code has run, or runs
                 await self._end_politely(code, grace)
             else:
                 await self._app_processes.end()  # packages that were imported ahead may start some
@@ -183,7 +190,7 @@ class Shutdown:
             self._terminal.restore()
         self._main.rest()
         if code == RELOAD:
-            self._before_end()
+            self._leave_event_queues()
             self._process_end.vanish(code, self._link.fileno())
             return
         self._link.send(Left(code))
@@ -201,6 +208,11 @@ class Shutdown:
             self._lingering = asyncio.create_task(_wait(work, left))
             await asyncio.wait({self._lingering})
         await _wait(work, EXIT_HANDLERS)
+
+    def _leave_event_queues(self) -> None:
+        """Have the next child close the queues: that takes the kernel some 10 ms each."""
+        for queue in self._monitor.event_queues:
+            self._front_end.delegate_close(queue)
 
     def _wake(self, frame: FrameType, instruction: int) -> None:
         if not self._main_has_left.is_set() and not self._main.has_moved(frame, instruction):

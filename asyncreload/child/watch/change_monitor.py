@@ -1,7 +1,8 @@
 """Looks at the files for as long as the child lives: before each request, and in the background.
 
 Freshness comes from the look before each request, which is what the acceptor asks for (http/gate.py
-describes that). The background looks give a reload a head start while nobody asks.
+describes that). The background looks give a reload a head start while nobody asks. What follows a
+change that is found is told in lifecycle/change_response.py.
 """
 
 from __future__ import annotations
@@ -104,7 +105,6 @@ class ChangeMonitor:
         scanner: ChangeScanner,
         baselines: Baselines,
         modules: ModuleScan,
-        listener: ChangeListener,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -112,7 +112,7 @@ class ChangeMonitor:
         self._scanner = scanner
         self._baselines = baselines
         self._modules = modules
-        self._listener = listener
+        self._listener: ChangeListener
         self._clock = clock
         self._sleep = sleep
         self._nudged = asyncio.Event()
@@ -121,6 +121,10 @@ class ChangeMonitor:
         self._held = Held.NOTHING
         self._asked_at = clock()
         self._looking = Lock()
+
+    def listen(self, listener: ChangeListener) -> None:
+        """Tell somebody what has changed; to be called once, before anything is looked at."""
+        self._listener = listener
 
     # --- before a request ----------------------------------------------------------------------
 

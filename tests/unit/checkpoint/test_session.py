@@ -1,4 +1,4 @@
-"""The checkpoints of one load: where they are taken, and when one may not be gone on from."""
+"""The checkpoints of one load: where they are taken, and what is told."""
 
 from __future__ import annotations
 
@@ -24,18 +24,13 @@ class Bench:
         self.told: list[str] = []
         self.obstacle = ""
         self.loaded = 1
-        self.differing = ""
-        self.suspects: list[str] = []
-        self.changed: list[str] = []
-        self.inputs = SimpleNamespace(
-            is_noting=False, differing=lambda: self.differing, install=self.install
-        )
-        self.searches = SimpleNamespace(ignored=list)
+        self.noted: list[int] = []
+        self.inputs = SimpleNamespace(is_noting=False, install=self.install)
         self.session = CheckpointSession(
             self.take,
             cast("Any", SimpleNamespace(obstacle=lambda: self.obstacle)),
             cast("Any", SimpleNamespace(install=self.install)),
-            cast("Any", self.inputs),
+            cast("Any", SimpleNamespace(inputs=self.inputs, note=self.note)),
             cast("Any", self),
             self.tell,
             lambda: self.loaded,
@@ -44,6 +39,10 @@ class Bench:
 
     def install(self) -> None:
         """Nothing is wrapped for good by a test."""
+
+    def note(self) -> None:
+        """Note what the checkpoint rests on: before it is taken."""
+        self.noted.append(len(self.taken))
 
     def tell(self, reason: str, *, is_wanted: bool = False) -> None:
         self.told.append(f"wanted: {reason}" if is_wanted else reason)
@@ -58,15 +57,6 @@ class Bench:
 
     def is_ignored(self, path: str) -> bool:
         return path == "ignored.py"
-
-    def moved_packages(self) -> list[str]:
-        return []
-
-    def look(self) -> list[str]:
-        return self.suspects
-
-    def compare_now(self, suspects: list[str]) -> list[str]:
-        return [path for path in self.changed if path in suspects]
 
 
 @pytest.fixture
@@ -83,6 +73,7 @@ def test_one_is_taken_before_a_file_and_at_the_end(bench: Bench) -> None:
     bench.session.before_file("views.py")
     bench.session.at_end()
     assert bench.taken == ["views.py", END]
+    assert bench.noted == [0, 1]
 
 
 def test_before_the_first_module_none_is_taken(bench: Bench) -> None:
@@ -171,22 +162,6 @@ def test_another_thread_takes_none(bench: Bench) -> None:
     thread.start()
     thread.join()
     assert bench.taken == []
-
-
-def test_it_is_fit_while_nothing_has_changed(bench: Bench) -> None:
-    assert bench.session.unfit() == ""
-    bench.suspects = ["touched.py"]
-    assert bench.session.unfit() == ""
-
-
-def test_it_is_unfit_when_a_file_of_the_project_has_changed(bench: Bench) -> None:
-    bench.suspects, bench.changed = ["touched.py", "views.py"], ["views.py"]
-    assert bench.session.unfit() == "views.py"
-
-
-def test_or_what_else_was_read(bench: Bench) -> None:
-    bench.differing = "settings.toml"
-    assert bench.session.unfit() == "settings.toml"
 
 
 def test_what_finders_have_cached_is_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import asdict
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+from asyncreload.child.lifecycle.life import Life
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.shutdown import ProcessEnd
 from asyncreload.finalization import Finalization
 from asyncreload.lockfile import Verdict
-from asyncreload.protocol import Message
+from asyncreload.phase import Phase
+from asyncreload.protocol import Go, Message
+from asyncreload.settings import Settings
+from asyncreload.target import Target
 
 
 class MainThread:
@@ -22,6 +28,7 @@ class MainThread:
         self.interrupted = 0
         self.signalled = 0
         self.frame: Any = None
+        self.on_wait: Callable[[], None] = lambda: None
         self.moved = False
 
     def rest(self) -> None:
@@ -29,6 +36,9 @@ class MainThread:
 
     def wake(self) -> None:
         self.woken += 1
+
+    def wait(self) -> None:
+        self.on_wait()
 
     def run(self, _job: Callable[[], None]) -> bool:
         return False
@@ -65,11 +75,13 @@ class Link:
         self.beats = 0
         self.say: Callable[[Message], None]
         self.end: Callable[[], None]
+        self.on_parents_end: Callable[[], None]
 
     def listen(self, on_message: Callable[[Message], None], on_end: Callable[[], None]) -> None:
         self.say, self.end = on_message, on_end
 
-    def hear_end(self, _on_end: Callable[[], None]) -> bool:
+    def hear_end(self, on_end: Callable[[], None]) -> bool:
+        self.on_parents_end = on_end
         return self.hears_end
 
     def send(self, message: Message) -> None:
@@ -152,9 +164,22 @@ class FrontEnd:
         self.busy = 0
         self.lasts = False
         """Whether a response is sent for ever."""
+        self.delegated: list[int] = []
+        self.has_listeners = True
+        self.refreshed: list[list[str]] = []
+        self.resumed = 0
 
     def close(self, *, hand_over: bool) -> None:
         self.closed.append(hand_over)
+
+    def refresh(self, paths: list[str]) -> None:
+        self.refreshed.append(paths)
+
+    def resume(self) -> None:
+        self.resumed += 1
+
+    def delegate_close(self, descriptor: int) -> None:
+        self.delegated.append(descriptor)
 
     async def answered(self, seconds: float) -> None:
         self.waited.append(("answered", seconds))
@@ -163,6 +188,59 @@ class FrontEnd:
         self.waited.append(("quiet", seconds))
         if self.lasts:
             await asyncio.Event().wait()
+
+
+class Shutdown:
+    """Notes with which codes an end was begun."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self.begun: list[int] = []
+
+    def begin(self, code: int) -> None:
+        self.code = code
+        self.begun.append(code)
+
+
+class Monitor:
+    """Looks when it is told to, and finds nothing unless it is told so."""
+
+    def __init__(self) -> None:
+        self.fresh = True
+        self.changed: list[list[str]] = []
+        self.ran: list[dict[str, object]] = []
+
+    async def is_fresh(self) -> bool:
+        return self.fresh
+
+    def on_change(self, paths: list[str]) -> None:
+        self.changed.append(paths)
+
+    async def run(self, interval: float, **how: object) -> None:
+        self.ran.append({"interval": interval} | how)
+
+
+def load_of(root: str = "/project", settings: Settings | None = None, **fields: Any) -> Load:
+    """Return a load as the parent orders it."""
+    settings = settings or Settings(target="app.py", access_log=False)
+    target = Target.parse("app.py", root, must_exist=False).fields()
+    go = Go(asdict(settings), target, ("127.0.0.1", 8000), **fields)
+    return Load(go, settings, root, 1)
+
+
+def life_at_work(phase: Phase = Phase.LOADING, *, grace: float = 5.0) -> Life:
+    """Return the life of a process that has heard `Go`."""
+    life = Life()
+    life.go_heard.set()
+    life.load = load_of(settings=Settings(target="app.py", grace=grace))
+    life.advance(phase)
+    return life
+
+
+async def settle() -> None:
+    """Let all that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def frame(instruction: int = 7) -> Any:

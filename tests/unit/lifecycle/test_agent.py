@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -15,13 +14,11 @@ import pytest
 
 from asyncreload import protocol
 from asyncreload.child.http.lobby import Lobby
-from asyncreload.child.lifecycle import agent as module
+from asyncreload.child.lifecycle import load_watch, parent_guard
 from asyncreload.child.lifecycle.agent import Agent
-from asyncreload.child.lifecycle.load_outcome import Load
+from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
-from asyncreload.child.preload.refusal import RefusingObserver
-from asyncreload.child.preload.session import QuietObserver, RecordingObserver
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
@@ -49,7 +46,7 @@ class Bench:
             cast("Any", self.app_processes),
             self.end,
         )
-        self.running = asyncio.create_task(self.agent.run(lambda: None))
+        self.running = asyncio.create_task(self.agent.run())
 
     def on_new_file(self, path: str) -> None:
         self.agent.monitor.on_new_file(path)
@@ -65,7 +62,7 @@ class Bench:
     async def up(self) -> None:
         while not hasattr(self.link, "say"):
             await asyncio.sleep(0)
-        self.agent.advance(Phase.WARM)
+        self.agent.life.advance(Phase.WARM)
 
     def go(self, **fields: Any) -> protocol.Go:
         return protocol.Go(asdict(SETTINGS), None, ("127.0.0.1", 8000), **fields)
@@ -73,8 +70,8 @@ class Bench:
     def load(self, **fields: Any) -> Load:
         """Do what the main thread does when it begins to load."""
         load = Load(self.go(**fields), SETTINGS, str(self.root), 1)
-        self.agent.load = load
-        self.agent.advance(Phase.LOADING)
+        self.agent.life.load = load
+        self.agent.life.advance(Phase.LOADING)
         return load
 
     def sent(self, kind: type[protocol.Message]) -> list[Any]:
@@ -100,39 +97,16 @@ async def test_what_the_parent_orders_goes_to_the_main_thread(make: Callable[[],
     preload, go = protocol.Preload("/root"), bench.go()
     bench.link.say(preload)
     bench.link.say(go)
-    assert list(bench.agent.orders) == [preload, go]
+    assert [bench.agent.orders.next(), bench.agent.orders.next()] == [preload, go]
     assert bench.main.woken == 2
-    assert bench.agent.phase is Phase.WARM
-
-
-async def test_a_phase_is_never_gone_back_from(make: Callable[[], Bench]) -> None:
-    agent = make().agent
-    assert agent.advance(Phase.SERVING)
-    assert not agent.advance(Phase.LOADING)
-    assert agent.phase is Phase.SERVING
-    assert agent.advance(Phase.SERVING)
-    assert agent.advance(Phase.DRAINING)
-
-
-async def test_the_phase_chooses_who_observes_imports(make: Callable[[], Bench]) -> None:
-    agent = make().agent
-    chosen = {}
-    for phase in Phase:
-        agent.advance(phase)
-        chosen[phase] = type(agent.observer())
-    quiet: dict[Phase, type] = dict.fromkeys(Phase, QuietObserver)
-    assert chosen == quiet | {
-        Phase.BOOTING: RefusingObserver,
-        Phase.WARM: RefusingObserver,
-        Phase.LOADING: RecordingObserver,
-    }
+    assert bench.agent.life.phase is Phase.WARM
 
 
 async def test_an_app_is_served_and_the_parent_told(make: Callable[[], Bench]) -> None:
     bench = make()
     load = bench.load()
-    bench.agent.serve(lambda _environ, _start: [], load)
-    assert bench.agent.phase is Phase.SERVING
+    bench.agent.outcome.serve(lambda _environ, _start: [], load)
+    assert bench.agent.life.phase is Phase.SERVING
     assert [type(message) for message in bench.link.sent] == [protocol.Loaded, protocol.Watching]
     assert not bench.sent(protocol.Watching)[0].settled
     bench.agent.front_end.close(hand_over=False)
@@ -141,8 +115,8 @@ async def test_an_app_is_served_and_the_parent_told(make: Callable[[], Bench]) -
 async def test_on_the_way_out_no_app_is_served(make: Callable[[], Bench]) -> None:
     bench = make()
     load = bench.load()
-    bench.agent.advance(Phase.DRAINING)
-    bench.agent.serve(lambda _environ, _start: [], load)
+    bench.agent.life.advance(Phase.DRAINING)
+    bench.agent.outcome.serve(lambda _environ, _start: [], load)
     assert bench.link.sent == []
 
 
@@ -155,10 +129,10 @@ async def test_a_report_is_shown_and_the_parent_told(
 ) -> None:
     bench = make()
     load = bench.load(crash=crash)
-    bench.agent.show(Report.from_exception(ValueError("x")), load)
+    bench.agent.outcome.show(Report.from_exception(ValueError("x")), load)
     while not bench.sent(protocol.Watching):
         await asyncio.sleep(0)
-    assert bench.agent.phase is Phase.REPORTING
+    assert bench.agent.life.phase is Phase.REPORTING
     assert [type(message) for message in bench.link.sent] == [told, protocol.Watching]
     bench.agent.front_end.close(hand_over=False)
 
@@ -168,16 +142,16 @@ async def test_an_import_that_fails_in_a_request_is_a_failed_load_once(
 ) -> None:
     bench = make()
     load = bench.load()
-    bench.agent.serve(lambda _environ, _start: [], load)
+    bench.agent.outcome.serve(lambda _environ, _start: [], load)
     (tmp_path / "unloaded.py").touch()
     bench.link.sent.clear()
     told: list[str] = []
     for title in "first", "second":
         report = Report.from_exception(ValueError(title), "GET /")
-        bench.agent.on_import_failure(report, load.began, partial(told.append, title))
+        bench.agent.outcome.show_late(report, load.began, partial(told.append, title))
     while len(told) < 2:
         await asyncio.sleep(0)
-    assert bench.agent.phase is Phase.REPORTING
+    assert bench.agent.life.phase is Phase.REPORTING
     assert [type(message) for message in bench.link.sent] == [
         protocol.LoadFailed,
         protocol.Watching,
@@ -190,12 +164,12 @@ async def test_an_import_that_fails_in_a_request_is_a_failed_load_once(
 async def test_on_the_way_out_no_import_fails_a_load(make: Callable[[], Bench]) -> None:
     bench = make()
     load = bench.load()
-    bench.agent.serve(lambda _environ, _start: [], load)
-    bench.agent.on_change(["/app.py"])
+    bench.agent.outcome.serve(lambda _environ, _start: [], load)
+    bench.agent.monitor.on_change(["/app.py"])
     bench.link.sent.clear()
     told: list[None] = []
     report = Report.from_exception(ValueError(), "GET /")
-    bench.agent.on_import_failure(report, load.began, lambda: told.append(None))
+    bench.agent.outcome.show_late(report, load.began, lambda: told.append(None))
     while not told:
         await asyncio.sleep(0)
     assert not bench.sent(protocol.LoadFailed)
@@ -204,53 +178,13 @@ async def test_on_the_way_out_no_import_fails_a_load(make: Callable[[], Bench]) 
 async def test_a_change_is_told_before_the_end_begins(make: Callable[[], Bench]) -> None:
     bench = make()
     bench.load()
-    bench.agent.on_change(["/app.py"])
-    assert bench.agent.phase is Phase.DRAINING
+    bench.agent.monitor.on_change(["/app.py"])
+    assert bench.agent.life.phase is Phase.DRAINING
     (changed,) = bench.sent(protocol.FilesChanged)
     assert changed.loading
     assert [*changed.files] == ["/app.py"]
     assert not changed.packages
     assert bench.agent.shutdown.code == protocol.RELOAD
-
-
-async def test_the_cache_of_what_python_runs_at_its_start_goes_with_a_change(
-    make: Callable[[], Bench], tmp_path: Path
-) -> None:
-    """The next Python would read it before any hook of ours: it may be as young as the save."""
-    caches = []
-    for name in ("early.py", "late.py"):
-        (tmp_path / name).write_text("")
-        caches.append(Path(cache_from_source(str(tmp_path / name))))
-        caches[-1].parent.mkdir(exist_ok=True)
-        caches[-1].touch()
-    bench = make()
-    bench.load()
-    bench.agent.modules.ran_at_start = (str(tmp_path / "early.py"),)
-    bench.agent.on_change([str(tmp_path / "early.py"), str(tmp_path / "late.py")])
-    assert [cache.exists() for cache in caches] == [False, True]
-
-
-async def test_an_environment_file_outdates_what_a_standby_has_imported(
-    make: Callable[[], Bench], tmp_path: Path
-) -> None:
-    bench = make()
-    env_file = str(tmp_path / "variables")
-    load = bench.load()
-    settings = Settings(target="app.py")
-    object.__setattr__(settings, "env_file", (env_file,))  # python-dotenv need not be there
-    bench.agent.load = load.replaced(settings=settings)
-    bench.agent.on_change([env_file])
-    assert bench.sent(protocol.FilesChanged)[0].packages
-
-
-@pytest.mark.parametrize("name", [".env", ".flaskenv"])
-async def test_so_does_one_that_the_app_reads_by_itself(
-    make: Callable[[], Bench], name: str
-) -> None:
-    bench = make()
-    bench.load()
-    bench.agent.on_change([f"/project/{name}"])
-    assert bench.sent(protocol.FilesChanged)[0].packages
 
 
 async def test_a_look_that_finds_nothing_is_answered_while_there_is_an_answer(
@@ -262,41 +196,10 @@ async def test_a_look_that_finds_nothing_is_answered_while_there_is_an_answer(
     bench.link.say(protocol.Look(1))
     await bench.settle()
     assert bench.link.sent == []
-    bench.agent.advance(Phase.SERVING)
+    bench.agent.life.advance(Phase.SERVING)
     bench.link.say(protocol.Look(2))
     await bench.settle()
     assert bench.link.sent == [protocol.Fresh(2)]
-
-
-@pytest.mark.parametrize("at_prompt", [False, True])
-async def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
-    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
-) -> None:
-    bench = make()
-    await bench.up()
-    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
-    bench.link.say(protocol.Interrupt())
-    assert bench.link.sent == ([protocol.Debugging()] if at_prompt else [])
-    assert (bench.agent.phase is Phase.DRAINING) is not at_prompt
-
-
-@pytest.mark.parametrize("at_prompt", [False, True])
-async def test_whether_there_is_a_prompt_is_told_without_an_end(
-    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
-) -> None:
-    bench = make()
-    await bench.up()
-    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
-    bench.link.say(protocol.AskPrompt())
-    assert bench.link.sent == [protocol.Debugging(at_prompt)]
-    assert bench.agent.phase is Phase.WARM
-
-
-async def test_a_ping_is_answered(make: Callable[[], Bench]) -> None:
-    bench = make()
-    await bench.up()
-    bench.link.say(protocol.Ping())
-    assert bench.link.sent == [protocol.Pong()]
 
 
 async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Bench]) -> None:
@@ -310,7 +213,7 @@ async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Benc
 
 async def given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_parent_gone: bool) -> None:
     """End the channel of a process that goes on from a checkpoint, before its `Go`."""
-    monkeypatch.setattr(module, "HANGS_UP_BEFORE_END", 0)
+    monkeypatch.setattr(parent_guard, "HANGS_UP_BEFORE_END", 0)
     bench.link.is_own_parent = False
     await bench.up()
     bench.link.end()
@@ -337,28 +240,6 @@ async def test_if_the_parent_is_dead_the_end_is_that_of_an_orphan(
     assert bench.end.exited == [protocol.ORPHANED]
     assert bench.link.removed_lockfile
     assert "end family" in bench.app_processes.asked
-
-
-async def test_a_process_at_work_is_an_orphan_once_its_channel_has_ended(
-    make: Callable[[], Bench],
-) -> None:
-    bench = make()
-    bench.link.is_own_parent = False
-    await bench.up()
-    bench.link.say(bench.go())
-    bench.link.end()
-    assert bench.link.removed_lockfile
-
-
-async def test_without_word_of_the_parents_end_it_is_looked_for_at_once(
-    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FAREWELL", 0)
-    bench = make()
-    bench.link.hears_end, bench.link.verdict = False, Verdict.GONE
-    await bench.up()
-    await bench.settle()
-    assert bench.end.exited == [protocol.ORPHANED]
 
 
 async def test_a_parent_that_deletes_its_lockfile_and_says_end_means_what_it_says(
@@ -390,3 +271,23 @@ async def test_a_standby_ends_at_once(make: Callable[[], Bench]) -> None:
     await bench.settle()
     assert bench.end.exited == [0]
     assert bench.main.interrupted == 0
+
+
+async def test_the_watch_begins_with_the_load(
+    make: Callable[[], Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(load_watch, "UNDISTURBED", 0)
+    watched: list[str] = []
+
+    async def run(_interval: float, *, root: str, uses_events: bool) -> None:
+        watched.append(root)
+
+    bench = make()
+    monkeypatch.setattr(bench.agent.monitor, "run", run)
+    await bench.up()
+    bench.link.say(bench.go())
+    await bench.settle()
+    assert watched == []
+    bench.load()
+    await bench.settle()
+    assert watched == [str(tmp_path)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload import descendants, ending
+from asyncreload import descendants, process_termination
 from asyncreload.child.lifecycle.app_processes import OTHERS_END_WITHIN, AppProcesses
 from asyncreload.orphans import OrphanReaper
 
@@ -28,7 +28,7 @@ class Family:
             OrphanReaper(set()), "/no/lockfile", lambda: self.now, self.sleep
         )
         monkeypatch.setattr(descendants, "family", self.find)
-        monkeypatch.setattr(ending, "Ending", self.ending)
+        monkeypatch.setattr(process_termination, "Termination", self.termination)
 
     def find(self, lock: str) -> list[int]:
         assert lock == "/no/lockfile"
@@ -38,7 +38,7 @@ class Family:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def ending(self, patience: float) -> Any:
+    def termination(self, patience: float) -> Any:
         assert patience == 0
         family = self
 

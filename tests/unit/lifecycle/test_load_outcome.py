@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from asyncreload.child.lifecycle import load_outcome
-from asyncreload.child.lifecycle.load_outcome import Load, LoadOutcome
-from asyncreload.child.watch.file_state import ABSENT, FileState
+from asyncreload.child.lifecycle.load import Load
+from asyncreload.child.lifecycle.load_outcome import LoadOutcome
+from asyncreload.phase import Phase
 from asyncreload.protocol import Go, Message
 from asyncreload.settings import Settings
+from tests.unit.lifecycle.stand_ins import life_at_work
 from tests.unit.watching import run_here
-
-if TYPE_CHECKING:
-    from asyncreload.child.http.front_end import FrontEnd
-    from asyncreload.child.lifecycle.parent_link import ParentLink
-    from asyncreload.child.watch.baselines import Baselines
-    from asyncreload.child.watch.change_monitor import ChangeMonitor
-    from asyncreload.child.watch.change_scanner import ChangeScanner
 
 pytestmark = pytest.mark.asyncio
 
@@ -54,38 +50,17 @@ class Surroundings:
         assert once
         self.done.append(text)
 
+    async def tell(self, root: str) -> None:
+        self.done.append(f"tell preload of {root}")
+
     def send(self, message: Message) -> None:
         self.done.append(type(message).__name__)
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ([], ""),
-        (["/srv/app.py"], "after app.py changed"),
-        (["/srv/a.py", "/srv/b\x1b.py", "/c.py"], r"after a.py, b\x1b.py, c.py changed"),
-        ([f"/{name}.py" for name in "abcde"], "after a.py, b.py, c.py, 2 more changed"),
-    ],
-)
-async def test_a_report_says_after_which_change(changed: list[str], told: str) -> None:
-    there, gone = FileState((1, 1, 1, 1)).to_json(), FileState(None, digest=ABSENT).to_json()
-    assert load_outcome._occasion(dict.fromkeys(changed, there)) == told
-    told_if_gone = told.replace("changed", "disappeared")
-    assert load_outcome._occasion(dict.fromkeys(changed, gone)) == told_if_gone
-    if changed:
-        assert load_outcome._occasion(dict.fromkeys(changed, gone) | {changed[-1]: there}) == told
-
-
 def outcome_of(front_end: FrontEndAtWork, around: Surroundings) -> LoadOutcome:
-    return LoadOutcome(
-        cast("ParentLink", around),
-        cast("FrontEnd", front_end),
-        cast("Baselines", around),
-        cast("ChangeScanner", around),
-        cast("ChangeMonitor", around),
-        lambda _: True,
-        lambda: 0,
-    )
+    state = SimpleNamespace(baselines=around, scanner=around, preload=around)
+    parts = (around, state, front_end, around)
+    return LoadOutcome(life_at_work(Phase.SERVING), *(cast("Any", part) for part in parts))
 
 
 @pytest.fixture
@@ -102,11 +77,11 @@ async def test_patterns_of_no_file_are_told_at_the_start(changed: dict[str, obje
     front_end.is_answered.set()
     settings = Settings(target="app.py", watch=("*.yam",), refresh=("*.htm",))
     go = Go({}, None, ("127.0.0.1", 1), changed)
-    await outcome_of(front_end, around).settle(Load(go, settings, "/", 0))
+    await outcome_of(front_end, around)._settle(Load(go, settings, "/", 0))
     warnings = [
         f"no file is watched for '{text}': check the pattern" for text in ("*.yam", "*.htm")
     ]
-    assert around.done == ["learn", *warnings * (not changed), "Watching"]
+    assert around.done == ["learn", *warnings * (not changed), "Watching", "tell preload of /"]
 
 
 @pytest.mark.usefixtures("at_once")
@@ -118,10 +93,10 @@ async def test_what_has_time_comes_after_the_first_answers() -> None:
     front_end, around = FrontEndAtWork(), Surroundings()
     outcome = outcome_of(front_end, around)
     go = Go({}, None, ("127.0.0.1", 1))
-    settling = asyncio.create_task(outcome.settle(Load(go, Settings(target="app.py"), "/", 0)))
+    settling = asyncio.create_task(outcome._settle(Load(go, Settings(target="app.py"), "/", 0)))
     for _ in range(20):
         await asyncio.sleep(0)
     assert around.done == []
     front_end.is_answered.set()
     await asyncio.wait_for(settling, 5)
-    assert around.done == ["learn", "Watching"]
+    assert around.done == ["learn", "Watching", "tell preload of /"]

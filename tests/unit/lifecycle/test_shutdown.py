@@ -5,31 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from asyncreload.child.lifecycle import shutdown as module
+from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.shutdown import (
     EXIT_HANDLERS,
     LAST_REQUESTS,
     Shutdown,
     end_executors,
 )
+from asyncreload.phase import Phase
 from asyncreload.protocol import INTERRUPTED, ORPHANED, RELOAD, Left
-from tests.unit.lifecycle.stand_ins import AppProcesses, End, FrontEnd, Link, MainThread, frame
+from tests.unit.lifecycle.stand_ins import (
+    AppProcesses,
+    End,
+    FrontEnd,
+    Link,
+    MainThread,
+    frame,
+    life_at_work,
+)
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, grace: float = 5.0, *, is_at_work: bool = True) -> None:
+        self.life = life_at_work(grace=grace) if is_at_work else Life()
         self.main, self.link, self.front_end, self.end = MainThread(), Link(), FrontEnd(), End()
         self.app_processes = AppProcesses()
-        self.last: list[str] = []
         self.shutdown = Shutdown(
+            self.life,
             cast("Any", self.main),
             cast("Any", self.link),
             cast("Any", self.front_end),
-            lambda: self.last.append("before the end"),
+            cast("Any", SimpleNamespace(event_queues=[7, 8])),
             cast("Any", self.app_processes),
             self.end,
         )
@@ -42,7 +54,7 @@ class Bench:
 @pytest.mark.asyncio
 async def test_a_reload_hands_over_waits_for_exit_handlers_and_vanishes() -> None:
     bench = Bench()
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     assert not bench.shutdown.drained.is_set()
     await bench.settle()
     assert bench.front_end.closed == [True]
@@ -52,7 +64,7 @@ async def test_a_reload_hands_over_waits_for_exit_handlers_and_vanishes() -> Non
     assert bench.end.vanished == []  # `atexit` handlers run now
     bench.shutdown.main_has_left()
     await bench.settle()
-    assert bench.last == ["before the end"]
+    assert bench.front_end.delegated == [7, 8]
     assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
 
 
@@ -60,7 +72,7 @@ async def test_a_reload_hands_over_waits_for_exit_handlers_and_vanishes() -> Non
 @pytest.mark.parametrize("code", [0, INTERRUPTED, ORPHANED])
 async def test_any_other_end_closes_what_waits_and_says_farewell(code: int) -> None:
     bench = Bench()
-    bench.shutdown.begin(code, 5.0, has_run=True)
+    bench.shutdown.begin(code)
     await bench.settle()
     assert bench.front_end.closed == [False]
     assert bench.front_end.waited == [("quiet", LAST_REQUESTS)]
@@ -68,13 +80,13 @@ async def test_any_other_end_closes_what_waits_and_says_farewell(code: int) -> N
     await bench.settle()
     assert bench.link.sent == [Left(code)]
     assert bench.end.exited == [code]
-    assert bench.last == []
+    assert bench.front_end.delegated == []
 
 
 @pytest.mark.asyncio
 async def test_what_has_run_nothing_ends_at_once() -> None:
-    bench = Bench()
-    bench.shutdown.begin(RELOAD, 5.0, has_run=False)
+    bench = Bench(is_at_work=False)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     assert bench.end.exited == [RELOAD]
     assert bench.front_end.closed == []
@@ -83,8 +95,8 @@ async def test_what_has_run_nothing_ends_at_once() -> None:
 
 @pytest.mark.asyncio
 async def test_a_standby_without_a_parent_ends_what_that_leaves() -> None:
-    bench = Bench()
-    bench.shutdown.begin(ORPHANED, 5.0, has_run=False)
+    bench = Bench(is_at_work=False)
+    bench.shutdown.begin(ORPHANED)
     await bench.settle()
     assert bench.app_processes.asked == ["end", "end family"]
     assert bench.end.exited == [ORPHANED]
@@ -94,7 +106,7 @@ async def test_a_standby_without_a_parent_ends_what_that_leaves() -> None:
 async def test_a_child_at_work_ends_only_what_its_app_started() -> None:
     """It knows nothing of a standby that may be all right, and ends by itself."""
     bench = Bench()
-    bench.shutdown.begin(ORPHANED, 5.0, has_run=True)
+    bench.shutdown.begin(ORPHANED)
     await bench.settle()
     bench.shutdown.main_has_left()
     await bench.settle()
@@ -106,13 +118,13 @@ async def test_who_lingers_and_is_asked_again_ends_at_once() -> None:
     bench = Bench()
     bench.front_end.busy = 1
     bench.front_end.lasts = True
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     bench.shutdown.main_has_left()
     await bench.settle()
     assert bench.link.sent == [Left(RELOAD, 1)]
     assert bench.app_processes.asked == []
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     assert bench.app_processes.asked == ["end"]
     assert bench.end.vanished == [(RELOAD, bench.link.fileno())]
@@ -122,7 +134,7 @@ async def test_who_lingers_and_is_asked_again_ends_at_once() -> None:
 async def test_a_last_response_gets_grace_after_the_farewell() -> None:
     bench = Bench()
     bench.front_end.busy = 2
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     bench.shutdown.main_has_left()
     await bench.settle()
@@ -134,8 +146,8 @@ async def test_a_last_response_gets_grace_after_the_farewell() -> None:
 async def test_who_is_asked_twice_waits_for_no_last_response() -> None:
     bench = Bench()
     bench.front_end.busy = 1
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     bench.shutdown.main_has_left()
     await bench.settle()
@@ -164,8 +176,8 @@ async def test_exit_handlers_have_their_time(
             yield
 
     monkeypatch.setattr(module, "fair_timeout", fair_timeout)
-    bench = Bench()
-    bench.shutdown.begin(code, 9.0, has_run=True)
+    bench = Bench(9.0)
+    bench.shutdown.begin(code)
     await bench.settle()
     assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
@@ -184,7 +196,7 @@ async def test_a_main_thread_that_sleeps_is_woken_by_a_signal(
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
     bench = Bench()
     bench.main.frame, bench.main.moved = frame(), moved
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     for call in later[:1]:
         call()
@@ -205,7 +217,7 @@ async def test_the_apps_objects_come_to_their_end_when_none_of_its_code_runs(
 ) -> None:
     bench = Bench()
     bench.front_end.busy = busy
-    bench.shutdown.begin(code, 5.0, has_run=True)
+    bench.shutdown.begin(code)
     await bench.settle()
     bench.shutdown.finalize(has_del=False)  # by the main thread, after `atexit`
     assert bench.end.finalization.done == before
@@ -236,13 +248,13 @@ async def test_what_is_finalized_late_has_the_time_of_the_last_response(
     monkeypatch.setattr(module, "hop", lambda _work: finished.wait())
     bench = Bench()
     bench.front_end.busy = 1
-    bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+    bench.shutdown.begin(RELOAD)
     await bench.settle()
     bench.shutdown.finalize(has_del=False)
     bench.shutdown.main_has_left()
     await bench.settle()
     if asked_again:
-        bench.shutdown.begin(RELOAD, 5.0, has_run=True)
+        bench.shutdown.begin(RELOAD)
         await bench.settle()
     assert waited == seconds
     assert bench.end.vanished == []
@@ -264,3 +276,12 @@ def test_executors_are_shut_in_reverse_order(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "thread_exit_handlers", lambda: calls)
     end_executors()
     assert done == [2, 1]
+
+
+@pytest.mark.asyncio
+async def test_the_end_is_a_phase_and_begins_once() -> None:
+    bench = Bench()
+    bench.shutdown.begin(RELOAD)
+    bench.shutdown.begin(INTERRUPTED)
+    assert bench.life.phase is Phase.DRAINING
+    assert bench.shutdown.code == RELOAD

@@ -235,7 +235,9 @@ def events(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Events]:
 
 def monitor_of(parts: Parts) -> ChangeMonitor:
     part = cast("Any", parts)
-    return ChangeMonitor(part, part, part, part, parts.clock, parts.sleep)
+    monitor = ChangeMonitor(part, part, part, parts.clock, parts.sleep)
+    monitor.listen(part)
+    return monitor
 
 
 async def run(parts: Parts, naps: int, *, uses_events: bool = False) -> list[float]:

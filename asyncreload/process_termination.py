@@ -21,7 +21,7 @@ LONGEST = 10.0  # until the rest is given up: what the kernel cannot end, as it 
 PAUSE = 0.005  # between two rounds
 
 
-class Ending:
+class Termination:
     """Ends processes in rounds.
 
     The resource tracker of `multiprocessing` is spared: it ends by itself when its process does,
@@ -89,9 +89,9 @@ async def end_all(find: Callable[[], Awaitable[Iterable[int]]], patience: float 
     find: looks for those that live; called before each round.
     patience: seconds; 0 kills at once.
     """
-    ending = Ending(patience)
+    termination = Termination(patience)
     # Rounds, and no wait for ends: what starts meanwhile is to be found.
-    while ending.next_round(await find()):  # noqa: ASYNC110
+    while termination.next_round(await find()):  # noqa: ASYNC110
         await asyncio.sleep(PAUSE)
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from asyncreload.ending import LONGEST, POLITE, Ending, end_all
+from asyncreload.process_termination import LONGEST, POLITE, Termination, end_all
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 
@@ -34,8 +34,8 @@ class Town:
         if pid not in self.dying and (number == KILL or pid not in self.stubborn):
             self.alive.discard(pid)
 
-    def ending(self, patience: float = 0.0) -> Ending:
-        return Ending(
+    def termination(self, patience: float = 0.0) -> Termination:
+        return Termination(
             patience,
             send=self.send,
             has_ended=lambda pid: pid not in self.alive,
@@ -50,72 +50,72 @@ def town() -> Town:
 
 
 def test_when_there_is_nothing_there_is_nothing_to_wait_for(town: Town) -> None:
-    assert not town.ending().next_round([])
+    assert not town.termination().next_round([])
 
 
 def test_a_killed_process_is_waited_for_though_it_is_not_found_any_more(town: Town) -> None:
     """The kernel takes its time with a large one, and closes its files last."""
     town.alive = town.dying = {1}
-    ending = town.ending()
-    assert ending.next_round([1])
-    assert ending.next_round([])
+    termination = town.termination()
+    assert termination.next_round([1])
+    assert termination.next_round([])
     town.alive = set()
-    assert not ending.next_round([])
+    assert not termination.next_round([])
 
 
 def test_what_starts_meanwhile_is_met_in_the_next_round(town: Town) -> None:
     town.alive = {1, 2, 3}
     town.dying = {1}
-    ending = town.ending()
-    assert ending.next_round([1])
-    assert ending.next_round([1, 2])
+    termination = town.termination()
+    assert termination.next_round([1])
+    assert termination.next_round([1, 2])
     town.dying = set()
-    assert ending.next_round([1, 3])
-    assert not ending.next_round([])
+    assert termination.next_round([1, 3])
+    assert not termination.next_round([])
     assert not town.alive
 
 
 def test_what_has_ended_when_it_is_met_may_have_forked(town: Town) -> None:
     """So does a chain of processes each of which forks and ends."""
-    ending = town.ending()
-    assert ending.next_round([1])
-    assert ending.next_round([1, 2])
-    assert not ending.next_round([1, 2])  # they are not reaped yet
+    termination = town.termination()
+    assert termination.next_round([1])
+    assert termination.next_round([1, 2])
+    assert not termination.next_round([1, 2])  # they are not reaped yet
 
 
 def test_who_is_asked_is_asked_once_and_killed_when_patience_ends(town: Town) -> None:
     town.alive, town.stubborn = {1, 2}, {2}
-    ending = town.ending(POLITE)
-    assert ending.next_round([1, 2])
-    assert ending.next_round([2])
+    termination = town.termination(POLITE)
+    assert termination.next_round([1, 2])
+    assert termination.next_round([2])
     assert town.sent == [(1, TERM), (2, TERM)]
     town.now = POLITE
-    assert not ending.next_round([2])  # it was met before
+    assert not termination.next_round([2])  # it was met before
     assert town.sent[2:] == [(2, KILL)]
 
 
 def test_what_is_another_users_is_not_waited_for(town: Town) -> None:
     town.alive = town.foreign = {1}
-    ending = town.ending()
-    ending.next_round([1])
-    assert not ending.next_round([1])
+    termination = town.termination()
+    termination.next_round([1])
+    assert not termination.next_round([1])
 
 
 def test_the_resource_tracker_ends_by_itself(town: Town) -> None:
     town.alive, town.trackers = {1}, {1}
-    ending = town.ending()
-    ending.next_round([1])
-    assert not ending.next_round([1])
+    termination = town.termination()
+    termination.next_round([1])
+    assert not termination.next_round([1])
     assert town.sent == []
 
 
 def test_what_cannot_end_is_given_up(town: Town) -> None:
     """As it waits for a disk or a network."""
     town.alive = town.dying = {1}
-    ending = town.ending(POLITE)
-    assert ending.next_round([1])
+    termination = town.termination(POLITE)
+    assert termination.next_round([1])
     town.now = POLITE + LONGEST
-    assert not ending.next_round([1])
+    assert not termination.next_round([1])
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,137 @@
+"""What follows when files have changed.
+
+This is the way of a save, from one process to the next:
+
+1. *Seen.* A look, before a request or in the background, finds other bytes than those which were
+   loaded (`ChangeMonitor`). If the app need only be told to read the file anew, it is (`refresh`),
+   and nothing more follows. While a debugger waits at its prompt, a reload is held.
+2. *Told.* `on_change` sends `FilesChanged` to the parent, and begins the end of this process. The
+   parent (`ChildRun`) drops the checkpoints that hold the file. It has a process go on from the
+   deepest that is left, unless one stands by already (`Prefork`). If none is left, the next process
+   is the standby, which is started now if there is none.
+3. *Drained.* `Shutdown` closes the front end. Requests that wait go to the next child through the
+   `Lobby`; those that are being answered get a moment (`LAST_REQUESTS`).
+4. *Over.* The main thread is interrupted and leaves (`leave` in child/__main__.py): an ASGI app
+   shuts down, `atexit` handlers run. They have little time, too (`EXIT_HANDLERS`).
+5. *Left.* The processes that the app has started are ended. All files are closed, and the last word
+   is `Left`. If responses are still sent, `Left` comes first: they get `grace` seconds while the
+   next child loads and answers.
+6. *Next.* The parent (`RunLoop`) sends `Go` to the next child, which has stood by. That says
+   `Going`, waits for the end of a burst of changes, loads (`LoadStart`), says `Loaded`, and answers
+   the requests in the lobby.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from asyncreload import flask_environment
+from asyncreload.child.imports.pyc_cache import remove_cache
+from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.child.watch.change_monitor import ChangeListener
+from asyncreload.phase import Phase
+from asyncreload.protocol import RELOAD, FilesChanged, PackagesChanged, Refreshed
+
+if TYPE_CHECKING:
+    from asyncreload.child.http.front_end import FrontEnd
+    from asyncreload.child.lifecycle.life import Life
+    from asyncreload.child.lifecycle.load_outcome import LoadOutcome
+    from asyncreload.child.lifecycle.load_state import LoadState
+    from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.child.lifecycle.shutdown import Shutdown
+
+READ_BEFORE_REFRESH = 0.05
+"""Seconds, at most, for requests in flight before the app's caches are emptied."""
+
+
+class ChangeResponse(ChangeListener):
+    """Does what the change monitor's findings call for. Lives in the side thread's loop."""
+
+    def __init__(
+        self,
+        life: Life,
+        link: ParentLink,
+        state: LoadState,
+        front_end: FrontEnd,
+        outcome: LoadOutcome,
+        shutdown: Shutdown,
+    ) -> None:
+        self._life = life
+        self._link = link
+        self._state = state
+        self._front_end = front_end
+        self._outcome = outcome
+        self._shutdown = shutdown
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of this process."""
+        return self._life.phase
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether open pages wait to be told of a change."""
+        return self._front_end.has_listeners
+
+    def is_debugging(self) -> bool:
+        """Tell whether a debugger waits at its prompt."""
+        return is_at_prompt()
+
+    def notice(self, text: str, *, once: bool = False) -> None:
+        """Have the user told something."""
+        self._link.notice(text, once=once)
+
+    def on_change(self, paths: list[str]) -> None:
+        """Reload, because these files have changed."""
+        for path in {*paths}.intersection(self._state.modules.ran_at_start):
+            remove_cache(path)  # Python reads it before our hooks are there to check its age
+        scanner, load = self._state.scanner, self._life.load
+        env_files = load.env_files if load else []
+        # What a standby has imported, it may have imported under other variables.
+        packages = any(
+            scanner.is_package(path)
+            or path in env_files
+            or os.path.basename(path) in flask_environment.NAMES
+            for path in paths
+        )
+        is_loading = self.phase is Phase.LOADING
+        self._link.send(FilesChanged(scanner.found(paths), is_loading, packages))
+        self._shutdown.begin(RELOAD)
+
+    def may_refresh(self, path: str) -> bool:
+        """Tell whether somebody in the app may see to a file's changes."""
+        return self._state.refreshers.want(path)
+
+    async def refresh(self, paths: list[str]) -> bool:
+        """Have the app use these files as they are now; return whether no reload is needed."""
+        code = [path for path in paths if path.endswith(".py")]
+        if len(code) != len(paths):
+            # A request in flight may just have read a file, and keep that when caches are emptied.
+            await self._front_end.answered(READ_BEFORE_REFRESH)
+        # Code first, as it most likely needs a reload: then nobody has to be told of the rest.
+        rest = [path for path in paths if path not in code]
+        is_handled = await self._state.refreshers.handle([*code, *rest], self.notice)
+        # Whatever is said of it, a module that was not loaded anew would answer with old code.
+        return is_handled and not any(map(self._state.baselines.is_in_use, paths))
+
+    def on_refreshed(self, paths: list[str]) -> None:
+        """Tell the parent and the open pages."""
+        self._front_end.refresh(paths)
+        self._link.send(Refreshed(tuple(paths)))
+
+    def on_change_taken_back(self) -> None:
+        """Answer the requests that waited for a reload which is not needed any more."""
+        self._front_end.resume()
+
+    def on_packages_moved(self) -> None:
+        """Have the standby replaced: it may have imported what is not installed any more."""
+        self._link.send(PackagesChanged())
+
+    async def after_look(self) -> None:
+        """Tell the parent what has been learned meanwhile."""
+        if (load := self._life.load) is None:
+            return
+        if self.phase is not Phase.DRAINING and self._state.baselines.has_learned():
+            self._outcome.tell_files(load)
+        await self._state.preload.tell(load.root)

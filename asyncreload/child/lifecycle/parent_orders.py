@@ -1,0 +1,90 @@
+"""What the parent says: orders, which the main thread carries out, and questions, answered here."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from asyncreload import protocol
+from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.phase import Phase
+from asyncreload.tasks import Tasks
+
+if TYPE_CHECKING:
+    from asyncreload.child.lifecycle.life import Life
+    from asyncreload.child.lifecycle.main_thread import MainThread
+    from asyncreload.child.lifecycle.parent_link import ParentLink
+    from asyncreload.child.lifecycle.shutdown import Shutdown
+    from asyncreload.child.watch.baselines import Baselines
+    from asyncreload.child.watch.change_monitor import ChangeMonitor
+
+Order = protocol.Go | protocol.Preload | protocol.GetReady
+
+
+class ParentOrders:
+    """Hears what the parent says. Lives in the side thread's loop, but for what it says itself."""
+
+    def __init__(
+        self,
+        life: Life,
+        main: MainThread,
+        link: ParentLink,
+        baselines: Baselines,
+        monitor: ChangeMonitor,
+        shutdown: Shutdown,
+    ) -> None:
+        self._life = life
+        self._main = main
+        self._link = link
+        self._baselines = baselines
+        self._monitor = monitor
+        self._shutdown = shutdown
+        self._tasks = Tasks()
+        self._waiting: deque[Order] = deque()
+
+    def next(self) -> Order:
+        """Wait for the next order, in the main thread; raise SystemExit if the end comes first."""
+        while not self._waiting:
+            self._main.wait()
+            if self._shutdown.code is not None:
+                raise SystemExit(self._shutdown.code)
+        return self._waiting.popleft()
+
+    @property
+    def is_any_waiting(self) -> bool:
+        """Whether `next` would return at once. May be asked by any thread."""
+        return bool(self._waiting)
+
+    def hear(self, message: protocol.Message) -> None:
+        """Do what the parent says, or have the main thread do it."""
+        match message:
+            case protocol.Go() | protocol.Preload() | protocol.GetReady():
+                self._on_order(message)
+            case protocol.KnownFiles():
+                self._baselines.trust(message.files)
+            case protocol.Reload():
+                self._monitor.on_change([])
+            case protocol.End():
+                self._shutdown.begin(message.code)
+            case protocol.Interrupt() if is_at_prompt():
+                self._link.send(protocol.Debugging())
+            case protocol.AskPrompt():
+                self._link.send(protocol.Debugging(is_at_prompt()))
+            case protocol.Interrupt():
+                self._shutdown.begin(protocol.INTERRUPTED)
+            case protocol.Look():
+                self._tasks.start(self._answer_look(message.number))
+            case protocol.Ping():
+                self._link.send(protocol.Pong())
+
+    def _on_order(self, order: Order) -> None:
+        self._waiting.append(order)
+        self._main.wake()
+        if isinstance(order, protocol.Go):
+            self._life.go_heard.set()
+
+    async def _answer_look(self, number: int) -> None:
+        """Look at the files, and tell the parent if nothing has changed."""
+        is_fresh = await self._monitor.is_fresh()
+        if is_fresh and self._life.phase in {Phase.SERVING, Phase.REPORTING}:
+            self._link.send(protocol.Fresh(number))

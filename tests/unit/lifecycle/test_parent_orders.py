@@ -1,0 +1,122 @@
+"""What the parent says goes to the main thread, or is answered."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from asyncreload import protocol
+from asyncreload.child.lifecycle import parent_orders as module
+from asyncreload.child.lifecycle.life import Life
+from asyncreload.child.lifecycle.parent_orders import ParentOrders
+from asyncreload.phase import Phase
+from tests.unit.lifecycle.stand_ins import Link, MainThread, Monitor, Shutdown, load_of, settle
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.life, self.main, self.link = Life(), MainThread(), Link()
+        self.monitor, self.shutdown = Monitor(), Shutdown()
+        self.trusted: list[dict[str, Any]] = []
+        self.orders = ParentOrders(
+            self.life,
+            cast("Any", self.main),
+            cast("Any", self.link),
+            cast("Any", self),
+            cast("Any", self.monitor),
+            cast("Any", self.shutdown),
+        )
+
+    def trust(self, files: dict[str, Any]) -> None:
+        """Do what the baselines would."""
+        self.trusted.append(files)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_orders_go_to_the_main_thread_one_after_the_other(bench: Bench) -> None:
+    ordered = [protocol.Preload("/root"), protocol.GetReady(), load_of().go]
+    assert not bench.orders.is_any_waiting
+    for order in ordered:
+        assert not bench.life.go_heard.is_set()
+        bench.orders.hear(order)
+    assert bench.main.woken == 3
+    assert bench.life.go_heard.is_set()
+    assert bench.orders.is_any_waiting
+    assert [bench.orders.next() for _ in ordered] == ordered
+    assert not bench.orders.is_any_waiting
+
+
+def test_the_main_thread_waits_for_its_orders(bench: Bench) -> None:
+    go = load_of().go
+    said = iter([protocol.Preload("/root"), go])
+    bench.main.on_wait = lambda: bench.orders.hear(next(said))
+    assert bench.orders.next() == protocol.Preload("/root")
+    assert bench.orders.next() == go
+
+
+def test_the_end_may_come_first(bench: Bench) -> None:
+    bench.main.on_wait = lambda: bench.orders.hear(protocol.End(143))
+    with pytest.raises(SystemExit) as ended:
+        bench.orders.next()
+    assert ended.value.code == 143
+
+
+def test_what_is_known_of_files_is_trusted(bench: Bench) -> None:
+    bench.orders.hear(protocol.KnownFiles({"/app.py": [None, "", False]}))
+    assert bench.trusted == [{"/app.py": [None, "", False]}]
+
+
+def test_a_reload_that_is_asked_for_may_be_held_as_any_change(bench: Bench) -> None:
+    bench.orders.hear(protocol.Reload())
+    assert bench.monitor.changed == [[]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("phase", "fresh", "told"),
+    [
+        (Phase.LOADING, True, False),
+        (Phase.SERVING, True, True),
+        (Phase.REPORTING, True, True),
+        (Phase.SERVING, False, False),
+        (Phase.DRAINING, True, False),
+    ],
+)
+async def test_a_look_that_finds_nothing_is_answered_while_there_is_an_answer(
+    bench: Bench, phase: Phase, *, fresh: bool, told: bool
+) -> None:
+    bench.life.advance(phase)
+    bench.monitor.fresh = fresh
+    bench.orders.hear(protocol.Look(2))
+    await settle()
+    assert bench.link.sent == [protocol.Fresh(2)] * told
+
+
+@pytest.mark.parametrize("at_prompt", [False, True])
+def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
+) -> None:
+    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
+    bench.orders.hear(protocol.Interrupt())
+    assert bench.link.sent == ([protocol.Debugging()] if at_prompt else [])
+    assert bench.shutdown.begun == ([] if at_prompt else [protocol.INTERRUPTED])
+
+
+@pytest.mark.parametrize("at_prompt", [False, True])
+def test_whether_there_is_a_prompt_is_told_without_an_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
+) -> None:
+    monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
+    bench.orders.hear(protocol.AskPrompt())
+    assert bench.link.sent == [protocol.Debugging(at_prompt)]
+    assert bench.shutdown.begun == []
+
+
+def test_a_ping_is_answered(bench: Bench) -> None:
+    bench.orders.hear(protocol.Ping())
+    assert bench.link.sent == [protocol.Pong()]
