@@ -164,8 +164,9 @@ class Preload(Message):
     """The conditions after the requests since then: they may have imported more."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
-    import_prefixes: dict[str, str] = _NOTHING
-    """What each of the project's files does before its last import."""
+    import_prefixes: dict[str, tuple[int, str]] = _NOTHING
+    """What stands for what each of the project's files does before its imports, as a size and a
+    digest."""
     obstacle: str = ""
     """Why nothing can be imported ahead; "" when something can."""
     asgi: bool = False

@@ -1,7 +1,20 @@
-"""What a module does before its last import.
+"""What a module does before its last import that loads a package: its import prefix.
 
 That is what the packages that it imports may notice: an edit of it may ask for other packages, or
-for the same ones under other conditions. An edit below it cannot.
+for the same ones under other conditions. An edit below it cannot: within its own load, a module has
+come to its last such import when the last package is loaded. What it sets up below for the imports
+of others shows in the conditions that are recorded with these, and after the load.
+
+Where that import is, the recorded load tells, and not the source: an import of what is loaded
+already, or one that is not run, loads nothing. So these count of a module:
+
+- all that is done up to that import: assignments, calls, imports, what they hang on. The bodies of
+  functions do not: they are not run by being defined. Nor does its docstring.
+- every import statement below it, wherever it stands: it is there, or not, or another one. It may
+  ask for a package that was not imported ahead, or not for one that was.
+
+So a constant or a call between imports below counts no more than one at the end of the file. Of a
+module during whose load no package is loaded, the import statements alone count.
 """
 
 from __future__ import annotations
@@ -11,12 +24,14 @@ import marshal
 import sys
 from collections.abc import Iterable, Iterator
 from types import CodeType
-from typing import cast
+from typing import NamedTuple, cast
 
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.watch.file_state import digest
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
+_STORE = dis.opmap["STORE_NAME"]
+_HANDLER = dis.opmap["PUSH_EXC_INFO"]
 _EXTENDED = dis.EXTENDED_ARG
 _CACHE = dis.opmap["CACHE"]
 _CACHED = bytes([_CACHE])
@@ -41,34 +56,71 @@ _HEADER = 16  # bytes before the code in a `.pyc`
 Instruction = tuple[int, int, int, object]
 
 
-def import_prefix(code: Code) -> str:
-    """Return what stands for the code of a module up to its last import; "" when it has none.
+class ImportPrefix(NamedTuple):
+    """What stands for what counts of a module."""
 
-    The bodies of functions do not count: they are not run by being defined. The order is that of
-    the source: Python places what handles an exception behind all the rest.
+    size: int
+    """How many instructions it has up to its last import that loads a package; see below."""
+    digest: str
+    """"" when the module has no imports at all."""
+
+
+NO_IMPORTS = ImportPrefix(0, "")
+
+
+def import_prefix(code: Code, size: int = 0, loads: Iterable[int] = ()) -> ImportPrefix:
+    """Return what stands for what counts of a module.
+
+    size: how many of its instructions count at least, in the order of the source.
+    loads: where in the code it was when packages were loaded.
     """
     if isinstance(code, bytes):
         code = cast("CodeType", marshal.loads(code[_HEADER:]))  # noqa: S302  it was run as well
-    opcodes = code.co_code[::2]
-    lines = [(line, start, end) for start, end, line in code.co_lines() if line is not None]
-    imports = [
-        (line, 2 * opcodes.rfind(_IMPORT, start // 2, end // 2)) for line, start, end in lines
-    ]
-    last = max((each for each in imports if each[1] >= 0), default=None)
-    if last is None:
-        return ""
-    spans = [
-        (start, min(end, last[1] + 2) if line == last[0] else end)
-        for line, start, end in lines
-        if (line, start) <= last
-    ]
-    kept = list(instructions(code, spans))
-    places: dict[object, int] = {at: place for place, (at, *_) in enumerate(kept)}
+    found = _in_source_order(code)
+    size = max([size, *(_size(code, found, load) for load in loads)])
+    places: dict[object, int] = {at: place for place, (at, *_) in enumerate(found[:size])}
     told = [
         (opcode, operand, places.get(meant) if opcode in _JUMPS else _text(meant))
-        for _, opcode, operand, meant in kept
+        for _, opcode, operand, meant in found[:size]
     ]
-    return digest(repr(told).encode("utf-8", "surrogatepass")).hex()
+    # The two instructions before one that imports give the level and the names of attributes.
+    imports = [
+        (opcode, operand, _text(meant))
+        for place in range(size, len(found))
+        if found[place][1] == _IMPORT
+        for _, opcode, operand, meant in found[place - 2 : place + 1]
+    ]
+    if not told and not imports:
+        return NO_IMPORTS
+    return ImportPrefix(size, digest(repr((told, imports)).encode("utf-8", "surrogatepass")).hex())
+
+
+def _in_source_order(code: CodeType) -> list[Instruction]:
+    """Return the instructions of a module, but for those that store its docstring.
+
+    Python places what handles an exception behind all the rest.
+    """
+    lines = sorted((line, start, end) for start, end, line in code.co_lines() if line is not None)
+    found = list(instructions(code, [(start, end) for _, start, end in lines]))
+    for place, (_, opcode, _, name) in enumerate(found):
+        if opcode == _STORE and name == "__doc__" and found[place - 1][1] in _CONSTANTS:
+            return found[: place - 1] + found[place + 1 :]
+    return found
+
+
+def _size(code: CodeType, found: list[Instruction], load: int) -> int:
+    """Return how many instructions there are, up to the last one that is run before a load.
+
+    The arguments of a call stand on later lines than the call, what is done in a loop may be done
+    before the next load. Not so what stands before the handler of an exception in the code.
+    """
+    opcodes = code.co_code[::2]
+    start = 2 * opcodes.rfind(_HANDLER, 0, load // 2)
+    end = 2 * opcodes.find(_HANDLER, load // 2)
+    for at, opcode, _, target in instructions(code, [(load, end if end > 0 else 2 * len(opcodes))]):
+        if opcode in _BACKWARD and cast("int", target) <= load:
+            load = at
+    return max((place for place, (at, *_) in enumerate(found, 1) if start < at <= load), default=0)
 
 
 def instructions(code: CodeType, spans: Iterable[tuple[int, int]]) -> Iterator[Instruction]:

@@ -66,7 +66,7 @@ class RecordingObserver(QuietObserver):
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
         self.loaded += 1
         if not self._recorder.is_as_before(path, code, state):
-            self._start_cold(f"{path} has changed above its last import")
+            self._start_cold(f"{path} has changed its imports, or what it does before them")
 
 
 class PreloadSession:
@@ -152,6 +152,7 @@ class PreloadSession:
         if self._replayed is not None:
             for then in (self._replayed.final, self._replayed.later):
                 arrange_filters(then.get(FILTERS, []))
+        self._recorder.end_load()
         conditions = after_load()
         if differing := self._recorder.mismatches(conditions):
             self._start_cold(f"after the load these differ: {', '.join(differing)}")

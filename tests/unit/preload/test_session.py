@@ -131,7 +131,7 @@ def test_a_load_that_does_something_else_before_its_last_import_starts_cold(
     recorder: NotedRecorder,
 ) -> None:
     recorder.fits = False
-    with pytest.raises(ColdStartError, match=f"^{APP} has changed above its last import$"):
+    with pytest.raises(ColdStartError, match=f"^{APP} has changed its imports, or what"):
         RecordingObserver(recorder, start_cold, recorder.told.append).after_compile(
             APP, b"code", STATE
         )
@@ -301,7 +301,7 @@ async def test_code_that_has_changed_above_its_last_import_starts_cold(session: 
     session.made.replay(told)
     session.child.module("mine.py", "VALUE = 2\nimport library")
     path = session.child.project / "mine.py"
-    with pytest.raises(ColdStartError, match=f"^{path} has changed above its last import$"):
+    with pytest.raises(ColdStartError, match=f"^{path} has changed its imports, or"):
         session.load("import mine")
 
 
