@@ -10,8 +10,8 @@ already, or one that is not run, loads nothing. So these count of a module:
 
 - all that is done up to that import: assignments, calls, imports, what they hang on. The bodies of
   functions do not: they are not run by being defined. Nor does its docstring.
-- every import statement below it, wherever it stands: it is there, or not, or another one. It may
-  ask for a package that was not imported ahead, or not for one that was.
+- every import statement, also below it: that it is there, and what it names. One that is new may
+  ask for a package that was not imported ahead, and one that is gone for one that was.
 
 So a constant or a call between imports below counts no more than one at the end of the file. Of a
 module during whose load no package is loaded, the import statements alone count.
@@ -23,6 +23,7 @@ import dis
 import marshal
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import CodeType
 from typing import NamedTuple, cast
 
@@ -53,6 +54,9 @@ _FLAGS = {
 
 _HEADER = 16  # bytes before the code in a `.pyc`
 
+_DOCSTRING_SIZE = 4  # bytes of the code that stores one
+
+Span = tuple[int, int]
 Instruction = tuple[int, int, int, object]
 
 
@@ -76,39 +80,45 @@ def import_prefix(code: Code, size: int = 0, loads: Iterable[int] = ()) -> Impor
     """
     if isinstance(code, bytes):
         code = cast("CodeType", marshal.loads(code[_HEADER:]))  # noqa: S302  it was run as well
-    found = _in_source_order(code)
-    size = max([size, *(_size(code, found, load) for load in loads)])
-    places: dict[object, int] = {at: place for place, (at, *_) in enumerate(found[:size])}
+    spans = _in_source_order(code)
+    size = max([size, *(_size(code, spans, load) for load in loads)])
+    kept = list(islice(instructions(code, spans), size))
+    places: dict[object, int] = {at: place for place, (at, *_) in enumerate(kept)}
     told = [
         (opcode, operand, places.get(meant) if opcode in _JUMPS else _text(meant))
-        for _, opcode, operand, meant in found[:size]
+        for _, opcode, operand, meant in kept
     ]
-    # The two instructions before one that imports give the level and the names of attributes.
-    imports = [
-        (opcode, operand, _text(meant))
-        for place in range(size, len(found))
-        if found[place][1] == _IMPORT
-        for _, opcode, operand, meant in found[place - 2 : place + 1]
-    ]
+    imports = [(each[1:3], _text(each[3])) for each in _imports(code, spans)]
     if not told and not imports:
         return NO_IMPORTS
     return ImportPrefix(size, digest(repr((told, imports)).encode("utf-8", "surrogatepass")).hex())
 
 
-def _in_source_order(code: CodeType) -> list[Instruction]:
-    """Return the instructions of a module, but for those that store its docstring.
+def _in_source_order(code: CodeType) -> list[Span]:
+    """Return where the code of each line is, without that which stores the docstring.
 
     Python places what handles an exception behind all the rest.
     """
-    lines = sorted((line, start, end) for start, end, line in code.co_lines() if line is not None)
-    found = list(instructions(code, [(start, end) for _, start, end in lines]))
-    for place, (_, opcode, _, name) in enumerate(found):
-        if opcode == _STORE and name == "__doc__" and found[place - 1][1] in _CONSTANTS:
-            return found[: place - 1] + found[place + 1 :]
-    return found
+    lines: list[tuple[int, int, int]] = []
+    for start, end, line in code.co_lines():
+        # Python 3.11 tells the parts of a line.
+        is_part = lines and (lines[-1][0], lines[-1][2]) == (line, start)
+        begin = lines.pop()[1] if is_part else start
+        if line is not None:
+            lines.append((line, begin, end))
+    spans = [(start, end) for _, start, end in sorted(lines)]
+    docstring = next((span for span in spans if _is_docstring(code, *span)), None)
+    return [span for span in spans if span != docstring]
 
 
-def _size(code: CodeType, found: list[Instruction], load: int) -> int:
+def _is_docstring(code: CodeType, start: int, end: int) -> bool:
+    if end - start != _DOCSTRING_SIZE:
+        return False
+    load, _, store, name = code.co_code[start:end]
+    return load in _CONSTANTS and store == _STORE and code.co_names[name] == "__doc__"
+
+
+def _size(code: CodeType, spans: list[Span], load: int) -> int:
     """Return how many instructions there are, up to the last one that is run before a load.
 
     The arguments of a call stand on later lines than the call, what is done in a loop may be done
@@ -120,10 +130,22 @@ def _size(code: CodeType, found: list[Instruction], load: int) -> int:
     for at, opcode, _, target in instructions(code, [(load, end if end > 0 else 2 * len(opcodes))]):
         if opcode in _BACKWARD and cast("int", target) <= load:
             load = at
-    return max((place for place, (at, *_) in enumerate(found, 1) if start < at <= load), default=0)
+    found = enumerate(instructions(code, spans), start=1)
+    return max((place for place, (at, *_) in found if start < at <= load), default=0)
 
 
-def instructions(code: CodeType, spans: Iterable[tuple[int, int]]) -> Iterator[Instruction]:
+def _imports(code: CodeType, spans: list[Span]) -> Iterator[Instruction]:
+    """Yield the instructions of all import statements: level, names of attributes, module."""
+    opcodes = code.co_code[::2]
+    for start, end in spans:
+        if opcodes.find(_IMPORT, start // 2, end // 2) >= 0:
+            found = list(instructions(code, [(start, end)]))
+            for place, (_, opcode, *_) in enumerate(found):
+                if opcode == _IMPORT:
+                    yield from found[place - 2 : place + 1]
+
+
+def instructions(code: CodeType, spans: Iterable[Span]) -> Iterator[Instruction]:
     """Yield where each instruction is, its opcode, its operand, and what that means.
 
     What it means is a name, a constant, or where a jump leads. Of such an operand only the flags
