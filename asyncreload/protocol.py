@@ -218,6 +218,8 @@ class CheckpointRefused(Message):
     """Child: the checkpoint that it goes on from is not valid any more; leaving with code 3."""
 
     reason: str
+    found: dict[str, Any] = _NOTHING
+    """The conditions after the load that were not those of the load replayed."""
 
 
 class Obstacle(Message):
@@ -254,6 +256,8 @@ class StartCold(Message):
     """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
 
     reason: str
+    found: dict[str, Any] = _NOTHING
+    """The conditions after the load that were not those of the load replayed."""
 
 
 class Left(Message):

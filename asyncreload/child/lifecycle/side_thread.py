@@ -37,6 +37,7 @@ from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.load_state import LoadState
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.watch.debounce import quiet
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.child.watch.filesystems import is_local
@@ -193,7 +194,7 @@ class SideThread:
         agent.baselines.begin_load(time.time_ns(), go.changed)
         agent.baselines.adopt(go.watched)
         if found := agent.scanner.searches.scan_all():
-            self.start_cold(f"{found[0]} has come or gone since this process looked for it")
+            self.start_cold(f"{found[0]} has come or gone since this process looked for it", {})
         agent.preload.check_shadowed()
         self._settle(load)
         # After the burst, so that it is over; before the load, so that what it reads is as it was.
@@ -202,7 +203,7 @@ class SideThread:
         if settings.refresh:  # what is asked for counts, whatever a framework says
             self._state.refreshers.add(patterns.refreshes)
         if outdated := agent.modules.take_start(process_began):
-            self.start_cold(f"{outdated[0]} has changed since Python ran it")
+            self.start_cold(f"{outdated[0]} has changed since Python ran it", {})
         agent.load = load.replaced(began=time.time_ns())
         try:
             if not go.crash:
@@ -451,9 +452,9 @@ class SideThread:
 
     # --- the end -------------------------------------------------------------------------------
 
-    def start_cold(self, reason: str) -> NoReturn:
+    def start_cold(self, reason: str, found: Conditions) -> NoReturn:
         """End this process: what it has imported ahead does not fit, and a cold one follows."""
-        self._agent.link.send(StartCold(reason))
+        self._agent.link.send(StartCold(reason, found))
         self.end(RELOAD)
         raise SystemExit(self.wait_for_end())
 

@@ -20,6 +20,7 @@ from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load_outcome import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.session import QuietObserver, RecordingObserver
 from asyncreload.lockfile import Verdict
@@ -54,7 +55,8 @@ class Bench:
     def on_new_file(self, path: str) -> None:
         self.agent.monitor.on_new_file(path)
 
-    def start_cold(self, reason: str) -> NoReturn:
+    def start_cold(self, reason: str, found: Conditions) -> NoReturn:
+        del found
         raise AssertionError(reason)
 
     async def settle(self) -> None:

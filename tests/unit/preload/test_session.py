@@ -11,6 +11,7 @@ import pytest
 
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.preload import session as session_module
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.preload.recorder import Recorder
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.session import (
@@ -52,7 +53,8 @@ class ColdStartError(Exception):
     """Raised where the process would end, so that a cold one takes its place."""
 
 
-def start_cold(reason: str) -> NoReturn:
+def start_cold(reason: str, found: Conditions) -> NoReturn:
+    assert bool(found) is reason.startswith("after the load")
     raise ColdStartError(reason)
 
 
