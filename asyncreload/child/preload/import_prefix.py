@@ -1,20 +1,23 @@
 """What a module does before its last import that loads a package: its import prefix.
 
 That is what the packages that it imports may notice: an edit of it may ask for other packages, or
-for the same ones under other conditions. An edit below it cannot: within its own load, a module has
-come to its last such import when the last package is loaded. What it sets up below for the imports
-of others shows in the conditions that are recorded with these, and after the load.
+for the same ones under other conditions. What is done below cannot be noticed by a package that is
+loaded for the module: the last one has been loaded by then. What it sets up for packages that other
+modules import later shows in the conditions after the load.
 
-Where that import is, the recorded load tells, and not the source: an import of what is loaded
-already, or one that is not run, loads nothing. So these count of a module:
+Which import is the last to load a package, the recorded load tells, and not the source: an import
+of what is loaded already loads nothing, nor does one that is not run, such as one below
+`if __name__ == "__main__"`. A package may also be loaded by what a module calls or imports of the
+project's: then that counts as the import. The standard library's modules are not followed.
 
-- all that is done up to that import: assignments, calls, imports, what they hang on. The bodies of
-  functions do not: they are not run by being defined. Nor does its docstring.
-- every import statement, also below it: that it is there, and what it names. One that is new may
-  ask for a package that was not imported ahead, and one that is gone for one that was.
+So these count of a module:
 
-So a constant or a call between imports below counts no more than one at the end of the file. Of a
-module during whose load no package is loaded, the import statements alone count.
+- All that is done up to there: assignments, calls, imports, what these hang on. The bodies of
+  functions do not: they are not run by being defined. Nor does the docstring.
+- Every import statement, also below: that it is there, and what it names. A package for one that
+  is new is not imported ahead in its place; one for which there is none any more would be.
+
+Of a module that loads no package, the import statements alone count.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from typing import NoReturn
 import pytest
 
 from asyncreload.child.preload.conditions import Conditions
-from asyncreload.child.preload.session import RecordingObserver
+from asyncreload.child.preload.session import QuietObserver, RecordingObserver
+from asyncreload.child.watch.file_state import FileState
 from asyncreload.protocol import Preload
 from tests.unit.preload.child_runs import ChildRun
 
@@ -175,28 +176,68 @@ def test_what_another_module_has_changed_may_load_a_package_in_one_that_is_the_s
     project: Project,
 ) -> None:
     source = "import big, views\nA = 1\nif views.DEBUG:\n    import third\nB = 1\n"
-    project.write(main=source, views="DEBUG = False\n")
+    more = "import late\nC = 1\n"
+    project.write(main=source + more, views="DEBUG = False\n")
     told = project.load()
     assert project.child.replay(told) == []
     project.write(views="DEBUG = True\n")
     told = project.load()
     assert "third" in told.modules
+    assert project.is_warm(told, main=f"{source}{more}C = 2\n")
+    # It was loaded in this process, what follows it ahead: that still counts.
+    assert not project.is_warm(told, main=source.replace("A = 1", "A = 2") + more)
+    assert not project.is_warm(told, main=source.replace("B = 1", "B = 2") + more)
+
+
+def test_a_package_that_is_loaded_anew_counts_from_then_on(project: Project) -> None:
+    source = "import big, views\nA = 1\nif views.DEBUG:\n    import third\nB = 1\n"
+    project.write(main=source, views="DEBUG = False\n")
+    told = project.load()
+    assert project.is_warm(told, main=source.replace("A = 1", "A = 2"))
+    assert project.child.replay(told) == []
+    project.write(views="DEBUG = True\n", main=source)
+    told = project.load()
     assert project.is_warm(told, main=source.replace("B = 1", "B = 2"))
     assert not project.is_warm(told, main=source.replace("A = 1", "A = 2"))
 
 
+def test_a_module_that_is_loaded_once_more_counts_as_it_is_now(project: Project) -> None:
+    project.write(main="import big\nA = 1\n")
+    told = project.load()
+    assert project.child.replay(told) == []
+    project.load()
+    path, recorder = f"{project.child.root}/main.py", project.child.recorder
+    code = compile("A = 1\nimport big\n", path, "exec")
+    recorder.after_compile(path, code, FileState((1, 2, 3, 4)))
+    assert project.child.preload("").import_prefixes[path] != told.import_prefixes[path]
+
+
 def test_what_requests_import_is_nothing_that_counts(project: Project) -> None:
     """A script that serves is at its last statement then."""
-    source = (
-        "import big\nA = 1\ndef serve():\n    import late\nif __name__ == 'app':\n    serve()\n"
-    )
-    project.write(main=source)
-    project.load()
-    script = compile("import main\nmain.serve()\n", str(project.child.project / "main.py"), "exec")
-    exec(script, {"__name__": "app"})
+    recorder, path = project.child.recorder, f"{project.child.root}/main.py"
+
+    def serve() -> None:
+        recorder.end_load()
+        exec(compile("import late", path, "exec"), {})
+
+    code = compile("import big\nA = 1\nserve()\n", path, "exec")
+    project.child.observer = QuietObserver(recorder)
+    recorder.after_compile(path, code, FileState((1, 2, 3, 4)))
+    exec(code, {"serve": serve})
     told = project.child.preload("")
     assert "late" in told.modules
-    assert project.is_warm(told, main=source.replace("A = 1", "A = 2"))
+    assert project.is_warm(told, main="import big\nA = 2\n")
+
+
+def test_a_script_is_known_by_any_spelling(project: Project) -> None:
+    """Such as that of the command; it is watched under another."""
+    recorder, path = project.child.recorder, f"{project.child.root}/main.py"
+    source = "A = 1\nimport big\n"
+    code = compile(source, f"{project.child.root}/./main.py", "exec")
+    recorder.after_compile(path, code, FileState((1, 2, 3, 4)))
+    project.child.observer = QuietObserver(recorder)
+    exec(code, {"__name__": "app"})
+    assert project.child.preload("").import_prefixes[path][0] > 0
 
 
 def test_nothing_is_told_twice(project: Project) -> None:
