@@ -217,6 +217,13 @@ def test_below_a_handler_that_imports_it_does_not(more: str, loaded: str) -> Non
     assert not fits(HANDLED, HANDLED.replace("ImportError", "ValueError"), "json")
 
 
+def test_behind_a_handler_it_does() -> None:
+    """Newer Pythons jump back from there: that is no loop."""
+    source = f"{HANDLED}import last\nLAST = 1.5\n"
+    assert fits(source, source.replace("LAST = 1.5", "LAST = 2.5"), "last")
+    assert not fits(source, source.replace("AFTER = 1.5", "AFTER = 2.5"), "last")
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -269,6 +276,7 @@ if __name__ == "__main__":
         ("'A shop.'\n", "", True),
         ("'A shop.'\n", "'A shop.'\nTITLE = 'x'\n", False),
         ("'A shop.'\n", "__doc__ = set_up()\n", False),
+        ("'A shop.'\n", "__doc__ = __name__\n", False),
         ("import package", "import sys\nimport package", False),
         ("import json", "import yaml", False),
         ("import json", "from json import loads", False),
