@@ -165,8 +165,9 @@ class Preload(Message):
     """The conditions after the requests since then: they may have imported more."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
-    import_prefixes: dict[str, str] = _NOTHING
-    """What each of the project's files does before its last import."""
+    import_prefixes: dict[str, tuple[int, str]] = _NOTHING
+    """What stands for what each of the project's files does before its imports, as a size and a
+    digest."""
     obstacle: str = ""
     """Why nothing can be imported ahead; "" when something can."""
     asgi: bool = False
@@ -218,6 +219,8 @@ class CheckpointRefused(Message):
     """Child: the checkpoint that it goes on from is not valid any more; leaving with code 3."""
 
     reason: str
+    found: dict[str, Any] = _NOTHING
+    """The conditions after the load that were not those of the load replayed."""
 
 
 class Obstacle(Message):
@@ -254,6 +257,8 @@ class StartCold(Message):
     """Child: what was replayed cannot stand for a cold start here; leaving with code 3."""
 
     reason: str
+    found: dict[str, Any] = _NOTHING
+    """The conditions after the load that were not those of the load replayed."""
 
 
 class Left(Message):

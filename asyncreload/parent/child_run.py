@@ -294,7 +294,7 @@ class ChildRun:
                 standby.renew()
                 self._reports.checkpoints.forget()
             case protocol.StartCold():
-                standby.was_wrong(message.reason)
+                standby.was_wrong(message.reason, message.found)
                 self._reports.checkpoints.forget()
                 standby.start_next()
                 self.starts_again = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from asyncreload.protocol import Data, Preload, Preloaded
@@ -11,15 +12,17 @@ from asyncreload.style import duration
 log: logging.Logger = logging.getLogger("asyncreload")
 
 MOST_WRONG = 2
-"""After so many replays in a row that could not stand for a cold start, an app has no more."""
+"""After so many replays in a row that led to conditions of their own, an app has no more."""
 
 
 class PreloadPlan:
     """The packages that a standby imports, and what it should know of the project's files.
 
     A replay is the import of the packages that the last child imported, in the same order and
-    under the same conditions. It may turn out wrong (the child then starts cold), which counts;
-    one that merely takes long is not wrong.
+    under the same conditions. It may turn out wrong: the child then starts cold. That counts when
+    the conditions after the load are others with a replay than without, or others each time. It
+    does not when an edit has made the difference: the next replay will fit. One that merely takes
+    long is not wrong.
 
     What is not imported ahead any more is told once, with the reason.
 
@@ -31,6 +34,8 @@ class PreloadPlan:
         self._failed: frozenset[str] = frozenset()
         self._mismatches: Data = {}
         self._wrong_in_a_row = 0
+        self._found: Mapping[str, Any] = {}
+        """The conditions that the last replay led to, if it was wrong for them."""
         self._told: set[str] = set()
         self.cold_load: float = 0.0
         """Seconds that the last load took for which nothing was imported ahead."""
@@ -46,6 +51,9 @@ class PreloadPlan:
             return False
         if preload.obstacle:
             self._tell(f"nothing is imported ahead: {preload.obstacle}")
+        if self._found and self._found.items() <= preload.final.items():
+            self._wrong_in_a_row -= 1  # without a replay it has come to the same
+        self._found = {}
         preload = self._without_failures(preload)
         if preload.is_like(self.preload):
             return False
@@ -57,10 +65,14 @@ class PreloadPlan:
         log.debug("standby: what it imported ahead may be outdated; the next one starts cold")
         self.preload, self._mismatches, self._warm_load = None, {}, None
 
-    def was_wrong(self, reason: str) -> None:
-        """Note that a replay could not stand for a cold start."""
-        self._wrong_in_a_row += 1
-        if self._wrong_in_a_row == MOST_WRONG and self._replays:
+    def was_wrong(self, reason: str, found: Mapping[str, Any]) -> None:
+        """Note that a replay could not stand for a cold start.
+
+        found: the conditions after its load that were not those of the load replayed.
+        """
+        self._found = found
+        self._wrong_in_a_row += bool(found)
+        if found and self._wrong_in_a_row == MOST_WRONG and self._replays:
             self._replays = False
             self._tell(f"nothing is imported ahead any more, as it did not fit: {reason}")
         else:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from asyncreload.parent.preload_plan import PreloadPlan
@@ -114,9 +114,12 @@ class Standby:
         self._plan.forget()
         self._discard_all()
 
-    def was_wrong(self, reason: str) -> None:
-        """Note that a replay could not stand for a cold start; the next child starts cold."""
-        self._plan.was_wrong(reason)
+    def was_wrong(self, reason: str, found: Mapping[str, Any]) -> None:
+        """Note that a replay could not stand for a cold start; the next child starts cold.
+
+        found: the conditions after its load that were not those of the load replayed.
+        """
+        self._plan.was_wrong(reason, found)
         self._discard_all()
 
     def has_loaded(self, seconds: float) -> None:

@@ -33,8 +33,8 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [answer.encode()]
 """
-# Nothing of a version stands above the last import: a standby with packages imported ahead could
-# not stand for a start from nothing then (child/preload/import_prefix.py).
+# Nothing of a version stands above an import that loads a package: a standby that has imported it
+# ahead could not stand for a start from nothing then (child/preload/import_prefix.py).
 VIEWS = """\
 import os, signal
 import holder

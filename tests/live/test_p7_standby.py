@@ -447,6 +447,71 @@ CWD, ENVIRON = os.getcwd(), environ()
         is_warm=False,
         replayed="",
     ),
+    "constant in the environment for one import": Case(
+        'MODE = "fast"\nos.environ["MODE"] = MODE\nimport third\ndel os.environ["MODE"]',
+        "third.MODE",
+        {"third": "import os\nMODE = os.environ.get('MODE')"},
+        edit=('"fast"', '"slow"'),
+        is_warm=False,
+        replayed="",
+    ),
+    "constant that decides what is imported": Case(
+        "import first\nDEBUG = True\nif DEBUG: import third\nimport last",
+        "sorted({'first', 'third', 'last'} & sys.modules.keys())",
+        {"first": "", "third": "", "last": ""},
+        edit=("DEBUG = True", "DEBUG = False"),
+        is_warm=False,
+        replayed="",
+    ),
+    "constant for the path of imports": Case(
+        "LIB = 'old'\nsys.path.insert(0, os.path.join(os.getcwd(), LIB))\nimport here, third",
+        "[here.PLACE, third.HERE]",
+        {"third": "import here\nHERE = here.PLACE"},
+        {"old/here.py": "PLACE = 'old'", "new/here.py": "PLACE = 'new'"},
+        edit=("LIB = 'old'", "LIB = 'new'"),
+        is_warm=False,
+        replayed="",
+    ),
+    "constant for a filter of warnings": Case(
+        """
+        import warnings
+        LEVEL = "ignore"
+        warnings.simplefilter(LEVEL)
+        try:
+            import third
+        except DeprecationWarning as exc:
+            found = str(exc)
+        else:
+            found = third.OLD
+        warnings.resetwarnings()
+        """,
+        "found",
+        {"third": "import warnings\nwarnings.warn('old', DeprecationWarning)\nOLD = True"},
+        edit=('"ignore"', '"error"'),
+        replayed="",
+    ),
+    "constant that a package reads in the project's module": Case(
+        "import third\nTITLE = 'shop'\nimport needy, last",
+        "[needy.TITLE, third.LOADED, last.LOADED]",
+        {"third": THIRD, "needy": "import app\nTITLE = app.TITLE", "last": THIRD},
+        edit=("'shop'", "'market'"),
+    ),
+    "constant that a package takes from its caller": Case(
+        "import third\nTITLE = 'shop'\nimport needy, last",
+        "[needy.TITLE, third.LOADED, last.LOADED]",
+        {
+            "third": THIRD,
+            "needy": """
+            import sys
+            frame = sys._getframe()
+            while "TITLE" not in frame.f_globals:
+                frame = frame.f_back
+            TITLE = frame.f_globals["TITLE"]
+            """,
+            "last": THIRD,
+        },
+        edit=("'shop'", "'market'"),
+    ),
     "import that is gone": Case(
         "import third\nimport other",
         "[sorted({'third', 'other'} & sys.modules.keys()), getattr(json, 'PATCHED', False)]",
@@ -544,6 +609,86 @@ CWD, ENVIRON = os.getcwd(), environ()
 def test_p7_the_replay_is_invisible(serve: Serve, packages: Packages, case: Case) -> None:
     """Whatever the app does before and while it imports, after an edit it is as after a start."""
     compare(serve, packages, case)
+
+
+# --- what an edit may change -----------------------------------------------------------------
+
+SHOP = """\
+'''A shop.'''
+import json, os, sys
+import first
+from settings import LEVEL
+import third
+TITLE = "shop"
+import first.part
+from settings import SECONDS
+NAMES = {"first", "first.part", "third", "more", "settings"}
+def answer(): return [TITLE, SECONDS, LEVEL, sorted(NAMES & sys.modules.keys())]
+def app(environ, start_response):
+    start_response("200 OK", [])
+    found = os.getpid() if environ["PATH_INFO"] == "/pid" else answer()
+    return [json.dumps(found).encode()]
+if __name__ == "__main__":
+    import more
+    more.serve(app)
+"""
+SETTINGS = "LEVEL = 'high'\nimport first\nSECONDS = 60\n"
+
+
+def serve_shop(serve: Serve, packages: Packages) -> Served:
+    packages.write("first", "import first.part\nA = 1")
+    packages.write("first/part.py", "")
+    packages.write("third", "")
+    packages.write("more", "")
+    return serve("app.py", "--no-checkpoints", files={"app.py": SHOP, "settings.py": SETTINGS})
+
+
+def test_p7_edits_below_the_imports_that_load_packages(serve: Serve, packages: Packages) -> None:
+    """One after the other, each on top of the packages that the standby has imported."""
+    served = serve_shop(serve, packages)
+    edits = (
+        ("app.py", '"shop"', '"market"'),
+        ("app.py", "'''A shop.'''", "'''A market.'''\n# More of it."),
+        ("app.py", "NAMES =", "MORE = 60 * 60\nfirst.A = [MORE, TITLE]\nNAMES ="),
+        ("app.py", "def answer():", "def answer(more=1):\n    '''Tell.'''\n   "),
+        ("app.py", "    more.serve(app)", "    more.serve(app, 1)"),
+        ("settings.py", "'high'", "'low'"),
+        ("settings.py", "SECONDS = 60", "SECONDS = 70"),
+        ("app.py", '"market"', 'f"{LEVEL} market"'),
+    )
+    answer = ""
+    for name, old, new in edits:
+        before = standby(served)
+        served.edit(name, old, new)
+        answer = served.body()
+        assert served.body("/pid") == str(before), (old, new, served.output)
+    served.stop()
+    assert answer == serve("app.py", *COLD).body()
+
+
+def test_p7_edits_above_them_and_of_imports(serve: Serve, packages: Packages) -> None:
+    """Each starts cold, and so do any number of them: the next replay fits again."""
+    served = serve_shop(serve, packages)
+    for old, new in (
+        ("import third\n", "A = 1\nimport third\n"),
+        ("import first\n", "import first\nfirst.A = 2\n"),
+        ("    import more\n", "    import more, third\n"),
+        ("import third\n", ""),
+        ("SECONDS\n", "SECONDS\nimport third\n"),
+    ):
+        before = standby(served)
+        served.edit("app.py", old, new)
+        answer = served.body()
+        assert served.body("/pid") != str(before), (old, new, served.output)
+    before = standby(served)
+    served.edit("app.py", '"shop"', '"market"')
+    assert served.body("/pid") != str(before)  # the last import that loads a package is below now
+    before = standby(served)
+    served.edit("app.py", "NAMES =", "AFTER = 1\nNAMES =")
+    answer = served.body()
+    assert served.body("/pid") == str(before)
+    served.stop()
+    assert answer == serve("app.py", *COLD).body()
 
 
 # --- what the standby does -------------------------------------------------------------------

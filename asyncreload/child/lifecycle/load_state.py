@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn, Self
+from typing import Self
 
-from asyncreload.child.preload.session import PreloadSession
+from asyncreload.child.preload.session import ColdStart, PreloadSession
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.change_scanner import ChangeScanner
 from asyncreload.child.watch.module_scan import ModuleScan
@@ -33,7 +33,7 @@ class LoadState(FrozenData):
         on_new_file: Callable[[str], object],
         before_project_file: Callable[[str], object],
         send: Callable[[Message], None],
-        start_cold: Callable[[str], NoReturn],
+        start_cold: ColdStart,
     ) -> Self:
         """Return the state of a process in which nothing is loaded.
 

@@ -28,6 +28,7 @@ from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_start import LoadStart
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.side_loop import SideLoop, stand_still
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.phase import Phase
 from asyncreload.protocol import (
@@ -247,9 +248,12 @@ class SideThread:
 
     # --- the end -------------------------------------------------------------------------------
 
-    def start_cold(self, reason: str) -> NoReturn:
-        """End this process: what it has imported ahead does not fit, and a cold one follows."""
-        self._agent.link.send(StartCold(reason))
+    def start_cold(self, reason: str, found: Conditions | None = None) -> NoReturn:
+        """End this process: what it has imported ahead does not fit, and a cold one follows.
+
+        found: the conditions after the load that are others than they were to be, if any are.
+        """
+        self._agent.link.send(StartCold(reason, found or {}))
         self.end(RELOAD)
         raise SystemExit(self.wait_for_end())
 

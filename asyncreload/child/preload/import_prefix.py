@@ -1,7 +1,23 @@
-"""What a module does before its last import.
+"""What a module does before its last import that loads a package: its import prefix.
 
 That is what the packages that it imports may notice: an edit of it may ask for other packages, or
-for the same ones under other conditions. An edit below it cannot.
+for the same ones under other conditions. What is done below cannot be noticed by a package that is
+loaded for the module: the last one has been loaded by then. What it sets up for packages that other
+modules import later shows in the conditions after the load.
+
+Which import is the last to load a package, the recorded load tells, and not the source: an import
+of what is loaded already loads nothing, nor does one that is not run, such as one below
+`if __name__ == "__main__"`. A package may also be loaded by what a module calls or imports of the
+project's: then that counts as the import. The standard library's modules are not followed.
+
+So these count of a module:
+
+- All that is done up to there: assignments, calls, imports, what these hang on. The bodies of
+  functions do not: they are not run by being defined. Nor does the docstring.
+- Every import statement, also below: that it is there, and what it names. A package for one that
+  is new is not imported ahead in its place; one for which there is none any more would be.
+
+Of a module that loads no package, the import statements alone count.
 """
 
 from __future__ import annotations
@@ -10,13 +26,16 @@ import dis
 import marshal
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import CodeType
-from typing import cast
+from typing import NamedTuple, cast
 
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.watch.file_state import digest
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
+_STORE = dis.opmap["STORE_NAME"]
+_HANDLER = dis.opmap["PUSH_EXC_INFO"]
 _EXTENDED = dis.EXTENDED_ARG
 _CACHE = dis.opmap["CACHE"]
 _CACHED = bytes([_CACHE])
@@ -38,40 +57,98 @@ _FLAGS = {
 
 _HEADER = 16  # bytes before the code in a `.pyc`
 
+_DOCSTRING_SIZE = 4  # bytes of the code that stores one
+
+Span = tuple[int, int]
 Instruction = tuple[int, int, int, object]
 
 
-def import_prefix(code: Code) -> str:
-    """Return what stands for the code of a module up to its last import; "" when it has none.
+class ImportPrefix(NamedTuple):
+    """What stands for what counts of a module."""
 
-    The bodies of functions do not count: they are not run by being defined. The order is that of
-    the source: Python places what handles an exception behind all the rest.
+    size: int
+    """How many instructions it has up to its last import that loads a package; see below."""
+    digest: str
+    """"" when the module has no imports at all."""
+
+
+NO_IMPORTS = ImportPrefix(0, "")
+
+
+def import_prefix(code: Code, size: int = 0, loads: Iterable[int] = ()) -> ImportPrefix:
+    """Return what stands for what counts of a module.
+
+    size: how many of its instructions count at least, in the order of the source.
+    loads: where in the code it was when packages were loaded.
     """
     if isinstance(code, bytes):
         code = cast("CodeType", marshal.loads(code[_HEADER:]))  # noqa: S302  it was run as well
-    opcodes = code.co_code[::2]
-    lines = [(line, start, end) for start, end, line in code.co_lines() if line is not None]
-    imports = [
-        (line, 2 * opcodes.rfind(_IMPORT, start // 2, end // 2)) for line, start, end in lines
-    ]
-    last = max((each for each in imports if each[1] >= 0), default=None)
-    if last is None:
-        return ""
-    spans = [
-        (start, min(end, last[1] + 2) if line == last[0] else end)
-        for line, start, end in lines
-        if (line, start) <= last
-    ]
-    kept = list(instructions(code, spans))
+    spans = _in_source_order(code)
+    size = max([size, *(_size(code, spans, load) for load in loads)])
+    kept = list(islice(instructions(code, spans), size))
     places: dict[object, int] = {at: place for place, (at, *_) in enumerate(kept)}
     told = [
         (opcode, operand, places.get(meant) if opcode in _JUMPS else _text(meant))
         for _, opcode, operand, meant in kept
     ]
-    return digest(repr(told).encode("utf-8", "surrogatepass")).hex()
+    imports = [(each[1:3], _text(each[3])) for each in _imports(code, spans)]
+    if not told and not imports:
+        return NO_IMPORTS
+    return ImportPrefix(size, digest(repr((told, imports)).encode("utf-8", "surrogatepass")).hex())
 
 
-def instructions(code: CodeType, spans: Iterable[tuple[int, int]]) -> Iterator[Instruction]:
+def _in_source_order(code: CodeType) -> list[Span]:
+    """Return where the code of each line is, without that which stores the docstring.
+
+    Python places what handles an exception behind all the rest.
+    """
+    lines: list[tuple[int, int, int]] = []
+    for start, end, line in code.co_lines():
+        # Python 3.11 tells the parts of a line.
+        is_part = lines and (lines[-1][0], lines[-1][2]) == (line, start)
+        begin = lines.pop()[1] if is_part else start
+        if line is not None:
+            lines.append((line, begin, end))
+    spans = [(start, end) for _, start, end in sorted(lines)]
+    docstring = next((span for span in spans if _is_docstring(code, *span)), None)
+    return [span for span in spans if span != docstring]
+
+
+def _is_docstring(code: CodeType, start: int, end: int) -> bool:
+    if end - start != _DOCSTRING_SIZE:
+        return False
+    load, _, store, name = code.co_code[start:end]
+    return load in _CONSTANTS and store == _STORE and code.co_names[name] == "__doc__"
+
+
+def _size(code: CodeType, spans: list[Span], load: int) -> int:
+    """Return how many instructions there are, up to the last one that is run before a load.
+
+    The arguments of a call stand on later lines than the call, what is done in a loop may be done
+    before the next load. Not so what stands before the handler of an exception in the code.
+    """
+    opcodes = code.co_code[::2]
+    start = 2 * opcodes.rfind(_HANDLER, 0, load // 2)
+    end = 2 * opcodes.find(_HANDLER, load // 2)
+    for at, opcode, _, target in instructions(code, [(load, end if end > 0 else 2 * len(opcodes))]):
+        if opcode in _BACKWARD and cast("int", target) <= load:
+            load = at
+    found = enumerate(instructions(code, spans), start=1)
+    return max((place for place, (at, *_) in found if start < at <= load), default=0)
+
+
+def _imports(code: CodeType, spans: list[Span]) -> Iterator[Instruction]:
+    """Yield the instructions of all import statements: level, names of attributes, module."""
+    opcodes = code.co_code[::2]
+    for start, end in spans:
+        if opcodes.find(_IMPORT, start // 2, end // 2) >= 0:
+            found = list(instructions(code, [(start, end)]))
+            for place, (_, opcode, *_) in enumerate(found):
+                if opcode == _IMPORT:
+                    yield from found[place - 2 : place + 1]
+
+
+def instructions(code: CodeType, spans: Iterable[Span]) -> Iterator[Instruction]:
     """Yield where each instruction is, its opcode, its operand, and what that means.
 
     What it means is a name, a constant, or where a jump leads. Of such an operand only the flags

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.preload.conditions import Conditions, patcher, read_conditions
-from asyncreload.child.preload.import_prefix import import_prefix
+from asyncreload.child.preload.import_prefix import NO_IMPORTS, ImportPrefix, import_prefix
 from asyncreload.child.preload.package_data import data_of
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of, source_file
 from asyncreload.child.watch.file_state import FileState, Signature
@@ -40,7 +40,12 @@ class Recorder:
         self._settings: dict[str, int] = {}
         self._data: dict[str, Data] = {}
         self._changes: dict[str, dict[str, str | None]] = {}
-        self._import_prefixes: dict[str, str] = {}
+        self._recorded: dict[str, ImportPrefix] = {}
+        """What stands for the project's files in the load that is replayed."""
+        self._import_prefixes: dict[str, ImportPrefix] = {}
+        self._is_loading = True
+        self._loads: dict[str, set[int]] = {}
+        """Where the code of each of the project's files was when packages were loaded."""
         # When the load of each module began: `sys.modules` tells only when it ended.
         self._order: dict[str, int] = {}
         self._states: dict[str, Signature | None] = {}
@@ -54,6 +59,9 @@ class Recorder:
         self._settings = dict(preload.settings)
         self._changes = dict(preload.changes)
         self._data = dict(preload.data)
+        self._recorded = {
+            path: ImportPrefix(*prefix) for path, prefix in preload.import_prefixes.items()
+        }
         self._order = {name: place for place, name in enumerate(preload.modules)}
 
     def note_own(self, names: Iterable[str]) -> None:
@@ -69,8 +77,11 @@ class Recorder:
         """Note under which conditions the project imports a package's module."""
         self._order.setdefault(name, len(self._order))
         # What a package imports while it is imported itself is the package's own affair.
-        if not _is_projects(caller(1)):
+        frame = caller(1)
+        if not _is_projects(frame):
             return
+        if self._is_loading:
+            self._note_load(frame)
         if name not in self._settings:  # else a standby has more by now than the project had then
             self._note_conditions(name)
             self._data[name] = difference(merged(self._data), data_of(self._data))
@@ -85,16 +96,29 @@ class Recorder:
             self._conditions.append(found)
         self._settings[name] = len(self._conditions) - 1
 
+    def _note_load(self, frame: FrameType | None) -> None:
+        """Note where the project's modules are that are being loaded: a package is loaded there."""
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "<module>" and _kind_of_code(code.co_filename) is FileKind.PROJECT:
+                self._loads.setdefault(_key(code.co_filename), set()).add(frame.f_lasti)
+            frame = frame.f_back
+
+    def end_load(self) -> None:
+        """Note that the load has ended: a script that serves is still at its last statement."""
+        self._is_loading = False
+
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
-        """Note the code of a project's file: what it does before its last import counts."""
+        """Note the code of a project's file: what it does before its imports counts."""
         self._codes[path] = code  # it is looked into later, when there is time
+        self._import_prefixes.pop(path, None)
         if state.racy:
             self._states.pop(path, None)
         else:
             self._states[path] = state.signature
 
     def is_as_before(self, path: str, code: Code, state: FileState) -> bool:
-        """Note a file's code; tell whether it does the same before its last import as recorded.
+        """Note a file's code; tell whether it does the same before its imports as recorded.
 
         Without a replay there is nothing that it would have to fit.
         """
@@ -102,16 +126,15 @@ class Recorder:
         if self._replayed is None:
             return True
         # A file that is new does nothing before an import of its own if it has none.
-        then = self._replayed.import_prefixes.get(path, "")
-        if (
-            path in self._replayed.import_prefixes
+        then = self._recorded.get(path, NO_IMPORTS)
+        is_same = (
+            path in self._recorded
             and tuple(self._replayed.states.get(path) or ()) == state.signature
-        ):
-            self._import_prefixes[path] = then
-            del self._codes[path]
-        else:
-            self._work_off_codes()
-        return self._import_prefixes[path] == then
+        )
+        if not is_same and import_prefix(code, then.size) != then:
+            return False
+        self._import_prefixes[path] = then
+        return True
 
     def mismatches(self, final: Conditions) -> list[str]:
         """Return which conditions after the load are not those of the load that was replayed."""
@@ -130,7 +153,8 @@ class Recorder:
         if found := patcher():
             return Preload(root, obstacle=f"{found} changes Python for all that is imported later")
         self._work_off_codes()
-        prefixes = self._import_prefixes
+        prefixes: dict[str, tuple[int, str]] = {**self._import_prefixes}
+        importing = [path for path, prefix in prefixes.items() if prefix != NO_IMPORTS]
         late = len(self._order)
         modules = sorted(
             (name for name in list(sys.modules) if self._is_foreign(name)),
@@ -146,14 +170,17 @@ class Recorder:
             changes=self._changes,
             final=final,
             later=later,
-            states={path: self._states.get(path) for path, prefix in prefixes.items() if prefix},
-            import_prefixes=dict(prefixes),
+            states={path: self._states.get(path) for path in importing},
+            import_prefixes=prefixes,
         )
 
     def _work_off_codes(self) -> None:
         while self._codes:
             path, code = self._codes.popitem()
-            self._import_prefixes[path] = import_prefix(code)
+            loads = self._loads.get(_key(path), ())
+            if loads or path not in self._import_prefixes:
+                then = self._recorded.get(path, NO_IMPORTS)
+                self._import_prefixes[path] = import_prefix(code, then.size, loads)
 
     def _is_foreign(self, name: str) -> bool:
         module = sys.modules.get(name)
@@ -220,6 +247,11 @@ def _is_projects(frame: FrameType | None) -> bool:
             return kind is FileKind.PROJECT
         frame = frame.f_back
     return True
+
+
+def _key(file: str) -> str:
+    """Return what stands for a file, by whatever spelling: a script has that of the command."""
+    return os.path.normpath(absolute(file))
 
 
 @lru_cache(maxsize=1024)

@@ -11,8 +11,9 @@ ahead only under the conditions under which the project imported it:
 - No project code is loaded: its sources are refused. A package that asks for it, that fails in
   another way, or that changes what the project had set up, is left out of the next standby, and so
   is what needs it; this standby is thrown away.
-- When the project does something else now before its last import, or when the conditions after the
-  load differ from those of the recording, the child is replaced by a cold one.
+- When the project has other import statements now, or does something else before the last one that
+  loads a package (import_prefix.py), or when the conditions after the load differ from those of the
+  recording, the child is replaced by a cold one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from asyncreload.child.imports.asgi_server import import_server
 from asyncreload.child.imports.import_observer import Code, ImportObserver
-from asyncreload.child.preload.conditions import FILTERS, after_load
+from asyncreload.child.preload.conditions import FILTERS, Conditions, after_load
 from asyncreload.child.preload.recorder import Recorder
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.replay import replay
@@ -19,6 +19,12 @@ from asyncreload.child.watch.file_state import FileState
 from asyncreload.child.worker_threads import hop
 from asyncreload.phase import Phase
 from asyncreload.protocol import Message, Preload, Preloading
+
+ColdStart = Callable[[str, Conditions], NoReturn]
+"""Ends this process, so that a cold one takes its place.
+
+It is given the reason, and which conditions after the load were not those of the load replayed.
+"""
 
 
 class QuietObserver(ImportObserver):
@@ -45,7 +51,7 @@ class RecordingObserver(QuietObserver):
     def __init__(
         self,
         recorder: Recorder,
-        start_cold: Callable[[str], NoReturn],
+        start_cold: ColdStart,
         before_project_file: Callable[[str], object],
     ) -> None:
         super().__init__(recorder)
@@ -66,7 +72,7 @@ class RecordingObserver(QuietObserver):
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
         self.loaded += 1
         if not self._recorder.is_as_before(path, code, state):
-            self._start_cold(f"{path} has changed above its last import")
+            self._start_cold(f"{path} has changed its imports, or what it does before them", {})
 
 
 class PreloadSession:
@@ -76,14 +82,13 @@ class PreloadSession:
     thread once `check_load` has returned.
 
     send: sends a message to the parent.
-    start_cold: ends this process, so that a cold one takes its place; the reason is told.
     before_project_file: called while loading, with each file of the project that comes next.
     """
 
     def __init__(
         self,
         send: Callable[[Message], None],
-        start_cold: Callable[[str], NoReturn],
+        start_cold: ColdStart,
         before_project_file: Callable[[str], object] = lambda _path: None,
     ) -> None:
         self._send = send
@@ -141,7 +146,7 @@ class PreloadSession:
     def check_shadowed(self) -> None:
         """Start cold if a file of the project now has the name of a package that was replayed."""
         if self._replayed is not None and is_shadowed(self._replayed):
-            self._start_cold("a file of the project has the name of a package")
+            self._start_cold("a file of the project has the name of a package", {})
 
     def note_arguments(self, argv: list[str]) -> None:
         """Note the arguments that the app is started with."""
@@ -152,9 +157,11 @@ class PreloadSession:
         if self._replayed is not None:
             for then in (self._replayed.final, self._replayed.later):
                 arrange_filters(then.get(FILTERS, []))
+        self._recorder.end_load()
         conditions = after_load()
         if differing := self._recorder.mismatches(conditions):
-            self._start_cold(f"after the load these differ: {', '.join(differing)}")
+            found = {name: conditions[name] for name in differing}
+            self._start_cold(f"after the load these differ: {', '.join(differing)}", found)
         self._after_load = conditions
 
     async def tell(self, root: str) -> None:

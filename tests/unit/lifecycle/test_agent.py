@@ -19,6 +19,7 @@ from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
@@ -51,7 +52,8 @@ class Bench:
     def on_new_file(self, path: str) -> None:
         self.agent.monitor.on_new_file(path)
 
-    def start_cold(self, reason: str) -> NoReturn:
+    def start_cold(self, reason: str, found: Conditions) -> NoReturn:
+        del found
         raise AssertionError(reason)
 
     async def settle(self) -> None:

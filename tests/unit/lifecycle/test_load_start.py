@@ -197,7 +197,7 @@ def test_it_has_renewed_what_was_kept_of_files_that_have_changed_since_the_load_
     bench.start.resume(resumed())
     assert bench.log[-1] == "renew ['/new.html']"
     bench.cannot_renew = True
-    with pytest.raises(ColdStartError, match="/new.html cannot be renewed"):
+    with pytest.raises(ColdStartError, match=r"/new\.html cannot be renewed"):
         bench.start.renew_caches()
 
 

@@ -265,8 +265,15 @@ async def test_it_does_so_when_the_child_is_silent() -> None:
 async def test_what_the_standby_is_told() -> None:
     scene = Scene.of()
     preload = protocol.Preload("/project")
-    scene.hears(preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch"))
-    calls = [("learn", preload), ("renew",), ("was_wrong", "a mismatch"), ("start_next",)]
+    scene.hears(
+        preload, protocol.PackagesChanged(), protocol.StartCold("a mismatch", {"locale": "C"})
+    )
+    calls = [
+        ("learn", preload),
+        ("renew",),
+        ("was_wrong", "a mismatch", {"locale": "C"}),
+        ("start_next",),
+    ]
     assert scene.standby.calls == calls
     assert scene.checkpoints.asked_for == ["forget", "forget"]
     assert scene.run.starts_again

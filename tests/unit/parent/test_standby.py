@@ -395,7 +395,7 @@ async def test_wrong_once_is_cold_once() -> None:
     for _ in range(5):  # right in between: it is not given up
         fakes.standby.learn(preload("third"))
         assert (await fakes.take()).modules == [("third",)]
-        fakes.standby.was_wrong("it does not fit")
+        fakes.standby.was_wrong("it does not fit", {"loggers": 1})
         assert (await fakes.take()).preloads == []
         fakes.standby.learn(preload("third"))
         assert (await fakes.take()).modules == [("third",)]
@@ -409,7 +409,7 @@ async def test_wrong_again_and_again_is_cold_for_good(caplog: pytest.LogCaptureF
     for _ in range(20):
         fakes.standby.learn(preload("third"))
         replayed += bool((await fakes.take()).preloads)
-        fakes.standby.was_wrong("after the load these differ: loggers")
+        fakes.standby.was_wrong("after the load these differ: loggers", {"loggers": 1})
         assert (await fakes.take()).preloads == []
         fakes.standby.has_loaded(1.0)  # the cold one loaded
     assert replayed <= 3
@@ -418,6 +418,27 @@ async def test_wrong_again_and_again_is_cold_for_good(caplog: pytest.LogCaptureF
         "starting cold: nothing is imported ahead any more, as it did not fit: after the load "
         "these differ: loggers; a load from nothing takes 1.0 s"
     )
+
+
+@pytest.mark.parametrize(
+    "found", [{}, {"environment variables": {"MODE": "slow"}}], ids=["above", "after"]
+)
+async def test_what_an_edit_has_changed_is_not_wrong_again_and_again(
+    found: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a replay the app comes to the same: the next one will fit, until another edit."""
+    fakes = Fakes()
+    for _ in range(5 if found else 1):
+        fakes.standby.learn(preload("third"))
+        assert (await fakes.take()).modules == [("third",)]
+        fakes.standby.was_wrong("an edit", found)
+        assert (await fakes.take()).preloads == []
+        fakes.standby.learn(preload("third").replaced(final=found))
+    fakes.standby.was_wrong("another", {"loggers": 1})
+    assert (await fakes.take()).preloads == []
+    fakes.standby.learn(preload("third"))
+    assert (await fakes.take()).modules == [("third",)]
+    assert warnings_in(caplog) == []
 
 
 async def test_what_stops_a_replay_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
