@@ -165,9 +165,8 @@ class Preload(Message):
     """The conditions after the requests since then: they may have imported more."""
     states: dict[str, Any] = _NOTHING
     """The signatures of these files: one that has not changed need not be compared."""
-    import_prefixes: dict[str, tuple[int, str]] = _NOTHING
-    """What stands for what each of the project's files does before its imports, as a size and a
-    digest."""
+    import_prefixes: dict[str, Any] = _NOTHING
+    """A size and a digest, which stand for what each of the project's files does before imports."""
     obstacle: str = ""
     """Why nothing can be imported ahead; "" when something can."""
     asgi: bool = False

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,10 +40,13 @@ class SpokenLayout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    @asynccontextmanager
-    async def __call__(self, *source: str, **options: Any) -> AsyncIterator[App]:
+    def __call__(self, *source: str, **options: Any) -> AbstractAsyncContextManager[App]:
         files = {name: spoken(text) for name, text in options.pop("files", {}).items()}
-        async with self._layout(*source, files=files, **options) as app:
+        return self._speaking(self._layout(*source, files=files, **options))
+
+    @asynccontextmanager
+    async def _speaking(self, serving: AbstractAsyncContextManager[App]) -> AsyncIterator[App]:
+        async with serving as app:
             write = app.write
 
             async def write_spoken(name: str, text: str) -> Path:

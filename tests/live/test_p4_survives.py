@@ -481,7 +481,6 @@ def test_p4_whoever_reports_is_killed_and_another_one_reports(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(SPEAKS_ASGI, reason="its loop accepts all")
-@pytest.mark.both_interfaces
 def test_p4_only_requests_in_flight_fail_at_a_crash(tmp_path: Path) -> None:
     """All others wait in the kernel, where no crash reaches them."""
     code = 'with open("in", "a") as f: f.write("x")\ntime.sleep(1000)'

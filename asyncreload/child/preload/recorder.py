@@ -153,7 +153,7 @@ class Recorder:
         if found := patcher():
             return Preload(root, obstacle=f"{found} changes Python for all that is imported later")
         self._work_off_codes()
-        prefixes: dict[str, tuple[int, str]] = {**self._import_prefixes}
+        prefixes = self._import_prefixes
         importing = [path for path, prefix in prefixes.items() if prefix != NO_IMPORTS]
         late = len(self._order)
         modules = sorted(
@@ -171,7 +171,7 @@ class Recorder:
             final=final,
             later=later,
             states={path: self._states.get(path) for path in importing},
-            import_prefixes=prefixes,
+            import_prefixes={path: [*prefix] for path, prefix in prefixes.items()},
         )
 
     def _work_off_codes(self) -> None:

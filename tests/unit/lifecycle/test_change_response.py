@@ -14,6 +14,7 @@ from asyncreload.child.lifecycle import change_response as module
 from asyncreload.child.lifecycle.change_response import READ_BEFORE_REFRESH, ChangeResponse
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
+from asyncreload.child.preload.conditions import Conditions
 from asyncreload.phase import Phase
 from asyncreload.protocol import RELOAD, FilesChanged, Message, PackagesChanged, Refreshed
 from asyncreload.settings import Settings
@@ -53,7 +54,8 @@ class Bench:
             cast("Any", self.link),
         )
 
-    def start_cold(self, reason: str) -> NoReturn:
+    def start_cold(self, reason: str, found: Conditions) -> NoReturn:
+        del found
         raise AssertionError(reason)
 
     def changed(self, *paths: str) -> FilesChanged:
