@@ -110,8 +110,8 @@ class Recorder:
 
     def after_compile(self, path: str, code: Code, state: FileState) -> None:
         """Note the code of a project's file: what it does before its imports counts."""
-        self._codes[path] = code  # it is looked into later, when there is time
         self._import_prefixes.pop(path, None)
+        self._codes[path] = code  # it is looked into later, when there is time
         if state.racy:
             self._states.pop(path, None)
         else:
