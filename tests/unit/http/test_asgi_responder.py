@@ -632,7 +632,9 @@ async def websocket_end(served: Served, client: socket.socket) -> None:
     received = b""
     async with asyncio.timeout(DEADLINE):
         while not received.endswith(GOING_AWAY):
-            received += await asyncio.get_running_loop().sock_recv(client, 65536)
+            more = await asyncio.get_running_loop().sock_recv(client, 65536)
+            assert more, received
+            received += more
     head = received.partition(b"\r\n\r\n")[0]
     assert head.startswith(b"HTTP/1.1 101 ")
     assert b"connection: close" not in head.lower()
