@@ -40,8 +40,9 @@ def merged(given: Mapping[str, Any], in_file: Mapping[str, Any], cwd: str) -> di
         name: options[name].placed(value, cwd) if name in options else value
         for name, value in given.items()
     }
-    asked |= {**in_file, **placed}
-    if asked.get("quiet") and "access_log" not in {**in_file, **placed}:
+    told = {**in_file, **placed}
+    asked |= told
+    if asked.get("quiet") and "access_log" not in told:
         asked["access_log"] = False
     if "port" not in asked and (port := os.environ.get("PORT")):
         asked["port"] = _port(port)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from asyncreload.style import duration, headline
+from asyncreload.style import duration, first_names, headline
 
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
@@ -183,7 +183,5 @@ def files(number: int) -> str:
     return "1 file" if number == 1 else f"{number} files"
 
 
-def _names(paths: tuple[str, ...], most: int = 3) -> str:
-    names = [os.path.basename(path) for path in paths[:most]]
-    more = [f"{len(paths) - most} more"] if len(paths) > most else []
-    return ", ".join(names + more)
+def _names(paths: tuple[str, ...]) -> str:
+    return ", ".join(first_names([*map(os.path.basename, paths)]))

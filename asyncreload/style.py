@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 import time
+from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
@@ -34,6 +35,12 @@ def shown(value: Any) -> str:
         return reprlib.repr(value)
     except ValueError:  # too many digits for Python to print
         return "that"
+
+
+def first_names(names: Sequence[str], most: int = 3) -> list[str]:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - most
+    return [*names[:most], *([f"{more} more"] if more > 0 else [])]
 
 
 def has_colours(stream: TextIO | None) -> bool:

@@ -17,6 +17,7 @@ from asyncreload.parent.process import describe
 from asyncreload.phase import Phase
 from asyncreload.protocol import RELOAD, SIGNALLED, FilesChanged, Go, Left
 from asyncreload.settings import ASGI, Settings
+from asyncreload.style import first_names
 from asyncreload.target import Target
 
 log: logging.Logger = logging.getLogger("asyncreload")
@@ -27,9 +28,6 @@ BURST = 0.1  # a change that follows another one, or its load, so soon belongs t
 STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
 KILLED_PAUSE = 0.1  # between two starts of a process that somebody keeps killing
-
-NAMED = 3
-"""Requests that are named of those during which an app has crashed."""
 
 _FROM_OUTSIDE = {
     -signal.SIGKILL,
@@ -177,8 +175,5 @@ def _when(run: EndedRun) -> str:
     """Say what a child was doing, as the end of a sentence."""
     if run.last_phase is not Phase.SERVING or not run.unanswered:
         return run.last_phase.when
-    requests = list(run.unanswered[:NAMED])
-    if more := len(run.unanswered) - len(requests):
-        requests.append(f"{more} more")
-    *first, last = requests
+    *first, last = first_names(run.unanswered)
     return f"while answering {' and '.join(filter(None, [', '.join(first), last]))}"

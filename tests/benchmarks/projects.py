@@ -170,13 +170,16 @@ def memory(server: Server) -> dict[str, Memory]:
     found: dict[str, Memory] = {}
     told = server.output
     ready = [event for event in events(told) if event["event"] == "ready"]
-    places = dict(re.findall(r"checkpoint: process (\d+), at (.*?): [\d.]+ MB", told))
+    places = dict(re.findall(r"checkpoint: process (\d+), taken at ([^\n\"]+)", told))
+    ahead = re.findall(r"checkpoint: process (\d+) stands by, from process", told)
     for pid in server.pids():
         name = "standby"
         if pid == server.pid:
             name = "supervisor"
         elif ready and pid == ready[-1]["pid"]:
             name = "child"
+        elif str(pid) in ahead:
+            name = "forked ahead"
         elif place := places.get(str(pid)):
             name = f"checkpoint at {Path(place).name}"
         private = machine.memory(pid, "Private_Clean") + machine.memory(pid, "Private_Dirty")

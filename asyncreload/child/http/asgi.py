@@ -312,7 +312,7 @@ class _Response:
         self._sent += len(body)
         # Not behind an empty page, nor behind one that is shorter or longer than its header says.
         if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
-            message = {**message, "body": bytes(body) + self._tag}
+            message = {**message, "body": body + self._tag}
         await self.release(message)
 
     def _make_tag(self, start: Message, body: bytes) -> bytes:

@@ -21,7 +21,7 @@ from asyncreload.child.http.kept_connections import KeptConnections
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
-from asyncreload.child.http.request_head import request_size
+from asyncreload.child.http.request_head import MAX_HEAD, USUAL_HEAD, request_size
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 from asyncreload.forks import end_if_forked
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 _MAX_CONNECTIONS = 1024
 """That are open at a time; the kernel queues what comes beyond."""
-_USUAL_HEAD = 8192
-"""Bytes that a head seldom exceeds. The acceptor waits for a longer one."""
-_MAX_HEAD = 65536
 _OURS = b".asyncreload/"
 """In the head of a request that the app may have no part in."""
 
@@ -158,14 +155,14 @@ class AsgiResponder:
     def _size_if_fresh(self, connection: socket.socket) -> float | None:
         """Return the size of a request that may be answered at once; else None."""
         # First the head, then the look: one that is whole arrived before it.
-        data = receive_now(connection, _USUAL_HEAD, socket.MSG_PEEK)
+        data = receive_now(connection, USUAL_HEAD, socket.MSG_PEEK)  # a longer one is passed on
         size = request_size(data) if data and _OURS not in data else None
         return size if size and self._gate.is_surely_fresh() else None
 
     def _take_over(self) -> None:
         with suppress(IndexError):
             connection, client = self._handed_over.popleft()
-            data = receive_now(connection, _MAX_HEAD, socket.MSG_PEEK)
+            data = receive_now(connection, MAX_HEAD, socket.MSG_PEEK)
             self._begin(connection, client, request_size(data or b"") or math.inf)
 
     def _begin(self, connection: socket.socket, client: ClientAddress, size: float) -> None:

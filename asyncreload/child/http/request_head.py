@@ -19,8 +19,8 @@ from asyncreload.child.http.refusal import RefusedRequestError
 from asyncreload.child.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
 
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
-_USUAL_HEAD = 8192  # bytes that a head seldom exceeds
-_MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
+USUAL_HEAD = 8192  # bytes that a head seldom exceeds
+MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
 _HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _PLAIN = re.compile(rb"(?!CONNECT )[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n")
@@ -64,7 +64,7 @@ class PendingHeads:
         self._timeout = timeout
         self._limit = limit or share_of_descriptors(2, _MAX_PENDING)
         self._heads: dict[socket.socket, _Head] = {}  # who has waited longest comes first
-        self._buffer = bytearray(_MAX_HEAD)
+        self._buffer = bytearray(MAX_HEAD)
 
     def __len__(self) -> int:
         return len(self._heads)
@@ -99,9 +99,9 @@ class PendingHeads:
         """
         buffer = self._buffer
         try:
-            size = connection.recv_into(buffer, _USUAL_HEAD, _PEEK)
-            if size == _USUAL_HEAD and not _has_empty_line(buffer, size):
-                size = connection.recv_into(buffer, _MAX_HEAD, _PEEK)
+            size = connection.recv_into(buffer, USUAL_HEAD, _PEEK)
+            if size == USUAL_HEAD and not _has_empty_line(buffer, size):
+                size = connection.recv_into(buffer, MAX_HEAD, _PEEK)
         except BlockingIOError:
             return None, False
         except OSError:
@@ -125,8 +125,8 @@ class PendingHeads:
         if not size:
             self._release(connection)
             connection.close()
-        elif size >= _MAX_HEAD:
-            reason = f"the head may be {_MAX_HEAD} bytes long"
+        elif size >= MAX_HEAD:
+            reason = f"the head may be {MAX_HEAD} bytes long"
             self._refuse(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
         elif size == head.seen:  # readable, and yet nothing was added: no more will arrive
             reason = "it ended before the empty line behind its headers"

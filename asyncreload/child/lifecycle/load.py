@@ -11,11 +11,8 @@ from asyncreload.child.watch.file_state import ABSENT, FileState
 from asyncreload.frozen_data import FrozenData
 from asyncreload.protocol import Go
 from asyncreload.settings import Settings
-from asyncreload.style import plain
+from asyncreload.style import first_names, plain
 from asyncreload.target import Target
-
-NAMED = 3
-"""Files that a report names of those whose change was followed by a load."""
 
 
 class Load(FrozenData):
@@ -54,8 +51,7 @@ class Load(FrozenData):
     def occasion(self) -> str:
         """After which change it was begun; "" if it was for none."""
         changed = self.go.changed
-        names = [os.path.basename(path) for path in [*changed][:NAMED]]
-        names += [f"{more} more"] if (more := len(changed) - NAMED) > 0 else []
+        names = first_names([*map(os.path.basename, changed)])
         are_gone = all(FileState.from_json(state).digest == ABSENT for state in changed.values())
         what = "disappeared" if are_gone else "changed"
         return plain(f"after {', '.join(names)} {what}") if names else ""

@@ -413,6 +413,14 @@ async def test_so_many_are_kept_and_no_more() -> None:
         assert b"connection: close" in await served.answer(served.accept(kept()))
 
 
+async def a_kept_client(served: Served) -> socket.socket:
+    """Return a client that was answered once, and whose connection is kept."""
+    client = served.accept(kept())
+    await served.answer_of_many(client)
+    await until(lambda: len(served.responder._kept) == 1)
+    return client
+
+
 async def test_kept_connections_close_in_time() -> None:
     async with serving() as served:
         served.responder._config.timeout_keep_alive = 0.01
@@ -423,9 +431,7 @@ async def test_kept_connections_close_in_time() -> None:
 
 async def test_a_request_that_comes_as_the_time_is_over_is_answered() -> None:
     async with serving() as served:
-        client = served.accept(kept())
-        await served.answer_of_many(client)
-        await until(lambda: len(served.responder._kept) == 1)
+        client = await a_kept_client(served)
         [connection] = served.responder._open
         client.send(kept())
         connection.close()  # as by the protocol's timer
@@ -434,9 +440,7 @@ async def test_a_request_that_comes_as_the_time_is_over_is_answered() -> None:
 
 async def test_at_the_end_kept_connections_are_returned() -> None:
     async with serving() as served:
-        client = served.accept(kept())
-        await served.answer_of_many(client)
-        await until(lambda: len(served.responder._kept) == 1)
+        client = await a_kept_client(served)
         [ours] = served.responder.end_early()
         client.send(b"next")
         with ours:
@@ -451,9 +455,7 @@ async def test_at_the_end_kept_connections_are_returned() -> None:
 async def test_a_request_that_comes_as_a_kept_connection_is_returned_is_left_to_others() -> None:
     """The app's loop hears of it before it hears that the connection is somebody else's."""
     async with serving() as served:
-        client = served.accept(kept())
-        await served.answer_of_many(client)
-        await until(lambda: len(served.responder._kept) == 1)
+        client = await a_kept_client(served)
         [connection] = served.responder._open
         client.send(kept())
         [(ours, address)] = served.responder.end_keeping()
@@ -470,9 +472,7 @@ async def test_no_descriptor_is_left_for_a_kept_connection(monkeypatch: pytest.M
         raise OSError
 
     async with serving() as served:
-        client = served.accept(kept())
-        await served.answer_of_many(client)
-        await until(lambda: len(served.responder._kept) == 1)
+        client = await a_kept_client(served)
         monkeypatch.setattr(socket.socket, "dup", fail)
         assert served.responder.end_keeping() == []
         assert await served.answer_of_many(client) == b""

@@ -126,10 +126,10 @@ async def test_a_head_that_is_too_long_is_refused(room: Room, *, at_once: bool) 
     pending = room.open()
     client, connection = room.pair()
     if at_once:
-        client.sendall(b"G" * module._MAX_HEAD)
+        client.sendall(b"G" * module.MAX_HEAD)
     assert pending.hold_if_incomplete(connection, "")
     if not at_once:
-        client.sendall(b"G" * module._MAX_HEAD)
+        client.sendall(b"G" * module.MAX_HEAD)
     await until(lambda: room.refused)
     assert room.refused == [(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)]
 
