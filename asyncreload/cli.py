@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from asyncreload import config
 from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.exit_codes import BAD_USAGE, SIGNALLED
 from asyncreload.ini_files import address_in, is_ini
 from asyncreload.keys import HINT, Keys
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
-from asyncreload.protocol import SIGNALLED
 from asyncreload.settings import Settings
 from asyncreload.style import one_line
 from asyncreload.target import USUAL_FILES, did_you_mean, likely_file
@@ -29,8 +29,6 @@ from asyncreload.typed_lines import TypedLines
 
 if TYPE_CHECKING:
     from asyncreload.parent.supervisor import Supervisor
-
-BAD_USAGE = 2
 
 READER_CHECK = 1.0
 """Seconds between two looks whether anybody still reads what `--json` writes."""

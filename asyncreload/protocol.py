@@ -20,12 +20,6 @@ from typing import Any
 
 from asyncreload.frozen_data import FrozenData
 
-# Exit codes of a child. One counts only if the child has announced it (`Left`).
-ORPHANED = 1
-RELOAD = 3
-SIGNALLED = 128  # and the number of the signal
-INTERRUPTED = SIGNALLED + 2  # Ctrl-C
-
 NO_PROCESS = -1
 """In the place of a process ID: a process could not be forked."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from asyncreload.open_prompt import leave_prompt
+from asyncreload.input_prompt import leave_prompt
 from asyncreload.style import is_terminal
 
 _LOCAL_FLAGS = 3

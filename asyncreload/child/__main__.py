@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -23,17 +22,12 @@ from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
 from asyncreload.errors import MissingExtraError
-from asyncreload.protocol import SIGNALLED
+from asyncreload.exit_codes import INTERRUPTED, NO_DIRECTORY, NOT_SERVED
 from asyncreload.target import Target
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.app_loader import App
     from asyncreload.protocol import Go
-
-NOT_SERVED = 2
-"""Ends a child that lacks an extra for its app."""
-NO_DIRECTORY = 1
-"""Ends a child that has nowhere to work; the parent then waits until one can be started."""
 
 
 def main(arguments: list[str]) -> None:
@@ -44,7 +38,7 @@ def main(arguments: list[str]) -> None:
     try:
         code = live(side_thread)
     except KeyboardInterrupt:
-        code = SIGNALLED + signal.SIGINT
+        code = INTERRUPTED
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     if os.getpid() != side_thread.pid:
@@ -59,19 +53,23 @@ def live(side_thread: SideThread) -> int:
 
     This is the way of a load that fails:
 
-    1. *Raised.* Whatever comes out of the load is a failure: also `SystemExit`, and an error in an
-       environment file or at the start of an ASGI app. It is none if this process is to end: then
-       the app was interrupted. Nor if the first load lacks an extra: no save can help, all ends.
-    2. *Watched.* `LoadOutcome` takes baselines of all that may mend it, if it was read or not.
+    1. *Raised*, in the main thread. Whatever comes out of the load is a failure: also `SystemExit`,
+       and an error in an environment file or at the start of an ASGI app. It is none if this
+       process is to end: then the app was interrupted. Nor if the first load lacks an extra: no
+       save can help, all ends. A script may also end without a failure: it has served, or it has
+       come to its end, and so do we.
+    2. *Watched*, in the side thread (`SideThread.show`). `LoadOutcome` notes how all is that may
+       mend it, whether it was read or not (`Baselines`).
     3. *Quiet.* If a save has led to the load, it may be half written: the failure is told after
        0.3 s without a change. A change in this time is a save like any other.
     4. *Told.* `LoadFailed` goes to the parent, and from there to the terminal and the events.
     5. *Shown.* The front end answers every request with the report.
-    6. *Mended*, by a save: see lifecycle/change_response.py.
+    6. *Mended*, by a save or by the installation of a package: see watch/change_monitor.py.
 
     A request may import code that fails, too. Then the load has failed after all, and steps 2, 4
     and 5 follow (`LoadOutcome.show_late`). That request is held until the failure is told, for 5 s
-    at most.
+    at most; for ASGI, all that run in the app's loop are. A crash is shown in the same way, by the
+    next child: see parent/run_loop.py.
     """
     directory = _current_directory()
     go = side_thread.wait_for_go()

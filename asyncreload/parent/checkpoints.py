@@ -21,9 +21,6 @@ _own_memory = in_thread(own_memory)
 
 RESUMED_WITHIN = 2.0
 """Seconds until a checkpoint is given up that does not answer; the standby takes over."""
-AS_LONG = 1.25
-"""A standby is preferred to a checkpoint only if that would take more than so many times as long: a
-load is not expected to the millisecond."""
 _MOST_BYTES = 64
 
 
@@ -37,7 +34,7 @@ class Checkpoints:
     rendezvous: where children hand over the links to their checkpoints.
     find_recent: returns the project's files, those first that were changed last.
     adopt: takes over a process that goes on from a checkpoint.
-    otherwise: returns how many seconds a load is expected to take that goes on from none.
+    is_worth_it: tells whether to go on from one from which a load takes so many seconds.
     discard: has one ended that is not needed.
     """
 
@@ -47,14 +44,14 @@ class Checkpoints:
         most: int,
         find_recent: Callable[[], Awaitable[list[str]]],
         adopt: Callable[[Process], object],
-        otherwise: Callable[[], float],
+        is_worth_it: Callable[[float], bool],
         discard: Callable[[Process], object],
     ) -> None:
         self._rendezvous = rendezvous
         self._most = most
         self._find_recent = find_recent
         self._adopt = adopt
-        self._otherwise = otherwise
+        self._is_worth_it = is_worth_it
         self._discard = discard
         self._prefork = Prefork(adopt, discard)
         self._recent: list[str] = []
@@ -105,7 +102,7 @@ class Checkpoints:
             if any(map(checkpoint.holds, changed)):
                 checkpoint.kill()
         found = self._candidates()
-        if self._next is None and found and self._is_worth_it(found[0]):
+        if self._next is None and found and self._is_worth_it(found[0].left or 0.0):
             self._next = asyncio.create_task(self._resume(), name="asyncreload checkpoint")
 
     def prepare(self) -> None:
@@ -117,7 +114,7 @@ class Checkpoints:
             return
         likely = self._recent[0]
         found = [one for one in self._candidates() if not one.holds(likely)]
-        if found and self._is_worth_it(found[0]):
+        if found and self._is_worth_it(found[0].left or 0.0):
             self._prefork.prepare(found[0])
 
     def has_loaded(self, seconds: float) -> None:
@@ -223,14 +220,6 @@ class Checkpoints:
     def _candidates(self) -> list[Checkpoint]:
         found = [one for one in self._all if one.taken is not None and not one.has_ended]
         return sorted(found, key=Checkpoint.depth, reverse=True)
-
-    def _is_worth_it(self, deepest: Checkpoint) -> bool:
-        """Tell whether to go on from the deepest is likely to be the soonest.
-
-        If the first load has taken it before packages were imported, it has none of them. A standby
-        that has them is sooner; the checkpoints of its load have them, too.
-        """
-        return (deepest.left or 0.0) <= AS_LONG * self._otherwise()
 
     async def _resume(self) -> Process | None:
         while found := self._candidates():

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from asyncreload import protocol
@@ -16,6 +15,7 @@ from asyncreload.events import Changed, Crashed, Failed, Ready, Refreshed
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.children import kill_with_descendants
 from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.next_child import Origin
 from asyncreload.parent.notices import Notices
 from asyncreload.parent.process import Process
 from asyncreload.parent.restart_policy import RestartPolicy
@@ -51,17 +51,6 @@ class Reports:
     tasks: Tasks = field(default_factory=Tasks)
     """What the run does beside listening; cancelled when the supervisor ends."""
     clock: Callable[[], float] = time.monotonic
-
-
-class Origin(Enum):
-    """Where a child comes from, and so how much of its load was done before."""
-
-    CHECKPOINT = "checkpoint"
-    """It goes on from the middle of an earlier load."""
-    STANDBY = "standby"
-    """Its packages were imported ahead."""
-    COLD = "cold"
-    """It has begun with nothing."""
 
 
 class ChildRun:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack, closing
 
+from asyncreload.input_prompt import InputPrompt
 from asyncreload.liveness import LivenessCounter
-from asyncreload.open_prompt import OpenPrompt
 from asyncreload.running_requests import RunningRequests
 
 
@@ -29,7 +29,7 @@ class Inheritance:
             """Where children hand over the links to their checkpoints."""
             self.liveness: LivenessCounter = stack.enter_context(closing(LivenessCounter.create()))
             self.requests: RunningRequests = stack.enter_context(closing(RunningRequests.create()))
-            self.prompt: OpenPrompt = stack.enter_context(closing(OpenPrompt.create()))
+            self.prompt: InputPrompt = stack.enter_context(closing(InputPrompt.create()))
             self.descriptors: list[int] = [
                 *(one.fileno() for one in (listener, *lobby, theirs)),
                 self.liveness.descriptor,

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from asyncreload import lockfile
 from asyncreload.events import Crashed
+from asyncreload.exit_codes import RELOAD, SIGNALLED
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.process import describe
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, SIGNALLED, FilesChanged, Go, Left
+from asyncreload.protocol import FilesChanged, Go, Left
 from asyncreload.settings import ASGI, Settings
 from asyncreload.style import first_names
 from asyncreload.target import Target

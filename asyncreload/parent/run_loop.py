@@ -15,19 +15,21 @@ from typing import Self
 
 from asyncreload import lockfile
 from asyncreload.errors import MissingExtraError
+from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.checkpoints import Checkpoints
-from asyncreload.parent.child_run import ChildRun, Origin, Reports
+from asyncreload.parent.child_run import ChildRun, Reports
 from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
 from asyncreload.parent.inheritance import Inheritance
+from asyncreload.parent.next_child import is_checkpoint_sooner, next_child
 from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
-from asyncreload.protocol import RELOAD, Go
+from asyncreload.protocol import Go
 from asyncreload.settings import Settings
 from asyncreload.system_calls import has_checkpoints
 from asyncreload.target import Target
@@ -93,7 +95,7 @@ class RunLoop:
             settings.checkpoints if has_checkpoints() else 0,
             partial(_recent_files, root, settings.checkpoints),
             children.adopt,
-            standby.expected_load,
+            lambda left: is_checkpoint_sooner(left, standby.expected_load()),
             children.discard,
         )
         reports = Reports(
@@ -123,7 +125,7 @@ class RunLoop:
         return self._current
 
     def leave_prompt(self) -> bool:
-        """Tell whether the cursor stands behind a prompt of the app's; see `OpenPrompt.leave`."""
+        """Tell whether the cursor stands behind a prompt of the app's; see `InputPrompt.leave`."""
         return self._inheritance.prompt.leave()
 
     async def run(self) -> int:
@@ -169,10 +171,7 @@ class RunLoop:
         return following
 
     async def _begin(self, go: Go) -> ChildRun:
-        origin = Origin.CHECKPOINT
-        if (child := await self._reports.checkpoints.take(go)) is None:
-            child = await self._standby.take()
-            origin = Origin.STANDBY if self._standby.has_preloaded else Origin.COLD
+        child, origin = await next_child(self._reports.checkpoints, self._standby, go)
         go = self._reports.checkpoints.asked(go)
         self._current = ChildRun(child, go, self._watchdog_of(child), self._reports, origin)
         self._reports.event_log.wake()

@@ -14,7 +14,8 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asyncreload.cli import BAD_USAGE, main
+from asyncreload.cli import main
+from asyncreload.exit_codes import BAD_USAGE
 from asyncreload.ini_files import files_of
 from asyncreload.options import options_of
 from asyncreload.parent import supervisor as module

@@ -199,7 +199,7 @@ class Prompted(Screen):
 
 
 @pytest.mark.parametrize("prompted", [True, False])
-def test_behind_an_open_prompt_a_line_begins_anew(*, prompted: bool) -> None:
+def test_behind_an_input_prompt_a_line_begins_anew(*, prompted: bool) -> None:
     keyboard, screen = pty.openpty()
     try:
         if prompted:

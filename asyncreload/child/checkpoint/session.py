@@ -9,7 +9,7 @@ What would a start from nothing see, do or hold that a load which goes on does n
 
 - Other bytes of a file that was read, another module found first, another listing of a directory,
   other variables in an environment file: judged by `Validity`.
-- Its own threads, connections, locks, timers, child processes, handlers: `limits.py` says where
+- Its own threads, connections, locks, timers, child processes, handlers: `obstacles.py` says where
   checkpoints end because of that.
 - A directory of the path that was not there, packages that were not: judged by `Validity`, too.
 - Random numbers of its own: random_numbers.py draws anew, or as the seed says.
@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint.obstacles import Obstacles
 from asyncreload.child.checkpoint.places import Places
 from asyncreload.child.checkpoint.random_numbers import RandomNumbers
 from asyncreload.child.checkpoint.registrations import Registrations
@@ -65,7 +65,7 @@ class CheckpointSession:
     def __init__(
         self,
         take: Take,
-        limits: Limits,
+        obstacles: Obstacles,
         registrations: Registrations,
         validity: Validity,
         scanner: ChangeScanner,
@@ -74,7 +74,7 @@ class CheckpointSession:
     ) -> None:
         self._thread = threading.get_ident()
         self._take = take
-        self._limits = limits
+        self._obstacles = obstacles
         self._registrations = registrations
         self._is_installed = False
         self._validity = validity
@@ -137,7 +137,7 @@ class CheckpointSession:
             return
         self._inputs.is_noting = False
         self._passed.add(place)
-        if obstacle := self._limits.obstacle():
+        if obstacle := self._obstacles.first():
             self._tell(place, obstacle)
         else:
             self._validity.note()

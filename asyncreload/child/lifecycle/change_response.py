@@ -1,24 +1,6 @@
-"""What follows when files have changed.
+"""What this process does when its files have changed: it tells the parent, and begins to end.
 
-This is the way of a save, from one process to the next:
-
-1. *Seen.* A look, before a request or in the background, finds other bytes than those which were
-   loaded (`ChangeMonitor`). If the app need only be told to read the file anew, it is (`refresh`),
-   and nothing more follows. While a debugger waits at its prompt, a reload is held.
-2. *Told.* `on_change` sends `FilesChanged` to the parent, and begins the end of this process. The
-   parent (`ChildRun`) drops the checkpoints that hold the file. It has a process go on from the
-   deepest that is left, unless one stands by already (`Prefork`). If none is left, the next process
-   is the standby, which is started now if there is none.
-3. *Drained.* `Shutdown` closes the front end. Requests that wait go to the next child through the
-   `Lobby`; those that are being answered get a moment (`LAST_REQUESTS`).
-4. *Over.* The main thread is interrupted and leaves (`leave` in child/__main__.py): an ASGI app
-   shuts down, `atexit` handlers run. They have little time, too (`EXIT_HANDLERS`).
-5. *Left.* The processes that the app has started are ended. All files are closed, and the last word
-   is `Left`. If responses are still sent, `Left` comes first: they get `grace` seconds while the
-   next child loads and answers.
-6. *Next.* The parent (`RunLoop`) sends `Go` to the next child, which has stood by. That says
-   `Going`, waits for the end of a burst of changes, loads (`LoadStart`), says `Loaded`, and answers
-   the requests in the lobby.
+The way of a save as a whole, from one process to the next, is told in watch/change_monitor.py.
 """
 
 from __future__ import annotations
@@ -30,8 +12,9 @@ from asyncreload import flask_environment
 from asyncreload.child.imports.pyc_cache import remove_cache
 from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.watch.change_monitor import ChangeListener
+from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, FilesChanged, PackagesChanged, Refreshed
+from asyncreload.protocol import FilesChanged, PackagesChanged, Refreshed
 
 if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd

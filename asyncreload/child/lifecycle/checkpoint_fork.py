@@ -24,9 +24,10 @@ from asyncreload.child.checkpoint.suspension import Suspension
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_start import refuse
 from asyncreload.child.lifecycle.side_loop import stand_still
+from asyncreload.exit_codes import ORPHANED
 from asyncreload.forks import own_fork
 from asyncreload.phase import Phase
-from asyncreload.protocol import ORPHANED, Booted, CheckpointTaken, GetReady, Go, Obstacle
+from asyncreload.protocol import Booted, CheckpointTaken, GetReady, Go, Obstacle
 
 if TYPE_CHECKING:
     from asyncreload.child.checkpoint.validity import Validity

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asyncreload import protocol
+from asyncreload.child.helper_thread import hop
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.watch.watch_reasons import reasons
-from asyncreload.child.worker_threads import hop
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 

@@ -13,8 +13,9 @@ from asyncreload.child.imports.interface import speaks_asgi_likely
 from asyncreload.child.watch.debounce import quiet
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.cpython import forget_archives
+from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, CheckpointRefused, Going
+from asyncreload.protocol import CheckpointRefused, Going
 
 if TYPE_CHECKING:
     from asyncreload.child.checkpoint.session import CheckpointSession

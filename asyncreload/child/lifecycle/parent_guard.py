@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
+from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.lockfile import Verdict
-from asyncreload.protocol import ORPHANED, RELOAD
 
 if TYPE_CHECKING:
     from asyncreload.child.lifecycle.life import Life

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload import protocol
 from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.exit_codes import INTERRUPTED
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 
@@ -71,7 +72,7 @@ class ParentOrders:
             case protocol.AskPrompt():
                 self._link.send(protocol.Debugging(is_at_prompt()))
             case protocol.Interrupt():
-                self._shutdown.begin(protocol.INTERRUPTED)
+                self._shutdown.begin(INTERRUPTED)
             case protocol.Look():
                 self._tasks.start(self._answer_look(message.number))
             case protocol.Ping():

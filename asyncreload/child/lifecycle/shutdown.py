@@ -16,13 +16,14 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from asyncreload.child.helper_thread import hop
 from asyncreload.child.lifecycle.debugger import is_at_prompt
-from asyncreload.child.worker_threads import hop
 from asyncreload.cpython import thread_exit_handlers
+from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.fair_time import fair_timeout
 from asyncreload.phase import Phase
 from asyncreload.process_state import ProcessState, read_main_thread
-from asyncreload.protocol import ORPHANED, RELOAD, Left
+from asyncreload.protocol import Left
 from asyncreload.system_calls import OpenFile, close_all_but
 from asyncreload.terminal import Terminal
 

@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from threading import Event, get_native_id
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from asyncreload.child import worker_threads
-from asyncreload.child.worker_threads import hop
+from asyncreload.child import helper_thread
+from asyncreload.child.helper_thread import hop
 from asyncreload.cpython import loop_descriptors
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class SideLoop:
 
     def renew(self) -> None:
         """In a fork that goes on: have threads again, and another agent."""
-        worker_threads.renew()
+        helper_thread.renew()
         self._start()
 
     def bury(self) -> None:
@@ -92,7 +92,7 @@ class SideLoop:
             parked.put(None)
             gate.wait()
 
-        has_helper = worker_threads.park(stop)
+        has_helper = helper_thread.park(stop)
         self.call(stop)
         try:
             for _ in range(1 + has_helper):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.checkpoint.inputs import Inputs
-from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint.obstacles import Obstacles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.checkpoint.validity import Validity
@@ -30,17 +30,9 @@ from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.side_loop import SideLoop, stand_still
 from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.watch.filesystems import is_local
+from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import (
-    RELOAD,
-    Booted,
-    Go,
-    Message,
-    MissingExtra,
-    Obstacle,
-    Preload,
-    StartCold,
-)
+from asyncreload.protocol import Booted, Go, Message, MissingExtra, Obstacle, Preload, StartCold
 from asyncreload.system_calls import files_open_for_writing, process_began
 
 if TYPE_CHECKING:
@@ -97,7 +89,7 @@ class SideThread:
             lambda load: self._load_start.resume(load),  # noqa: PLW0108  it is made later
         )
         registrations = Registrations()
-        limits = Limits(
+        obstacles = Obstacles(
             registrations,
             self._side_loop.thread_ids,
             self._own_descriptors,
@@ -105,7 +97,7 @@ class SideThread:
         )
         return CheckpointSession(
             fork.take,
-            limits,
+            obstacles,
             registrations,
             validity,
             self._state.scanner,

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from asyncreload.exit_codes import SIGNALLED
 from asyncreload.forks import in_forks_of_app
-from asyncreload.protocol import SIGNALLED
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 

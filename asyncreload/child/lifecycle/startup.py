@@ -17,8 +17,8 @@ from asyncreload.child.lifecycle.shutdown import ProcessEnd
 from asyncreload.child.lifecycle.side_thread import SideThread
 from asyncreload.finalization import Finalization
 from asyncreload.forks import in_forks_of_app
+from asyncreload.input_prompt import InputPrompt, watch_prompts
 from asyncreload.liveness import LivenessCounter
-from asyncreload.open_prompt import OpenPrompt, watch_prompts
 from asyncreload.orphans import OrphanReaper
 from asyncreload.running_requests import RunningRequests
 from asyncreload.system_calls import (
@@ -54,7 +54,7 @@ class Legacy:
         """When it has started this process, in ns since the epoch."""
         self._liveness = LivenessCounter(liveness)
         self._requests = RunningRequests(requests)
-        self._prompt = OpenPrompt(prompt)
+        self._prompt = InputPrompt(prompt)
         watch_prompts(self._prompt)
         self.main_thread: MainThread = MainThread()
         self._ours = files_open_for_writing() or frozenset()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from asyncreload.child.helper_thread import hop
 from asyncreload.child.imports.asgi_server import import_server
 from asyncreload.child.imports.import_observer import Code, ImportObserver
 from asyncreload.child.preload.conditions import FILTERS, Conditions, after_load
@@ -16,7 +17,6 @@ from asyncreload.child.preload.reproduction import arrange_filters
 from asyncreload.child.preload.shadowing import is_shadowed
 from asyncreload.child.watch.file_kinds import FileKind
 from asyncreload.child.watch.file_state import FileState
-from asyncreload.child.worker_threads import hop
 from asyncreload.phase import Phase
 from asyncreload.protocol import Message, Preload, Preloading
 

@@ -1,25 +1,47 @@
 """Looks at the files for as long as the child lives: before each request, and in the background.
 
 Freshness comes from the look before each request, which is what the acceptor asks for (http/gate.py
-describes that). The background looks give a reload a head start while nobody asks. What follows a
-change that is found is told in lifecycle/change_response.py.
+describes that). The background looks give a reload a head start while nobody asks.
+
+This is the way of a save, from one process to the next:
+
+1. *Seen*, here. A look finds other bytes than those that were loaded. If the app need only be told
+   to read the file anew, it is, and nothing more follows. While a debugger waits at its prompt, the
+   reload is held (`HeldReload`).
+2. *Told.* lifecycle/change_response.py sends `FilesChanged` to the parent, and begins the end of
+   this process. If this process blocks and sees nothing, the parent does (parent/watchdog.py), and
+   kills it; then step 4 is left out.
+3. *Prepared.* parent/child_run.py hears it. Checkpoints that were taken after the file was read are
+   dropped, and the next process goes on from the deepest that is left: it was forked ahead
+   (parent/prefork.py), or is now. If none is of use, it is the standby, which is started now if
+   there is none (parent/next_child.py). If packages have changed, neither of them is of use.
+4. *Ended*, meanwhile, by lifecycle/shutdown.py (`_end_politely`). Requests that wait go to the next
+   child through the `Lobby`; those that are being answered get a moment (`LAST_REQUESTS`). The main
+   thread is interrupted, and leaves (`leave` in child/__main__.py): an ASGI app shuts down,
+   `atexit` handlers run; for that there is little time, too (`EXIT_HANDLERS`). The processes that
+   the app has started are ended, all files are closed, and the last word is `Left`. If a response
+   is still being sent, there is a `Left` before: it gets `grace` seconds beside the next child.
+5. *Next.* When the parent hears `Left`, parent/run_loop.py sends `Go` to the next process. That
+   says `Going` (lifecycle/load_start.py) and, in a burst of changes, waits for its end. It loads
+   the app (`load_app` in child/__main__.py), or goes on with the load from which its checkpoint was
+   taken. Then it says `Loaded`, and answers the requests in the lobby.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from enum import Enum, auto
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from asyncreload.child.watch.change_scanner import SWEEP_SOONEST, ChangeScanner
+from asyncreload.child.helper_thread import hop
+from asyncreload.child.watch.change_scanner import ChangeScanner
+from asyncreload.child.watch.held_reload import HeldReload
+from asyncreload.child.watch.pace import UNASKED_AFTER, Pace
 from asyncreload.child.watch.polling import LimitError
-from asyncreload.child.worker_threads import hop
 from asyncreload.forks import in_forks_of_app
 from asyncreload.phase import Phase
 
@@ -28,14 +50,8 @@ if TYPE_CHECKING:
     from asyncreload.child.watch.inotify import Events
     from asyncreload.child.watch.module_scan import ModuleScan
 
-BUDGET, UNASKED_BUDGET = 0.0012, 0.0006
-"""The share of a core that background looks may cost; and when nobody waits for what they find."""
-UNASKED_AFTER = 5.0
-"""Seconds without a request after which nobody waits: the next request leads to a look itself."""
 WAKE_COST = 0.0001
 """Seconds of CPU that it takes to wake up for a look."""
-SLOWEST = 5.0
-"""Seconds between two looks, however much they cost."""
 DEBOUNCE = 0.01
 """Seconds from the first event of a save until its end can be expected."""
 QUIET_STEP = 0.02
@@ -81,16 +97,6 @@ class ChangeListener(Protocol):
         """Tell the user; `once`, that the next child is not to say the same."""
 
 
-class Held(Enum):
-    """What is held back while a debugger waits at its prompt."""
-
-    NOTHING = auto()
-    CHANGE = auto()
-    """Files have changed; if they are as they were again, there is nothing to do."""
-    REQUEST = auto()
-    """Somebody has asked for a reload."""
-
-
 class ChangeMonitor:
     """Looks at files and tells its listener what has changed. Lives in the side thread's loop.
 
@@ -118,13 +124,14 @@ class ChangeMonitor:
         self._nudged = asyncio.Event()
         self._refreshing = asyncio.Lock()
         self._events: Events | None = None
-        self._held = Held.NOTHING
+        self._held: HeldReload
         self._asked_at = clock()
         self._looking = Lock()
 
     def listen(self, listener: ChangeListener) -> None:
         """Tell somebody what has changed; to be called once, before anything is looked at."""
         self._listener = listener
+        self._held = HeldReload(listener.notice)
 
     # --- before a request ----------------------------------------------------------------------
 
@@ -207,7 +214,7 @@ class ChangeMonitor:
                 self._use_polling(exc)
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
                 self._listener.notice(f"a look at the files failed:\n{traceback.format_exc()}")
-            if waits_for_events and self._events is not None and self._held is Held.NOTHING:
+            if waits_for_events and self._events is not None and not self._held:
                 await self._wait_for_event(interval, self._events.descriptor)
             else:
                 await self._sleep(self._pause(interval))
@@ -221,10 +228,9 @@ class ChangeMonitor:
             suspects = self._scanner.look_at_all(self._clock())
         if suspects:
             await self._compare(suspects)
-        elif self._held is Held.CHANGE:
-            self._held = Held.NOTHING
+        elif self._held.take_back():
             self._listener.on_change_taken_back()
-        if self._held is Held.REQUEST and not self._listener.is_debugging():
+        if self._held.was_asked_for and not self._listener.is_debugging():
             self.on_change([])
         if self._is_behind():
             await hop(self._catch_up)
@@ -259,7 +265,7 @@ class ChangeMonitor:
 
     def _may_refresh(self, changed: list[str]) -> bool:
         """Tell whether the app is asked to see to these; it is not while a reload is held."""
-        is_serving = self._listener.phase is Phase.SERVING and self._held is Held.NOTHING
+        is_serving = self._listener.phase is Phase.SERVING and not self._held
         return is_serving and bool(changed) and all(map(self._listener.may_refresh, changed))
 
     def _is_behind(self) -> bool:
@@ -277,30 +283,25 @@ class ChangeMonitor:
         if self._is_behind():
             return interval  # what is still to be read makes the next looks precise
         waits = self._listener.has_listeners or self._clock() - self._asked_at < UNASKED_AFTER
-        budget = BUDGET if waits else UNASKED_BUDGET
-        return max(interval, min((WAKE_COST + self._scanner.cost) / budget, SLOWEST))
+        pace = Pace.ASKED if waits else Pace.UNASKED
+        return max(interval, pace.pause(WAKE_COST + self._scanner.cost))
 
     def _is_over(self) -> bool:
         return self._listener.phase in {Phase.DRAINING, Phase.GONE}
 
-    # --- reloads that are held -----------------------------------------------------------------
+    # --- reloads -------------------------------------------------------------------------------
 
     def on_change(self, paths: list[str]) -> None:
-        """Have the app reloaded; but leave somebody who debugs in peace.
+        """Have the app reloaded for these files; for none, if a reload was asked for.
 
-        Then requests that need the new code wait as well.
+        While somebody debugs, that is held back.
         """
         if self._is_over():
             return
-        if not self._listener.is_debugging():
+        if self._listener.is_debugging():
+            self._held.hold(paths)
+        else:
             self._listener.on_change(paths)
-            return
-        if self._held is Held.NOTHING:
-            names = ", ".join(os.path.basename(path) for path in paths[:3])
-            cause = f"{names} changed" if names else "asked to reload"
-            self._listener.notice(f"{cause}; reloading when you leave the debugger")
-        if self._held is not Held.REQUEST:
-            self._held = Held.CHANGE if paths else Held.REQUEST
 
     # --- events of the kernel ------------------------------------------------------------------
 
@@ -334,7 +335,7 @@ class ChangeMonitor:
             return  # and the queue may be closed by now
         self._loop.add_reader(queue, self._nudged.set)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._nudged.wait(), SWEEP_SOONEST)
+            await asyncio.wait_for(self._nudged.wait(), Pace.SWEEP.soonest)
         self._loop.remove_reader(queue)
         self._nudged.clear()
         await self._sleep(DEBOUNCE)

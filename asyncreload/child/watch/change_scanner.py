@@ -14,6 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asyncreload.child.helper_thread import hop
 from asyncreload.child.watch.baselines import Baselines, Changed
 from asyncreload.child.watch.directory_scanner import DirectoryScanner
 from asyncreload.child.watch.file_kinds import FileKind, container, kind_of
@@ -21,9 +22,9 @@ from asyncreload.child.watch.file_state import FileState, read_state, signature_
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.import_searches import ImportSearches
+from asyncreload.child.watch.pace import Pace
 from asyncreload.child.watch.polling import Looks, Polling
 from asyncreload.child.watch.unmatched import unmatched
-from asyncreload.child.worker_threads import hop
 
 if TYPE_CHECKING:
     from asyncreload.child.watch.inotify import Events
@@ -36,14 +37,6 @@ except ImportError:
 
 READ_BEFORE_LOAD = 200
 """How many files of the patterns are read before a load: some milliseconds' work."""
-PACKAGES_BUDGET = 0.0005
-"""The share of a core that looking at packages may cost."""
-PACKAGES_SOONEST, PACKAGES_LATEST = 2.0, 5.0
-"""Seconds between two looks at packages."""
-SWEEP_BUDGET = 0.0001
-"""The share of a core that a sweep may cost: a look at every file, where events tell of changes."""
-SWEEP_SOONEST, SWEEP_LATEST = 30.0, 60.0
-"""Seconds between two sweeps."""
 READ_AT_ONCE = 3
 """How many suspects may be read without a hop to a thread: so many are saved by hand."""
 SMALL_FILE = 65_536
@@ -249,20 +242,13 @@ class ChangeScanner:
             before = self._clock.thread_time()
             suspects += self._looks.look(self._baselines.packages)
             suspects += self._moved_package_directories()
-            pause = self._pause(before, PACKAGES_BUDGET, PACKAGES_SOONEST, PACKAGES_LATEST)
-            self._packages_due = now + pause
+            self._packages_due = now + Pace.PACKAGES.pause(self._clock.thread_time() - before)
         if now >= self._sweep_due and not is_polling:
             before = self._clock.thread_time()
             suspects += self._polling.look(self._baselines.project)
-            pause = self._pause(before, SWEEP_BUDGET, SWEEP_SOONEST, SWEEP_LATEST)
-            self._sweep_due = now + pause
+            self._sweep_due = now + Pace.SWEEP.pause(self._clock.thread_time() - before)
         self.cost = self._clock.thread_time() - began
         return suspects
-
-    def _pause(self, began: float, budget: float, soonest: float, latest: float) -> float:
-        """Return the seconds until work is repeated that began then, by the CPU's clock."""
-        cost = self._clock.thread_time() - began
-        return min(max(cost / budget, soonest), latest)
 
     def moved_packages(self) -> list[str]:
         """Return the directories in which packages have come or gone. A look for once."""

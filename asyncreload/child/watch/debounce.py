@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from asyncreload.child.helper_thread import hop
 from asyncreload.child.watch.file_state import Now, signature_at
-from asyncreload.child.worker_threads import hop
 from asyncreload.python_files import python_files
 
 QUIET = 50_000_000

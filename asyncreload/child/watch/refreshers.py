@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
-from asyncreload.child.worker_threads import hop
+from asyncreload.child.helper_thread import hop
 
 Refresh = Callable[[str], bool]
 """Called with the path of a file that has changed; returns whether that is seen to."""

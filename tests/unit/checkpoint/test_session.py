@@ -28,7 +28,7 @@ class Bench:
         self.inputs = SimpleNamespace(is_noting=False, install=self.install)
         self.session = CheckpointSession(
             self.take,
-            cast("Any", SimpleNamespace(obstacle=lambda: self.obstacle)),
+            cast("Any", SimpleNamespace(first=lambda: self.obstacle)),
             cast("Any", SimpleNamespace(install=self.install)),
             cast("Any", SimpleNamespace(inputs=self.inputs, note=self.note)),
             cast("Any", self),

@@ -20,6 +20,7 @@ from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.preload.conditions import Conditions
+from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings
@@ -186,7 +187,7 @@ async def test_a_change_is_told_before_the_end_begins(make: Callable[[], Bench])
     assert changed.loading
     assert [*changed.files] == ["/app.py"]
     assert not changed.packages
-    assert bench.agent.shutdown.code == protocol.RELOAD
+    assert bench.agent.shutdown.code == RELOAD
 
 
 async def test_a_look_that_finds_nothing_is_answered_while_there_is_an_answer(
@@ -210,7 +211,7 @@ async def test_the_parents_end_is_ours_and_the_lockfiles(make: Callable[[], Benc
     bench.link.end()
     assert bench.link.removed_lockfile
     await bench.settle()
-    assert bench.end.exited == [protocol.ORPHANED]
+    assert bench.end.exited == [ORPHANED]
 
 
 async def given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_parent_gone: bool) -> None:
@@ -229,7 +230,7 @@ async def test_a_process_that_the_parent_has_given_up_on_ends_alone(
     """The supervisor lives, with its lockfile and all that has its mark."""
     bench = make()
     await given_up(bench, monkeypatch, is_parent_gone=False)
-    assert bench.end.exited == [protocol.RELOAD]
+    assert bench.end.exited == [RELOAD]
     assert not bench.link.removed_lockfile
     assert "end family" not in bench.app_processes.asked
 
@@ -239,7 +240,7 @@ async def test_if_the_parent_is_dead_the_end_is_that_of_an_orphan(
 ) -> None:
     bench = make()
     await given_up(bench, monkeypatch, is_parent_gone=True)
-    assert bench.end.exited == [protocol.ORPHANED]
+    assert bench.end.exited == [ORPHANED]
     assert bench.link.removed_lockfile
     assert "end family" in bench.app_processes.asked
 

@@ -15,8 +15,9 @@ from asyncreload.child.lifecycle.change_response import READ_BEFORE_REFRESH, Cha
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.preload.conditions import Conditions
+from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, FilesChanged, Message, PackagesChanged, Refreshed
+from asyncreload.protocol import FilesChanged, Message, PackagesChanged, Refreshed
 from asyncreload.settings import Settings
 from tests.unit.lifecycle.stand_ins import FrontEnd, Link, Shutdown, life_at_work
 

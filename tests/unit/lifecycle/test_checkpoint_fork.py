@@ -16,10 +16,9 @@ import pytest
 from asyncreload.child.lifecycle import checkpoint_fork as module
 from asyncreload.child.lifecycle.checkpoint_fork import CheckpointFork
 from asyncreload.child.lifecycle.load import Load
+from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.phase import Phase
 from asyncreload.protocol import (
-    ORPHANED,
-    RELOAD,
     Booted,
     CheckpointRefused,
     CheckpointTaken,

@@ -16,8 +16,9 @@ from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_start import LoadStart
 from asyncreload.errors import EnvironmentFileError
+from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import RELOAD, CheckpointRefused, Going, Message
+from asyncreload.protocol import CheckpointRefused, Going, Message
 from asyncreload.settings import Settings
 from tests.unit.lifecycle.stand_ins import load_of
 from tests.unit.watching import HOUR

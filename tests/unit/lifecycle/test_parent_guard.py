@@ -11,8 +11,8 @@ import pytest
 from asyncreload.child.lifecycle import parent_guard as module
 from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.parent_guard import ParentGuard
+from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.lockfile import Verdict
-from asyncreload.protocol import ORPHANED, RELOAD
 from tests.unit.lifecycle.stand_ins import Link, Shutdown, settle
 
 pytestmark = pytest.mark.asyncio

@@ -10,6 +10,7 @@ from asyncreload import protocol
 from asyncreload.child.lifecycle import parent_orders as module
 from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.parent_orders import ParentOrders
+from asyncreload.exit_codes import INTERRUPTED
 from asyncreload.phase import Phase
 from tests.unit.lifecycle.stand_ins import Link, MainThread, Monitor, Shutdown, load_of, settle
 
@@ -104,7 +105,7 @@ def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
     monkeypatch.setattr(module, "is_at_prompt", lambda: at_prompt)
     bench.orders.hear(protocol.Interrupt())
     assert bench.link.sent == ([protocol.Debugging()] if at_prompt else [])
-    assert bench.shutdown.begun == ([] if at_prompt else [protocol.INTERRUPTED])
+    assert bench.shutdown.begun == ([] if at_prompt else [INTERRUPTED])
 
 
 @pytest.mark.parametrize("at_prompt", [False, True])

@@ -18,8 +18,9 @@ from asyncreload.child.lifecycle.shutdown import (
     Shutdown,
     end_executors,
 )
+from asyncreload.exit_codes import INTERRUPTED, ORPHANED, RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import INTERRUPTED, ORPHANED, RELOAD, Left
+from asyncreload.protocol import Left
 from tests.unit.lifecycle.stand_ins import (
     AppProcesses,
     End,

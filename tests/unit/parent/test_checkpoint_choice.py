@@ -10,6 +10,7 @@ import pytest
 
 from asyncreload.parent.checkpoint import Checkpoint
 from asyncreload.parent.checkpoints import Checkpoints
+from asyncreload.parent.next_child import is_checkpoint_sooner
 from asyncreload.parent.process import Process
 from asyncreload.protocol import CheckpointTaken, Go
 from tests.unit.parent.fakes import GO, FakeChild
@@ -50,7 +51,7 @@ class Scene:
             4,
             self._none,
             lambda _: None,
-            lambda: self.standby,
+            lambda left: is_checkpoint_sooner(left, self.standby),
             lambda _: None,
         )
         self.checkpoints._all = dict.fromkeys(cast("tuple[Checkpoint, ...]", all_))

@@ -16,6 +16,7 @@ import pytest_asyncio
 from asyncreload.parent import checkpoints as module
 from asyncreload.parent.checkpoint import Checkpoint
 from asyncreload.parent.checkpoints import Checkpoints
+from asyncreload.parent.next_child import is_checkpoint_sooner
 from asyncreload.parent.process import Process
 from asyncreload.protocol import CheckpointTaken, GetReady, Go
 from tests.unit.looping import until
@@ -97,7 +98,7 @@ class Bench:
             most,
             self.find_recent,
             self.adopted.append,
-            lambda: self.otherwise,
+            lambda left: is_checkpoint_sooner(left, self.otherwise),
             self.discarded.append,
         )
 

@@ -15,24 +15,21 @@ import pytest
 
 from asyncreload.child.watch import change_monitor
 from asyncreload.child.watch.change_monitor import (
-    BUDGET,
     DEBOUNCE,
     QUIET_STEP,
-    SLOWEST,
-    UNASKED_AFTER,
-    UNASKED_BUDGET,
     WAKE_COST,
     ChangeMonitor,
 )
-from asyncreload.child.watch.change_scanner import SWEEP_SOONEST
+from asyncreload.child.watch.pace import UNASKED_AFTER, Pace
 from asyncreload.child.watch.polling import LimitError
 from asyncreload.phase import Phase
 from tests.unit.watching import run_here
 
 APP, OTHER, PACKAGES = "/srv/app.py", "/srv/other.py", "/srv/venv/site-packages"
 PAGE = "/srv/templates/page.html"
-IN_TIME = SWEEP_SOONEST / 3
+IN_TIME = Pace.SWEEP.soonest / 3
 """Seconds: sooner than what comes without an event."""
+LATEST = Pace.ASKED.pause(float("inf"))
 
 
 class Events:
@@ -450,7 +447,7 @@ async def test_at_most_three_files_are_named(parts: Parts) -> None:
     parts.debugs = True
     monitor_of(parts).on_change([f"/srv/{name}.py" for name in "abcd"])
     assert parts.notices == [
-        ("a.py, b.py, c.py changed; reloading when you leave the debugger", False)
+        ("a.py, b.py, c.py, 1 more changed; reloading when you leave the debugger", False)
     ]
 
 
@@ -615,13 +612,13 @@ async def test_looks_that_cost_little_come_at_each_interval(parts: Parts) -> Non
 @pytest.mark.asyncio
 async def test_looks_that_cost_more_come_more_seldom(parts: Parts) -> None:
     parts.cost = 0.001
-    assert await run(parts, 2) == [round((WAKE_COST + 0.001) / BUDGET, 6)]
+    assert await run(parts, 2) == [round(Pace.ASKED.pause(WAKE_COST + 0.001), 6)]
 
 
 @pytest.mark.asyncio
 async def test_looks_that_nobody_waits_for_may_cost_less(parts: Parts) -> None:
     parts.cost = 0.001
-    asked, unasked = ((WAKE_COST + 0.001) / budget for budget in (BUDGET, UNASKED_BUDGET))
+    asked, unasked = (pace.pause(WAKE_COST + 0.001) for pace in (Pace.ASKED, Pace.UNASKED))
     naps = await run(parts, 10)
     count = sum(nap == round(asked, 6) for nap in naps)
     assert naps == [round(asked, 6)] * count + [round(unasked, 6)] * (9 - count)
@@ -644,26 +641,26 @@ async def test_a_request_makes_looks_come_sooner_again(parts: Parts) -> None:
     parts.on_nap = ask
     await monitor.run(0.1, root="/srv", uses_events=False)
     assert parts.naps[1:] == [
-        round((WAKE_COST + 0.001) / budget, 6) for budget in (UNASKED_BUDGET, BUDGET)
+        round(pace.pause(WAKE_COST + 0.001), 6) for pace in (Pace.UNASKED, Pace.ASKED)
     ]
 
 
 @pytest.mark.asyncio
 async def test_an_open_page_waits_for_what_looks_find(parts: Parts) -> None:
     parts.cost, parts.has_listeners = 0.001, True
-    assert {*await run(parts, 10)} == {round((WAKE_COST + 0.001) / BUDGET, 6)}
+    assert {*await run(parts, 10)} == {round(Pace.ASKED.pause(WAKE_COST + 0.001), 6)}
 
 
 @pytest.mark.asyncio
 async def test_looks_are_not_put_off_for_ever(parts: Parts) -> None:
     parts.cost = 10.0
-    assert await run(parts, 3) == [SLOWEST, SLOWEST]
+    assert await run(parts, 3) == [LATEST, LATEST]
 
 
 @pytest.mark.asyncio
 async def test_looks_are_not_put_off_while_there_is_something_to_be_learned(parts: Parts) -> None:
     parts.cost, parts.learning = 10.0, 2
-    assert await run(parts, 3) == [0.1, SLOWEST]
+    assert await run(parts, 3) == [0.1, LATEST]
 
 
 # --- events of the kernel ------------------------------------------------------------------------
@@ -771,7 +768,7 @@ async def test_a_new_file_leads_to_a_look_as_well(parts: Parts, events: Events) 
 async def test_without_an_event_everything_is_looked_at_now_and_then(
     parts: Parts, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_monitor, "SWEEP_SOONEST", 0)
+    monkeypatch.setattr(Pace, "soonest", 0)
     assert await run(parts, 4, uses_events=True) == [0.1, DEBOUNCE, 0.1]
     assert len(parts.looks) == 2
 

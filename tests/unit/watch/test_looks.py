@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from asyncreload.child.watch import change_scanner, polling
 from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.pace import Pace
 from tests.unit.watching import HOUR, Clock, Disk, SharedMapping, Watch, run_here
 
 pytest.importorskip("asyncinotify")  # of the extra `inotify`, which is Linux's
@@ -483,7 +484,7 @@ def test_with_events_an_idle_look_asks_for_nothing_but_in_sweeps(
         watch.scanner.look_at_all(0)
         sweep, polled[:] = list(polled), []
         assert sweep == [len(watch.baselines.project)]
-        watch.scanner.look_at_all(change_scanner.SWEEP_SOONEST - 1)
+        watch.scanner.look_at_all(Pace.SWEEP.soonest - 1)
         assert polled == []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from asyncreload.system_calls import anonymous_file
 
 
-class OpenPrompt:
+class InputPrompt:
     """A flag, by the descriptor of the memory that it is in."""
 
     def __init__(self, descriptor: int) -> None:
@@ -25,7 +25,7 @@ class OpenPrompt:
         self._memory: mmap.mmap | bytearray = self._shared
 
     @classmethod
-    def create(cls) -> OpenPrompt:
+    def create(cls) -> InputPrompt:
         """Return one that is not set. Raises OSError when there is no memory for it."""
         return cls(anonymous_file(1))
 
@@ -54,18 +54,18 @@ class OpenPrompt:
 class _Own:
     """That of a process which runs an app."""
 
-    prompt: OpenPrompt | None = None
+    prompt: InputPrompt | None = None
 
 
 _own = _Own()
 
 
-def watch_prompts(prompt: OpenPrompt) -> None:
+def watch_prompts(prompt: InputPrompt) -> None:
     """Have the flag set whenever this process shows a prompt; called once, in a child."""
     _own.prompt = prompt
     sys.addaudithook(prompt.hear)
 
 
 def leave_prompt() -> bool:
-    """Tell whether the cursor stands behind a prompt of this process's; see `OpenPrompt.leave`."""
+    """Tell whether the cursor stands behind a prompt of this process's; see `InputPrompt.leave`."""
     return _own.prompt is not None and _own.prompt.leave()

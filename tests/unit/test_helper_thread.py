@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload.child import worker_threads as module
+from asyncreload.child import helper_thread as module
 
 DEADLINE = 10.0
 
@@ -25,7 +25,7 @@ def test_a_hop_is_made_here_as_long_as_no_thread_can_be_had(
         start(function, args)
 
     monkeypatch.setattr(module, "start_new_thread", start_new_thread)
-    hops = module._Hops()
+    hops = module._HelperThread()
     here = threading.get_ident()
     assert hops.submit(threading.get_ident).result(DEADLINE) == here
     allowed = True

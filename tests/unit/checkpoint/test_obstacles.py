@@ -21,8 +21,8 @@ from typing import cast
 
 import pytest
 
-from asyncreload.child.checkpoint import limits as module
-from asyncreload.child.checkpoint.limits import Limits
+from asyncreload.child.checkpoint import obstacles as module
+from asyncreload.child.checkpoint.obstacles import Obstacles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.descendants import children_of_all_threads
 
@@ -48,13 +48,13 @@ def descriptors() -> set[int]:
 
 
 class Bench:
-    """Limits to which all that this process holds by now is ours."""
+    """Obstacles to which all that this process holds by now is ours."""
 
     def __init__(self) -> None:
         self.registrations = NoRegistrations()
         self.threads, self.descriptors = threads(), descriptors()
         self.children = set(children_of_all_threads(os.getpid()))  # such as another test's browser
-        self.limits = Limits(
+        self.obstacles = Obstacles(
             cast("Registrations", self.registrations),
             lambda: self.threads,
             lambda: self.descriptors,
@@ -62,7 +62,7 @@ class Bench:
         )
 
     def obstacle(self) -> str:
-        return self.limits.obstacle()
+        return self.obstacles.first()
 
 
 @pytest.fixture

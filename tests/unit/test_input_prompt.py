@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from asyncreload.open_prompt import OpenPrompt, leave_prompt
+from asyncreload.input_prompt import InputPrompt, leave_prompt
 
 
 @pytest.fixture
-def prompt() -> Iterator[OpenPrompt]:
-    with closing(OpenPrompt.create()) as created:
+def prompt() -> Iterator[InputPrompt]:
+    with closing(InputPrompt.create()) as created:
         yield created
 
 
@@ -25,16 +25,16 @@ class Other:
     [("name? ", True), (Other(), True), ("", False), (None, False), ("name:\n", False)],
 )
 def test_a_prompt_is_open_until_somebody_leaves_it(
-    prompt: OpenPrompt, shown: object, *, behind: bool
+    prompt: InputPrompt, shown: object, *, behind: bool
 ) -> None:
-    of_supervisor = OpenPrompt(prompt.descriptor)
+    of_supervisor = InputPrompt(prompt.descriptor)
     assert not of_supervisor.leave()
     prompt.hear("builtins.input", (shown,))
     assert of_supervisor.leave() is behind
     assert not of_supervisor.leave()
 
 
-def test_a_line_that_is_typed_ends_it(prompt: OpenPrompt) -> None:
+def test_a_line_that_is_typed_ends_it(prompt: InputPrompt) -> None:
     prompt.hear("builtins.input", ("name? ",))
     prompt.hear("open", ("/etc/passwd", "r", 0))
     prompt.hear("builtins.input/result", ("Bob",))
@@ -42,7 +42,7 @@ def test_a_line_that_is_typed_ends_it(prompt: OpenPrompt) -> None:
 
 
 def test_what_it_was_is_still_known_when_it_is_closed() -> None:
-    prompt = OpenPrompt.create()
+    prompt = InputPrompt.create()
     prompt.hear("builtins.input", ("name? ",))
     prompt.close()
     assert prompt.leave()

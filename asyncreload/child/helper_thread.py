@@ -27,8 +27,8 @@ def _work(jobs: SimpleQueue[Job]) -> None:
         jobs.get()()
 
 
-class _Hops(Executor):
-    """One thread for what would block the loop: looks at files, and reading them."""
+class _HelperThread(Executor):
+    """The thread in which files are looked at and read."""
 
     def __init__(self) -> None:
         self.renew()
@@ -61,19 +61,19 @@ class _Hops(Executor):
         return future
 
 
-_HOPS = _Hops()
+_THREAD = _HelperThread()
 
 
 def renew() -> None:
     """In a fork that goes on: have another thread started when it is needed."""
-    _HOPS.renew()
+    _THREAD.renew()
 
 
 def park(stop: Callable[[], None]) -> bool:
     """Have the thread call `stop` next; return False if there is no thread."""
-    if not _HOPS.is_started:
+    if not _THREAD.is_started:
         return False
-    _HOPS.submit(stop)
+    _THREAD.submit(stop)
     return True
 
 
@@ -83,4 +83,4 @@ async def hop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     As `aiofiles.os.wrap` would: but the import of that takes 5 ms, before each first answer.
     """
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_HOPS, partial(function, *args, **kwargs))
+    return await loop.run_in_executor(_THREAD, partial(function, *args, **kwargs))

@@ -53,7 +53,7 @@ _TERMINALS = "/dev/pts/"
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
-class Limits:
+class Obstacles:
     """Tells why no checkpoint may be taken now. Called by the main thread.
 
     own_threads: returns the numbers of our own threads, by the kernel's count.
@@ -73,11 +73,11 @@ class Limits:
         self._own_descriptors = own_descriptors
         self._own_children = own_children
 
-    def obstacle(self) -> str:
+    def first(self) -> str:
         """Return what is in the way of a checkpoint, as the end of a sentence; "" if nothing is."""
-        return next(filter(None, self._obstacles()), "")
+        return next(filter(None, self._all()), "")
 
-    def _obstacles(self) -> Iterator[str]:
+    def _all(self) -> Iterator[str]:
         yield _observer()
         yield _green_threads()
         yield self._registrations.obstacle()

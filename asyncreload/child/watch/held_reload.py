@@ -1,0 +1,56 @@
+"""Holds a reload back while somebody debugs: it begins when the debugger's prompt is left.
+
+Requests that need the new code wait as well. lifecycle/debugger.py tells if there is a prompt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import Enum, auto
+
+from asyncreload.style import first_names
+
+
+class _Held(Enum):
+    NOTHING = auto()
+    CHANGE = auto()
+    """Files have changed; if they are as they were again, there is nothing to do."""
+    REQUEST = auto()
+    """Somebody has asked for a reload."""
+
+
+class HeldReload:
+    """The reload that is held back; there is at most one, and none at first.
+
+    notice: tells the user.
+    """
+
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self._held = _Held.NOTHING
+
+    def __bool__(self) -> bool:
+        """Tell whether a reload is held back."""
+        return self._held is not _Held.NOTHING
+
+    @property
+    def was_asked_for(self) -> bool:
+        """Whether it is one that somebody has asked for."""
+        return self._held is _Held.REQUEST
+
+    def hold(self, paths: list[str]) -> None:
+        """Hold back a reload for these files; for none, one that somebody has asked for."""
+        if not self:
+            names = ", ".join(first_names([*map(os.path.basename, paths)]))
+            cause = f"{names} changed" if names else "asked to reload"
+            self._notice(f"{cause}; reloading when you leave the debugger")
+        if not self.was_asked_for:
+            self._held = _Held.CHANGE if paths else _Held.REQUEST
+
+    def take_back(self) -> bool:
+        """Let go of one that was for changes, as there are none any more; tell if there was one."""
+        is_for_changes = self._held is _Held.CHANGE
+        if is_for_changes:
+            self._held = _Held.NOTHING
+        return is_for_changes
