@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.live.conftest import Serve
 
-SAVES = 500 if LONG else 12  # for each of two kinds of listening socket
+SAVES = 500 if LONG else 8  # for each of two kinds of listening socket
 SEED = int(os.environ.get("ASYNCRELOAD_SEED", "1"))
 
 APP = (

@@ -274,7 +274,7 @@ def test_p9_cancelled_at_every_await(project: Path, temp: Path) -> None:
     number = run_and_cancel(target)
     print(number, "suspensions")
     assert number > 20
-    for at in range(1, number + 1, 1 if LONG else 1 + number // 8):
+    for at in range(1, number + 1, 1 if LONG else 1 + number // 4):
         print("cancelled at", at)
         with unchanged(temp):
             run_and_cancel(target, at)

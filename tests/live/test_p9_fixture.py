@@ -167,26 +167,24 @@ def run_pytest(tmp_path: Path, source: str, *options: str) -> tuple[int, str]:
 
 
 SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
-MODES = {
-    "strict": ("@pytest.mark.asyncio", (*SCOPE, "-o", "asyncio_mode=strict")),
-    "auto": ("", (*SCOPE, "-o", "asyncio_mode=auto")),
-    "xdist": ("", (*SCOPE, "-o", "asyncio_mode=auto", "-n", "2")),
-}
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_fixture_in_a_project_of_its_own(tmp_path: Path, mode: str) -> None:
-    decorator, options = MODES[mode]
-    source = USE.format(decorator=decorator, expected="Hej")
-    code, output = run_pytest(tmp_path, source, *options)
+def test_fixture_in_a_project_of_its_own(tmp_path: Path) -> None:
+    source = USE.format(decorator="@pytest.mark.asyncio", expected="Hej")
+    code, output = run_pytest(tmp_path, source, *SCOPE, "-o", "asyncio_mode=strict")
     assert code == 0, output
     assert "1 passed" in output
 
 
-def test_failing_test_is_shown_the_whole_story(tmp_path: Path) -> None:
-    source = USE.format(decorator="", expected="Hola")
-    code, output = run_pytest(tmp_path, source, *MODES["xdist"][1])
+def test_fixture_in_two_processes_of_which_one_fails_and_is_shown_the_whole_story(
+    tmp_path: Path,
+) -> None:
+    good = USE.format(decorator="", expected="Hej")
+    bad = USE.format(decorator="", expected="Hola").replace("test_it", "test_fails")
+    options = (*SCOPE, "-o", "asyncio_mode=auto", "-n", "2")
+    code, output = run_pytest(tmp_path, good + bad, *options)
     assert code == 1
+    assert "1 failed, 1 passed" in output
     assert "output of the app:" in output
     assert "it prints" in output
     told = output.partition("short test summary")[0]  # which repeats it where CI is set

@@ -9,7 +9,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +61,27 @@ class Clock:
     def thread_time(self) -> float:
         self._used += self.cost
         return self._used
+
+
+class ModulesNamed(Mapping[str, ModuleType | None]):
+    """Those of this process's modules that have certain names: a scan of all takes milliseconds."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> ModuleType | None:
+        if name not in self._names:
+            raise KeyError(name)
+        return sys.modules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in sys.modules)
+
+    def __reversed__(self) -> Iterator[str]:
+        return (name for name in reversed(self._names) if name in sys.modules)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Watch:

@@ -141,7 +141,7 @@ def test_changed_is_what_has_other_bytes(
 ) -> None:
     """On the real file system and the real clock."""
     with coarse_disk(is_seen=False) as disk:
-        reported_iff_different(Watch(), disk, baselines, steps, how)
+        reported_iff_different(Watch(modules={}), disk, baselines, steps, how)
 
 
 @settings(max_examples=150, deadline=None)
@@ -152,13 +152,13 @@ def test_changed_is_what_has_other_bytes_also_where_the_process_before_is_truste
     after: list[tuple[str, str, bytes]],
 ) -> None:
     with coarse_disk() as disk, asyncio.Runner() as runner:
-        first = Watch(clock=disk.clock)
+        first = Watch(clock=disk.clock, modules={})
         for name, data in baselines.items():
             first.hooks.before_source(disk.lay_out(name, data))
         for step in [*before, ("wait", "a.py", b"xx")]:
             disk.do(*step)
             runner.run(first.scanner.compare(first.scanner.look()))
-        second = Watch(clock=disk.clock)
+        second = Watch(clock=disk.clock, modules={})
         second.baselines.trust(json.loads(json.dumps(first.baselines.to_json())))
         loaded = dict(disk.contents)
         for name in NAMES:
@@ -181,7 +181,7 @@ def test_changed_is_what_has_other_bytes_also_where_clocks_are_coarse(
 ) -> None:
     """On a file system that ticks every 10 ms: many writes have equal signatures."""
     with coarse_disk() as disk:
-        reported_iff_different(Watch(clock=disk.clock), disk, baselines, steps, how)
+        reported_iff_different(Watch(clock=disk.clock, modules={}), disk, baselines, steps, how)
 
 
 # --- what imports would find ---------------------------------------------------------------------

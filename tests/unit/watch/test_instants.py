@@ -33,10 +33,11 @@ from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.watch import change_scanner, file_state, polling
 from asyncreload.child.watch.file_state import RACY, signature_at
 from asyncreload.child.watch.globs import Patterns
-from tests.unit.watching import HOUR, Clock, Watch
+from tests.unit.watching import HOUR, Clock, ModulesNamed, Watch
 
 LONG = os.environ.get("ASYNCRELOAD_LONG") == "1"
 OLD, NEW = "VALUE = 1\n", "VALUE = 2\n"
+MODULES = ModulesNamed("__main__", "victim")
 Act = Callable[[Path], object]
 Way = Callable[[Path, Watch], list[int]]
 Restored = Callable[[], AbstractContextManager[None]]
@@ -222,14 +223,14 @@ class Lab:
         self._seen = self._as_seen_by_the_process_before() if self._how.trusting else {}
 
     def _as_seen_by_the_process_before(self) -> dict[str, list[Any]]:
-        before = Watch(clock=self.clock)
+        before = Watch(clock=self.clock, modules=MODULES)
         before.hooks.before_source(str(self.path))
         before.baselines.learn()
         return before.baselines.to_json()
 
     def _begin(self) -> None:
         self._named.clear()
-        self._watch = Watch(clock=self.clock)
+        self._watch = Watch(clock=self.clock, modules=MODULES)
         self._watch.baselines.trust(self._seen)
         if self._events:
             self._watch.scanner.use_events(str(self.path.parent))
