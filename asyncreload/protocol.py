@@ -45,7 +45,7 @@ class Booted(Message):
 
 
 class Go(Message):
-    """Parent: your predecessor is gone; load and serve."""
+    """Parent: your predecessor is gone, or only sends last responses; load and serve."""
 
     settings: dict[str, Any]
     target: dict[str, Any] | None
@@ -89,7 +89,7 @@ class Loaded(Message):
 
 
 class LoadFailed(Message):
-    """Child: the load failed; the report page is being served."""
+    """Child: the load failed; a report is shown from now on."""
 
     title: str
     trace: str
@@ -255,7 +255,7 @@ class StartCold(Message):
 
 
 class Left(Message):
-    """Child: user code is over, `atexit` has run; this exit code is meant."""
+    """Child: the app has ended, but for responses that are `lingering`; this exit code is meant."""
 
     code: int
     lingering: int = 0

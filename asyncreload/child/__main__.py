@@ -58,18 +58,21 @@ def live(side_thread: SideThread) -> int:
        process is to end: then the app was interrupted. Nor if the first load lacks an extra: no
        save can help, all ends. A script may also end without a failure: it has served, or it has
        come to its end, and so do we.
-    2. *Watched*, in the side thread (`SideThread.show`). `LoadOutcome` notes how all is that may
-       mend it, whether it was read or not (`Baselines`).
-    3. *Quiet.* If a save has led to the load, it may be half written: the failure is told after
-       0.3 s without a change. A change in this time is a save like any other.
-    4. *Told.* `LoadFailed` goes to the parent, and from there to the terminal and the events.
+    2. *Watched.* `SideThread.show` hands the report to `LoadOutcome`, in the side thread. That has
+       each file watched that may mend the load: all Python files of the project, whether they were
+       read or not, and what the report names.
+    3. *Quiet.* If a save has led to the load, that save may be half written: the failure is told
+       after 0.3 s without a change. A change in this time is a save like any other.
+    4. *Told.* `LoadFailed` goes to the parent, and from there to the terminal and to
+       `Supervisor.events`.
     5. *Shown.* The front end answers every request with the report.
-    6. *Mended*, by a save or by the installation of a package: see watch/change_monitor.py.
+    6. *Mended*, by a save, whose way is told in watch/change_monitor.py; the installation of a
+       package counts as one.
 
-    A request may import code that fails, too. Then the load has failed after all, and steps 2, 4
-    and 5 follow (`LoadOutcome.show_late`). That request is held until the failure is told, for 5 s
-    at most; for ASGI, all that run in the app's loop are. A crash is shown in the same way, by the
-    next child: see parent/run_loop.py.
+    A request may import code that fails, too (`RequestErrors`). Then the load has failed after all,
+    and steps 2, 4 and 5 follow (`LoadOutcome.show_late`). That request is held until the failure is
+    told, for 5 s at most; for ASGI, all that run in the app's loop are. If an app crashes, the next
+    child shows a report of that: see parent/run_loop.py.
     """
     directory = _current_directory()
     go = side_thread.wait_for_go()

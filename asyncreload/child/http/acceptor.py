@@ -39,13 +39,13 @@ class _State(Enum):
 class Acceptor:
     """Takes requests from the listening socket and the lobby, and has them answered.
 
-    This is the way of a request. Those for an ASGI app take a shorter way if nothing has changed:
-    steps 1 to 3 are done in the app's own loop, by `AsgiListener` and `AsgiResponder`. Else the
-    connection comes here.
+    This is the way of a request. Those for an ASGI app take a shorter way if all goes well, that
+    is, if the head comes whole and no file may have changed: then steps 1 to 3 are done in the
+    app's own loop, by `AsgiListener` and `AsgiResponder`. Else the connection comes here.
 
-    1. *Accepted.* A connection is accepted while it is allowed to answer one more at the same time
-       (`Slots` for WSGI, a limit of connections for ASGI). Until then the kernel queues it, so it
-       is not refused.
+    1. *Accepted.* A connection is accepted while one more request may be answered (`Slots` for
+       WSGI, a limit of connections for ASGI). Until then the kernel queues it, so it is not
+       refused.
     2. *Head complete.* `PendingHeads` waits, without a thread, until the head of the request has
        arrived: its request line and headers. It peeks at the bytes and leaves them in the kernel,
        so another process can still read the whole request.
@@ -54,10 +54,11 @@ class Acceptor:
        requests that were complete when it began; one that comes later needs another check. No
        answer is therefore older than the files were when the request had arrived.
     4. *Answered.* Requests for the event stream, by which open pages learn of reloads, are taken
-       over by `EventStreams`. For each other one, `Responder` takes a slot and starts a thread,
-       in which `wsgi.answer` reads the request and runs the app through wsgiref. With one slot,
-       that is the main thread. For an ASGI app, `AsgiResponder` hands it to the app's loop, in
-       which uvicorn's protocol reads it; or `AsgiListener` has taken it there already.
+       over by `EventStreams`. For each other one, `Responder` takes a slot and starts a thread
+       (`RequestThreads`), in which `wsgi.answer` reads the request and runs the app through
+       wsgiref. With one slot, that is the main thread. For an ASGI app, `AsgiResponder` hands it
+       to the app's loop: there `AsgiConnection` reads it, uvicorn's protocol parses it, and
+       `Exchange` in asgi.py runs the app.
     5. *Kept*, by `AsgiResponder` alone: the connection waits for another request, for which all
        begins again with step 2.
     6. *Closed.* If the client still sends, `LingeringClose` reads that first, so that the answer
@@ -67,8 +68,9 @@ class Acceptor:
     has changed, or those that have need no reload, the requests go on with step 4. Else the gate
     starts a reload. `Shutdown` (in lifecycle/) closes the front end, and `close` here puts all
     connections that wait into the `Lobby`. The next child takes them from there, and begins with
-    step 2. While a debugger holds the reload they wait here. When a slot is free again, or the
-    reload is not needed any more, `resume` is called: it begins with step 3.
+    step 2. While a debugger holds the reload they wait here. `resume` goes on with step 3: when a
+    request has arrived, a check is over, a slot is free again, or a reload that was held is not
+    needed any more.
 
     All methods are called in the side thread's loop.
 

@@ -6,25 +6,29 @@ describes that). The background looks give a reload a head start while nobody as
 This is the way of a save, from one process to the next:
 
 1. *Seen*, here. A look finds other bytes than those that were loaded. If the app need only be told
-   to read the file anew, it is, and nothing more follows. While a debugger waits at its prompt, the
-   reload is held (`HeldReload`).
+   to read the file anew, it is, open pages and the parent hear of it, and nothing is reloaded.
+   While a debugger waits at its prompt, the reload is held (`HeldReload`), until a look finds that
+   somebody has left the prompt, or that the files are as they were.
 2. *Told.* lifecycle/change_response.py sends `FilesChanged` to the parent, and begins the end of
-   this process. If this process blocks and sees nothing, the parent does (parent/watchdog.py), and
-   kills it; then step 4 is left out.
+   this process. If this process blocks and sees nothing, the parent does (parent/watchdog.py). It
+   kills the process, and with it the requests that it has taken; what follows is step 5.
 3. *Prepared.* parent/child_run.py hears it. Checkpoints that were taken after the file was read are
    dropped, and the next process goes on from the deepest that is left: it was forked ahead
    (parent/prefork.py), or is now. If none is of use, it is the standby, which is started now if
-   there is none (parent/next_child.py). If packages have changed, neither of them is of use.
+   there is none (parent/standby.py). If packages have changed, neither of them is of use.
 4. *Ended*, meanwhile, by lifecycle/shutdown.py (`_end_politely`). Requests that wait go to the next
    child through the `Lobby`; those that are being answered get a moment (`LAST_REQUESTS`). The main
-   thread is interrupted, and leaves (`leave` in child/__main__.py): an ASGI app shuts down,
-   `atexit` handlers run; for that there is little time, too (`EXIT_HANDLERS`). The processes that
-   the app has started are ended, all files are closed, and the last word is `Left`. If a response
-   is still being sent, there is a `Left` before: it gets `grace` seconds beside the next child.
-5. *Next.* When the parent hears `Left`, parent/run_loop.py sends `Go` to the next process. That
-   says `Going` (lifecycle/load_start.py) and, in a burst of changes, waits for its end. It loads
-   the app (`load_app` in child/__main__.py), or goes on with the load from which its checkpoint was
-   taken. Then it says `Loaded`, and answers the requests in the lobby.
+   thread is interrupted (only woken, if it runs an ASGI app's loop), and leaves (`leave` in
+   child/__main__.py): an ASGI app shuts down, `atexit` handlers run; for that there is little time,
+   too (`EXIT_HANDLERS`). The processes that the app has started are ended, all files are closed,
+   and the last word is `Left`. If a response is still being sent then, a first `Left` says so: the
+   old process goes on with it for `grace` seconds, beside the next child.
+5. *Next.* When the parent hears `Left`, parent/run_loop.py takes the next process
+   (parent/next_child.py), and sends it `Go`. That says `Going` (lifecycle/load_start.py) and, in a
+   burst of changes, waits for its end. It loads the app (`load_app` in child/__main__.py). Or it
+   goes on with the load from which its checkpoint was taken (lifecycle/checkpoint_fork.py); but if
+   what that rests on has changed, it says `CheckpointRefused`, and another process is taken. In the
+   end it says `Loaded`, and answers the requests in the lobby.
 """
 
 from __future__ import annotations
