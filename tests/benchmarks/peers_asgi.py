@@ -54,6 +54,9 @@ PEERS = {
         "asyncreload", "asyncreload app.py --port {port}", ("asyncinotify",), FASTAPI
     ),
     "asyncreload, inotify": Peer("asyncreload", "asyncreload app.py --port {port}", (), FASTAPI),
+    "asyncreload, inotify, no checkpoints": Peer(
+        "asyncreload", "asyncreload app.py --no-checkpoints --port {port}", (), FASTAPI
+    ),
     "uvicorn": Peer("uvicorn", "uvicorn --reload --port {port} app:app", ("watchfiles",), FASTAPI),
     "uvicorn, watchfiles": Peer("uvicorn", "uvicorn --reload --port {port} app:app", (), FASTAPI),
     "fastapi dev": Peer("fastapi-cli", "fastapi dev --port {port} app.py", (), FASTAPI),

@@ -104,6 +104,7 @@ WSGIREF = "{python} run_wsgiref.py {port}"
 PEERS = {
     "asyncreload": Peer("asyncreload", ASYNCRELOAD, ("asyncinotify",), polls=True),
     "asyncreload, inotify": Peer("asyncreload", ASYNCRELOAD),
+    "asyncreload, inotify, no checkpoints": Peer("asyncreload", f"{ASYNCRELOAD} --no-checkpoints"),
     "Bottle": Peer("bottle", f"{BOTTLE} 1", polls=True),
     "Bottle, interval 0.1": Peer("bottle", f"{BOTTLE} 0.1", polls=True),
     "Flask": Peer("flask", FLASK, ("watchdog",), polls=True),
