@@ -119,7 +119,9 @@ def test_a_wake_from_another_thread_ends_the_present_wait(main: MainThread) -> N
 
 def test_it_sleeps_here_only_while_it_waits(main: MainThread) -> None:
     assert not main.sleeps_here()
-    os.close(main._in)  # end of file: the read returns at once
+    with open(os.devnull, "wb") as other:
+        # End of file: the read returns at once. Not closed: the number would be another file's.
+        os.dup2(other.fileno(), main._in)
     main.wait()
     assert not main.sleeps_here()
 
