@@ -131,7 +131,9 @@ class MainThread:
 
     def close(self) -> None:
         """Let go of the pipe, in a process that the app forked."""
-        for descriptor in (self._out, self._in):
+        ends = self._out, self._in
+        self._out = self._in = -1  # once closed, the numbers may be another file's
+        for descriptor in ends:
             with suppress(OSError):
                 os.close(descriptor)
 

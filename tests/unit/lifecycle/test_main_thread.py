@@ -322,8 +322,12 @@ def test_there_is_no_place_in_the_standard_library(
 
 def test_the_pipe_is_let_go_of_once_and_harmlessly_twice() -> None:
     main = MainThread()
+    ends = main.descriptors()
     main.close()
-    for descriptor in (main._out, main._in):
+    for descriptor in ends:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+    others = [os.dup2(0, descriptor) for descriptor in ends]  # the numbers are used again
     main.close()
+    for descriptor in others:
+        os.close(descriptor)
