@@ -73,10 +73,15 @@ class Checkpointed(Bench):
         self.until(lambda: {*places} <= {*self.places()}, f"checkpoints at {', '.join(places)}")
 
     def until_ready(self, times: int = 1) -> str:
-        """Wait until so many loads were told since `begin`; return what was told of the last."""
+        """Wait until so many loads were told since `begin`, and none is under way any more.
+
+        Return what was told of the last. An answer may be there before it is told.
+        """
 
         def lines() -> list[str]:
-            return re.findall(r".*\bfresh in .*", self.told)
+            told = re.findall(r".*(?:: reloading$|\bfresh in .*)", self.told, re.MULTILINE)
+            is_over = bool(told) and not told[-1].endswith(": reloading")
+            return [line for line in told if not line.endswith(": reloading")] if is_over else []
 
         self.until(lambda: len(lines()) >= times, f"{times} loads since the mark")
         return lines()[-1]

@@ -36,9 +36,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
 @pytest.fixture
 def bench(shared: Checkpointed) -> Checkpointed:
     """A supervisor with checkpoints, whose holder.py does nothing."""
-    shared.replace("holder.py", "")
+    shared.begin().replace("holder.py", "")
     shared.save("begun")
     shared.fresh("begun")
+    shared.until_ready()
     return shared.begin()
 
 
