@@ -47,6 +47,7 @@ def answers(bench: Checkpointed, holder: str, *, times: int = 2) -> list[str]:
     """Let holder.py answer; return what it says in processes that go on from behind it."""
     bench.replace("holder.py", f"{holder}\n{PAUSE}\n")
     bench.get()
+    bench.until_places("views.py")  # it may be told later than the load
     bench.until_ready()
     found = []
     for number in range(times):
