@@ -109,7 +109,8 @@ class Alone:
         output, errors = (path.read_text().rstrip() for path in self._outputs)
         if code == 0:
             return Answer(200, output)
-        return Answer(500, errors.rpartition("\n")[2] or f"SystemExit: {code}")
+        # An exception of a thread may be told, too; that of the load is told last.
+        return Answer(500, errors.rpartition("\n")[2] if code == 1 else f"SystemExit: {code}")
 
 
 class Disk:

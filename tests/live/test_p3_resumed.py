@@ -29,7 +29,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpointed]:
-    with checkpointed(tmp_path_factory.mktemp("resumed")) as bench:
+    # Without a standby, which might be expected to be sooner: it has numpy.
+    with checkpointed(tmp_path_factory.mktemp("resumed"), "--no-standby") as bench:
         yield bench
 
 
