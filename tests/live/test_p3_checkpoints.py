@@ -185,7 +185,7 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
     assert bench.loaded() in {"2 of 3", "all"}
     reload_views(bench)
     assert bench.loaded() in {"2 of 3", "all"}
-    assert bench.places() == []
+    assert {*bench.places()} <= {"holder.py"}
 
 
 @pytest.mark.parametrize("what", HARMLESS)
