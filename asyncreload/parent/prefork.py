@@ -48,20 +48,22 @@ class Prefork:
 
         If not, and if this is cancelled, it is dropped.
         """
-        if checkpoint is not self._checkpoint or self._forking is None:
+        forking = self._forking
+        if checkpoint is not self._checkpoint or forking is None:
             self.drop()
             return None
         try:
-            await asyncio.wait({self._forking})
+            await asyncio.wait({forking})
         except BaseException:
             self.drop()
             raise
+        if forking is not self._forking:  # dropped meanwhile, as the checkpoint has died
+            return None
         if self._has_failed():
             self.drop()
             return None
-        child = self._forking.result()
         self._checkpoint = self._forking = None
-        return child
+        return forking.result()
 
     def drop(self, checkpoint: Checkpoint | None = None) -> None:
         """Give the process up; with a checkpoint, only if it is of that one."""

@@ -1,8 +1,9 @@
 """What asyncreload costs while nothing happens: `python tests/benchmarks/idle.py [--files 300]`.
 
-A project of so many modules is served and left alone: CPU, wake-ups and memory of the whole tree
-(supervisor, app, standby), polled and with the kernel's events. `--svg FILE` draws the CPU.
-Linux only, for what is read in /proc.
+A project of so many modules is served, edited here and there, and left alone: CPU, wake-ups and
+memory of all processes (supervisor, app, standby, checkpoints, and one that goes on from one of
+these), polled and with the kernel's events. `--svg FILE` draws the CPU. Linux only, for what is
+read in /proc.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
 from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
-from tests.live.driving import COMMAND, Connection, Served  # noqa: E402
+from tests.live.driving import COMMAND, Connection, Served, processes_of  # noqa: E402
 
 FILES = (100, 300, 3000, 10_000)
 WAYS = {"polled": ("--no-inotify",), "events": ()}
@@ -92,9 +93,8 @@ class Cost:
 
     cpu: float
     wakeups: float
-    supervisor: float
-    app: float
-    standby: float
+    processes: int
+    memory: float
 
 
 def lay_out(directory: Path, files: int) -> None:
@@ -114,15 +114,19 @@ def lay_out(directory: Path, files: int) -> None:
 @contextmanager
 def serving(files: int, *options: str) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="asyncreload-bench-") as temp:
-        directory = Path(temp, "project")
+        directory, for_temporary = Path(temp, "project"), Path(temp, "tmp")
         directory.mkdir()
+        for_temporary.mkdir()
         lay_out(directory, files)
         command = [*COMMAND, "app.py", "--port", "0", "--no-access-log", *options]
-        served = Served(directory, Path(temp), command, Path(temp, "output.txt"))
+        served = Served(directory, for_temporary, command, Path(temp, "output.txt"))
         try:
             first = Connection(served.port, 120).send()  # large projects take their time
             assert first.receive().status == 200
             served.until(lambda: len(served.children()) == 2, "a standby", 60)
+            for name in sorted(path.name for path in directory.glob("part*"))[-3:]:
+                served.replace(f"{name}/__init__.py", MODULE.format(-1))
+                assert Connection(served.port, 120).send().receive().status == 200
             yield served
         finally:
             served.stop()
@@ -144,15 +148,15 @@ def measure(files: int, seconds: float, *options: str) -> Cost:
     with serving(files, *options) as served:
         time.sleep(BORN)
         while True:
-            pids = [served.pid, *served.children()]
+            pids = [*processes_of(served.directory.parent)]
             before = [(machine.cpu(pid), wakeups(pid)) for pid in pids]
             time.sleep(seconds)
-            if pids[1:] == served.children():  # else the standby was made afresh meanwhile
+            if pids == [*processes_of(served.directory.parent)]:  # else one was made afresh
                 break
         used = sum(machine.cpu(pid) - past for pid, (past, _) in zip(pids, before, strict=True))
         woken = sum(wakeups(pid) - past for pid, (_, past) in zip(pids, before, strict=True))
-        sizes = [machine.memory(pid, "Rss") for pid in pids]
-    return Cost(used / seconds, woken / seconds, *sizes[:3])
+        size = sum(machine.memory(pid, "Pss") for pid in pids)  # what is shared counts once
+    return Cost(used / seconds, woken / seconds, len(pids), size)
 
 
 def main() -> None:
@@ -162,16 +166,15 @@ def main() -> None:
     parser.add_argument("--svg", type=Path, help="draw the CPU into this file")
     options = parser.parse_args()
     print(f"{machine.described()}\n")
-    print("| files | looks | CPU, % of a core | wake-ups/s | supervisor, app, standby: MB |")
-    print("| ---: | --- | ---: | ---: | --- |")
+    print("| files | looks | CPU, % of a core | wake-ups/s | processes | memory, MB |")
+    print("| ---: | --- | ---: | ---: | ---: | ---: |")
     drawn: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for files in options.files:
         for way, arguments in WAYS.items():
             cost = measure(files, options.seconds, *arguments)
             drawn[way].append((files, cost.cpu * 100))
-            sizes = f"{cost.supervisor:.0f}, {cost.app:.0f}, {cost.standby:.0f}"
-            row = f"| {files} | {way} | {cost.cpu * 100:.3f} | {cost.wakeups:.1f} | {sizes} |"
-            print(row, flush=True)
+            row = f"{files} | {way} | {cost.cpu * 100:.3f} | {cost.wakeups:.1f}"
+            print(f"| {row} | {cost.processes} | {cost.memory:.0f} |", flush=True)
     if options.svg:
         series = [Series(way, points) for way, points in drawn.items()]
         chart = Chart("CPU while nothing happens", "project files", "% of a core", series)

@@ -73,10 +73,15 @@ class Checkpointed(Bench):
         self.until(lambda: {*places} <= {*self.places()}, f"checkpoints at {', '.join(places)}")
 
     def until_ready(self, times: int = 1) -> str:
-        """Wait until so many loads were told since `begin`; return what was told of the last."""
+        """Wait until so many loads were told since `begin`, and none is under way any more.
+
+        Return what was told of the last. An answer may be there before it is told.
+        """
 
         def lines() -> list[str]:
-            return re.findall(r".*\bfresh in .*", self.told)
+            told = re.findall(r".*(?:: reloading$|\bfresh in .*)", self.told, re.MULTILINE)
+            is_over = bool(told) and not told[-1].endswith(": reloading")
+            return [line for line in told if not line.endswith(": reloading")] if is_over else []
 
         self.until(lambda: len(lines()) >= times, f"{times} loads since the mark")
         return lines()[-1]
@@ -89,16 +94,24 @@ class Checkpointed(Bench):
     def checkpoints(self) -> list[int]:
         """Return the checkpoints that live, those first that were taken first."""
         told = re.findall(r"checkpoint: process (\d+), taken at", self.output)
-        return [pid for pid in map(int, told) if is_alive(pid)]
+        return [pid for pid in map(int, told) if self._is_ours(pid)]
 
     def until_one_stands_by(self) -> int:
         """Wait until a process that goes on from a checkpoint stands by; return the last one."""
 
-        def told() -> list[int]:
-            return [*map(int, re.findall(r"checkpoint: process (\d+) stands by", self.told))]
+        def stands_by() -> int | None:
+            told = re.findall(r"checkpoint: process (\d+) stands by", self.output)
+            last = int(told[-1]) if told else 0
+            return last if self._is_ours(last) and self.body("/pid") != str(last) else None
 
-        self.until(lambda: told() and is_alive(told()[-1]), "a process stands by")
-        return told()[-1]
+        return self.until(stands_by, "a process stands by")
+
+    def _is_ours(self, pid: int) -> bool:
+        """Tell whether a process lives, and has not taken over the number of one of ours."""
+        with suppress(OSError):
+            variables = Path(f"/proc/{pid}/environ").read_bytes()
+            return is_alive(pid) and os.fsencode(f"TMPDIR={self.temp}") in variables
+        return False
 
     def pids_of_all(self) -> list[int]:
         """Return all processes that live: supervisor, child, standby and checkpoints."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.live.failing import serving
 from tests.live.test_p7_standby import Packages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.live.conftest import Serve
@@ -31,6 +34,12 @@ def app(environ, start_response):
 """
 )
 FILES = {"app.py": APP, "last.py": "VALUE = 1\n", "package/__init__.py": "", "ignored.py": "V = 1"}
+DATA = {
+    "data": "one",
+    "package/text": "one",
+    "package/text.py": "one",
+    "helper.py": f"{PAUSE}VALUE=1",
+}
 READ_BY_THREAD = """\
 import threading
 found = []
@@ -125,19 +134,32 @@ def edit_until_only_that_is_new(served: Served) -> str:
     return served.until(edit, "a checkpoint lies before last.py")
 
 
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One supervisor for all cases: each begins with the same files."""
+    options = ("--json", "--ignore", "ignored.py", "--ignore", "other")
+    files = FILES | DATA | {"first.py": PAUSE}
+    with serving(tmp_path_factory.mktemp("reading"), "app.py", options, files) as bench:
+        yield bench
+
+
+def begin_with(served: Served, files: dict[str, str]) -> None:
+    """Have these files, and no others."""
+    for path in served.directory.rglob("*"):
+        name = str(path.relative_to(served.directory))
+        if path.is_file() and "__pycache__" not in name and name not in files:
+            path.unlink()
+    for name in ("later", "other"):
+        shutil.rmtree(served.directory / name, ignore_errors=True)
+    for name, text in files.items():
+        served.write(name, text)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_what_was_read_before_it_counts(serve: Serve, case: str) -> None:
+def test_what_was_read_before_it_counts(reading: Served, case: str) -> None:
     source, change, expected = CASES[case]
-    data = {
-        "first.py": PAUSE + source,
-        "data": "one",
-        "package/text": "one",
-        "helper.py": f"{PAUSE}VALUE=1",
-    }
-    data |= {"package/text.py": "one"}
-    served = serve(
-        "app.py", "--json", "--ignore", "ignored.py", "--ignore", "other", files=FILES | data
-    )
+    served = reading
+    begin_with(served, FILES | DATA | {"first.py": PAUSE + source})
     before = edit_until_only_that_is_new(served)
     for name, text in change.items():
         (served.directory / name).parent.mkdir(exist_ok=True)

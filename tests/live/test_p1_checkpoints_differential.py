@@ -4,7 +4,7 @@ Projects and saves at random. After each save the app tells the whole state of i
 does a plain Python that starts with these files; they must be equal. When the load fails, the error
 must be the same.
 
-`ASYNCRELOAD_LONG=1` plays 2,000 sequences, `ASYNCRELOAD_SEQUENCES` any other number.
+`ASYNCRELOAD_LONG=1` plays 1,000 sequences, `ASYNCRELOAD_SEQUENCES` any other number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, given, settings
@@ -40,9 +40,10 @@ from tests.live.random_projects import (
 if TYPE_CHECKING:
     from tests.live.failing import Bench
 
-SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "2000" if LONG else "8"))
-STEPS = 5
-"""How often something is saved in a sequence, at most."""
+SEQUENCES = int(os.environ.get("ASYNCRELOAD_SEQUENCES", "1000" if LONG else "4"))
+STEPS = 6, 8
+"""How often something is saved in a sequence, at least and at most: each step is compared, and the
+beginning of a sequence, where all files are others, is what costs most."""
 FIXED = {name: (APPS / "whole_state" / name).read_text() for name in ("telling.py", "book.py")}
 OPTIONS = (
     *("--json", "--no-access-log", "--env-file", ENVIRONMENT),
@@ -50,35 +51,66 @@ OPTIONS = (
 )
 ALONE = f"""\
 {STANDARD}
-import sys, time
+import signal, sys, time
 time.sleep = lambda seconds: None
-sys.path[0], sys.pycache_prefix = sys.argv[1:]
+for line in sys.stdin:
+    directory, variables, *outputs = json.loads(line)
+    if not os.fork():
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    os._exit(0)
+signal.alarm(20)
+for number, path in enumerate([os.devnull, *outputs]):
+    os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+os.environ.clear()
+os.environ |= variables
+os.chdir(directory)
+sys.path[0], sys.pycache_prefix = directory, f"{{directory}}-no-caches"
 import app, telling
 print(telling.told())
 """
 """The same load without anything of ours, without the pauses, and without caches of the project's:
-Python would take one for current that was written in the same second."""
+Python would take one for current that was written in the same second. A fork for each spares most
+of what it takes to start Python, and to import what the modules use of the standard library."""
 
 
-def alone(directory: Path) -> Answer:
-    """Return what a plain Python tells that starts from nothing; an error as our page has it."""
-    variables = {name: value for name, value in os.environ.items() if "APP_" not in name}
-    if (file := directory / ENVIRONMENT).exists():
-        variables |= dict(line.split("=", 1) for line in file.read_text().split())
-    command = [sys.executable, "-S", "-B", "-c", ALONE, str(directory), f"{directory}-no-caches"]
-    done = subprocess.run(
-        command,
-        check=False,
-        cwd=directory,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    if done.returncode == 0:
-        return Answer(200, done.stdout.rstrip("\n"))
-    error = done.stderr.rstrip().rpartition("\n")[2]
-    return Answer(500, error or f"SystemExit: {done.returncode}")
+class Alone:
+    """A plain Python that loads the project from nothing, as often as it is asked to."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._outputs = [directory.parent / name for name in ("alone.out", "alone.err")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-B", "-c", ALONE],
+            cwd=directory.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def told(self) -> Answer:
+        """Return what the project tells; an error as our page has it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        variables = {name: value for name, value in os.environ.items() if "APP_" not in name}
+        if (file := self._directory / ENVIRONMENT).exists():
+            variables |= dict(line.split("=", 1) for line in file.read_text().split())
+        request = [str(self._directory), variables, *map(str, self._outputs)]
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        output, errors = (path.read_text().rstrip() for path in self._outputs)
+        if code == 0:
+            return Answer(200, output)
+        # An exception of a thread may be told, too; that of the load is told last.
+        return Answer(500, errors.rpartition("\n")[2] if code == 1 else f"SystemExit: {code}")
 
 
 class Disk:
@@ -158,8 +190,9 @@ class Disk:
 class Play:
     """A sequence of saves, and its story."""
 
-    def __init__(self, bench: Bench, disk: Disk, files: dict[str, str]) -> None:
+    def __init__(self, bench: Bench, alone: Alone, disk: Disk, files: dict[str, str]) -> None:
         self._bench = bench.begin()
+        self._alone = alone
         self._disk = disk
         self._story: list[str] = []
         self._files = files
@@ -187,7 +220,7 @@ class Play:
 
     def compare(self) -> None:
         """The app tells what a start from nothing tells."""
-        served, expected = self._bench.get(), alone(self._disk.directory)
+        served, expected = self._bench.get(), self._alone.told()
         if served.status == expected.status == 500:
             assert served.body.startswith(expected.body), self._told(served, expected)
         else:
@@ -224,7 +257,10 @@ def test_what_goes_on_from_a_checkpoint_is_what_starts_from_nothing(tmp_path: Pa
     """One supervisor lives through all of the sequences."""
     files = FIXED | {"app.py": "import last\ndef app(environ, start_response): 1/0\n"}
     files |= {"last.py": "", ENVIRONMENT: ""}
-    with serving(tmp_path, "app.py", OPTIONS, files=files) as bench:
+    with (
+        serving(tmp_path, "app.py", OPTIONS, files=files) as bench,
+        Alone(bench.directory) as alone,
+    ):
         disk = Disk(bench.directory)
         disk.files |= files
         counts: Counter[str] = Counter()
@@ -238,12 +274,12 @@ def test_what_goes_on_from_a_checkpoint_is_what_starts_from_nothing(tmp_path: Pa
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @given(projects(), st.lists(steps, min_size=2, max_size=STEPS))
+        @given(projects(), st.lists(steps, min_size=STEPS[0], max_size=STEPS[1]))
         def run(
             files: dict[str, str],
             sequence: list[tuple[list[Operation], list[Operation] | None, int]],
         ) -> None:
-            play = Play(bench, disk, FIXED | files)
+            play = Play(bench, alone, disk, FIXED | files)
             play.compare()
             for step, meanwhile, milliseconds in sequence:
                 play.save(step)

@@ -153,10 +153,10 @@ def bench_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint
 
 
 def reload_holder(bench: Checkpointed, source: str) -> None:
-    """Have holder.py do something else."""
+    """Have holder.py do something else. It may import what takes its time, so none is measured."""
     bench.until_ready()
     bench.begin().replace("holder.py", source)
-    bench.fresh(bench.version)
+    assert bench.body() == bench.version
 
 
 def reload_views(bench: Checkpointed) -> None:
@@ -164,7 +164,7 @@ def reload_views(bench: Checkpointed) -> None:
     bench.until_ready()
     bench.version = f"{random.random()}"
     bench.begin().save(bench.version)
-    bench.fresh(bench.version)
+    assert bench.body() == bench.version
 
 
 @pytest.mark.parametrize("what", HELD)
@@ -185,7 +185,7 @@ def test_p3_there_is_no_checkpoint_of_a_process_that_holds(bench: Checkpointed, 
     assert bench.loaded() in {"2 of 3", "all"}
     reload_views(bench)
     assert bench.loaded() in {"2 of 3", "all"}
-    assert bench.places() == []
+    assert {*bench.places()} <= {"holder.py"}
 
 
 @pytest.mark.parametrize("what", HARMLESS)

@@ -75,8 +75,8 @@ def test_p4_the_process_that_stands_by_is_killed_or_stopped(
 ) -> None:
     stands_by = bench.until_one_stands_by()
     os.kill(stands_by, fault)
-    if fault is signal.SIGKILL:
-        bench.until_dead([stands_by])
+    if fault is signal.SIGKILL:  # reaped: then the supervisor hears of it before it hears of a save
+        bench.until(lambda: not os.path.exists(f"/proc/{stands_by}"), "it is reaped")
     elif fault is signal.SIGSTOP:
         bench.until(lambda: state_of(stands_by) == "T", "it is stopped")
     bench.save(1)
@@ -143,8 +143,11 @@ def test_p4_signals_do_not_end_them(bench: Checkpointed, signal_number: int) -> 
 
 
 def test_p4_stopped_ones_cost_a_moment_and_go(bench: Checkpointed) -> None:
+    stands_by = bench.until_one_stands_by()  # else one may be asked for that, which continues it
     stopped = bench.checkpoints()
     stop_all(stopped)
+    kill_quietly(stands_by)
+    bench.until_dead([stands_by])
     bench.save("after")
     bench.fresh("after", WITHIN)
     bench.until_dead(stopped)

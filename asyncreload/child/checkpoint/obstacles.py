@@ -32,7 +32,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.green_threads import green_threads
@@ -59,6 +59,7 @@ class Obstacles:
     own_threads: returns the numbers of our own threads, by the kernel's count.
     own_descriptors: returns the numbers of the descriptors that are ours.
     own_children: returns the numbers of the processes that are ours.
+    parked: has our other threads stand still, so that nothing is open which they need for a moment.
     """
 
     def __init__(
@@ -67,15 +68,18 @@ class Obstacles:
         own_threads: Callable[[], Collection[int]],
         own_descriptors: Callable[[], Collection[int]],
         own_children: Callable[[], Collection[int]],
+        parked: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._registrations = registrations
         self._own_threads = own_threads
         self._own_descriptors = own_descriptors
         self._own_children = own_children
+        self._parked = parked
 
     def first(self) -> str:
         """Return what is in the way of a checkpoint, as the end of a sentence; "" if nothing is."""
-        return next(filter(None, self._all()), "")
+        with self._parked():
+            return next(filter(None, self._all()), "")
 
     def _all(self) -> Iterator[str]:
         yield _observer()

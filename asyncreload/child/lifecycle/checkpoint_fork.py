@@ -62,26 +62,17 @@ class CheckpointFork:
     def take(self, place: str) -> None:
         """Fork a checkpoint of this process, and go on; also in processes that go on from it."""
         try:
-            suspension = Suspension.begin(self._descriptors())
-        except OSError as exc:  # no descriptor is left
-            self._tell_obstacle(place, exc)
-            return
-        pid = -1
-        try:
             ours, theirs = socket.socketpair()
             with ours, theirs:
-                pid = self._fork()
+                pid, suspension = self._fork()
                 if pid:
-                    self._legacy.app_processes.spare(pid)
-                    self._hand_over(pid, theirs)
+                    self._hand_over(pid, theirs, suspension)
                 else:
                     theirs.close()
                     self._live_as_checkpoint(ours, place)
-        except OSError as exc:
+        except OSError as exc:  # no descriptor is left, or no process can be had
             self._tell_obstacle(place, exc)
-        finally:
-            if pid:
-                suspension.undo()
+            return
         if pid == 0:
             self._go_on_loading(suspension)
 
@@ -90,22 +81,34 @@ class CheckpointFork:
 
     # --- in the process that is forked from ----------------------------------------------------
 
-    def _fork(self) -> int:
-        """Fork while our other threads stand still, and nothing waits to be written."""
+    def _fork(self) -> tuple[int, Suspension]:
+        """Fork while our other threads stand still, and nothing waits to be written.
+
+        Not before they do is it noted what the app has open: they open files for a moment.
+        """
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # the app's own, perhaps
                 stream.flush()
         self._side_loop.agent.shutdown.flush_files()
         with self._side_loop.parked():
             self._state.modules.scan(is_loading=True)
-            return own_fork()
+            suspension = Suspension.begin(self._descriptors())
+            try:
+                return own_fork(), suspension
+            except BaseException:
+                suspension.undo()
+                raise
 
-    def _hand_over(self, pid: int, link: socket.socket) -> None:
+    def _hand_over(self, pid: int, link: socket.socket, suspension: Suspension) -> None:
         """Give the supervisor the link to a checkpoint. Not by `send_fds`, which has no flags."""
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", link.fileno()))
-        with suppress(OSError):  # it is gone, or too busy: no matter
-            told = [str(pid).encode()]
-            self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
+        try:
+            self._legacy.app_processes.spare(pid)
+            with suppress(OSError):  # it is gone, or too busy: no matter
+                told = [str(pid).encode()]
+                self._legacy.rendezvous.sendmsg(told, [rights], socket.MSG_DONTWAIT)
+        finally:
+            suspension.undo()
 
     # --- in the checkpoint, and in a process that goes on from it ------------------------------
 

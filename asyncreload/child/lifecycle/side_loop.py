@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import traceback
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -85,12 +85,18 @@ class SideLoop:
 
     @contextmanager
     def parked(self) -> Iterator[None]:
-        """Have our threads stand still at a known place, where they hold nothing."""
-        gate, parked = Event(), SimpleQueue[None]()
+        """Have our threads stand still at a known place, where they hold nothing.
+
+        A fork may leave this, too. So the gate is a mere lock: a thread that goes to sleep on an
+        `Event` is inside its lock for a moment, and in a fork would be there for ever.
+        """
+        gate, parked = allocate_lock(), SimpleQueue[None]()
+        gate.acquire()
 
         def stop() -> None:
             parked.put(None)
-            gate.wait()
+            with gate:
+                pass
 
         has_helper = helper_thread.park(stop)
         self.call(stop)
@@ -99,7 +105,7 @@ class SideLoop:
                 parked.get()
             yield
         finally:
-            gate.set()
+            gate.release()
 
     def thread_ids(self) -> list[int]:
         """Return the kernel's numbers of this process's own threads: main, side and helper."""

@@ -94,6 +94,7 @@ class SideThread:
             self._side_loop.thread_ids,
             self._own_descriptors,
             lambda: self._legacy.app_processes.spared,
+            self._side_loop.parked,
         )
         return CheckpointSession(
             fork.take,

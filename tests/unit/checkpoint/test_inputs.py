@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncreload.child.checkpoint import inputs as module
 from asyncreload.child.checkpoint.inputs import Inputs
+from asyncreload.child.watch.file_state import FileState, read_state, stat_state
 from tests.unit.watching import HOUR, other_bytes
 
 _PRESENT: list[Inputs] = []
@@ -46,14 +48,62 @@ def inputs(old: Path) -> Iterator[Inputs]:
     _PRESENT.clear()
 
 
-def test_a_file_is_noted_as_it_was_when_it_was_read(inputs: Inputs, old: Path) -> None:
-    assert old.read_text() == "old"
-    assert inputs.paths() == [str(old)]
+@pytest.fixture
+def young(old: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that was changed just now, by whatever clock: its metadata prove nothing."""
+    monkeypatch.setattr(module, "stat_state", lambda path: stat_state(path)._replace(racy=True))
+    return old
+
+
+@pytest.fixture
+def unclear(old: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file on a coarse clock: its metadata are the same after each change."""
+    state = FileState((1, 1, 3, 1), racy=True)
+    monkeypatch.setattr(module, "stat_state", lambda _: state)
+
+    def read(path: str) -> FileState:
+        return state._replace(digest=read_state(path).digest)
+
+    monkeypatch.setattr(module, "read_state", read)
+    return old
+
+
+def test_a_file_is_noted_as_it_was_when_it_was_read(inputs: Inputs, young: Path) -> None:
+    assert young.read_text() == "old"
+    assert inputs.paths() == [str(young)]
     assert inputs.differing() == ""
-    old.write_text("new")
+    young.write_text("new")
+    assert inputs.differing() == str(young)
+    young.write_text("old")  # other metadata, the same bytes
+    assert inputs.differing() == ""
+
+
+def test_where_metadata_prove_something_nothing_is_read(
+    inputs: Inputs, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be much of it. So whatever has other metadata than then is taken for changed."""
+    monkeypatch.setattr(module, "stat_state", lambda path: stat_state(path)._replace(racy=False))
+    old.read_text()
+    assert inputs.differing() == ""
+    old.write_text("old")
     assert inputs.differing() == str(old)
-    old.write_text("old")  # other metadata, the same bytes
+
+
+def test_a_change_that_no_metadata_tell_of_is_seen(inputs: Inputs, unclear: Path) -> None:
+    unclear.read_text()
     assert inputs.differing() == ""
+    unclear.write_text("new")
+    assert inputs.differing() == str(unclear)
+
+
+def test_a_file_that_was_read_before_and_after_such_a_change_fits_neither(
+    inputs: Inputs, unclear: Path
+) -> None:
+    unclear.read_text()
+    unclear.write_text("new")
+    unclear.read_text()
+    unclear.write_text("old")
+    assert inputs.differing() == str(unclear)
 
 
 def test_a_change_of_the_same_size_and_time_is_seen(inputs: Inputs, old: Path) -> None:
@@ -119,6 +169,14 @@ def test_a_temporary_file_or_directory_is_as_it_was(
     if is_removed:
         os.unlink(path)
         shutil.rmtree(made)
+    assert inputs.differing() == ""
+
+
+def test_what_the_load_has_made_and_read_may_be_gone_again(inputs: Inputs, tmp_path: Path) -> None:
+    path = tmp_path / "scratch"
+    path.write_text("its own")
+    path.read_text()
+    path.unlink()
     assert inputs.differing() == ""
 
 

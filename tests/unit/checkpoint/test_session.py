@@ -25,7 +25,9 @@ class Bench:
         self.obstacle = ""
         self.loaded = 1
         self.noted: list[int] = []
-        self.inputs = SimpleNamespace(is_noting=False, install=self.install)
+        self.read: list[str] = []
+        self.inputs = SimpleNamespace(is_noting=False, install=self.install, note=self.read.append)
+        self.numbers: list[str] = []
         self.session = CheckpointSession(
             self.take,
             cast("Any", SimpleNamespace(first=lambda: self.obstacle)),
@@ -62,9 +64,16 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(places, "WORTH", 0.0)
-    numbers = SimpleNamespace(install=int, before_fork=int, renew=int)
-    monkeypatch.setattr(session, "RandomNumbers", lambda: numbers)
-    return Bench()
+    numbers: list[str] = []
+    stand_in = SimpleNamespace(
+        install=int,
+        before_fork=lambda: numbers.append("before fork"),
+        renew=lambda: numbers.append("renew"),
+    )
+    monkeypatch.setattr(session, "RandomNumbers", lambda: stand_in)
+    bench = Bench()
+    bench.numbers = numbers
+    return bench
 
 
 def test_one_is_taken_before_a_file_and_at_the_end(bench: Bench) -> None:
@@ -74,6 +83,7 @@ def test_one_is_taken_before_a_file_and_at_the_end(bench: Bench) -> None:
     bench.session.at_end()
     assert bench.taken == ["views.py", END]
     assert bench.noted == [0, 1]
+    assert bench.numbers == ["before fork"] * 2
 
 
 def test_before_the_first_module_none_is_taken(bench: Bench) -> None:
@@ -164,9 +174,20 @@ def test_another_thread_takes_none(bench: Bench) -> None:
     assert bench.taken == []
 
 
-def test_what_finders_have_cached_is_dropped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_ignored_is_an_input(bench: Bench) -> None:
+    """It has no baseline; but another load would read it as it is then."""
+    bench.session.begin(["views.py"], at_end=False)
+    bench.session.before_file("ignored.py")
+    bench.session.before_file("models.py")
+    assert bench.read == ["ignored.py"]
+
+
+def test_in_a_process_that_goes_on_nothing_is_left_that_a_new_one_has_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dropped: list[int] = []
     monkeypatch.setattr(importlib, "invalidate_caches", lambda: dropped.append(1))
     monkeypatch.delitem(sys.modules, "numpy.random", raising=False)
     bench.session.refresh()
     assert dropped == [1]
+    assert bench.numbers == ["renew"]

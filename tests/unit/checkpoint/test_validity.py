@@ -76,6 +76,16 @@ def test_or_a_directory_of_the_path_has_come(
     assert bench.validity.differing() == str(plugins)
 
 
+def test_or_one_that_was_on_the_path_when_something_was_looked_for(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = tmp_path / "plugins"
+    monkeypatch.setitem(sys.path_importer_cache, str(plugins), None)
+    bench.validity.note()
+    plugins.mkdir()
+    assert bench.validity.differing() == str(plugins)
+
+
 def test_or_the_current_directory_is_gone(bench: Bench, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()

@@ -75,7 +75,7 @@ class Bench:
             join_supervisors_group=self.note("join group"),
         )
         state = SimpleNamespace(
-            modules=SimpleNamespace(scan=lambda *, is_loading: None, ran_at_start=()),
+            modules=SimpleNamespace(scan=self.scan, ran_at_start=()),
             baselines=SimpleNamespace(loaded=lambda: ["/app.py"]),
             preload=SimpleNamespace(loaded=3),
         )
@@ -89,7 +89,11 @@ class Bench:
         monkeypatch.setattr(module, "stand_still", self.end)
         monkeypatch.setattr(traceback, "print_exc", self.note("traceback"))
         monkeypatch.setattr(os, "_exit", self.end)
-        monkeypatch.setattr(os, "setpgid", lambda _pid, _group: None)
+        monkeypatch.setattr(os, "setpgid", lambda _pid, _group: self.log.append("own group"))
+        streams = {
+            name: SimpleNamespace(flush=self.note(f"flush {name}")) for name in ("stdout", "stderr")
+        }
+        monkeypatch.setattr(module, "sys", SimpleNamespace(**streams))  # pytest has its own
         parts = (legacy, side_loop, state, validity, lambda: [7], self.resume)
         self.fork = CheckpointFork(*(cast("Any", part) for part in parts))
 
@@ -101,6 +105,10 @@ class Bench:
 
         return note
 
+    def scan(self, *, is_loading: bool) -> None:
+        assert is_loading
+        self.log.append("scan")
+
     def begin(self, descriptors: list[int]) -> Any:
         assert descriptors == [7]
         self.note("suspend")()
@@ -109,8 +117,10 @@ class Bench:
     @contextmanager
     def parked(self) -> Iterator[None]:
         self.log.append("park")
-        yield
-        self.log.append("let run")
+        try:
+            yield
+        finally:
+            self.log.append("let run")
 
     def own_fork(self) -> int:
         self.note("fork")()
@@ -151,12 +161,17 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         each.close()
 
 
-STANDS_BY = [
-    "suspend",
-    "flush",
+FORKS = [
+    *("flush stdout", "flush stderr", "flush"),  # else both would write it
     "park",
+    "scan",  # what has been loaded counts among what the checkpoint rests on
+    "suspend",  # only now: what our threads have open for a moment is not the app's
     "fork",
     "let run",
+]
+STANDS_BY = [
+    *FORKS,
+    "own group",
     "bury",
     "let go",
     "freeze",
@@ -169,9 +184,7 @@ STANDS_BY = [
 
 def test_the_process_that_is_forked_from_goes_on_at_once(bench: Bench) -> None:
     bench.fork.take("before views.py")
-    assert bench.log == [
-        "suspend", "flush", "park", "fork", "let run", ("spare", bench.pid), "undo",
-    ]  # fmt: skip
+    assert bench.log == [*FORKS, ("spare", bench.pid), "undo"]
     told, rights, *_ = socket.recv_fds(bench.link, 100, 1)
     os.close(rights[0])
     assert told == str(bench.pid).encode()

@@ -101,7 +101,9 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "speaks_asgi_likely", lambda _file: False)
     monkeypatch.setattr(module, "read_files", lambda _files, _baselines: [])
-    return Bench()
+    bench = Bench()
+    monkeypatch.setattr(module, "forget_archives", lambda: bench.log.append("forget archives"))
+    return bench
 
 
 def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: Bench) -> None:
@@ -112,6 +114,7 @@ def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: 
         ("begin load", []),
         "adopt",
         "check shadowed",
+        "forget archives",
         "watch",
         ("checkpoints", ("views.py",), False, (), Phase.LOADING),
     ]
@@ -182,6 +185,7 @@ def test_a_process_that_goes_on_looks_whether_it_may_after_the_burst(bench: Benc
         Going(),
         ("begin load", ["/views.py"]),
         "burst",
+        "forget archives",
         "watch patterns of the checkpoint",
         "refresh",
         ("checkpoints", (), True, (), Phase.WARM),
