@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable
 from contextlib import suppress
 from enum import Enum, auto
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _STOPS_WITHIN = 0.05
 """Seconds that the loop gets to stop; code of the app may block it."""
+_DESCRIPTORS_OF_A_LOOP = 10
+"""At least as many as uvloop opens for a loop: 7 in version 0.23."""
 
 
 class _State(Enum):
@@ -131,7 +134,20 @@ class AppLoop:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        loop: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
+        uvloop = import_module("uvloop")
     except ImportError:
-        loop = asyncio.new_event_loop()
+        return asyncio.new_event_loop()
+    _check_descriptors()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def _check_descriptors() -> None:
+    """Raise OSError unless there are descriptors left for a loop: libuv aborts the process then."""
+    opened: list[int] = []
+    try:
+        while len(opened) < _DESCRIPTORS_OF_A_LOOP:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)

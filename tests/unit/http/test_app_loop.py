@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -113,6 +115,39 @@ def test_another_error_in_uvloop_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "uvloop", broken)
     with pytest.raises(AttributeError):
         app_loop_module._new_loop()
+
+
+WITHOUT_DESCRIPTORS = """\
+import os, resource
+import uvloop
+from asyncreload.child.http.app_loop import _new_loop
+
+def with_free(count):
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    limit = os.dup(0) + 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    for file in (*files, limit - 1):
+        os.close(file)
+    try:
+        _new_loop()
+    except OSError as exc:
+        os._exit(exc.errno)
+    os._exit(0)
+
+for count in range(15):
+    if (pid := os.fork()) == 0:
+        with_free(count)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_when_no_descriptors_are_left_it_fails_and_nothing_is_aborted() -> None:
+    """What is below uvloop aborts the process when there are some, but too few."""
+    pytest.importorskip("uvloop")
+    run = [sys.executable, "-c", WITHOUT_DESCRIPTORS]
+    codes = subprocess.check_output(run, text=True).split()
+    assert {*codes[:5]} == {str(errno.EMFILE)}
+    assert {*codes} == {str(errno.EMFILE), "0"}
 
 
 def test_the_app_starts_up(made: Made) -> None:
