@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.lifespan import Lifespan
+from asyncreload.child.http.loop_interrupts import interrupted_between_steps
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import AsgiApp
@@ -96,7 +97,7 @@ class AppLoop:
     def run_on(self) -> None:
         """Run the loop for the last responses, until `stop` is called."""
         while not self._is_stopped:
-            with suppress(BaseException):
+            with suppress(BaseException), interrupted_between_steps(self.loop):
                 self.loop.run_forever()
         self._has_stopped.set()
 
@@ -115,7 +116,8 @@ class AppLoop:
         future = asyncio.ensure_future(awaitable, loop=self.loop)
         while not future.done():
             try:
-                self.loop.run_until_complete(future)
+                with interrupted_between_steps(self.loop):
+                    self.loop.run_until_complete(future)
             except RuntimeError:
                 # The app has stopped the loop; or an interrupt has, of which uvloop tells twice.
                 if self.loop.is_closed() or future.done():

@@ -165,6 +165,10 @@ class AsgiConnection(asyncio.Transport):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
+    def mute(self) -> None:
+        """In a fork of the app's, send nothing: it is this process that answers."""
+        self._state = _State.CLOSED
+
     def release(self) -> socket.socket:
         """Let go of the socket of an idle connection: somebody else takes the next request."""
         self._state = _State.CLOSED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -219,6 +220,67 @@ def test_an_interrupted_wait_leaves_nothing_behind(made: Made) -> None:
     assert not made.loop.loop.remove_reader(made.out)
     made.wait()
     assert made.failures == []
+
+
+SIGNALLED = """\
+def work():
+    try:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(10):  # it comes at one of the next instructions
+            pass
+        done.append("work")
+    finally:
+        done.append("left")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "done"),
+    [("uvicorn.protocols", ["work", "left", "next"]), ("app", ["left", "next"])],
+)
+def test_ctrl_c_breaks_off_code_of_the_app_alone(made: Made, module: str, done: list[str]) -> None:
+    told: list[str] = []
+    names: dict[str, Any] = {"__name__": module, "signal": signal, "done": told}
+    exec(SIGNALLED, names)
+    made.loop.loop.call_soon(names["work"])
+    with pytest.raises(KeyboardInterrupt):
+        made.wait()
+    made.loop.loop.call_soon(told.append, "next")
+    made.wake()
+    made.wait()
+    assert told == done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_ends_a_wait_in_which_nothing_runs(made: Made) -> None:
+    is_waiting = threading.Event()
+
+    def interrupt() -> None:
+        is_waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    made.loop.loop.call_soon(is_waiting.set)
+    with pytest.raises(KeyboardInterrupt):
+        made.wait()
+    thread.join()
+
+
+def test_ctrl_c_is_the_apps_if_it_handles_it(made: Made) -> None:
+    heard: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        heard.append(number)
+        made.wake()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        made.loop.loop.call_soon(signal.raise_signal, signal.SIGINT)
+        made.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
 
 
 # The end
