@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from importlib import import_module
 from threading import Event
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.lifespan import Lifespan
 from asyncreload.child.http.loop_interrupts import interrupted_between_steps
+from asyncreload.forks import end_if_forked
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import AsgiApp
@@ -48,6 +49,7 @@ class AppLoop:
         self._of_startup: set[asyncio.Task[Any]] = set()
         self._is_stopped = False
         self._has_stopped = Event()
+        self._process = os.getpid()
 
     @property
     def lifespan_state(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ class AppLoop:
     def run_on(self) -> None:
         """Run the loop for the last responses, until `stop` is called."""
         while not self._is_stopped:
-            with suppress(BaseException), interrupted_between_steps(self.loop):
+            with suppress(BaseException), self._running():
                 self.loop.run_forever()
         self._has_stopped.set()
 
@@ -116,12 +118,21 @@ class AppLoop:
         future = asyncio.ensure_future(awaitable, loop=self.loop)
         while not future.done():
             try:
-                with interrupted_between_steps(self.loop):
+                with self._running():
                     self.loop.run_until_complete(future)
             except RuntimeError:
                 # The app has stopped the loop; or an interrupt has, of which uvloop tells twice.
                 if self.loop.is_closed() or future.done():
                     raise
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Where the loop is run. A fork of the app that comes back out of it ends."""
+        try:
+            with interrupted_between_steps(self.loop):
+                yield
+        finally:
+            end_if_forked(self._process)
 
     def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
         for task in tasks:

@@ -166,8 +166,13 @@ class AsgiConnection(asyncio.Transport):
         self.abort()
 
     def mute(self) -> None:
-        """In a fork of the app's, send nothing: it is this process that answers."""
+        """In a fork of the app's, do nothing more: the process that was forked from answers.
+
+        Nor is the loop told: what it waits by is the same for both.
+        """
         self._state = _State.CLOSED
+        self._unsent.clear()
+        self._has_reader = self._has_writer = False
 
     def release(self) -> socket.socket:
         """Let go of the socket of an idle connection: somebody else takes the next request."""
