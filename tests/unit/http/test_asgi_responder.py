@@ -106,6 +106,10 @@ class App:
         await send(start())
         await send(body(b"hello"))
 
+    async def background(self, receive: Receive, send: Send) -> None:
+        await self.hello(receive, send)
+        await self.may_end.wait()
+
     async def long(self, receive: Receive, send: Send) -> None:
         await send(start())
         await send(body(b"hel", more=True))
@@ -685,6 +689,19 @@ async def test_a_websocket_among_other_requests() -> None:
         await iterate()
         served.responder.end_early()
         await websocket_end(served, client)
+
+
+async def test_what_runs_behind_a_response_is_waited_for() -> None:
+    async with serving() as served:
+        assert b"hello" in await served.answer(served.ask(path("background")))
+        await until(lambda: served.responder.free == served.responder._limit)
+        waiting = asyncio.create_task(served.responder.quiet(3 * DEADLINE))
+        await iterate()
+        assert served.responder.busy == 1
+        assert not waiting.done()
+        served.app.may_end.set()
+        await waiting
+        assert served.responder.busy == 0
 
 
 async def test_waiting_until_all_is_answered() -> None:
