@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from asyncreload.child.http import asgi_responder
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.asgi_responder import AsgiResponder, _uvicorn
 from asyncreload.child.http.refusal import RefusedRequestError
@@ -702,6 +704,28 @@ async def test_what_runs_behind_a_response_is_waited_for() -> None:
         served.app.may_end.set()
         await waiting
         assert served.responder.busy == 0
+
+
+async def test_a_fork_sends_nothing_and_ends_when_its_step_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What happens in a fork, here in this process."""
+    ended: list[object] = []
+    monkeypatch.setattr(asgi_responder, "end_if_forked", ended.append)
+    async with serving() as served:
+        served.app.may_answer.clear()
+        client = served.ask()
+        await until(lambda: served.app.begun)
+        asyncio.get_running_loop().call_soon(ended.append, "what was ready")
+        served.responder._on_fork()
+        await asyncio.sleep(0)
+        assert ended == [os.getpid(), "what was ready"]
+        served.app.may_answer.set()
+        await iterate()
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+        [connection] = served.responder._open
+        served.responder.on_lost(connection)
 
 
 async def test_waiting_until_all_is_answered() -> None:
