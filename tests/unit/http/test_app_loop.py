@@ -252,21 +252,6 @@ def test_ctrl_c_breaks_off_code_of_the_app_alone(made: Made, module: str, done: 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_ends_a_wait_in_which_nothing_runs(made: Made) -> None:
-    is_waiting = threading.Event()
-
-    def interrupt() -> None:
-        is_waiting.wait()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    made.loop.loop.call_soon(is_waiting.set)
-    with pytest.raises(KeyboardInterrupt):
-        made.wait()
-    thread.join()
-
-
 def test_ctrl_c_is_the_apps_if_it_handles_it(made: Made) -> None:
     heard: list[int] = []
 
