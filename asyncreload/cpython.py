@@ -20,6 +20,7 @@ import sys
 import threading
 import weakref
 import zipimport
+from collections import deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import wraps
@@ -47,6 +48,16 @@ def loop_descriptors(loop: asyncio.AbstractEventLoop) -> list[int]:
     selector: Any = loop._selector  # type: ignore[attr-defined]  # noqa: SLF001
     pair = (loop._ssock, loop._csock)  # type: ignore[attr-defined]  # noqa: SLF001
     return [selector.fileno(), *(end.fileno() for end in pair)]
+
+
+def call_next(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Have a loop call a function as soon as the present step is over; called in the loop's thread.
+
+    Other loops than asyncio's own call it after what is ready by now.
+    """
+    loop.call_soon(function)
+    if isinstance(ready := getattr(loop, "_ready", None), deque):
+        ready.rotate(1)
 
 
 def exit_finalizers() -> list[weakref.finalize[..., Any]]:

@@ -104,16 +104,18 @@ class Fate:
         """Leave a process no descriptor for a second."""
         pid, role = self._victim()
         used = max((int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()), default=0) + 1
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        # That of this process, which all have inherited; not the victim's: it may have been forked
+        # by one that was starved.
+        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
         spare = self._dice.choice([0, 1, 3])
         self._journal.strikes.append(time.monotonic() + STARVED)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(used + spare, before[1]), before[1]))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(used + spare, usual[1]), usual[1]))
         try:
             time.sleep(self._dice.uniform(0.2, STARVED))
         finally:
             for one in (pid, *family(self._mortal.served)):  # what it has forked meanwhile, too
                 with suppress(ProcessLookupError):
-                    resource.prlimit(one, resource.RLIMIT_NOFILE, before)
+                    resource.prlimit(one, resource.RLIMIT_NOFILE, usual)
         self._journal.note(f"blows: took the descriptors of a {role.value}")
 
     def _fill(self) -> None:

@@ -69,6 +69,8 @@ class _Asgi:
 
     async def __call__(self, scope, receive, send):
         import asyncio, io, sys
+        if "endless" in globals() and scope.get("path") in {"/ws", "/events"}:
+            return await endless(scope, receive, send)
         assert scope["type"] == "http"
         body, more = b"", True
         while more:

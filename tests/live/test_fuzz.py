@@ -15,7 +15,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.live.driving import LIVES, LONG, Answer, is_alive, replace, write
+from tests.live.driving import LIVES, LONG, Answer, Speech, is_alive, replace, write
+from tests.live.endless import ENDLESS, EndlessClients
 from tests.live.failing import SOON, serving
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def app(environ, start_response):
 """
 )
 MODULE = 'VERSION = "%s"\n'
+
+
+def app_of(number: object) -> str:
+    return APP % number + (ENDLESS if Speech.asgi else "")
+
+
 BREAKS = {
     "syntax": ("def broken(:\n", (500, "SyntaxError")),
     "exception": ("raise RuntimeError('on purpose')\n", (500, "RuntimeError: on purpose")),
@@ -120,6 +127,7 @@ class Model:
         self.unsure = False
         self.settled: int | None = None
         self.died = False
+        self.endless = EndlessClients(bench)
         self.story: list[str] = []
 
     def play(self, step: tuple[str, ...]) -> None:
@@ -132,7 +140,7 @@ class Model:
     def save(self, name: str, way: str) -> None:
         self.versions[name] = number = f"{next(self.numbers):05}"
         self.wrong.pop(name, None)
-        self._put(name, way, (APP if name == "app.py" else MODULE) % number)
+        self._put(name, way, app_of(number) if name == "app.py" else MODULE % number)
 
     def spoil(self, name: str, way: str, kind: str) -> None:
         text, self.wrong[name] = BREAKS[kind]
@@ -157,6 +165,7 @@ class Model:
 
     def kill(self, which: str) -> None:
         """Kill the oldest process, which mostly is the one that answers; or all."""
+        self.endless.close()
         pids = self.bench.children()
         for pid in pids[:1] if which == "one" else pids:
             with suppress(ProcessLookupError):
@@ -167,6 +176,7 @@ class Model:
 
     def crash(self) -> None:
         """Ask the app to crash; a report does not mind."""
+        self.endless.close()
         with closing(self.bench.connect()) as connection:
             try:
                 answer = connection.send("/exit").receive()
@@ -196,9 +206,20 @@ class Model:
             assert self._is_report(answer), self.told(answer)
         else:
             assert answer == Answer(*self.expected), self.told(answer)
+        if Speech.asgi:
+            self._check_endless(answer)
         loads = self.bench.load_count
         assert self.settled in {None, loads}, self.told(f"{loads} loads, {self.settled} before")
         self.settled = loads
+
+    def _check_endless(self, answer: Answer) -> None:
+        """Expect what would stay for ever to have ended if there was a reload; open it again."""
+        try:
+            self.endless.check(self.expected[1])
+            if answer.status == 200 and not self.endless.are_open:
+                self.endless.open(answer.body)
+        except AssertionError as exc:
+            raise AssertionError(self.told(answer)) from exc
 
     def request_lazily(self) -> None:
         answer = self._get("/lazy")
@@ -268,7 +289,7 @@ steps = st.one_of(
 @pytest.mark.both_interfaces
 def test_p1_to_p6_hold_whatever_happens(tmp_path: Path) -> None:
     """One supervisor lives through all of the sequences."""
-    files = {"app.py": APP % 0, "helper.py": MODULE % 0, "lazy.py": MODULE % 0}
+    files = {"app.py": app_of(0), "helper.py": MODULE % 0, "lazy.py": MODULE % 0}
     with serving(tmp_path, "app.py", ("--no-access-log",), files=files) as bench:
 
         @settings(
@@ -285,7 +306,7 @@ def test_p1_to_p6_hold_whatever_happens(tmp_path: Path) -> None:
             for name in DELETED:
                 model.play(("save", name, "replace"))
             model.request()
-            with closing(bench.connect()) as early:
+            with closing(model.endless), closing(bench.connect()) as early:
                 for step in sequence:
                     model.play(step)
                 model.request()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+import os
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from importlib import import_module
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.lifespan import Lifespan
+from asyncreload.child.http.loop_interrupts import interrupted_between_steps
+from asyncreload.forks import end_if_forked
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import AsgiApp
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 _STOPS_WITHIN = 0.05
 """Seconds that the loop gets to stop; code of the app may block it."""
+_DESCRIPTORS_OF_A_LOOP = 10
+"""At least as many as uvloop opens for a loop: 7 in version 0.23."""
 
 
 class _State(Enum):
@@ -44,6 +49,7 @@ class AppLoop:
         self._of_startup: set[asyncio.Task[Any]] = set()
         self._is_stopped = False
         self._has_stopped = Event()
+        self._process = os.getpid()
 
     @property
     def lifespan_state(self) -> dict[str, Any]:
@@ -93,7 +99,7 @@ class AppLoop:
     def run_on(self) -> None:
         """Run the loop for the last responses, until `stop` is called."""
         while not self._is_stopped:
-            with suppress(BaseException):
+            with suppress(BaseException), self._running():
                 self.loop.run_forever()
         self._has_stopped.set()
 
@@ -112,11 +118,21 @@ class AppLoop:
         future = asyncio.ensure_future(awaitable, loop=self.loop)
         while not future.done():
             try:
-                self.loop.run_until_complete(future)
+                with self._running():
+                    self.loop.run_until_complete(future)
             except RuntimeError:
                 # The app has stopped the loop; or an interrupt has, of which uvloop tells twice.
                 if self.loop.is_closed() or future.done():
                     raise
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Where the loop is run. A fork of the app that comes back out of it ends."""
+        try:
+            with interrupted_between_steps(self.loop):
+                yield
+        finally:
+            end_if_forked(self._process)
 
     def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
         for task in tasks:
@@ -131,7 +147,20 @@ class AppLoop:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        loop: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
+        uvloop = import_module("uvloop")
     except ImportError:
-        loop = asyncio.new_event_loop()
+        return asyncio.new_event_loop()
+    _check_descriptors()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def _check_descriptors() -> None:
+    """Raise OSError unless there are descriptors left for a loop: libuv aborts the process then."""
+    opened: list[int] = []
+    try:
+        while len(opened) < _DESCRIPTORS_OF_A_LOOP:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)

@@ -96,8 +96,8 @@ class Exchange:
         state = self._site.live_state
         if state and not is_navigation(environ_of(scope)):
             state = ""
-        is_chunked = scope["http_version"] >= "1.1"  # if its length is not known
-        response = _Response(send, self._connection, state, is_chunked=is_chunked)
+        is_current = scope["http_version"] >= "1.1"
+        response = _Response(send, self._connection, state, is_current=is_current)
         has_heard = False
 
         async def hear() -> Message:
@@ -212,13 +212,15 @@ class _Response:
     place of a page that nobody has written.
 
     live_state: if a script is to be appended to a page: the state that names this process.
+    is_current: whether the client speaks HTTP/1.1. It then gets chunks where no length is told, and
+        its connection may be kept.
     """
 
     def __init__(
-        self, send: Send, connection: AsgiConnection, live_state: str, *, is_chunked: bool
+        self, send: Send, connection: AsgiConnection, live_state: str, *, is_current: bool
     ) -> None:
         self._send = send
-        self._is_chunked = is_chunked
+        self._is_current = is_current
         self._connection = connection
         self._live_state = live_state
         self._held: list[Message] = []
@@ -234,7 +236,7 @@ class _Response:
     @property
     def is_delimited(self) -> bool:
         """Whether the client can tell that it is not complete: by its length, or its chunks."""
-        return self._told_length is not None or not self._has_begun or self._is_chunked
+        return self._told_length is not None or not self._has_begun or self._is_current
 
     async def send(self, message: Message) -> None:
         """Send a message of the app's, or hold it back for a while."""
@@ -290,7 +292,7 @@ class _Response:
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
         is_stream = told.get(b"content-type", b"").startswith(_ENDLESS)
-        if is_stream or not self._connection.may_be_kept:
+        if is_stream or not (self._is_current and self._connection.may_be_kept):
             headers = [pair for pair in headers if pair[0].lower() != b"connection"]
             headers.append(_CLOSE)
         own = [pair for pair in _own_headers() if pair[0] not in told]

@@ -98,6 +98,7 @@ class AsgiConnection(asyncio.Transport):
         self._owner = owner
         self._state = _State.ANSWERING
         self._ends_early = False
+        self._has_answered = False
         self._unread = 0.0  # bytes of the request; infinite if nobody knows
         self._is_paused = self._is_watched = self._has_reader = False
         self._unsent = bytearray()
@@ -114,6 +115,7 @@ class AsgiConnection(asyncio.Transport):
         """Give the protocol the next request, which has so many bytes: infinite if unknown."""
         self._state = _State.ANSWERING
         self.use = Use.RESPONSE
+        self._has_answered = False
         self._unread = size
         self._read()
         self._listen_again()
@@ -163,6 +165,15 @@ class AsgiConnection(asyncio.Transport):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
+    def mute(self) -> None:
+        """In a fork of the app's, do nothing more: the process that was forked from answers.
+
+        Nor is the loop told: what it waits by is the same for both.
+        """
+        self._state = _State.CLOSED
+        self._unsent.clear()
+        self._has_reader = self._has_writer = False
+
     def release(self) -> socket.socket:
         """Let go of the socket of an idle connection: somebody else takes the next request."""
         self._state = _State.CLOSED
@@ -172,10 +183,13 @@ class AsgiConnection(asyncio.Transport):
         return self.socket
 
     def _end(self) -> None:
-        if self.use is Use.WEBSOCKET and not self.is_closing():
-            self._protocol.shutdown()  # with 1012
-        elif self.use is Use.STREAM:
+        if self.use is Use.STREAM:
             self.close()
+        elif self.use is Use.WEBSOCKET and not self.is_closing():
+            if self._has_answered:
+                self._protocol.shutdown()  # with 1012
+            else:  # an old uvicorn needs some steps more until it answers the handshake
+                self._loop.call_soon(self._end)
 
     def _begin_to_wait(self) -> None:
         self._state = _State.IDLE
@@ -262,6 +276,7 @@ class AsgiConnection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.is_closing():
+            self._has_answered = True
             self._unsent += data
             if not self._is_corked and not self._has_writer:
                 self._flush()

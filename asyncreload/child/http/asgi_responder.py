@@ -23,7 +23,8 @@ from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
 from asyncreload.child.http.request_head import MAX_HEAD, USUAL_HEAD, request_size
 from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
-from asyncreload.forks import end_if_forked
+from asyncreload.cpython import call_next
+from asyncreload.forks import end_if_forked, in_forks_of_app
 
 if TYPE_CHECKING:
     from asyncreload.child.http.app_loop import AppLoop
@@ -85,6 +86,7 @@ class AsgiResponder:
         self._open: set[AsgiConnection] = set()  # changed in the app's loop alone
         self._is_ending = False
         self._process = os.getpid()
+        in_forks_of_app(self._on_fork)
 
     @property
     def free(self) -> int:
@@ -171,6 +173,16 @@ class AsgiResponder:
         if self._is_ending:
             ours.end_early()
         ours.receive(size)
+
+    def _on_fork(self) -> None:
+        """In a fork of the app's: send nothing, and end when the code that forked awaits something.
+
+        The loop, and all that is ready in it, is the business of the process that was forked from.
+        """
+        for connection in self._open:
+            connection.mute()
+        with suppress(RuntimeError):  # it is closed
+            call_next(self.app_loop, partial(end_if_forked, self._process))
 
     def _told_to_end(self) -> bool:
         return self._is_ending

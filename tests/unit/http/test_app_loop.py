@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -115,6 +118,39 @@ def test_another_error_in_uvloop_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
         app_loop_module._new_loop()
 
 
+WITHOUT_DESCRIPTORS = """\
+import os, resource
+import uvloop
+from asyncreload.child.http.app_loop import _new_loop
+
+def with_free(count):
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    limit = os.dup(0) + 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    for file in (*files, limit - 1):
+        os.close(file)
+    try:
+        _new_loop()
+    except OSError as exc:
+        os._exit(exc.errno)
+    os._exit(0)
+
+for count in range(15):
+    if (pid := os.fork()) == 0:
+        with_free(count)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_when_no_descriptors_are_left_it_fails_and_nothing_is_aborted() -> None:
+    """What is below uvloop aborts the process when there are some, but too few."""
+    pytest.importorskip("uvloop")
+    run = [sys.executable, "-c", WITHOUT_DESCRIPTORS]
+    codes = subprocess.check_output(run, text=True).split()
+    assert {*codes[:5]} == {str(errno.EMFILE)}
+    assert {*codes} == {str(errno.EMFILE), "0"}
+
+
 def test_the_app_starts_up(made: Made) -> None:
     made.loop.start_up()
     assert made.app.events == ["startup"]
@@ -184,6 +220,52 @@ def test_an_interrupted_wait_leaves_nothing_behind(made: Made) -> None:
     assert not made.loop.loop.remove_reader(made.out)
     made.wait()
     assert made.failures == []
+
+
+SIGNALLED = """\
+def work():
+    try:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(10):  # it comes at one of the next instructions
+            pass
+        done.append("work")
+    finally:
+        done.append("left")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "done"),
+    [("uvicorn.protocols", ["work", "left", "next"]), ("app", ["left", "next"])],
+)
+def test_ctrl_c_breaks_off_code_of_the_app_alone(made: Made, module: str, done: list[str]) -> None:
+    told: list[str] = []
+    names: dict[str, Any] = {"__name__": module, "signal": signal, "done": told}
+    exec(SIGNALLED, names)
+    made.loop.loop.call_soon(names["work"])
+    with pytest.raises(KeyboardInterrupt):
+        made.wait()
+    made.loop.loop.call_soon(told.append, "next")
+    made.wake()
+    made.wait()
+    assert told == done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_is_the_apps_if_it_handles_it(made: Made) -> None:
+    heard: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        heard.append(number)
+        made.wake()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        made.loop.loop.call_soon(signal.raise_signal, signal.SIGINT)
+        made.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
 
 
 # The end

@@ -188,15 +188,22 @@ KEEP_ALIVE = (b"Connection", b"keep-alive")
 
 @pytest.mark.parametrize("headers", [[], [KEEP_ALIVE]])
 @pytest.mark.parametrize(
-    ("kind", "may_be_kept"), [(b"text/plain", False), (b"text/event-stream", True)]
+    ("version", "kind", "may_be_kept"),
+    [
+        ("1.1", b"text/plain", False),
+        ("1.1", b"text/event-stream", True),
+        ("1.0", b"text/plain", True),
+    ],
 )
 async def test_what_is_not_kept_is_closed_whatever_the_app_says(
-    headers: Any, kind: bytes, *, may_be_kept: bool
+    headers: Any, version: str, kind: bytes, *, may_be_kept: bool
 ) -> None:
-    ran = Run(App(start(headers=[(b"content-type", kind), *headers]), body()))
+    app = App(start(headers=[(b"content-type", kind), *headers]), body())
+    ran = Run(app, http(http_version=version))
     ran.connection.may_be_kept = may_be_kept
     await ran.run()
-    assert {name.lower(): value for name, value in ran.headers.items()}[b"connection"] == b"close"
+    told = [value for name, value in ran.sent[0]["headers"] if name.lower() == b"connection"]
+    assert told == [b"close"]
 
 
 async def test_of_a_connection_that_is_kept_the_app_says_what_it_likes() -> None:

@@ -443,12 +443,43 @@ async def test_a_stream_is_closed(made: Made, *, is_begun_later: bool) -> None:
 
 @pytest.mark.parametrize("is_begun_later", [False, True])
 async def test_a_websocket_is_shut_down(made: Made, *, is_begun_later: bool) -> None:
+    made.connection.write(b"101")
     steps = [lambda: made.connection.begin(Use.WEBSOCKET), made.connection.end_early]
     for step in reversed(steps) if is_begun_later else steps:
         assert made.protocol.told == []
         step()
     assert made.protocol.told == ["shutdown"]
     assert not made.connection.is_closing()
+
+
+async def test_one_that_is_mute_neither_reads_nor_sends_nor_tells_the_loop(made: Made) -> None:
+    made.ask(b"a", 2)
+    made.connection.write(b"x" * BIG)  # some of it is left
+    loop, number = asyncio.get_running_loop(), made.connection.socket.fileno()
+    made.connection.mute()
+    made.connection.write(b"y")
+    made.connection.resume_reading()
+    made.connection.close()
+    made.client.send(b"b")
+    await iterate(3)
+    assert made.protocol.told in ([b"a"], [b"a", "pause"])
+    assert made.told == []
+    assert loop.remove_reader(number)
+    assert loop.remove_writer(number)
+
+
+async def test_a_websocket_is_not_shut_down_before_its_handshake_is_answered(made: Made) -> None:
+    made.ask(b"a")
+    made.answer(b"another one")
+    made.ask(b"b")
+    made.connection.begin(Use.WEBSOCKET)
+    made.connection.end_early()
+    await iterate(3)
+    assert made.protocol.told == [b"a", b"b"]
+    made.connection.write(b"101")
+    assert made.protocol.told == [b"a", b"b"]
+    await iterate(1)
+    assert made.protocol.told == [b"a", b"b", "shutdown"]
 
 
 async def test_a_websocket_that_is_closing_is_not_shut_down(made: Made) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from asyncreload.child.http import asgi_responder
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.asgi_responder import AsgiResponder, _uvicorn
 from asyncreload.child.http.refusal import RefusedRequestError
@@ -105,6 +107,10 @@ class App:
     async def hello(self, receive: Receive, send: Send) -> None:
         await send(start())
         await send(body(b"hello"))
+
+    async def background(self, receive: Receive, send: Send) -> None:
+        await self.hello(receive, send)
+        await self.may_end.wait()
 
     async def long(self, receive: Receive, send: Send) -> None:
         await send(start())
@@ -685,6 +691,41 @@ async def test_a_websocket_among_other_requests() -> None:
         await iterate()
         served.responder.end_early()
         await websocket_end(served, client)
+
+
+async def test_what_runs_behind_a_response_is_waited_for() -> None:
+    async with serving() as served:
+        assert b"hello" in await served.answer(served.ask(path("background")))
+        await until(lambda: served.responder.free == served.responder._limit)
+        waiting = asyncio.create_task(served.responder.quiet(3 * DEADLINE))
+        await iterate()
+        assert served.responder.busy == 1
+        assert not waiting.done()
+        served.app.may_end.set()
+        await waiting
+        assert served.responder.busy == 0
+
+
+async def test_a_fork_sends_nothing_and_ends_when_its_step_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What happens in a fork, here in this process."""
+    ended: list[object] = []
+    monkeypatch.setattr(asgi_responder, "end_if_forked", ended.append)
+    async with serving() as served:
+        served.app.may_answer.clear()
+        client = served.ask()
+        await until(lambda: served.app.begun)
+        asyncio.get_running_loop().call_soon(ended.append, "what was ready")
+        served.responder._on_fork()
+        await asyncio.sleep(0)
+        assert ended == [os.getpid(), "what was ready"]
+        served.app.may_answer.set()
+        await iterate()
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+        [connection] = served.responder._open
+        served.responder.on_lost(connection)
 
 
 async def test_waiting_until_all_is_answered() -> None:

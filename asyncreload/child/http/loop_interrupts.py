@@ -1,0 +1,58 @@
+"""Where Ctrl-C interrupts the loop of an app: in the app's code, or between two steps of the loop.
+
+Python raises KeyboardInterrupt wherever the main thread is. In the midst of the loop, of uvicorn or
+of ours, something would be left half done: bytes that were sent would still be in the buffer, and
+be sent once more.
+"""
+
+from __future__ import annotations
+
+import signal
+from asyncio import AbstractEventLoop, Handle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
+from typing import Final, NoReturn
+
+_NEVER_INTERRUPTED: Final = frozenset(
+    {"asyncio", "asyncreload", "contextlib", "h11", "uvicorn", "websockets", "wsproto"}
+)
+"""Packages, and what they use, whose functions keep the loop from nothing."""
+
+
+@contextmanager
+def interrupted_between_steps(loop: AbstractEventLoop) -> Iterator[None]:
+    """Have SIGINT do so while the loop runs; not if the app handles it.
+
+    Signals are for the main thread: in another one, this does nothing.
+    """
+    late: list[Handle] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if loop.is_running() and frame is not None and not _may_be_interrupted(frame):
+            late.append(loop.call_soon_threadsafe(_interrupt))
+        else:
+            signal.default_int_handler(number, frame)
+
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_default or current_thread() is not main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        for one in late:
+            one.cancel()
+        if signal.getsignal(signal.SIGINT) is handle:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _may_be_interrupted(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__"))
+    return name.partition(".")[0] not in _NEVER_INTERRUPTED
+
+
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
