@@ -17,16 +17,8 @@ from typing import Self, TypeVar
 import pytest
 
 import asyncreload
-from tests.live.driving import (
-    COMMAND,
-    Answer,
-    Connection,
-    Served,
-    lay_out,
-    locks,
-    processes_of,
-    until,
-)
+from tests.live.driving import COMMAND, Answer, Connection, Served, lay_out, locks, until
+from tests.live.processes import processes_of
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.live.driving import LIVES, LONG, Answer, is_alive, replace, write
+from tests.live.driving import LONG, Answer, replace, write
 from tests.live.failing import SOON, serving
+from tests.live.processes import LIVES, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

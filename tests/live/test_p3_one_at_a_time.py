@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.commands import free_port
-from tests.live.driving import LIVES, LONG, Answer, is_alive
+from tests.live.driving import LONG, Answer
 from tests.live.failing import SOON, TRACEBACK, Benches, serving
+from tests.live.processes import LIVES, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

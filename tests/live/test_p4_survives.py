@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import LOGGED, SPEAKS_ASGI, Answer, is_alive, lay_out
+from tests.live.driving import LOGGED, SPEAKS_ASGI, Answer, lay_out
 from tests.live.failing import (
     DIED,
     FAILED,
@@ -28,6 +28,7 @@ from tests.live.failing import (
     no_core_dumps,
     serving,
 )
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,8 @@ from asyncreload import (
     Stopped,
     Supervisor,
 )
-from tests.live.driving import LONG, Connection, is_alive, lay_out, until
+from tests.live.driving import LONG, Connection, lay_out, until
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from asyncreload.testing import App, Layout
