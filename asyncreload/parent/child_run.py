@@ -117,6 +117,7 @@ class ChildRun:
         self._began = reports.clock()
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
+        self._is_told_to_reload = False
 
     @property
     def loads_from_nothing(self) -> bool:
@@ -156,9 +157,14 @@ class ChildRun:
         self.child.send(protocol.Look(number))
 
     def reload(self) -> None:
-        """Have the child leave as if a file had changed; one that is silent is killed."""
-        self._watchdog.be_impatient()
-        self.child.send(protocol.Reload())
+        """Have the child leave as if a file had changed; one that is silent is killed.
+
+        It is told once: told again while it leaves, it would cut off the last response.
+        """
+        if not self._is_told_to_reload:
+            self._is_told_to_reload = True
+            self._watchdog.be_impatient()
+            self.child.send(protocol.Reload())
 
     async def is_at_prompt(self, question: protocol.Interrupt | protocol.AskPrompt) -> bool:
         """Tell whether a debugger waits at its prompt in the app; one that is silent has none.

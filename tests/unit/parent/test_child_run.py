@@ -294,6 +294,14 @@ async def test_a_reload_that_is_asked_for_does_not_wait_for_a_silent_child() -> 
     assert scene.watchdog.calls == [("be_impatient",)]
 
 
+async def test_a_child_that_takes_long_to_leave_is_not_told_again_to_reload() -> None:
+    """It would not wait for its last response any more, and what is started next be discarded."""
+    scene = Scene.of()
+    for _ in range(3):
+        scene.run.reload()
+    assert scene.child.heard == [protocol.Reload()]
+
+
 # --- from beginning to end -------------------------------------------------------------------
 
 
