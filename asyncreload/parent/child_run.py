@@ -118,6 +118,7 @@ class ChildRun:
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
         self._is_told_to_reload = False
+        self._next_starts_cold = False
 
     @property
     def loads_from_nothing(self) -> bool:
@@ -288,6 +289,7 @@ class ChildRun:
 
     def _start_from_nothing(self) -> None:
         """Have the next child load all anew, as packages have changed, or somebody asks for it."""
+        self._next_starts_cold = True
         self._reports.standby.forget()
         self._reports.checkpoints.forget()
 
@@ -295,7 +297,9 @@ class ChildRun:
         standby = self._reports.standby
         match message:
             case protocol.Preload():
-                standby.learn(message)
+                # What this one tells on its way out is not for the next one.
+                if not self._next_starts_cold:
+                    standby.learn(message)
             case protocol.PackagesChanged():
                 standby.renew()
                 self._reports.checkpoints.forget()

@@ -251,6 +251,18 @@ async def test_a_reload_that_was_asked_for_starts_from_nothing() -> None:
     await scene.end()
 
 
+@pytest.mark.parametrize(
+    ("change", "learns"), [(FilesChanged({}, loading=False), False), (CHANGE, True)]
+)
+async def test_what_a_child_tells_on_its_way_out_is_imported_ahead_unless_all_is_loaded_anew(
+    change: FilesChanged, *, learns: bool
+) -> None:
+    scene, preload = Scene.of(), protocol.Preload("/project")
+    scene.hears(change, preload)
+    assert (("learn", preload) in scene.standby.calls) is learns
+    await scene.end()
+
+
 async def test_it_does_so_when_the_child_is_silent() -> None:
     scene = Scene.of()
     following = asyncio.create_task(scene.run.follow())
