@@ -551,7 +551,7 @@ def test_p4_a_save_right_after_a_crash_is_seen(tmp_path: Path, phase: str) -> No
                 with pytest.raises(ConnectionError):
                     bench.connect().send("/fail").receive()
             bench.replace("app.py", app_of(f"version {number}"))
-            bench.fresh(f"version {number}")
+            bench.fresh(f"version {number}", DEADLINE)  # for that, two processes start
 
 
 # --- what is told ----------------------------------------------------------------------------
