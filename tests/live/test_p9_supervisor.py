@@ -40,7 +40,7 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [f"app={VERSION}".encode()]
 """
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
