@@ -24,7 +24,7 @@ from tests.live.driving import (
     port_is_free,
     until,
 )
-from tests.live.failing import finds_orphans
+from tests.live.failing import SOON, finds_orphans
 from tests.live.processes import SYSTEM, is_alive, parents, processes_of, state_of
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from tests.live.conftest import Serve
     from tests.live.driving import Served
-
-SOON = 3.0  # promised is one second; the rest is for a machine with other things to do
 
 APP = (
     """\
