@@ -1,9 +1,10 @@
-"""What the kernel tells of a process: Linux only, by /proc; elsewhere nothing is known."""
+"""What the kernel tells of a process: Linux only, by /proc; elsewhere no more than CPU times."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -41,6 +42,27 @@ def read_main_thread(pid: int) -> ProcessState | None:
     return ProcessState(_cpu_seconds(fields), fields[_STATE] in _WANTS_TO_RUN)
 
 
+class OtherThreads:
+    """What the other threads of this process do, for a system that tells nothing of a single one.
+
+    They want to run if they have just done so: a thread that waits for a processor gets some of it
+    now and then, one that sleeps gets none.
+    """
+
+    SHARE = 0.05
+    """Of the time between two looks, how much of a processor they must have had."""
+
+    def __init__(self) -> None:
+        self._looked, self._used = time.monotonic(), _cpu_of_others()
+
+    def read(self) -> ProcessState:
+        """Return what they have done since the last look."""
+        now, used = time.monotonic(), _cpu_of_others()
+        wants_to_run = used - self._used > self.SHARE * (now - self._looked)
+        self._looked, self._used = now, used
+        return ProcessState(used, wants_to_run)
+
+
 def own_memory(pid: int) -> int | None:
     """Return how many bytes a process shares with no other; None when it is gone, or unknown."""
     try:
@@ -55,6 +77,10 @@ def is_stopped(pid: int) -> bool:
     """Tell whether a process was stopped by a signal, and not continued; False if unknown."""
     fields = _fields(f"/proc/{pid}/stat")
     return fields is not None and fields[_STATE] == _STOPPED
+
+
+def _cpu_of_others() -> float:
+    return time.process_time() - time.thread_time()
 
 
 def _cpu_seconds(fields: list[bytes]) -> float:

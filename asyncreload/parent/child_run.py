@@ -106,6 +106,8 @@ class ChildRun:
         self._began = reports.clock()
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
+        self._is_told_to_reload = False
+        self._next_starts_cold = False
 
     @property
     def loads_from_nothing(self) -> bool:
@@ -145,9 +147,14 @@ class ChildRun:
         self.child.send(protocol.Look(number))
 
     def reload(self) -> None:
-        """Have the child leave as if a file had changed; one that is silent is killed."""
-        self._watchdog.be_impatient()
-        self.child.send(protocol.Reload())
+        """Have the child leave as if a file had changed; one that is silent is killed.
+
+        It is told once: told again while it leaves, it would cut off the last response.
+        """
+        if not self._is_told_to_reload:
+            self._is_told_to_reload = True
+            self._watchdog.be_impatient()
+            self.child.send(protocol.Reload())
 
     async def is_at_prompt(self, question: protocol.Interrupt | protocol.AskPrompt) -> bool:
         """Tell whether a debugger waits at its prompt in the app; one that is silent has none.
@@ -271,6 +278,7 @@ class ChildRun:
 
     def _start_from_nothing(self) -> None:
         """Have the next child load all anew, as packages have changed, or somebody asks for it."""
+        self._next_starts_cold = True
         self._reports.standby.forget()
         self._reports.checkpoints.forget()
 
@@ -278,7 +286,9 @@ class ChildRun:
         standby = self._reports.standby
         match message:
             case protocol.Preload():
-                standby.learn(message)
+                # What this one tells on its way out is not for the next one.
+                if not self._next_starts_cold:
+                    standby.learn(message)
             case protocol.PackagesChanged():
                 standby.renew()
                 self._reports.checkpoints.forget()

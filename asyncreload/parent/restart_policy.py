@@ -26,7 +26,7 @@ log: logging.Logger = logging.getLogger("asyncreload")
 
 # All in seconds.
 BURST = 0.1  # a change that follows another one, or its load, so soon belongs to the same burst
-STURDY = 2.0  # an app that lived so long since it was killed may be started again at once
+STURDY = 2.0  # an app that was killed, and has answered for so long, may be started again at once
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
 KILLED_PAUSE = 0.1  # between two starts of a process that somebody keeps killing
 
@@ -125,7 +125,10 @@ class RestartPolicy:
         """Return what has changed, now that requests are answered with it, or with a report."""
         # Until then, nobody has seen what a load would have brought that was given up.
         paths, self.paths = self.paths, ()
-        self._last_load = self._clock()
+        now = self._clock()
+        if self._last_load < self._last_restart:
+            self._last_restart = now  # a load that takes its time is no life
+        self._last_load = now
         return paths
 
     def has_loaded(self, *, asgi: bool) -> None:

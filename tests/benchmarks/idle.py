@@ -22,7 +22,8 @@ sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
 from tests.benchmarks import machine  # noqa: E402
 from tests.benchmarks.chart import Chart, Series  # noqa: E402
-from tests.live.driving import COMMAND, Connection, Served, processes_of  # noqa: E402
+from tests.live.driving import COMMAND, Connection, Served  # noqa: E402
+from tests.live.processes import processes_of  # noqa: E402
 
 FILES = (100, 300, 3000, 10_000)
 WAYS = {"polled": ("--no-inotify",), "events": ()}

@@ -25,7 +25,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parents[1])  # in place of this directory
 
 from tests.benchmarks import machine  # noqa: E402
-from tests.live.driving import COMMAND, Connection, Served, lay_out, state_of  # noqa: E402
+from tests.live.driving import COMMAND, Connection, Served, lay_out  # noqa: E402
+from tests.live.processes import state_of  # noqa: E402
 
 TITLE = "version={}"
 COLD = ("--no-standby", "--preload", "interpreter")

@@ -20,7 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live.driving import Answer, lay_out, port_is_free, processes_of, replace, request
+from tests.live.driving import Answer, lay_out, port_is_free, replace, request
+from tests.live.processes import processes_of
 
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"

@@ -42,10 +42,9 @@ from tests.live.driving import (  # noqa: E402
     Served,
     locks,
     port_is_free,
-    processes_of,
-    state_of,
     until,
 )
+from tests.live.processes import processes_of, state_of  # noqa: E402
 
 SETTLING = 30.0
 GONE = 5.0

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tests.live.driving import Served, is_alive, processes_of
+from tests.live.driving import Served
+from tests.live.processes import is_alive, processes_of
 
 
 class Role(Enum):

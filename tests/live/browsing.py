@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.live.driving import DEADLINE, processes_of, until
+from tests.live.driving import DEADLINE, until
+from tests.live.processes import processes_of
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.live.driving import COMMAND, is_alive, lay_out, processes_of, state_of, until
+from tests.live.driving import COMMAND, lay_out, until
 from tests.live.failing import SOON, Bench, kill_quietly, serving_as
+from tests.live.processes import is_alive, processes_of, state_of
 
 MOST = 4
 """How many checkpoints are kept."""

@@ -21,11 +21,11 @@ from tests.live.driving import (
     Speech,
     lay_out,
     locks,
-    processes_of,
     spoken,
     stop_all,
     until,
 )
+from tests.live.processes import SYSTEM, processes_of
 
 if TYPE_CHECKING:
     from asyncreload.testing import App, Layout
@@ -122,7 +122,7 @@ def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("FORCE_COLOR", raising=False)  # what is printed is compared
     monkeypatch.setattr(tempfile, "tempdir", None)
     threads = set(threading.enumerate())
-    before = descriptors()
+    before = SYSTEM.own_descriptors()
     yield
 
     def left() -> list[str]:
@@ -130,7 +130,7 @@ def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch)
             *(f"process {pid}: {command}" for pid, command in processes_of(tmp_path).items()),
             *(f"lockfile {path}" for path in locks(temp)),
             *(f"thread {thread}" for thread in set(threading.enumerate()) - threads),
-            *(f"descriptor {name}" for name in descriptors() - before),
+            *(f"descriptor {name}" for name in SYSTEM.own_descriptors() - before),
         ]
 
     try:
@@ -139,15 +139,6 @@ def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch)
         for pid in processes_of(tmp_path):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-def descriptors() -> set[str]:
-    """Return the open descriptors of this process, each with what it refers to."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the one that lists the directory
-            found.add(f"{entry.name} -> {entry.readlink()}")
-    return found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Drive the real thing: a command in a process of its own, files that are saved, requests.
 
 Every wait is for a condition and has a deadline; what fails tells all that the command printed.
-Linux only, for what is read in /proc.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from tests.live.processes import children, cpu, is_alive, state_of
 
 T = TypeVar("T")
 
@@ -46,9 +47,6 @@ with open("loads", "a") as log:
 """Notes the process of each load. A timer, though it never ends, has every load begin here: no
 checkpoint is taken beside one."""
 
-
-PORTABLE = os.environ.get("ASYNCRELOAD_PORTABLE") == "1"
-"""Whether what only Linux has is missing: see tests/portable.py."""
 
 SPEAKS_ASGI = os.environ.get("ASYNCRELOAD_INTERFACE") == "asgi"
 """Whether all apps are served as ASGI apps: the tests are the same for both interfaces."""
@@ -108,19 +106,6 @@ def spoken(text: str) -> str:
     if not Speech.asgi or found is None or "class _Asgi" in text:
         return text
     return text + _ADAPTED.replace("{name}", found[1])
-
-
-LIVES = """\
-import os
-def lives(pid):
-    # One that has ended its code holds the standard streams and the control channel at the most:
-    # its memory is the kernel's affair.
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd")) > 4
-    except OSError:
-        return False
-"""
-"""Tells, in an app, whether another process still runs code or holds files of its own."""
 
 
 def until(
@@ -243,56 +228,6 @@ def port_is_free(port: int) -> bool:
 
 
 # --- processes -------------------------------------------------------------------------------
-
-
-def parents() -> dict[int, int]:
-    """Return each live process with its parent; zombies are not alive."""
-    found = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            state, parent = file.read().rpartition(b")")[2].split()[:2]
-            if state not in {b"Z", b"X"}:
-                found[int(name)] = int(parent)
-    return found
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found += map(int, listed.read_text().split())
-    return sorted(filter(is_alive, found))
-
-
-def is_alive(pid: int) -> bool:
-    with suppress(OSError):
-        return state_of(pid) not in {"Z", "X"}
-    return False
-
-
-def state_of(pid: int) -> str:
-    """Return the letter that /proc has for a process's state: T for stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def cpu(pid: int) -> int:
-    """Return the CPU time of a process, in ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def processes_of(directory: Path) -> dict[int, str]:
-    """Return the processes that have to do with a directory: by command line or environment."""
-    mark = f"{directory}/".encode()
-    found = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
-            command = file.read()
-            with open(f"/proc/{name}/environ", "rb") as variables:
-                if mark in command or mark in variables.read():
-                    found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
-    found.pop(os.getpid(), None)
-    return found
 
 
 def locks(directory: Path) -> list[Path]:

@@ -15,7 +15,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.live.driving import LONG, Connection, Served, is_alive, request
+from tests.live.driving import LONG, Connection, Served, request
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ import pytest
 
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
-from tests.live.driving import Served, is_alive, lay_out
+from tests.live.driving import Served, lay_out
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from pathlib import Path

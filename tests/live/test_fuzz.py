@@ -15,9 +15,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.live.driving import LIVES, LONG, Answer, Speech, is_alive, replace, write
+from tests.live.driving import LONG, Answer, Speech, replace, write
 from tests.live.endless import ENDLESS, EndlessClients
 from tests.live.failing import SOON, serving
+from tests.live.processes import LIVES, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

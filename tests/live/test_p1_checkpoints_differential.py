@@ -290,4 +290,6 @@ def test_what_goes_on_from_a_checkpoint_is_what_starts_from_nothing(tmp_path: Pa
 
         run()
         print(dict(counts))
-        assert counts["checkpoint"] > counts.total() / 2, dict(counts)
+        # Elsewhere there are no checkpoints, and what stands by has to do the same.
+        usual = "checkpoint" if sys.platform == "linux" else "standby"
+        assert counts[usual] > counts.total() / 2, dict(counts)

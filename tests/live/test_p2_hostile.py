@@ -6,13 +6,13 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.live.driving import COMMAND, DEADLINE, EAGER, LONG, SPEAKS_ASGI, Answer, Served, request
+from tests.live.processes import SYSTEM
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
@@ -62,7 +62,7 @@ def others_are_served(served: Served, number: int) -> None:
 
 
 def threads(served: Served) -> int:
-    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in served.children())
+    return sum(map(SYSTEM.threads, served.children()))
 
 
 @pytest.mark.parametrize("command", [COMMAND, EAGER], ids=["deferred", "eager"])
@@ -176,12 +176,7 @@ def test_p2_clients_that_reset_are_forgotten(serve: Serve, sent: bytes) -> None:
     assert served.get().status == 200
 
     def connections() -> int:
-        child = served.children()[0]
-        count = 0
-        for one in Path(f"/proc/{child}/fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
-                count += str(one.readlink()).startswith("socket:")
-        return count
+        return SYSTEM.sockets(served.children()[0])
 
     before = connections()
     with clients(served, 100, sent) as held:

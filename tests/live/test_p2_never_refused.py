@@ -63,7 +63,8 @@ class Traffic:
         began = asyncio.get_running_loop().time()
         at_least = self.saved
         try:
-            async with asyncio.timeout(DEADLINE):
+            # It waits once more for each save that overtakes it.
+            async with asyncio.timeout((EDITS + 1) * DEADLINE):
                 answer = await ask(self.port)
         except (OSError, TimeoutError) as exc:
             self.wrong.append(f"request {self.sent}, number {at_least} saved: {exc!r}")
@@ -78,11 +79,11 @@ class Traffic:
 
 async def edit(served: Served, traffic: Traffic, enough: asyncio.Event) -> None:
     """Save again and again, each time when the save before is answered."""
-    async with asyncio.timeout(SECONDS + DEADLINE):
-        for number in range(1, EDITS + 1):
-            # Replaced, so that no moment sees a half-written file.
-            served.replace("app.py", APP % number)
-            traffic.saved = number  # in the same step of the loop as the save
+    for number in range(1, EDITS + 1):
+        # Replaced, so that no moment sees a half-written file.
+        served.replace("app.py", APP % number)
+        traffic.saved = number  # in the same step of the loop as the save
+        async with asyncio.timeout(DEADLINE):
             while traffic.newest < number:
                 await asyncio.sleep(0.01)
     enough.set()

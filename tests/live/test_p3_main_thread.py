@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import Answer, is_alive
+from tests.live.driving import Answer
 from tests.live.failing import SOON, TRACEBACK, Benches, serving
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

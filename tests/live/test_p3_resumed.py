@@ -14,8 +14,9 @@ import pytest
 
 from asyncreload import Ready
 from tests.live.checkpointing import APP, PAUSE, Checkpointed, checkpointed, views_of
-from tests.live.driving import is_alive, lay_out, processes_of, until
+from tests.live.driving import lay_out, until
 from tests.live.failing import SOON
+from tests.live.processes import is_alive, processes_of
 from tests.live.test_p4_debugger import AtTerminal
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.checkpointing import PAUSE, Checkpointed, checkpointed, stop_all
-from tests.live.driving import LONG, is_alive, parents, state_of
+from tests.live.driving import LONG
 from tests.live.failing import DIED, SOON, kill_quietly, no_core_dumps
+from tests.live.processes import is_alive, parents, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.driving import COMMAND, LOGGED, Answer, is_alive, lay_out
+from tests.live.driving import COMMAND, LOGGED, Answer, lay_out
 from tests.live.failing import DIED, SOON, TRACEBACK, Bench, serving
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.checkpointing import APP, MOST, Checkpointed, checkpointed, stop_all, views_of
-from tests.live.driving import (
-    LONG,
-    children,
-    lay_out,
-    locks,
-    parents,
-    port_is_free,
-    processes_of,
-    until,
-)
+from tests.live.driving import LONG, lay_out, locks, port_is_free, until
 from tests.live.failing import SOON, kill_quietly
+from tests.live.processes import children, parents, processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

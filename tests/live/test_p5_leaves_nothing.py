@@ -19,24 +19,19 @@ from tests.live.driving import (
     LOGGED,
     LONG,
     Connection,
-    is_alive,
     lay_out,
     locks,
-    parents,
     port_is_free,
-    processes_of,
-    state_of,
     until,
 )
-from tests.live.failing import finds_orphans
+from tests.live.failing import SOON, finds_orphans
+from tests.live.processes import SYSTEM, is_alive, parents, processes_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.live.conftest import Serve
     from tests.live.driving import Served
-
-SOON = 3.0  # promised is one second; the rest is for a machine with other things to do
 
 APP = (
     """\
@@ -445,7 +440,7 @@ def test_p5_a_fork_of_the_program_keeps_no_child_alive(serve: Serve, *, booted: 
     def stands_by() -> bool:
         try:
             _, standby = served.children()
-            return not booted or len(os.listdir(f"/proc/{standby}/task")) > FEW_THREADS
+            return not booted or SYSTEM.threads(standby) > FEW_THREADS
         except (OSError, ValueError):  # another one is about to come
             return False
 

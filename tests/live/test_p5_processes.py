@@ -6,24 +6,14 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import (
-    COMMAND,
-    is_alive,
-    locks,
-    parents,
-    port_is_free,
-    processes_of,
-    standby,
-    state_of,
-    until,
-)
+from tests.live.driving import COMMAND, locks, port_is_free, standby, until
 from tests.live.failing import SOON, finds_orphans, kill_quietly
+from tests.live.processes import is_alive, parents, processes_of, state_of, zombies
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
@@ -145,16 +135,6 @@ def app(environ, start_response):
     ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in (forked, spawned)]
     return [f"{kept.wait()} {multi.exitcode} {ends}".encode()]
 """
-
-
-def zombies(parent: int) -> list[int]:
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError):
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
-            if fields[0] == "Z" and int(fields[1]) == parent:
-                found.append(int(name))
-    return found
 
 
 def test_p5_orphans_are_reaped_and_no_exit_code_is_taken(serve: Serve) -> None:

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from tests.live.conftest import Serve
-from tests.live.driving import LOGGED, PORTABLE
+from tests.live.driving import LOGGED
+from tests.live.processes import PORTABLE
 
 NAMES = ("resource", "queue", "calendar", "select", "aiofiles", "base64", "html")
 APP = f"""{LOGGED}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import LOGGED, LONG, replace, standby, state_of, write
+from tests.live.driving import LOGGED, LONG, replace, standby, write
+from tests.live.processes import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

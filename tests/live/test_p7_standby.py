@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.driving import LONG, is_alive, lay_out, replace, standby, until
+from tests.live.driving import LONG, lay_out, replace, standby, until
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve

@@ -21,8 +21,8 @@ import pytest
 
 import asyncreload
 from asyncreload import Changed, Failed, Ready, Supervisor, supervise
-from tests.live.conftest import descriptors
-from tests.live.driving import LONG, Connection, children, lay_out, state_of, until, write
+from tests.live.driving import LONG, Connection, lay_out, until, write
+from tests.live.processes import SYSTEM, children, state_of
 
 HELLO = """\
 VERSION = "1"
@@ -258,7 +258,12 @@ def unchanged(temp: Path) -> Iterator[None]:
     """Check that no process, descriptor, thread or file is left."""
 
     def state() -> object:
-        return descriptors(), children(os.getpid()), threading.active_count(), [*temp.iterdir()]
+        return (
+            SYSTEM.own_descriptors(),
+            children(os.getpid()),
+            threading.active_count(),
+            [*temp.iterdir()],
+        )
 
     gc.collect()
     before = state()

@@ -14,8 +14,8 @@ import pytest
 
 from asyncreload import Supervisor
 from asyncreload.parent.subprocesses import kill, start_process
-from tests.live.conftest import descriptors
-from tests.live.driving import children, lay_out, until
+from tests.live.driving import lay_out, until
+from tests.live.processes import SYSTEM, children
 from tests.live.test_p9_asyncio import HELLO, LOOPS, body
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -23,8 +23,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 def not_reaped() -> list[int]:
     """Return our children, those included that have ended and that nobody has waited for."""
-    listed = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for each in listed for pid in each.read_text().split()]
+    return SYSTEM.children(os.getpid())
 
 
 async def start_and_cancel(steps: int) -> None:
@@ -132,14 +131,14 @@ def test_p9_without_the_means_to_wait_for_a_process_it_is_tried_again(
                 assert await body(server) == "app=1"
                 assert not_reaped() == [server.pid]
 
-    before = descriptors()
+    before = SYSTEM.own_descriptors()
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
     gc.collect()
     assert left == 0
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("cannot start a process: ")
-    assert descriptors() == before
+    assert SYSTEM.own_descriptors() == before
 
 
 @pytest.mark.both_interfaces

@@ -24,7 +24,8 @@ from asyncreload import (
     Stopped,
     Supervisor,
 )
-from tests.live.driving import LONG, Connection, is_alive, lay_out, until
+from tests.live.driving import LONG, Connection, lay_out, until
+from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from asyncreload.testing import App, Layout
@@ -39,7 +40,7 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [f"app={VERSION}".encode()]
 """
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import is_alive, lay_out, standby, state_of
+from tests.live.driving import lay_out, standby
+from tests.live.processes import is_alive, state_of
 from tests.live.test_p7_standby import Packages, bump, page
 
 if TYPE_CHECKING:

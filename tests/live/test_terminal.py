@@ -203,6 +203,8 @@ def test_keys_are_taken_while_nobody_else_waits_for_them(
 
         os.kill(int(ask(port, "/pid")[1]), signal.SIGKILL)
         seen.until_seen("killed by SIGKILL")
+        # Else the line that tells it may come once the screen is clear.
+        seen.until(lambda: "fresh in" in seen.text.rpartition("SIGKILL")[2], "it serves again")
         seen.type("x")
         seen.until_seen("nothing waits for 'x'")
         seen.type("c")

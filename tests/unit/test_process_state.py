@@ -9,12 +9,19 @@ import time
 
 import pytest
 
-from asyncreload.process_state import ProcessState, is_stopped, read_main_thread, read_state
+from asyncreload.process_state import (
+    OtherThreads,
+    ProcessState,
+    is_stopped,
+    read_main_thread,
+    read_state,
+)
 from tests.unit.parent.fakes import NO_PROCESS
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 
 
+@linux
 def test_a_process_that_runs() -> None:
     state = read_state(os.getpid())
     assert state is not None
@@ -23,6 +30,7 @@ def test_a_process_that_runs() -> None:
     assert not is_stopped(os.getpid())
 
 
+@linux
 def test_the_main_thread_alone() -> None:
     """It waits, while the thread that asks runs."""
     found: list[ProcessState | None] = []
@@ -46,7 +54,43 @@ def test_the_main_thread_alone() -> None:
     assert not waiting.wants_to_run
 
 
+@linux
 def test_a_process_that_is_gone() -> None:
     assert read_main_thread(NO_PROCESS) is None
     assert read_state(NO_PROCESS) is None
     assert not is_stopped(NO_PROCESS)
+
+
+def test_other_threads_want_to_run_when_they_have_just_done_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also one that gets little of a busy machine; one that sleeps does nothing but wake."""
+    now = process = own = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "process_time", lambda: process)
+    monkeypatch.setattr(time, "thread_time", lambda: own)
+    others = OtherThreads()
+    for their_share, wants_to_run in ((1.0, True), (0.1, True), (0.01, False), (0.0, False)):
+        now += 0.1
+        own += 0.05  # what the thread does that asks is no matter
+        process += 0.05 + 0.1 * their_share
+        assert others.read() == ProcessState(process - own, wants_to_run)
+
+
+def test_a_thread_that_runs_beside_this_one_is_seen() -> None:
+    others, end = OtherThreads(), threading.Event()
+
+    def run() -> None:
+        while not end.is_set():
+            pass
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not others.read().wants_to_run:
+            assert time.monotonic() < deadline
+            end.wait(0.02)
+    finally:
+        end.set()
+        thread.join()

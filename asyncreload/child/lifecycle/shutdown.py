@@ -11,6 +11,7 @@ import os
 import threading
 import traceback
 from _thread import start_new_thread
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -22,7 +23,7 @@ from asyncreload.cpython import thread_exit_handlers
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.fair_time import fair_timeout
 from asyncreload.phase import Phase
-from asyncreload.process_state import ProcessState, read_main_thread
+from asyncreload.process_state import OtherThreads, ProcessState, read_main_thread
 from asyncreload.protocol import Left
 from asyncreload.system_calls import OpenFile, close_all_but
 from asyncreload.terminal import Terminal
@@ -175,7 +176,7 @@ class Shutdown:
         # What is not done by then is never done: a busy machine is no reason to lose a file.
         most = None if code == RELOAD else patience
         with suppress(TimeoutError):
-            async with fair_timeout(_read_main_thread, patience, most):
+            async with fair_timeout(_reader(), patience, most):
                 await self._main_has_left.wait()
         self._main_has_left.set()
         until = asyncio.get_running_loop().time()
@@ -220,8 +221,13 @@ class Shutdown:
             self._main.signal()
 
 
-async def _read_main_thread() -> ProcessState | None:
-    return read_main_thread(os.getpid())
+def _reader() -> Callable[[], Awaitable[ProcessState]]:
+    others = OtherThreads()
+
+    async def read() -> ProcessState:
+        return read_main_thread(os.getpid()) or others.read()
+
+    return read
 
 
 async def _wait(work: asyncio.Future[None], seconds: float) -> None:

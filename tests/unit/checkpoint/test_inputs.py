@@ -225,7 +225,11 @@ def test_a_directory_that_was_not_there_differs_once_it_is(inputs: Inputs, tmp_p
     assert inputs.differing() == str(tmp_path / "plugins")
 
 
-@pytest.mark.parametrize("path", ["/proc/self/stat", "/dev/null", os.__file__, pytest.__file__])
+linux = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+OF_THE_KERNEL = [pytest.param("/proc/self/stat", marks=linux), os.devnull]
+
+
+@pytest.mark.parametrize("path", [*OF_THE_KERNEL, os.__file__, pytest.__file__])
 def test_the_kernel_python_and_packages_are_no_inputs(inputs: Inputs, path: str) -> None:
     with open(path, "rb"):
         pass

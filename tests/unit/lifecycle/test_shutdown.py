@@ -20,6 +20,7 @@ from asyncreload.child.lifecycle.shutdown import (
 )
 from asyncreload.exit_codes import INTERRUPTED, ORPHANED, RELOAD
 from asyncreload.phase import Phase
+from asyncreload.process_state import OtherThreads, ProcessState
 from asyncreload.protocol import Left
 from tests.unit.lifecycle.stand_ins import (
     AppProcesses,
@@ -182,6 +183,19 @@ async def test_exit_handlers_have_their_time(
     await bench.settle()
     assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_is_told_of_the_main_thread_all_others_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = ProcessState(1.5, wants_to_run=True)
+    monkeypatch.setattr(OtherThreads, "read", lambda _: used)
+    monkeypatch.setattr(module, "read_main_thread", lambda _pid: None)
+    assert await module._reader()() is used
+    told = ProcessState(0.5, wants_to_run=False)
+    monkeypatch.setattr(module, "read_main_thread", lambda _pid: told)
+    assert await module._reader()() is told
 
 
 @pytest.mark.asyncio

@@ -251,6 +251,18 @@ async def test_a_reload_that_was_asked_for_starts_from_nothing() -> None:
     await scene.end()
 
 
+@pytest.mark.parametrize(
+    ("change", "learns"), [(FilesChanged({}, loading=False), False), (CHANGE, True)]
+)
+async def test_what_a_child_tells_on_its_way_out_is_imported_ahead_unless_all_is_loaded_anew(
+    change: FilesChanged, *, learns: bool
+) -> None:
+    scene, preload = Scene.of(), protocol.Preload("/project")
+    scene.hears(change, preload)
+    assert (("learn", preload) in scene.standby.calls) is learns
+    await scene.end()
+
+
 async def test_it_does_so_when_the_child_is_silent() -> None:
     scene = Scene.of()
     following = asyncio.create_task(scene.run.follow())
@@ -292,6 +304,14 @@ async def test_a_reload_that_is_asked_for_does_not_wait_for_a_silent_child() -> 
     scene.run.reload()
     assert scene.child.heard == [protocol.Reload()]
     assert scene.watchdog.calls == [("be_impatient",)]
+
+
+async def test_a_child_that_takes_long_to_leave_is_not_told_again_to_reload() -> None:
+    """It would not wait for its last response any more, and what is started next be discarded."""
+    scene = Scene.of()
+    for _ in range(3):
+        scene.run.reload()
+    assert scene.child.heard == [protocol.Reload()]
 
 
 # --- from beginning to end -------------------------------------------------------------------

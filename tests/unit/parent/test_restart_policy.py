@@ -184,6 +184,25 @@ async def test_an_app_that_was_killed_from_outside_starts_again_but_not_twice(
 
 
 @pytest.mark.asyncio
+async def test_an_app_that_is_killed_after_each_long_load_is_not_started_for_ever(
+    scene: Scene,
+) -> None:
+    """As by the kernel, for the memory that it takes."""
+    scene.policy.answered()
+    scene.now += restart_policy.STURDY / 2
+    first = await scene.after(Run(), -9)
+    assert isinstance(first, Go)
+    assert first.crash is None
+    for lived in (restart_policy.STURDY / 2, restart_policy.STURDY * 2):
+        scene.now += restart_policy.STURDY * 5  # it loads
+        scene.policy.answered()
+        scene.now += lived
+        again = await scene.after(Run(), -9)
+        assert isinstance(again, Go)
+        assert (again.crash is None) == (lived > restart_policy.STURDY)
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("phase", [Phase.WARM, Phase.REPORTING])
 async def test_a_child_that_runs_no_code_of_the_app_is_replaced_without_a_word(
     scene: Scene, phase: Phase
