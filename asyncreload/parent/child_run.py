@@ -40,8 +40,8 @@ _ENDING = frozenset({Phase.DRAINING, Phase.GONE})
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
-    """To whom a run reports what its child says. The same for all runs of a supervisor."""
+class Services:
+    """What a run tells of what its child says. The same for all runs of a supervisor."""
 
     event_log: EventLog
     standby: Standby
@@ -66,7 +66,7 @@ class ChildRun:
         child: Process,
         go: protocol.Go,
         watchdog: Watchdog,
-        reports: Reports,
+        services: Services,
         origin: Origin = Origin.COLD,
     ) -> None:
         self.child: Process = child
@@ -101,9 +101,9 @@ class ChildRun:
         self.missing_extra: str = ""
         """Why the app cannot be served with what is installed; "" if it can, for all we know."""
         self._watchdog = watchdog
-        self._reports = reports
+        self._services = services
         self._terminal = Terminal()
-        self._began = reports.clock()
+        self._began = services.clock()
         self._at_prompt: asyncio.Future[bool] | None = None
         self._urging: asyncio.Task[None] | None = None
         self._is_told_to_reload = False
@@ -119,7 +119,7 @@ class ChildRun:
     async def follow(self) -> None:
         """Have the child begin, and hear it until it has left or died."""
         self.child.send(self.go)
-        guarding = self._reports.tasks.start(self._end_when_silent())
+        guarding = self._services.tasks.start(self._end_when_silent())
         try:
             async for message in self.child.messages():
                 self.hear(message)
@@ -210,11 +210,11 @@ class ChildRun:
         """Nothing follows, but people are told."""
         match message:
             case protocol.Refreshed():
-                self._reports.event_log.tell(Refreshed(message.files))
+                self._services.event_log.tell(Refreshed(message.files))
             case protocol.Notice():
-                self._reports.notices.tell(message)
+                self._services.notices.tell(message)
             case protocol.WatchReasons():
-                self._reports.notices.explain(message)
+                self._services.notices.explain(message)
 
     def _hear_outcome(
         self,
@@ -223,16 +223,16 @@ class ChildRun:
         ),
     ) -> None:
         """The first requests are answered from now on; or there is nothing to answer them with."""
-        policy = self._reports.restart_policy
+        policy = self._services.restart_policy
         match message:
             case protocol.Loaded():
                 self._enter(Phase.SERVING)
                 if self.origin is not Origin.CHECKPOINT:
-                    self._reports.standby.has_loaded(message.seconds)
-                self._reports.checkpoints.has_loaded(message.seconds)
+                    self._services.standby.has_loaded(message.seconds)
+                self._services.checkpoints.has_loaded(message.seconds)
                 policy.has_loaded(asgi=message.asgi)
                 since = policy.reload_since
-                took = self._reports.clock() - (self._began if since is None else since)
+                took = self._services.clock() - (self._began if since is None else since)
                 self.outcome = Ready(
                     self.child.pid,
                     took,
@@ -242,48 +242,48 @@ class ChildRun:
                     message.modules,
                     message.anew,
                 )
-                self._reports.event_log.tell(self.outcome)
+                self._services.event_log.tell(self.outcome)
             case protocol.LoadFailed():
                 self._enter(Phase.REPORTING)
                 policy.answered()
                 self.outcome = Failed(
                     message.title, message.trace, message.place, message.own, message.hint
                 )
-                self._reports.event_log.tell(self.outcome)
+                self._services.event_log.tell(self.outcome)
             case protocol.MissingExtra():
                 self.missing_extra = message.reason
             case protocol.Reporting():  # the crash itself has been told already
                 self._enter(Phase.REPORTING)
                 self.outcome = policy.crash
-                self._reports.event_log.wake()
+                self._services.event_log.wake()
 
     def _hear_files(self, watching: protocol.Watching) -> None:
         self.files = watching.files
-        self._reports.restart_policy.remember(watching.files)
+        self._services.restart_policy.remember(watching.files)
         self._watchdog.watch_files(watching.files)
         if watching.settled:
-            self._reports.standby.prepare()
-            self._reports.standby.remember(watching.files)
-            self._reports.checkpoints.prepare()
-            self._reports.tasks.start(self._reports.checkpoints.tell_memory())
+            self._services.standby.prepare()
+            self._services.standby.remember(watching.files)
+            self._services.checkpoints.prepare()
+            self._services.tasks.start(self._services.checkpoints.tell_memory())
 
     def _hear_change(self, changed: protocol.FilesChanged) -> None:
         if changed.packages or not changed.files:
             self._start_from_nothing()
-        self._reports.checkpoints.on_change(changed.files)
-        if not self._reports.checkpoints.is_resuming:
-            self._reports.standby.start_next()  # it boots while the old one leaves
+        self._services.checkpoints.on_change(changed.files)
+        if not self._services.checkpoints.is_resuming:
+            self._services.standby.start_next()  # it boots while the old one leaves
         self._leave_for(changed)
-        self._urging = self._reports.tasks.start(self._urge())
+        self._urging = self._services.tasks.start(self._urge())
 
     def _start_from_nothing(self) -> None:
         """Have the next child load all anew, as packages have changed, or somebody asks for it."""
         self._next_starts_cold = True
-        self._reports.standby.forget()
-        self._reports.checkpoints.forget()
+        self._services.standby.forget()
+        self._services.checkpoints.forget()
 
     def _hear_of_packages(self, message: protocol.Message) -> None:
-        standby = self._reports.standby
+        standby = self._services.standby
         match message:
             case protocol.Preload():
                 # What this one tells on its way out is not for the next one.
@@ -291,10 +291,10 @@ class ChildRun:
                     standby.learn(message)
             case protocol.PackagesChanged():
                 standby.renew()
-                self._reports.checkpoints.forget()
+                self._services.checkpoints.forget()
             case protocol.StartCold():
                 standby.was_wrong(message.reason, message.found)
-                self._reports.checkpoints.forget()
+                self._services.checkpoints.forget()
                 standby.start_next()
                 self.starts_again = True
 
@@ -302,7 +302,7 @@ class ChildRun:
         if isinstance(message, protocol.Obstacle):
             log.debug("%s", message.reason)
             return
-        self._reports.checkpoints.was_refused(message.reason)
+        self._services.checkpoints.was_refused(message.reason)
         self.starts_again = True
 
     def _hear_answer(self, message: protocol.Message) -> None:
@@ -311,7 +311,7 @@ class ChildRun:
                 self._watchdog.hear_answer()
             case protocol.Fresh():
                 self.fresh = max(self.fresh, message.number)
-                self._reports.event_log.wake()
+                self._services.event_log.wake()
             case protocol.Debugging():
                 self._answer_prompt(at_prompt=message.at_prompt)
 
@@ -331,7 +331,7 @@ class ChildRun:
     def _leave_for(self, changed: protocol.FilesChanged) -> None:
         self.changed = changed
         self._enter(Phase.DRAINING)
-        self._reports.event_log.tell(Changed(tuple(changed.files)))
+        self._services.event_log.tell(Changed(tuple(changed.files)))
 
     async def _end_when_silent(self) -> None:
         """Kill a child that is silent while files change."""
@@ -341,7 +341,7 @@ class ChildRun:
         if not files:
             self._start_from_nothing()
         self._leave_for(protocol.FilesChanged(files, loading=self.phase is Phase.LOADING))
-        await kill_with_descendants(self.child, self._reports.checkpoints.pids())
+        await kill_with_descendants(self.child, self._services.checkpoints.pids())
 
     async def _urge(self) -> None:
         """Kill a child that has seen a change, but neither leaves nor answers any more.

@@ -17,7 +17,7 @@ from asyncreload import lockfile
 from asyncreload.errors import MissingExtraError
 from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.checkpoints import Checkpoints
-from asyncreload.parent.child_run import ChildRun, Reports
+from asyncreload.parent.child_run import ChildRun, Services
 from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
@@ -51,16 +51,16 @@ class RunLoop:
     def __init__(
         self,
         children: Children,
-        reports: Reports,
+        services: Services,
         watchdog_of: Callable[[Process], Watchdog],
         inheritance: Inheritance,
         lock: str,
         interval: float,
     ) -> None:
         self._children = children
-        self._reports = reports
-        self._standby = reports.standby
-        self._restart_policy = reports.restart_policy
+        self._services = services
+        self._standby = services.standby
+        self._restart_policy = services.restart_policy
         self._watchdog_of = watchdog_of
         self._inheritance = inheritance
         self._lock = lock
@@ -98,7 +98,7 @@ class RunLoop:
             lambda left: is_checkpoint_sooner(left, standby.expected_load()),
             children.discard,
         )
-        reports = Reports(
+        services = Services(
             event_log,
             standby,
             checkpoints,
@@ -114,7 +114,7 @@ class RunLoop:
                 partial(killed_with_us, lock=lock),
             )
 
-        return cls(children, reports, watchdog_of, inheritance, lock, settings.interval)
+        return cls(children, services, watchdog_of, inheritance, lock, settings.interval)
 
     @property
     def current(self) -> ChildRun | None:
@@ -159,7 +159,7 @@ class RunLoop:
 
     async def _serve(self) -> int:
         following: Go | int = self._restart_policy.first()
-        self._reports.tasks.start(self._reports.checkpoints.open())
+        self._services.tasks.start(self._services.checkpoints.open())
         while isinstance(following, Go):
             run = await self._begin(following)
             await run.follow()
@@ -171,10 +171,10 @@ class RunLoop:
         return following
 
     async def _begin(self, go: Go) -> ChildRun:
-        child, origin = await next_child(self._reports.checkpoints, self._standby, go)
-        go = self._reports.checkpoints.asked(go)
-        self._current = ChildRun(child, go, self._watchdog_of(child), self._reports, origin)
-        self._reports.event_log.wake()
+        child, origin = await next_child(self._services.checkpoints, self._standby, go)
+        go = self._services.checkpoints.asked(go)
+        self._current = ChildRun(child, go, self._watchdog_of(child), self._services, origin)
+        self._services.event_log.wake()
         return self._current
 
     async def _end_of(self, run: ChildRun) -> int:
@@ -187,7 +187,7 @@ class RunLoop:
             return RELOAD
         code = await run.child.wait()
         if run.left is None:
-            await self._children.kill_orphans(self._reports.checkpoints.pids())
+            await self._children.kill_orphans(self._services.checkpoints.pids())
         await self._children.reap(run.child)
         return code
 
@@ -203,10 +203,10 @@ class RunLoop:
             if self._current is not None:
                 self._children.ask_to_end(self._current.child)
             lockfile.remove(self._lock)
-            await self._reports.tasks.cancel()
+            await self._services.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()
-            await self._reports.checkpoints.end()
+            await self._services.checkpoints.end()
             if self._current is not None:
                 await self._children.wait_for_end(self._current.child)
         finally:

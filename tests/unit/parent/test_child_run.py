@@ -11,7 +11,7 @@ import pytest
 from asyncreload import protocol
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready
 from asyncreload.parent.checkpoints import Checkpoints
-from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Reports
+from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Services
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
@@ -78,14 +78,14 @@ class Scene:
         scene: Scene | None = None
         policy = RestartPolicy(settings, None, ("", 1), "/no/lockfile", event_log, clock)
         checkpoints = FakeCheckpoints()
-        reports = Reports(
+        services = Services(
             event_log,
             cast("Standby", standby),
             cast("Checkpoints", checkpoints),
             policy,
             clock=clock,
         )
-        run = ChildRun(child.process, go, cast("Watchdog", watchdog), reports)
+        run = ChildRun(child.process, go, cast("Watchdog", watchdog), services)
         scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run)
         return scene
 

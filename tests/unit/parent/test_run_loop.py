@@ -14,7 +14,7 @@ import pytest
 from asyncreload import lockfile, protocol
 from asyncreload.events import Changed, Crashed, Failed, Ready
 from asyncreload.parent.checkpoints import Checkpoints
-from asyncreload.parent.child_run import Reports
+from asyncreload.parent.child_run import Services
 from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.inheritance import Inheritance
@@ -84,7 +84,7 @@ class Scene:
         policy = RestartPolicy(settings, None, ("", 1), lock, self.event_log)
         self.loop = RunLoop(
             children,
-            Reports(self.event_log, standby, cast("Checkpoints", FakeCheckpoints()), policy),
+            Services(self.event_log, standby, cast("Checkpoints", FakeCheckpoints()), policy),
             lambda child: cast("Watchdog", QuietWatchdog(child)),
             cast("Inheritance", self.inheritance),
             lock,
