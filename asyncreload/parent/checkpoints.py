@@ -59,12 +59,13 @@ class Checkpoints:
         self._leaving: set[Checkpoint] = set()
         self._next: asyncio.Task[Process | None] | None = None
         self._used: Checkpoint | None = None
+        self._drops_arrivals = False
 
     async def open(self) -> None:
         """Begin to take checkpoints in; look for the files that were changed last."""
         if self._most:
             self._rendezvous.setblocking(False)
-            asyncio.get_running_loop().add_reader(self._rendezvous.fileno(), self._on_arrival)
+            asyncio.get_running_loop().add_reader(self._rendezvous.fileno(), self._take_in)
             self._recent += await self._find_recent()
 
     def asked(self, go: Go) -> Go:
@@ -75,6 +76,8 @@ class Checkpoints:
         """
         if not self._most:
             return go
+        self._take_in()  # what the child before has left behind
+        self._drops_arrivals = False
         places = tuple(self._recent[: self._most - 1])
         taken = self._used.taken if self._used else None
         at_end = taken is None or taken.place not in go.changed
@@ -125,7 +128,8 @@ class Checkpoints:
             self._used.left = seconds
 
     def forget(self) -> None:
-        """Drop all: the next load starts from nothing."""
+        """Drop all, and those that come until the next load, which starts from nothing."""
+        self._drops_arrivals = True
         for checkpoint in list(self._all):
             checkpoint.kill()
 
@@ -178,15 +182,20 @@ class Checkpoints:
 
     # --- how they come and go ------------------------------------------------------------------
 
-    def _on_arrival(self) -> None:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(self._rendezvous, _MOST_BYTES, 1)
-        except OSError:
-            return
-        for descriptor in descriptors:
-            connection = socket.socket(fileno=descriptor)
-            connection.set_inheritable(False)
-            self._all[Checkpoint(int(data), connection, self._on_checkpoint)] = None
+    def _take_in(self) -> None:
+        """Take in all that have arrived."""
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._rendezvous, _MOST_BYTES, 1)
+            except OSError:
+                return
+            for descriptor in descriptors:
+                connection = socket.socket(fileno=descriptor)
+                connection.set_inheritable(False)
+                checkpoint = Checkpoint(int(data), connection, self._on_checkpoint)
+                self._all[checkpoint] = None
+                if self._drops_arrivals:
+                    checkpoint.kill()
 
     def _on_end(self, checkpoint: Checkpoint) -> None:
         self._prefork.drop(checkpoint)  # nobody would tell its exit code

@@ -41,13 +41,20 @@ class FakeCheckpoint:
         self.has_ended = True
 
 
+class Silent:
+    """A rendezvous at which nothing arrives."""
+
+    def recvmsg(self, *_: object) -> None:
+        raise BlockingIOError
+
+
 class Scene:
     """Checkpoints of a load, and a standby beside them."""
 
     def __init__(self, *all_: FakeCheckpoint, standby: float = math.inf) -> None:
         self.standby = standby
         self.checkpoints = Checkpoints(
-            cast("socket.socket", None),
+            cast("socket.socket", Silent()),
             4,
             self._none,
             lambda _: None,

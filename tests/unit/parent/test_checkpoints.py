@@ -105,12 +105,16 @@ class Bench:
     async def find_recent(self) -> list[str]:
         return self.recent
 
-    async def arrives(self, pid: int, place: str = "", *read: str) -> FakeCheckpoint:
-        """Have a checkpoint come in; and say what it is, if a place is given."""
+    def sends(self, pid: int) -> None:
+        """Have a checkpoint handed over, which is not taken in yet."""
         one, other = socket.socketpair()
         with one, other:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", other.fileno()))
             self.rendezvous.sendmsg([str(pid).encode()], [rights])
+
+    async def arrives(self, pid: int, place: str = "", *read: str) -> FakeCheckpoint:
+        """Have a checkpoint come in; and say what it is, if a place is given."""
+        self.sends(pid)
         await until(lambda: pid in MADE)
         if place:
             MADE[pid].says(place, *read)
@@ -253,6 +257,17 @@ async def test_all_may_be_dropped(bench: Bench) -> None:
     await bench.arrives(2)
     bench.checkpoints.forget()
     assert bench.pids() == set()
+
+
+async def test_those_that_are_taken_later_in_the_same_load_are_dropped_too(bench: Bench) -> None:
+    bench.checkpoints.forget()
+    late = await bench.arrives(1)
+    assert late.has_ended
+    bench.sends(2)  # what is told just before the next load begins
+    bench.checkpoints.asked(GO)
+    assert MADE[2].has_ended
+    assert not (await bench.arrives(3, "new.py", "app.py")).has_ended
+    assert bench.pids() == {3}
 
 
 # --- which one is used -------------------------------------------------------------------------
