@@ -1074,11 +1074,16 @@ def test_p7_frameworks(serve: Serve, app: str, target: str, file: str, needs: li
     warm = serve(target)
     first = warm.body()
     assert "version=1" in first
-    child = warm.children()
-    before = standby(warm, child[0])
-    warm.edit(file, 'VERSION = "1"', 'VERSION = "2"')
-    answer = warm.body()
-    assert "version=2" in answer
-    assert before in warm.children()
+    (child, *_) = warm.children()
+    for number in range(1, 4):
+        before = standby(warm, child)
+        warm.edit(file, f'VERSION = "{number}"', f'VERSION = "{number + 1}"')
+        answer = warm.body()
+        assert f"version={number + 1}" in answer
+        if before in warm.children():
+            break  # on a busy machine it may be told late what the first request has imported
+        (child, *_) = warm.children()
+    else:
+        pytest.fail(f"each standby was replaced\n{warm.output}")
     assert answer == cold.body()
     assert warm.output.count("Traceback") == 0
