@@ -60,6 +60,7 @@ class Checkpoints:
         self._next: asyncio.Task[Process | None] | None = None
         self._used: Checkpoint | None = None
         self._drops_arrivals = False
+        self._last_edited: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """Begin to take checkpoints in; look for the files that were changed last."""
@@ -80,7 +81,10 @@ class Checkpoints:
         self._drops_arrivals = False
         places = tuple(self._recent[: self._most - 1])
         taken = self._used.taken if self._used else None
-        at_end = taken is None or taken.place not in go.changed
+        edited = frozenset(go.changed)
+        is_again = bool(edited) and edited == self._last_edited
+        self._last_edited = edited
+        at_end = not is_again and (taken is None or taken.place not in edited)
         return go.replaced(checkpoints=places, checkpoint_at_end=at_end)
 
     def pids(self) -> set[int]:
