@@ -41,9 +41,10 @@ class ModuleScan:
         self._baselines = baselines
         self._modules = modules
         # What we need ourselves is not the app's.
-        self._seen = {name: _identity(module) for name, module in modules.items()}
+        ours = list(modules.items())
+        self._seen = {name: _identity(module) for name, module in ours}
         self._last = self._newest()
-        self._leading: list[Callable[[], object]] = []
+        self._leading: list[Callable[[], object]] = [_reference(module) for _, module in ours]
         self._packages: deque[str] = deque()
         self.ran_at_start: tuple[str, ...] = self._project_files_at_start()
         """The project's files that Python has run before anything of ours.
