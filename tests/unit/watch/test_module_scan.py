@@ -13,7 +13,9 @@ from typing import cast
 
 import pytest
 
+from asyncreload.child.watch import module_scan
 from asyncreload.child.watch.baselines import Baselines
+from asyncreload.child.watch.file_kinds import source_file as plain_source_file
 from asyncreload.child.watch.file_state import read_state
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.module_scan import ModuleScan
@@ -252,6 +254,24 @@ def test_of_a_module_in_an_archive_the_archive_is_watched(tmp_path: Path) -> Non
         modules[name] = module(str(archive / f"{name}.py"))
     scan.scan()
     assert [*baselines.project] == [str(archive)]
+
+
+def test_the_first_scan_asks_no_module_that_was_there_at_boot(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.register("ours", project.write("ours.py"))
+    watch = project.new_watch()
+    project.register("late", project.write("late.py"))
+    asked: list[object] = []
+
+    def source_file(module: object) -> str | None:
+        asked.append(module)
+        return plain_source_file(module)
+
+    monkeypatch.setattr(module_scan, "source_file", source_file)
+    watch.modules.scan()
+    assert project.modules["late"] in asked
+    assert project.modules["ours"] not in asked
 
 
 def test_a_module_is_scanned_once(project: Project) -> None:
