@@ -8,10 +8,13 @@ standby is likely to be sooner, the standby is taken; it has booted, and may hav
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from asyncreload.parent.process import Process
-from asyncreload.protocol import Go
+if TYPE_CHECKING:
+    from asyncreload.parent.checkpoints import Checkpoints
+    from asyncreload.parent.process import Process
+    from asyncreload.parent.standby import Standby
+    from asyncreload.protocol import Go
 
 AS_LONG = 1.25
 """A standby is preferred to a checkpoint only if that would take more than so many times as long: a
@@ -29,16 +32,6 @@ class Origin(Enum):
     """It has begun with nothing."""
 
 
-class _Checkpoints(Protocol):
-    async def take(self, go: Go) -> Process | None: ...
-
-
-class _Standby(Protocol):
-    @property
-    def has_preloaded(self) -> bool: ...
-    async def take(self) -> Process: ...
-
-
 def is_checkpoint_sooner(left: float, standby: float) -> bool:
     """Tell whether a load is likely to be sooner from a checkpoint than on the standby.
 
@@ -50,9 +43,7 @@ def is_checkpoint_sooner(left: float, standby: float) -> bool:
     return left <= AS_LONG * standby
 
 
-async def next_child(
-    checkpoints: _Checkpoints, standby: _Standby, go: Go
-) -> tuple[Process, Origin]:
+async def next_child(checkpoints: Checkpoints, standby: Standby, go: Go) -> tuple[Process, Origin]:
     """Return the process that will be told this `Go`, and where it comes from.
 
     Raises what `Standby.take` raises.

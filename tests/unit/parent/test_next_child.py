@@ -12,6 +12,7 @@ from asyncreload.parent.process import Process
 from asyncreload.protocol import Go
 
 if TYPE_CHECKING:
+    from asyncreload.parent.checkpoints import Checkpoints
     from asyncreload.parent.standby import Standby
 
 FROZEN, WARM = cast("Process", "from a checkpoint"), cast("Process", "has booted")
@@ -44,7 +45,8 @@ async def test_best_first(
     *, frozen: Process | None, has_preloaded: bool, taken: tuple[Process, Origin]
 ) -> None:
     checkpoints, standby = Source(frozen), Source(WARM, has_preloaded=has_preloaded)
-    assert await next_child(checkpoints, cast("Standby", standby), GO) == taken
+    sources = cast("Checkpoints", checkpoints), cast("Standby", standby)
+    assert await next_child(*sources, GO) == taken
     assert standby.asked == (frozen is None)  # it is kept for the next reload
 
 
