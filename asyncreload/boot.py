@@ -70,9 +70,15 @@ def no_search_for_garbage() -> Iterator[None]:
         return
     gc.disable()
     yield
-    gc.freeze()
-    gc.unfreeze()  # among what has been looked through
+    count_as_searched()
     gc.enable()
+
+
+def count_as_searched() -> None:
+    """Have what is there count as searched for garbage: soon it would be, while a save waits."""
+    if not gc.get_freeze_count():  # else somebody has set objects aside, and they would be mixed
+        gc.freeze()
+        gc.unfreeze()
 
 
 if __name__ == "__main__":

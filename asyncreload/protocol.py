@@ -67,8 +67,11 @@ class Go(Message):
     """The files before which a checkpoint is to be taken, if they are loaded."""
     checkpoint_at_end: bool = False
     """Whether one is to be taken at the end of the load."""
-    asgi: bool = False
-    """Whether the app spoke ASGI when it was last loaded: what serves it is then imported first."""
+    asgi: bool | None = None
+    """Whether the app spoke ASGI when it was last loaded: what serves it is then imported first.
+
+    None as long as it has not been loaded.
+    """
 
 
 class Going(Message):

@@ -19,7 +19,6 @@ import sys
 import termios
 import time
 from array import array
-from contextlib import suppress
 from functools import cache
 from itertools import pairwise, starmap
 from typing import Any
@@ -292,12 +291,14 @@ def files_open_for_writing() -> frozenset[OpenFile] | None:
     except OSError:
         return None
     for descriptor in map(int, names):
-        with suppress(OSError):  # that of the list itself
-            state = os.fstat(descriptor)
-            if stat.S_IFMT(state.st_mode) not in _FILES:
+        try:
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
                 continue
-            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
-                found.add((descriptor, state.st_dev, state.st_ino))
+            state = os.fstat(descriptor)
+        except OSError:  # that of the list itself
+            continue
+        if stat.S_IFMT(state.st_mode) in _FILES:
+            found.add((descriptor, state.st_dev, state.st_ino))
     return frozenset(found)
 
 

@@ -85,7 +85,7 @@ class RestartPolicy:
         self._event_log = event_log
         self._clock = clock
         self._files: dict[str, Any] = {}
-        self._asgi = settings.interface == ASGI
+        self._asgi = True if settings.interface == ASGI else None
         self._last_restart = self._last_load = self._last_change = float("-inf")
         self.reload_since: float | None = None
         """When the change was heard of, or the wish to reload, that led to the present load.

@@ -24,7 +24,7 @@ from asyncreload.editors import editor_url
 from asyncreload.frozen_data import FrozenData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.http.client_io import WhileWaiting
@@ -179,9 +179,13 @@ class FrontEnd:
         """Whether any page listens to the event stream."""
         return self._streams is not None and self._streams.has_listeners
 
-    def delegate_close(self, descriptor: int) -> None:
-        """Have the next process close a descriptor: see `Lobby.delegate_close`."""
-        self._lobby.delegate_close(descriptor)
+    def delegate_close(self, descriptors: Iterable[int]) -> None:
+        """Have the next process close descriptors: see `Lobby.delegate_close`."""
+        self._lobby.delegate_close(descriptors)
+
+    def close_delegated(self) -> None:
+        """Close what the last process has delegated to this one. Takes time: for the helper."""
+        self._lobby.close_delegated()
 
     def _open(
         self, app: WSGIApplication | AppLoop, threads: int, settings: Settings, address: Address

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from _thread import start_new_thread
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 
 from asyncreload.child.sockets import from_descriptor
@@ -17,8 +18,8 @@ class Lobby:
     """Hands connections to the next child, through a socket pair that every child inherits.
 
     What one child puts in, the next one takes out, also when the first has been killed meanwhile.
-    All methods return at once. Nothing is kept here but the two sockets, and a message is sent and
-    received by one system call each: so methods may be called in any thread.
+    All methods but `close_delegated` return at once. A message is sent and received by one system
+    call each: so methods may be called in any thread.
     """
 
     def __init__(self, entrance: socket.socket, exit_: socket.socket) -> None:
@@ -27,6 +28,7 @@ class Lobby:
         """Readable when there is something to take."""
         entrance.setblocking(False)
         exit_.setblocking(False)
+        self._to_close: deque[int] = deque()
 
     def put(self, connections: list[socket.socket]) -> None:
         """Leave connections to the next child; the caller still has to close its own ends.
@@ -37,14 +39,19 @@ class Lobby:
             batch = connections[start : start + _MAX_DESCRIPTORS]
             self._send(_CONNECTIONS, [connection.fileno() for connection in batch])
 
-    def delegate_close(self, descriptor: int) -> None:
-        """Have the next child close a descriptor of this process.
+    def delegate_close(self, descriptors: Iterable[int]) -> None:
+        """Have the next child close descriptors of this process, and what was delegated to it.
 
         Closing an inotify queue takes the kernel some 10 ms, as does the end of the process that is
-        the last one to hold it. Nobody has to wait for that in the next child, which does it in a
-        thread.
+        the last one to hold it. The next child does it once nobody has to wait for that.
         """
-        self._send(_TO_CLOSE, [descriptor])
+        if descriptors := [*descriptors, *self._to_close]:
+            self._send(_TO_CLOSE, descriptors)
+
+    def close_delegated(self) -> None:
+        """Close what the last process has delegated to this one. It takes its time."""
+        while self._to_close:
+            os.close(self._to_close.popleft())
 
     def take(self) -> list[socket.socket]:
         """Return some of the connections that wait, at most 32; none when there are none."""
@@ -53,11 +60,7 @@ class Lobby:
         except OSError:
             return []
         if kind == _TO_CLOSE:
-            for descriptor in descriptors:
-                try:
-                    start_new_thread(os.close, (descriptor,))
-                except RuntimeError:  # no thread can be had
-                    os.close(descriptor)
+            self._to_close += descriptors
             return []
         return [from_descriptor(descriptor) for descriptor in descriptors]
 

@@ -70,8 +70,7 @@ class LoadOutcome:
 
     async def _settle(self, load: Load) -> None:
         """Do what has time until the first requests are answered."""
-        await asyncio.sleep(LEARN_AFTER)
-        await self._front_end.answered(ANSWERS_FIRST)
+        await self._close_delegated()
         await hop(self._state.baselines.learn)
         await self._tell_unmatched(load)
         await asyncio.sleep(SETTLED_AFTER)
@@ -79,6 +78,11 @@ class LoadOutcome:
         if self._life.advance(Phase.SERVING):  # still
             self.tell_files(load)
         await self._state.preload.tell(load.root)
+
+    async def _close_delegated(self) -> None:
+        await asyncio.sleep(LEARN_AFTER)
+        await self._front_end.answered(ANSWERS_FIRST)
+        await hop(self._front_end.close_delegated)
 
     async def _tell_unmatched(self, load: Load) -> None:
         """Warn of patterns that no file fits; not at every reload, as files come and go."""
@@ -111,6 +115,7 @@ class LoadOutcome:
         report = report.replaced(occasion=load.occasion)
         self._front_end.show(report, load.settings, load.go.address)
         self.tell_files(load)
+        await self._close_delegated()
 
     def show_late(self, report: Report, began: int, on_told: Callable[[], None]) -> None:
         """Answer requests with a report, after `serve`: one has imported code that fails.

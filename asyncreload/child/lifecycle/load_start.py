@@ -75,7 +75,7 @@ class LoadStart:
         try:
             if not go.crash:
                 self._read_environment(load)
-                if go.asgi or speaks_asgi_likely(load.file):
+                if speaks_asgi_likely(load.file) if go.asgi is None else go.asgi:
                     state.preload.import_asgi_server()
         finally:
             # Not before: what reads environment files, or serves, is imported by us, not the app.

@@ -213,8 +213,7 @@ class Shutdown:
 
     def _leave_event_queues(self) -> None:
         """Have the next child close the queues: that takes the kernel some 10 ms each."""
-        for queue in self._monitor.event_queues:
-            self._front_end.delegate_close(queue)
+        self._front_end.delegate_close(self._monitor.event_queues)
 
     def _wake(self, frame: FrameType, instruction: int) -> None:
         if not self._main_has_left.is_set() and not self._main.has_moved(frame, instruction):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from asyncreload.boot import count_as_searched
 from asyncreload.child.checkpoint.inputs import Inputs
 from asyncreload.child.checkpoint.obstacles import Obstacles
 from asyncreload.child.checkpoint.registrations import Registrations
@@ -158,6 +159,8 @@ class SideThread:
         while not isinstance(order := self._agent.orders.next(), Go):
             if isinstance(order, Preload):
                 self._state.preload.replay(order)
+                self._state.modules.scan_ahead()
+                count_as_searched()
         return order
 
     def begin_load(self, load: Load) -> None:

@@ -54,8 +54,10 @@ _OF_A_DIRECTORY = (
     | Mask.MOVE_SELF
     | Mask.ONLYDIR
 )
-_ENTRIES = Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO
-_UPSET = Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF
+# As numbers: each operation of flags takes microseconds, and there are some for each event.
+_ENTRIES = int(Mask.CREATE | Mask.DELETE | Mask.MOVED_FROM | Mask.MOVED_TO)
+_UPSET = int(Mask.UNMOUNT | Mask.IGNORED | Mask.DELETE_SELF | Mask.MOVE_SELF)
+_OVERFLOW = int(Mask.Q_OVERFLOW)
 """What is heard when what is watched is not any more what it was."""
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -208,16 +210,17 @@ class Events:
 
     def _hear(self, event: Event) -> bool:
         """Note an event; tell whether what is watched is not what it was."""
-        if event.mask & Mask.Q_OVERFLOW or event.watch is None:
-            return bool(event.mask & Mask.Q_OVERFLOW)
+        mask = int(event.mask)
+        if mask & _OVERFLOW or event.watch is None:
+            return bool(mask & _OVERFLOW)
         watched = self._watched.get(event.watch.wd, set())
-        if event.mask & _UPSET:
+        if mask & _UPSET:
             self._heard.update(self._covered.intersection(watched))
             self._covered.difference_update(watched)
             return not self._chained.isdisjoint(watched)
         name = str(event.name) if event.name else ""
         paths = [os.path.join(path, name) if name else path for path in watched]
-        if not event.mask & _ENTRIES:
+        if not mask & _ENTRIES:
             self._heard.update(self._covered.intersection(paths))
             # What may be reached of a directory depends on its permissions.
             return not self._chained.isdisjoint(paths)

@@ -29,8 +29,8 @@ _OURS = __name__.partition(".")[0]
 class ModuleScan:
     """Goes through the modules that have come since the last scan.
 
-    `take_packages` is called by the helper thread, the rest by the side thread; the main thread and
-    requests may import meanwhile.
+    `scan_ahead` is called by the main thread, before there is a load; `take_packages` by the helper
+    thread, the rest by the side thread. The main thread and requests may import meanwhile.
 
     modules: where modules are registered; `sys.modules`, but for tests.
     """
@@ -85,6 +85,17 @@ class ModuleScan:
             ended are left for later: their files may not have been read yet, and a baseline would
             say so. Later, too, an import may never end, as that of an app which runs itself.
         """
+        self._scan(is_importing if is_loading else _never)
+
+    def scan_ahead(self) -> None:
+        """Do for packages that a standby has imported what `scan` would do after the load.
+
+        To ask each of 150 modules for its file takes milliseconds. Files of the project are left to
+        `scan`: it is not known yet when their load begins.
+        """
+        self._scan(_is_of_project)
+
+    def _scan(self, is_left_for_later: Callable[[ModuleType | None], bool]) -> None:
         if not self._has_moved():
             return
         self._last = self._newest()  # before: what comes meanwhile is for the next scan
@@ -92,7 +103,7 @@ class ModuleScan:
         for name, module in modules:
             identity = _identity(module)
             is_new = self._seen.get(name) != identity
-            if is_loading and is_new and is_importing(module):
+            if is_new and is_left_for_later(module):
                 continue
             seen[name] = identity
             if len(self._leading) == len(seen) - 1:
@@ -148,6 +159,15 @@ class ModuleScan:
             self._packages.append(path)
         else:
             self._baselines.take_late(path, kind)
+
+
+def _never(_module: ModuleType | None) -> bool:
+    return False
+
+
+def _is_of_project(module: ModuleType | None) -> bool:
+    path = _file_of(module)
+    return path is not None and kind_of(path) is FileKind.PROJECT
 
 
 def _reference(module: object) -> Callable[[], object]:

@@ -450,10 +450,12 @@ async def test_a_descriptor_is_left_to_the_next_child_to_close() -> None:
     async with network() as net:
         ours, theirs = socket.socketpair()
         with ours:
-            make(net).delegate_close(theirs.fileno())
+            front_end = make(net)
+            front_end.delegate_close([theirs.fileno()])
             theirs.close()
             ours.setblocking(False)
             net.lobby.take()
+            front_end.close_delegated()
             data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1), DEADLINE)
             assert data == b""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 
 import pytest
 
-from asyncreload.child.http import lobby as module
 from asyncreload.child.http.lobby import Lobby
 from tests.unit.http.network import take_all
 
@@ -55,17 +53,37 @@ def test_an_empty_lobby_blocks_nobody() -> None:
         assert not waiting.exit.getblocking()
 
 
-def test_what_is_left_in_the_lobby_is_closed_by_the_next_and_never_waited_for() -> None:
+def test_what_is_delegated_is_closed_by_the_next_when_there_is_time() -> None:
+    waiting = lobby()
+    pairs = [socket.socketpair() for _ in range(2)]
+    with waiting.entrance, waiting.exit:
+        waiting.delegate_close(theirs.fileno() for _, theirs in pairs)
+        for ours, theirs in pairs:
+            theirs.close()
+            ours.setblocking(False)
+        assert waiting.take() == []
+        for ours, _ in pairs:
+            with pytest.raises(BlockingIOError):  # it is open still
+                ours.recv(1)
+        waiting.close_delegated()
+        for ours, _ in pairs:
+            assert ours.recv(1) == b""
+            ours.close()
+
+
+def test_what_there_was_no_time_to_close_is_delegated_to_the_next() -> None:
     waiting = lobby()
     ours, theirs = socket.socketpair()
-    with ours, theirs, waiting.entrance, waiting.exit:
-        waiting.delegate_close(theirs.fileno())
+    with ours, waiting.entrance, waiting.exit:
+        waiting.delegate_close([theirs.fileno()])
         theirs.close()
-        ours.settimeout(10)
-        ours.send(b"still open")
         assert waiting.take() == []
-        with suppress(ConnectionResetError):  # unread bytes were in it
-            assert ours.recv(1) == b""
+        waiting.delegate_close([])  # by the process that has taken it, at its end
+        following = Lobby(waiting.entrance, waiting.exit)
+        assert following.take() == []
+        following.close_delegated()
+        waiting.close_delegated()
+        assert ours.recv(1) == b""
 
 
 def test_a_lobby_whose_other_end_is_gone_is_empty_and_takes_nothing() -> None:
@@ -78,20 +96,4 @@ def test_a_lobby_whose_other_end_is_gone_is_empty_and_takes_nothing() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, waiting.entrance:
         waiting.put([theirs])
-        waiting.delegate_close(theirs.fileno())
-
-
-def test_what_is_left_to_be_closed_is_closed_at_once_when_no_thread_can_be_had(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def start_new_thread(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(module, "start_new_thread", start_new_thread)
-    waiting = lobby()
-    ours, theirs = socket.socketpair()
-    with ours, theirs, waiting.entrance, waiting.exit:
-        waiting.delegate_close(theirs.fileno())
-        theirs.close()
-        assert waiting.take() == []
-        assert ours.recv(1) == b""
+        waiting.delegate_close([theirs.fileno()])

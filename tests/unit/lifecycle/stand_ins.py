@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
 from types import FrameType, SimpleNamespace
@@ -165,6 +165,7 @@ class FrontEnd:
         self.lasts = False
         """Whether a response is sent for ever."""
         self.delegated: list[int] = []
+        self.has_closed_delegated = False
         self.has_listeners = True
         self.refreshed: list[list[str]] = []
         self.resumed = 0
@@ -178,8 +179,11 @@ class FrontEnd:
     def resume(self) -> None:
         self.resumed += 1
 
-    def delegate_close(self, descriptor: int) -> None:
-        self.delegated.append(descriptor)
+    def delegate_close(self, descriptors: Iterable[int]) -> None:
+        self.delegated += descriptors
+
+    def close_delegated(self) -> None:
+        self.has_closed_delegated = True
 
     async def answered(self, seconds: float) -> None:
         self.waited.append(("answered", seconds))

@@ -11,6 +11,7 @@ import pytest
 from asyncreload.child.lifecycle import load_outcome
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_outcome import LoadOutcome
+from asyncreload.child.pages.error_report import Report
 from asyncreload.phase import Phase
 from asyncreload.protocol import Go, Message
 from asyncreload.settings import Settings
@@ -25,6 +26,13 @@ class FrontEndAtWork:
 
     def __init__(self) -> None:
         self.is_answered = asyncio.Event()
+        self.has_closed_delegated = False
+
+    def show(self, report: Report, settings: Settings, address: tuple[str, int]) -> None:
+        del report, settings, address
+
+    def close_delegated(self) -> None:
+        self.has_closed_delegated = True
 
     async def answered(self, seconds: float) -> None:
         assert 0 < seconds < 1
@@ -49,6 +57,9 @@ class Surroundings:
     def notice(self, text: str, *, once: bool) -> None:
         assert once
         self.done.append(text)
+
+    def watch_what_may_mend(self, *_: object) -> None:
+        self.done.append("watch what may mend")
 
     async def tell(self, root: str) -> None:
         self.done.append(f"tell preload of {root}")
@@ -97,6 +108,18 @@ async def test_what_has_time_comes_after_the_first_answers() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert around.done == []
+    assert not front_end.has_closed_delegated
     front_end.is_answered.set()
     await asyncio.wait_for(settling, 5)
     assert around.done == ["learn", "Watching", "tell preload of /"]
+    assert front_end.has_closed_delegated
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_the_last_child_has_delegated_is_closed_beside_a_report_too() -> None:
+    front_end, around = FrontEndAtWork(), Surroundings()
+    front_end.is_answered.set()
+    load = Load(Go({}, None, ("127.0.0.1", 1)), Settings(target="app.py"), "/", 0)
+    await outcome_of(front_end, around)._show(Report.from_exception(ValueError("broken")), load)
+    assert around.done == ["watch what may mend", "LoadFailed", "Watching"]
+    assert front_end.has_closed_delegated

@@ -140,6 +140,15 @@ def test_what_serves_asgi_is_imported_by_us_and_not_by_the_app(bench: Bench) -> 
     assert ("asgi server", Phase.WARM) in bench.log
 
 
+@pytest.mark.parametrize("last", [None, False])
+def test_a_source_is_guessed_at_only_while_the_app_has_not_been_loaded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, last: bool | None
+) -> None:
+    monkeypatch.setattr(module, "speaks_asgi_likely", lambda _file: True)
+    bench.start.begin(load_of(asgi=last))
+    assert (("asgi server", Phase.WARM) in bench.log) is (last is None)
+
+
 def test_a_crash_is_reported_and_nothing_is_read_for_it(bench: Bench) -> None:
     bench.start.begin(load_of(crash=("killed", "while serving"), asgi=True))
     assert bench.log[-1] == "watch"

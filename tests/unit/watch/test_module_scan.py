@@ -274,6 +274,32 @@ def test_the_first_scan_asks_no_module_that_was_there_at_boot(
     assert project.modules["ours"] not in asked
 
 
+def test_what_is_imported_ahead_is_scanned_before_there_is_a_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules: dict[str, ModuleType | None] = {}
+    baselines = Baselines(search_path=())
+    scan = ModuleScan(baselines, modules)
+    modules["lib"] = module("/srv/venv/site-packages/lib.py")
+    modules["app"] = module("/srv/app.py")
+    scan.scan_ahead()
+    assert not baselines.project, "it is not known yet when the load of the project begins"
+
+    asked: list[object] = []
+
+    def source_file(module: object) -> str | None:
+        asked.append(module)
+        return plain_source_file(module)
+
+    monkeypatch.setattr(module_scan, "source_file", source_file)
+    scan.scan()
+    assert modules["app"] in asked
+    assert modules["lib"] not in asked
+    assert [*baselines.project] == ["/srv/app.py"]
+    scan.take_packages()
+    assert [*baselines.packages] == ["/srv/venv/site-packages/lib.py"]
+
+
 def test_a_module_is_scanned_once(project: Project) -> None:
     project.register("app", project.write("app.py"))
     modules = project.modules.copy()
