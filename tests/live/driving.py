@@ -85,7 +85,10 @@ class _Asgi:
         head = []
         def start_response(status, headers, exc_info=None):
             head[:] = [int(status[:3]), [(n.encode(), v.encode()) for n, v in headers]]
-        chunks = await asyncio.to_thread(self.app, environ, start_response)
+        if "in_loop" in globals():
+            chunks = self.app(environ, start_response)
+        else:
+            chunks = await asyncio.to_thread(self.app, environ, start_response)
         parts = iter(chunks)
         part = await asyncio.to_thread(next, parts, None)
         await send({"type": "http.response.start", "status": head[0], "headers": head[1]})

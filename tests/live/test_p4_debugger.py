@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.driving import COMMAND, LOGGED, Answer, lay_out
+from tests.live.driving import COMMAND, LOGGED, Answer, Speech, lay_out
 from tests.live.failing import DIED, SOON, TRACEBACK, Bench, serving
 from tests.live.processes import is_alive
 
@@ -111,8 +111,23 @@ THREADS = ["64", "1"]
 """How many answer; the only one is the main thread."""
 
 
+MOMENTS = [
+    ("in a request", "wsgi"),
+    ("in the main thread", "wsgi"),
+    ("in the main thread", "asgi"),
+    ("while loading", "wsgi"),
+]
+"""When a debugger is entered; and the interface of the app."""
+at_each_moment = pytest.mark.parametrize(("moment", "interface"), MOMENTS, indirect=["interface"])
+
+
 def options_for(moment: str) -> list[str]:
-    return ["--threads", "1"] if moment == "in the main thread" else []
+    """Return what the app does when it is loaded, for that moment, and the options."""
+    if moment == "while loading":
+        return ["breakpoint()"]
+    if moment == "in a request":
+        return [""]
+    return ["in_loop = True"] if Speech.asgi else ["", "--threads", "1"]
 
 
 @contextmanager
@@ -190,10 +205,9 @@ def test_p4_quitting_while_loading_is_reported(tmp_path: Path) -> None:
         bench.fresh("new")
 
 
-@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
+@at_each_moment
 def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> None:
-    at_load = "breakpoint()" if moment == "while loading" else ""
-    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
+    with at_terminal(tmp_path, *options_for(moment)) as bench:
         if moment == "while loading":
             bench.until_prompt()
             asked = bench.connect().send()
@@ -215,11 +229,10 @@ def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> 
         bench.fresh("new")
 
 
-@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
+@at_each_moment
 def test_p4_ctrl_c_ends_it_when_the_debugger_was_left(tmp_path: Path, moment: str) -> None:
     """In the main thread pdb has taken Ctrl-C for itself meanwhile."""
-    at_load = "breakpoint()" if moment == "while loading" else ""
-    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
+    with at_terminal(tmp_path, *options_for(moment)) as bench:
         if moment == "while loading":
             bench.until_prompt()
             debugged = bench.connect().send()
@@ -235,12 +248,11 @@ def test_p4_ctrl_c_ends_it_when_the_debugger_was_left(tmp_path: Path, moment: st
         assert "Program interrupted" not in bench.output  # by pdb
 
 
-@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
+@at_each_moment
 def test_p4_the_terminal_is_as_before_when_the_child_dies_at_a_prompt(
     tmp_path: Path, moment: str
 ) -> None:
-    at_load = "breakpoint()" if moment == "while loading" else ""
-    with at_terminal(tmp_path, at_load, *options_for(moment)) as bench:
+    with at_terminal(tmp_path, *options_for(moment)) as bench:
         asked = None
         if moment == "while loading":
             bench.until_prompt()
@@ -258,12 +270,11 @@ def test_p4_the_terminal_is_as_before_when_the_child_dies_at_a_prompt(
         bench.fresh("new")
 
 
-@pytest.mark.parametrize("moment", ["in a request", "in the main thread", "while loading"])
+@at_each_moment
 def test_p4_the_terminal_is_as_before_when_all_ends_at_a_prompt(
     tmp_path: Path, moment: str
 ) -> None:
-    at_load = "breakpoint()" if moment == "while loading" else ""
-    with at_terminal(tmp_path, at_load, "--grace", "0.5", *options_for(moment)) as bench:
+    with at_terminal(tmp_path, *options_for(moment), "--grace", "0.5") as bench:
         asked = None
         if moment == "while loading":
             bench.until_prompt()

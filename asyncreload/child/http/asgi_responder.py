@@ -15,6 +15,7 @@ from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from asyncreload.child.debugger import give_interrupts_back
 from asyncreload.child.http.asgi import Exchange
 from asyncreload.child.http.asgi_connection import AsgiConnection
 from asyncreload.child.http.kept_connections import KeptConnections
@@ -210,6 +211,7 @@ class AsgiResponder:
                 await exchange.run(scope, receive, send)
             finally:
                 end_if_forked(self._process)
+                give_interrupts_back()  # what was debugged is over
                 self._change_count(calls=-1)
 
         config = copy.copy(self._config)

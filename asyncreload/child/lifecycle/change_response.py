@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from asyncreload import flask_environment
+from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.imports.pyc_cache import remove_cache
-from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.child.watch.change_monitor import ChangeListener
 from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.child.debugger import is_at_prompt
 from asyncreload.phase import Phase
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from asyncreload import protocol
-from asyncreload.child.lifecycle.debugger import is_at_prompt
+from asyncreload.child.debugger import is_at_prompt
 from asyncreload.exit_codes import INTERRUPTED
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks

@@ -17,8 +17,8 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.helper_thread import hop
-from asyncreload.child.lifecycle.debugger import is_at_prompt
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.fair_time import fair_timeout

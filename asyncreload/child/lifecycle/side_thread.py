@@ -18,13 +18,13 @@ from asyncreload.child.checkpoint.obstacles import Obstacles
 from asyncreload.child.checkpoint.registrations import Registrations
 from asyncreload.child.checkpoint.session import CheckpointSession
 from asyncreload.child.checkpoint.validity import Validity
+from asyncreload.child.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.imports.import_hooks import ImportHooks
 from asyncreload.child.imports.interface import AsgiApp
 from asyncreload.child.imports.search_hook import install_search_hook
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.checkpoint_fork import CheckpointFork
-from asyncreload.child.lifecycle.debugger import give_interrupts_back, is_at_prompt
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.load_start import LoadStart
 from asyncreload.child.lifecycle.load_state import LoadState

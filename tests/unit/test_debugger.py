@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncreload.child.lifecycle.debugger import give_interrupts_back
+from asyncreload.child.debugger import give_interrupts_back
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="they need the main thread"

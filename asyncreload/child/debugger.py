@@ -28,7 +28,7 @@ def give_interrupts_back() -> None:
     """Put the handler of SIGINT back that pdb has replaced; called in the main thread.
 
     When its prompt is left in the main thread, pdb makes Ctrl-C open another one, until the next
-    prompt. What was debugged is over, though, when the main thread waits for us.
+    prompt. What was debugged is over, though, when the main thread waits for us, or has answered.
     """
     pdb = sys.modules.get("pdb")
     if pdb is None:
