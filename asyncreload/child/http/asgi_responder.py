@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_CONNECTIONS = 1024
 """That are open at a time; the kernel queues what comes beyond."""
+_PROTOCOLS = "uvicorn.protocols.http"
 _OURS = b".asyncreload/"
 """In the head of a request that the app may have no part in."""
 
@@ -216,7 +217,8 @@ class AsgiResponder:
 
         config = copy.copy(self._config)
         config.loaded_app = respond
-        protocol: asyncio.Protocol = config.http_protocol_class(
+        make = _protocol_class(config, connection.socket)
+        protocol: asyncio.Protocol = make(
             config=config, server_state=self._server_state, app_state=self._app_loop.lifespan_state
         )
         return protocol
@@ -292,6 +294,19 @@ class AsgiResponder:
     def _call_in_side(self, function: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):
             self._side_loop.call_soon_threadsafe(function, *arguments)
+
+
+def _protocol_class(config: Any, connection: socket.socket) -> Any:
+    """Return the class of uvicorn's protocols that answers the request on a connection.
+
+    The one that uses httptools answers in chunks also to HTTP/1.0, where no client expects them.
+    """
+    chosen = config.http_protocol_class
+    if chosen.__module__ != f"{_PROTOCOLS}.httptools_impl":
+        return chosen
+    data = receive_now(connection, USUAL_HEAD, socket.MSG_PEEK) or b""
+    is_old = data.partition(b"\n")[0].rstrip().endswith(b"HTTP/1.0")
+    return import_module(f"{_PROTOCOLS}.h11_impl").H11Protocol if is_old else chosen
 
 
 def _uvicorn(app_loop: AppLoop) -> tuple[Any, Any]:

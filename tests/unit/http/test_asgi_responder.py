@@ -524,6 +524,13 @@ async def test_an_answer_that_is_not_delimited_is_reset() -> None:
         await served.quiet()
 
 
+async def test_http_1_0_gets_no_chunks() -> None:
+    async with serving() as served:
+        reply = await served.answer(served.ask(path("hello", "1.0")))
+        assert b"transfer-encoding" not in reply.lower()
+        assert body_of(reply) == b"hello"
+
+
 async def test_an_answer_in_chunks_is_not_reset() -> None:
     async with serving() as served:
         reply = await served.answer(served.ask(path("broken"), tcp_pair))
