@@ -97,6 +97,19 @@ def start_without_waiting(thread: threading.Thread) -> None:
     thread.start()
 
 
+def event_loop_policy() -> object | None:
+    """Return the policy for event loops; None as long as nobody has asked for it, or set one.
+
+    Where asyncio keeps it elsewhere, the answer is None.
+    """
+    return getattr(asyncio.events, "_event_loop_policy", None)
+
+
+def set_event_loop_policy(policy: object | None) -> None:
+    """Set it, also to None. The public function warns from 3.14 on."""
+    asyncio.events._event_loop_policy = policy  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 def has_made_temporary_files() -> bool:
     """Tell whether `tempfile` has named any file or directory in this process.
 

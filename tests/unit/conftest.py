@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pkgutil
 import sys
 import zipimport
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _WRAPPED: list[tuple[Any, str]] = [
     (ExtensionFileLoader, "create_module"),
     (SourcelessFileLoader, "get_code"),
     (FileFinder, "find_spec"),
+    (pkgutil, "iter_importer_modules"),
     (SourceFileLoader, "get_code"),
     (SourceFileLoader, "path_stats"),
     (SourceFileLoader, "get_data"),

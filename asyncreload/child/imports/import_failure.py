@@ -10,25 +10,33 @@ import importlib
 import os
 import traceback
 from collections.abc import Iterator
-from types import FrameType
+from opcode import opmap
+from types import FrameType, TracebackType
 
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
 
 _OUR_HOOKS = os.path.dirname(__file__) + os.sep
-_IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__, _OUR_HOOKS)
+_IMPORT_SYSTEM = ("<frozen importlib", "<frozen zipimport", importlib.__file__, _OUR_HOOKS)
+_IMPORT_NAME = opmap["IMPORT_NAME"]
 
 
 def is_import_failure(error: BaseException) -> bool:
     """Tell whether an exception, or one that it was raised from, is that of a failed import.
 
     It is if the import system was running a module of the project's, or could not find, read or
-    compile what a file of the project's imports. `raise ImportError` in a function is no import.
+    compile what a file of the project's imports. `raise ImportError` in a function is no import,
+    nor is `compile` of what a client has sent.
+
+    Raises nothing, whatever the exception is.
     """
-    return any(
-        _is_running_module(frames) or _could_not_load(one, frames)
-        for one in _causes(error)
-        if (frames := [frame for frame, _ in traceback.walk_tb(one.__traceback__)])
-    )
+    try:
+        return any(
+            _is_running_module(frames) or _could_not_load(one, frames)
+            for one in _causes(error)
+            if (frames := [frame for frame, _ in traceback.walk_tb(one.__traceback__)])
+        )
+    except (Exception, SystemExit):  # noqa: BLE001  by the exception's own attributes
+        return False
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -54,13 +62,28 @@ def _is_running_module(frames: list[FrameType]) -> bool:
 def _could_not_load(error: BaseException, frames: list[FrameType]) -> bool:
     importing = _without_import_system(frames)
     is_in_project = bool(importing) and _is_projects(importing[-1].f_code.co_filename)
+    loading = frames[len(importing) :]
     if isinstance(error, SyntaxError) and error.filename:
-        return str(error.filename).endswith(".py") and _is_projects(str(error.filename))
+        path = str(error.filename)
+        # Python leaves out its own frames if none of ours is among them, as in another loader.
+        is_import = bool(loading) or _is_at_import(error)
+        return is_import and path.endswith(".py") and _is_projects(path)
     if isinstance(error, ImportError):
         return is_in_project and error.name is not None  # only the import system names it
     # Such as a source that may not be read, or null bytes in it: that error names no file.
-    loading = frames[len(importing) :]
     return is_in_project and any(frame.f_code.co_name == "get_code" for frame in loading)
+
+
+def _is_at_import(error: BaseException) -> bool:
+    """Tell whether an exception came out of an import statement itself."""
+    *_, last = _tracebacks(error.__traceback__)
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == _IMPORT_NAME
+
+
+def _tracebacks(last: TracebackType | None) -> Iterator[TracebackType]:
+    while last is not None:
+        yield last
+        last = last.tb_next
 
 
 def _without_import_system(frames: list[FrameType]) -> list[FrameType]:

@@ -8,14 +8,20 @@ standby what they were.
 from __future__ import annotations
 
 import _locale
+import _signal  # type: ignore[import-not-found]  # typeshed has it not
 import builtins
 import logging
 import os
 import re
+import signal
 import sys
+import threading
+import time
 import warnings
 from socket import getdefaulttimeout
 from typing import Any
+
+from asyncreload.cpython import event_loop_policy
 
 Conditions = dict[str, Any]
 """Plain data, as JSON carries it, by names that a person understands."""
@@ -26,6 +32,7 @@ LOGGERS = "loggers"
 
 UNTOUCHED: list[Any] = [logging.NOTSET, False, True, 0]
 """The state of a logger as it is made: level, disabled, propagate, number of handlers."""
+_PLAIN_HANDLERS: dict[Any, str] = {each.value: each.name for each in signal.Handlers}
 _PATCHERS = ("gevent.monkey", "eventlet.patcher")
 """Modules that change the interpreter for those that are imported after them."""
 
@@ -45,7 +52,15 @@ def read_conditions() -> Conditions:
         LOGGERS: logger_states(),
         "least level of logging": logging.root.manager.disable,
         "class of loggers": kind_name(logging.getLoggerClass()),
-        "factory of log records": factory_name(),
+        "factory of log records": function_name(logging.getLogRecordFactory()),
+        "exception hook": function_name(sys.excepthook),
+        "exception hook of threads": function_name(threading.excepthook),
+        "hook of unraisable exceptions": function_name(sys.unraisablehook),
+        "signal handlers": signal_handlers(),
+        "time zone": time_zone(),
+        "limit of recursion": sys.getrecursionlimit(),
+        "event loop policy": policy_name(),
+        "start method of multiprocessing": start_method(),
     }
 
 
@@ -97,12 +112,44 @@ def state(logger: logging.Logger) -> list[int]:
     return [logger.level, logger.disabled, logger.propagate, len(logger.handlers)]
 
 
-def factory_name() -> str:
-    """Return where the factory of log records comes from: its `str` may have an address in it."""
-    factory = logging.getLogRecordFactory()
-    if hasattr(factory, "__qualname__"):
-        return f"{factory.__module__}.{factory.__qualname__}"
-    return kind_name(factory)
+def function_name(function: object) -> str:
+    """Return where a function comes from: its `str` may have an address in it."""
+    if hasattr(function, "__qualname__"):
+        return f"{function.__module__}.{function.__qualname__}"
+    return kind_name(function)
+
+
+def signal_handlers() -> dict[str, str]:
+    """Return the handlers that are neither Python's own nor ours, by the numbers of the signals."""
+    found = {}
+    for number in range(1, signal.NSIG):
+        handler = _signal.getsignal(number)  # many times quicker than that of `signal`
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        if handler is not None and handler != usual:
+            name = _PLAIN_HANDLERS.get(handler) or function_name(handler)
+            if not name.startswith("asyncreload."):
+                found[str(number)] = name
+    return found
+
+
+def time_zone() -> list[Any]:
+    """Return what `time.tzset` has found in the environment."""
+    return [*time.tzname, time.timezone]
+
+
+def policy_name() -> str:
+    """Return the class of the policy for event loops; "" for asyncio's own."""
+    policy = event_loop_policy()
+    name = "" if policy is None else kind_name(policy)
+    return "" if name.startswith("asyncio.") else name
+
+
+def start_method() -> str | None:
+    """Return how `multiprocessing` starts processes; None as long as that may still be chosen."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    read = getattr(multiprocessing, "get_start_method", None)
+    found: str | None = read(allow_none=True) if read else None
+    return found
 
 
 def kind_name(thing: object) -> str:

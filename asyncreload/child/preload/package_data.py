@@ -19,7 +19,7 @@ _MOST = 500
 
 
 def data_of(modules: Iterable[str]) -> dict[str, int]:
-    """Return stand-ins for what modules can have been set up with: their data and functions."""
+    """Return stand-ins for what modules can have been set up with: data, functions, classes."""
     found = {}
     for module in modules:
         for name, value in _names(module).items():
@@ -53,12 +53,15 @@ def _names(module: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int = _DEPTH) -> Any:
-    """Return what a value is as far as it is data, or a function."""
+    """Return what a value is as far as it is data, a function or a class."""
     kind = type(value)
     if kind in _DATA:
         return value
     if kind is FunctionType:
         return value.__qualname__, value.__module__
+    if issubclass(kind, type):  # not by its own attributes: a metaclass may do something then
+        names = ("__qualname__", "__module__")
+        return tuple(str(type.__getattribute__(value, name)) for name in names)
     if not depth or not issubclass(kind, _CONTAINERS):
         return _OTHER
     # By the methods of the base class: those of another class may do something.

@@ -13,6 +13,7 @@ from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.preload.conditions import Conditions, patcher, read_conditions
 from asyncreload.child.preload.import_prefix import NO_IMPORTS, ImportPrefix, import_prefix
 from asyncreload.child.preload.package_data import data_of
+from asyncreload.child.preload.patches import Patches
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of, source_file
 from asyncreload.child.watch.file_state import FileState, Signature
 from asyncreload.cpython import caller
@@ -21,6 +22,7 @@ from asyncreload.protocol import Data, Preload
 T = TypeVar("T")
 
 ALIASES = "modules put under other names"
+PATCHES = "names of the standard library that were put in the place of others"
 
 
 class Recorder:
@@ -34,6 +36,7 @@ class Recorder:
         self.boot: frozenset[str] = frozenset(sys.modules)
         """The modules that we need ourselves."""
         self._aliases = Aliases(self.boot)
+        self._patches = Patches()
         self._argv: tuple[str, ...] = ()
         self._replayed: Preload | None = None
         self._conditions: list[Conditions] = []
@@ -91,7 +94,8 @@ class Recorder:
             self._environ = now
 
     def _note_conditions(self, name: str) -> None:
-        found = read_conditions() | {ALIASES: sorted(self._aliases.find())}
+        found = read_conditions()
+        found |= {ALIASES: sorted(self._aliases.find()), PATCHES: sorted(self._patches.find())}
         if found not in self._conditions[-1:]:
             self._conditions.append(found)
         self._settings[name] = len(self._conditions) - 1

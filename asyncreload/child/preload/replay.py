@@ -22,13 +22,15 @@ import importlib
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.child.preload.conditions import LOGGERS
 from asyncreload.child.preload.package_data import data_of, make_lazy
-from asyncreload.child.preload.recorder import ALIASES, Aliases, difference, merged
+from asyncreload.child.preload.patches import Patches
+from asyncreload.child.preload.recorder import ALIASES, PATCHES, Aliases, difference, merged
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.reproduction import Reproduction
 from asyncreload.cpython import spare_loggers
@@ -73,6 +75,7 @@ class _Replay:
     ) -> None:
         self._preload = preload
         self._aliases = Aliases(boot)
+        self._patches = Patches()
         self._observer = observer
         self._tell = tell
         self._packages_own = packages_own
@@ -106,6 +109,9 @@ class _Replay:
         met = {alias for alias in wanted.pop(ALIASES) if _is_nobodys(alias)}
         if lacking := met - self._aliases.find():
             return f"the module {min(lacking)} in sys.modules"
+        patched: set[str] = {*wanted.pop(PATCHES)}
+        if patched and (lacking := patched - self._patches.find()):
+            return min(lacking)
         return self._differing_data(name) or self._reproduction.enter(wanted)
 
     def _leave(self) -> None:
@@ -177,6 +183,7 @@ def _environment() -> Iterator[dict[str, str | None]]:
     finally:
         _set_variables(difference(os.environ, before))
         _set_variables(kept)
+        time.tzset()  # a package may have been imported in the app's time zone
 
 
 def _set_variables(changes: Mapping[str, str | None]) -> None:

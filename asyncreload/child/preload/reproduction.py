@@ -9,10 +9,12 @@ always be told from what the project has set up: then it cannot be imported ahea
 from __future__ import annotations
 
 import _locale
+import importlib
 import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -27,12 +29,14 @@ from asyncreload.child.preload.conditions import (
     current_directory,
     describe_filter,
     logger_states,
+    policy_name,
     read_conditions,
+    start_method,
     state,
+    time_zone,
 )
-
-Undo = Callable[[], bool]
-"""Puts a condition back. Returns whether what packages have done to it meanwhile could be kept."""
+from asyncreload.child.preload.stand_ins import HOOKS, Undo, make_signal_handlers, stand_in
+from asyncreload.cpython import event_loop_policy, set_event_loop_policy
 
 
 class CannotReproduceError(Exception):
@@ -180,24 +184,37 @@ def _make_logger(logger: logging.Logger, wanted: list[int]) -> list[Undo]:
     return undos
 
 
-def _make_record_factory(wanted: str) -> Undo:
-    """Put something in the factory's place that tells whether a record was made."""
-    del wanted
-    before = logging.getLogRecordFactory()
-    made: list[bool] = []
+def _make_zone(wanted: list[Any]) -> Undo:
+    """Have the environment read, which is as it was; when that is put back, it is read again."""
+    time.tzset()
+    if time_zone() != wanted:
+        raise CannotReproduceError
+    return lambda: True
 
-    def factory(*arguments: Any, **named: Any) -> logging.LogRecord:
-        made.append(True)
-        return before(*arguments, **named)
 
-    logging.setLogRecordFactory(factory)
+def _make_policy(wanted: str) -> Undo:
+    before = event_loop_policy()
+    set_event_loop_policy(_new_policy(wanted) if wanted else None)
 
     def undo() -> bool:
-        is_unchanged = logging.getLogRecordFactory() is factory
-        logging.setLogRecordFactory(before)
-        return is_unchanged and not made
+        is_unchanged = policy_name() == wanted
+        set_event_loop_policy(before)
+        return is_unchanged
 
     return undo
+
+
+def _new_policy(name: str) -> Any:
+    home, _, kind = name.rpartition(".")
+    try:
+        return getattr(sys.modules[home], kind)()
+    except Exception:  # noqa: BLE001  it is the project's own, or wants arguments
+        raise CannotReproduceError from None
+
+
+def _set_start_method(wanted: str | None) -> None:
+    multiprocessing = importlib.import_module("multiprocessing")
+    multiprocessing.set_start_method(wanted, force=True)
 
 
 def _set_path(path: list[str]) -> None:
@@ -216,6 +233,14 @@ _MAKERS: dict[str, Callable[[Any], Undo]] = {
     FILTERS: _make_filters,
     LOGGERS: _make_loggers,
     "least level of logging": partial(_make, lambda: logging.root.manager.disable, logging.disable),
-    "factory of log records": _make_record_factory,
+    "factory of log records": partial(
+        stand_in, logging.getLogRecordFactory, logging.setLogRecordFactory
+    ),
+    **HOOKS,
+    "signal handlers": make_signal_handlers,
+    "time zone": _make_zone,
+    "limit of recursion": partial(_make, sys.getrecursionlimit, sys.setrecursionlimit),
+    "event loop policy": _make_policy,
+    "start method of multiprocessing": partial(_make, start_method, _set_start_method),
 }
 """The conditions that can be made what they were. An import hook cannot, for instance."""

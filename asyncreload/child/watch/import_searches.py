@@ -1,5 +1,7 @@
 """What imports have looked for in the project's directories, and what they found there.
 
+And what `pkgutil.iter_modules` has found: an app may import all modules of a package.
+
 A start from nothing may find another file than a running process did: a `local_settings.py` that
 was tried and not found has come, a package stands beside a module of its name now, or an extension
 module beside a `.py`. So the names that were looked for count, beside the files that were read.
@@ -87,6 +89,7 @@ class ImportSearches:
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._differing: dict[tuple[str, str], str] = {}
         self._ignored: dict[tuple[str, str], str] = {}
+        self._listed: dict[str, dict[str, str]] = {}
         self._at_start: dict[str, str] = {}
         self._on_path: set[str] = set()
         self.directories: Files = Files()
@@ -141,6 +144,20 @@ class ImportSearches:
                 self.directories[directory] = self.directories[directory]._replace(racy=True)
                 self._doubt(directory)
 
+    def note_listing(self, directory: str, began: int) -> None:
+        """Note that the modules in a directory of the project's are about to be listed."""
+        directory = _plain(directory)
+        with self._lock:
+            if directory not in self._searches:
+                self._add_directory(directory, began, on_path=False)
+            self._listed.setdefault(directory, self._importable(directory, _entries(directory)))
+
+    def _importable(self, directory: str, entries: Mapping[str, _Entry]) -> dict[str, str]:
+        """Return the modules and packages in a directory, each with its file."""
+        tails = {name.partition(".")[0] for name in entries} - {"__init__"}
+        found = {tail: self._winner(directory, tail, entries) for tail in tails}
+        return {tail: one.path for tail, one in found.items() if one.path and not one.is_portion}
+
     def _add_directory(
         self, directory: str, began: int, *, on_path: bool = True, tried: Iterable[str] = ()
     ) -> None:
@@ -185,6 +202,8 @@ class ImportSearches:
             above, tail = os.path.split(directory)
             if search := self._searches.get(above, {}).get(tail):
                 self._compare(above, tail, search, _entries(above))
+            if above in self._listed:  # it may have become a package
+                self._compare_listing(above, _entries(above))
 
     def _compare_all(self, directory: str) -> None:
         last, entries = self._entries.get(directory), _entries(directory)
@@ -198,6 +217,16 @@ class ImportSearches:
             tails = [tail for tail in searches if tail in stems or searches[tail].met.path]
         for tail in tails:
             self._compare(directory, tail, searches[tail], entries)
+        if directory in self._listed:
+            self._compare_listing(directory, entries)
+
+    def _compare_listing(self, directory: str, entries: Mapping[str, _Entry]) -> None:
+        listed = self._listed[directory]
+        moved = listed.items() ^ self._importable(directory, entries).items()
+        paths = sorted(path for _, path in moved if not self._baselines.patterns.ignores(path))
+        self._differing.pop((directory, ""), None)
+        if paths:
+            self._differing[directory, ""] = paths[0]
 
     def _compare(
         self, directory: str, tail: str, search: _Search, entries: Mapping[str, _Entry]

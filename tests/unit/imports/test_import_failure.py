@@ -63,6 +63,9 @@ def test_an_import_has_failed(tmp_path: Path, handler: str, lazy: str) -> None:
         ("exec('1 / 0')", ""),
         ("import ast\nast.parse('1 +')", ""),
         ("compile('1 +', 'page.tpl', 'exec')", ""),
+        ("compile('1 +', 'sent.py', 'exec')", ""),
+        ("import ast\nast.parse('1 +', __file__)", ""),
+        ("raise SyntaxError('no', (__file__, 1, 1, 'text'))", ""),
         ("import runpy\nrunpy.run_path(__file__[:-11] + 'lazy.py')", "1 / 0\n"),
         ("import json\njson.loads('{')", ""),
         ("try:\n    import lazy\nexcept Exception:\n    {}['x']", "1 / 0\n"),
@@ -80,6 +83,15 @@ def test_an_import_of_an_installed_package_is_its_own(tmp_path: Path) -> None:
     error = raised(tmp_path, f"import sys\nsys.path.append({str(packages)!r})\nimport lib\n")
     assert isinstance(error, ZeroDivisionError)
     assert not is_import_failure(error)
+
+
+def test_an_exception_whose_attributes_raise_is_the_requests_own() -> None:
+    class LyingError(Exception):
+        @property
+        def __cause__(self) -> BaseException | None:  # type: ignore[override]
+            raise RuntimeError
+
+    assert not is_import_failure(LyingError())
 
 
 def test_a_cause_that_bites_its_tail_ends() -> None:

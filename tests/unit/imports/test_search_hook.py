@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import importlib.util
 import os
+import pkgutil
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +68,24 @@ def test_a_module_of_a_package_that_was_not_found_and_appears(seen: Project) -> 
     settle(seen)
     seen.write("shop/admin.py")
     assert seen.changed() == [os.path.join("shop", "admin.py")]
+
+
+def test_a_module_that_appears_where_all_are_imported(seen: Project) -> None:
+    """As in a package of plugins; what is no module may come and go there."""
+    seen.write("plugins/__init__.py", b"")
+    seen.write("plugins/one.py")
+    plugins = importlib.import_module("plugins")
+    assert [each.name for each in pkgutil.iter_modules(plugins.__path__)] == ["one"]
+    settle(seen)
+    seen.write("plugins/notes.txt")
+    (seen.root / "plugins" / "data").mkdir()
+    assert seen.changed() == []
+    seen.write("plugins/two.py")
+    assert seen.changed() == [os.path.join("plugins", "two.py")]
+    (seen.root / "plugins" / "two.py").unlink()
+    assert seen.changed() == []
+    seen.write("plugins/data/__init__.py")
+    assert seen.changed() == [os.path.join("plugins", "data", "__init__.py")]
 
 
 def test_a_package_beside_a_module_of_its_name(seen: Project) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import builtins
 import locale
 import logging
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from asyncreload.child.preload.recorder import Recorder
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.replay import replay
 from asyncreload.child.preload.session import QuietObserver
+from asyncreload.cpython import event_loop_policy, set_event_loop_policy
 from asyncreload.protocol import Preload, Preloaded, decode
 from tests.unit.watching import Watch
 
@@ -83,6 +87,9 @@ class ChildRun:
         place, timeout = locale.setlocale(locale.LC_ALL), socket.getdefaulttimeout()
         loggers = {**root.manager.loggerDict}
         states = {name: vars(each).copy() for name, each in loggers.items()}
+        handlers_of = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        hook, recursion, policy = sys.excepthook, sys.getrecursionlimit(), event_loop_policy()
+        method, environ = multiprocessing.get_start_method(allow_none=True), dict(os.environ)
         try:
             with warnings.catch_warnings():
                 yield
@@ -99,6 +106,16 @@ class ChildRun:
             os.chdir(cwd)
             locale.setlocale(locale.LC_ALL, place)
             socket.setdefaulttimeout(timeout)
+            for number, handler in handlers_of.items():
+                if signal.getsignal(number) != handler:
+                    signal.signal(number, handler)
+            sys.excepthook = hook
+            sys.setrecursionlimit(recursion)
+            set_event_loop_policy(policy)
+            multiprocessing.set_start_method(method, force=True)
+            os.environ.clear()
+            os.environ.update(environ)
+            time.tzset()
             for name, each in loggers.items():
                 vars(each).update(states[name])
             for name in root.manager.loggerDict.keys() - loggers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import code
 import os
 import sys
 
@@ -115,8 +116,26 @@ def test_the_replay_ends_where_the_app_had_set_up_what_cannot_be_made_anew(
     assert child.told.reason in preload.final
 
 
+@pytest.mark.parametrize(
+    "value", ["type('Mine', (), {})", "type('Mine', (), {})()", "wraps(code.interact)(lambda: 0)"]
+)
+def test_the_replay_ends_where_the_app_had_put_something_into_the_standard_library(
+    child: ChildRun, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package may have taken it at its import: `from socket import socket`."""
+    child.package("a.py")
+    child.package("b.py")
+    source = f"import a, code\nfrom functools import wraps\ncode.interact = {value}\nimport b"
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "interact", code.interact)
+        preload = child.preload(source)
+    assert child.replay(preload) == []
+    assert child.told.stopped == "b"
+    assert child.told.reason == "code.interact"
+
+
 SEES = """
-import locale, logging, os, socket, sys, warnings
+import asyncio.events, locale, logging, multiprocessing, os, signal, socket, sys, time, warnings
 def look():
     with warnings.catch_warnings(record=True) as shown:
         try:
@@ -127,7 +146,10 @@ def look():
     return [
         len(shown), root.level, len(root.handlers), own.getEffectiveLevel(), own.propagate,
         root.manager.disable, os.getcwd(), list(sys.path), locale.setlocale(locale.LC_ALL),
-        socket.getdefaulttimeout(),
+        socket.getdefaulttimeout(), sys.getrecursionlimit(), *time.tzname,
+        multiprocessing.get_start_method(allow_none=True), type(asyncio.events._event_loop_policy),
+        callable(signal.getsignal(signal.SIGUSR1)), signal.getsignal(signal.SIGUSR2),
+        getattr(sys.excepthook, "__module__", "") == "sys",
     ]
 SEEN = look()
 """
@@ -148,6 +170,13 @@ SEEN = look()
         "import sys; sys.path.insert(0, '/elsewhere')",
         "import locale; locale.setlocale(locale.LC_ALL, 'C')",
         "import socket; socket.setdefaulttimeout(7)",
+        "import sys; sys.setrecursionlimit(7777)",
+        "import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        "import multiprocessing; multiprocessing.set_start_method('spawn', force=True)",
+        "import asyncio.events; asyncio.events._event_loop_policy = object()",
+        "import signal; signal.signal(signal.SIGUSR1, lambda *_: None)",
+        "import signal; signal.signal(signal.SIGUSR2, signal.SIG_IGN)",
+        "import sys; sys.excepthook = lambda *_: None",
     ],
 )
 def test_a_package_finds_what_the_app_had_set_up(
@@ -222,13 +251,17 @@ def test_a_package_that_makes_log_records_is_left_out_under_a_factory_of_the_app
         ),
         ("warnings.simplefilter('ignore')", "warnings.resetwarnings()"),
         ("sys.path.append('/elsewhere')", "sys.path.append('/there')"),
+        ("sys.excepthook = print", "sys.excepthook = repr"),
+        ("sys.excepthook = id", "sys.excepthook(1)"),
+        ("signal.signal(10, print)", "signal.signal(10, repr)"),
+        ("sys.setrecursionlimit(7777)", "sys.setrecursionlimit(8888)"),
     ],
 )
 def test_a_package_that_changes_what_the_app_had_set_up_is_left_out(
     child: ChildRun, app: str, package: str
 ) -> None:
     """Which of the two came last cannot be repeated: the app's comes after the replay."""
-    imports = "import logging, sys, warnings"
+    imports = "import logging, signal, sys, warnings"
     child.package("loud.py", f"{imports}\n{package}")
     child.package("silent.py")
     with child.app_settings():
@@ -262,6 +295,7 @@ def test_a_package_adds_warning_filters_to_those_of_the_app(child: ChildRun) -> 
         "a.SEEN.add('mine')",
         "a.Defaults['mine'] = 1",
         "def mine(): pass\na.get = mine",
+        "class Mine: pass\na.Own = Mine",
         "a.new = None",
         "del a.NAME",
     ],
