@@ -343,9 +343,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, *, explained: bool) ->
 
 def _help(option: Option) -> str:
     """Return the first sentence of what an option means, and its default."""
-    first = option.meaning.partition(". ")[0].rstrip(".").replace("%", "%%").replace("`", "")
-    if option.is_switch and option.default:
-        return f"Do not {first[:1].lower()}{first[1:]}"
+    first = option.effect.partition(". ")[0].rstrip(".").replace("%", "%%").replace("`", "")
     if option.is_switch or option.repeats or option.default == "":
         return first
     return f"{first} ({option.default:{'' if option.kind is str else 'g'}})"

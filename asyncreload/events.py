@@ -19,10 +19,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from asyncreload.style import duration, first_names, headline
+from asyncreload.style import duration, file_names, headline
 
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
@@ -74,7 +73,8 @@ class Ready:
     def __str__(self) -> str:
         fresh = f"fresh in {duration(self.seconds)}"
         if self.paths:
-            return " · ".join(filter(None, [f"{_names(self.paths)} changed", fresh, self._began]))
+            changed = f"{file_names(self.paths)} changed"
+            return " · ".join(filter(None, [changed, fresh, self._began]))
         return f"{fresh} · {files(self.files)}"
 
     @property
@@ -97,7 +97,7 @@ class Changed:
     def __str__(self) -> str:
         if not self.paths:
             return "asked to reload: starting from nothing"
-        return f"{_names(self.paths)}: reloading"
+        return f"{file_names(self.paths)}: reloading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Refreshed:
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{_names(self.paths)} changed · no reload needed"
+        return f"{file_names(self.paths)} changed · no reload needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,3 @@ Event = Starting | Ready | Changed | Refreshed | Failed | Crashed | Stopped
 def files(number: int) -> str:
     """Say how many files are watched."""
     return "1 file" if number == 1 else f"{number} files"
-
-
-def _names(paths: tuple[str, ...]) -> str:
-    return ", ".join(first_names([*map(os.path.basename, paths)]))

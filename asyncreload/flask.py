@@ -19,6 +19,7 @@ from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AsyncreloadError, TargetError
+from asyncreload.exit_codes import BAD_USAGE
 from asyncreload.run_app import Door, become_supervisor, script_of_command, serve_here
 
 if TYPE_CHECKING:
@@ -90,7 +91,13 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
             _supervise(context, info, options)
         serve_here(_load(info, given), options, _USUAL)
     except AsyncreloadError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise _Misused(str(exc)) from exc
+
+
+class _Misused(click.ClickException):
+    """A mistake in the command, told in one line."""
+
+    exit_code = BAD_USAGE
 
 
 class _Interrupted(BaseException):

@@ -41,7 +41,7 @@ HELP = "\n".join(
     [
         "a letter, then Enter:",
         *(f"  {key.value}  {meaning}" for key, meaning in _MEANINGS.items()),
-        "A line that the app or a debugger waits for is theirs; with --no-keys, all are.",
+        "While the app or a debugger waits for a line, it gets what you type.",
     ]
 )
 

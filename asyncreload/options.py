@@ -99,6 +99,13 @@ class Option(FrozenData):
             return f"--no-{self.flag[2:]}" if self.default else self.flag
         return f"{self.flag} {self.metavar}"
 
+    @property
+    def effect(self) -> str:
+        """What typing it does: `meaning`, turned round for a switch that is on by itself."""
+        if not (self.is_switch and self.default):
+            return self.meaning
+        return f"Do not {self.meaning[:1].lower()}{self.meaning[1:]}"
+
     def checked(self, value: Any) -> Any:
         """Return a value from pyproject.toml. Raises `SettingsError` if it cannot work."""
         if self.repeats and isinstance(value, str):
@@ -122,6 +129,11 @@ class Option(FrozenData):
         if self.repeats:
             return isinstance(value, list) and all(isinstance(each, str) for each in value)
         return type(value) is self.kind or (self.kind is float and type(value) is int)
+
+    @property
+    def names_files(self) -> bool:
+        """Whether a value means other files in another directory."""
+        return "path" in self.field.metadata
 
     def placed(self, value: Any, base: str) -> Any:
         """Return a value that was given in a directory; where it names files, these are there."""

@@ -17,7 +17,7 @@ from asyncreload import process_role
 from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.ini_files import address_of, files_of
 from asyncreload.options import options_of
-from asyncreload.run_app import Door, become_supervisor, run, script_of_command
+from asyncreload.run_app import Door, become_supervisor, check_in_child, run, script_of_command
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def serve(app: WSGIApplication, global_conf: Mapping[str, str], **section: str) 
     file = global_conf.get("__file__", "")
     if (serve_in_child := process_role.server_of_child()) is not None:
         _watch(file)
+        check_in_child(_options(section))
         try:
             serve_in_child(app)
         except (SystemExit, KeyboardInterrupt) as exc:
@@ -105,11 +106,15 @@ def _supervise(file: str, section: dict[str, str]) -> NoReturn:
         raise SettingsError(
             "pserve --reload starts another reloader: leave --reload out, as this one needs none"
         )
-    address = address_of(section)
-    options = {name: _value(name, text) for name, text in section.items()} | address
     watched = tuple(map(escape, files_of(file))) if file else ()
     script = script_of_command("pyramid.scripts.pserve", "pyramid.scripts.pserve")
-    become_supervisor(options, Door(script, os.path.basename(file), watch=watched))
+    become_supervisor(_options(section), Door(script, os.path.basename(file), watch=watched))
+
+
+def _options(section: dict[str, str]) -> dict[str, Any]:
+    """Return the options that stand below `[server:main]`."""
+    address = address_of(section)
+    return {name: _value(name, text) for name, text in section.items()} | address
 
 
 def _value(name: str, text: str) -> Any:

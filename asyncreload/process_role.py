@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from asyncreload.forks import in_forks_of_app
+
+if TYPE_CHECKING:
+    from asyncreload.settings import Settings
 
 Serve = Callable[[object], NoReturn]
 """Serves an app, whichever interface it speaks."""
@@ -17,6 +20,10 @@ class ForFramework(Protocol):
     @property
     def is_live(self) -> bool:
         """Whether open pages are told of changes."""
+
+    @property
+    def started_with(self) -> Settings:
+        """The options that the supervisor goes by."""
 
     def is_first_load(self) -> bool:
         """Tell whether no change of a file has led to this load."""

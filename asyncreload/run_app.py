@@ -27,6 +27,7 @@ from asyncreload.interpreter import (
 from asyncreload.options import options_of
 from asyncreload.printing import Voice
 from asyncreload.settings import Settings
+from asyncreload.style import shown
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -80,6 +81,7 @@ def serve_script(
     usual: options that count less than that.
     """
     if (serve := process_role.server_of_child()) is not None:
+        check_in_child(given)
         serve(app)
     if reload:
         become_supervisor(given, Door(usual=usual or {}))
@@ -131,6 +133,25 @@ def become_supervisor(given: Mapping[str, Any], door: Door) -> NoReturn:
     command = boot_command("asyncreload.cli", "--settings", json.dumps(told))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter
+
+
+def check_in_child(given: Mapping[str, Any]) -> None:
+    """Check options that a child is given, and tell which of them the supervisor does not go by.
+
+    It has read them when it was started; since then somebody has changed them in the script.
+    Raises `SettingsError`, for the load to fail, as the next start would.
+    """
+    checked = _checked(given)
+    child = process_role.for_framework()
+    if child is None or not child.started_with.script:  # else the command has its own options
+        return
+    paths = {name for name, option in options_of(Settings).items() if option.names_files}
+    for name in sorted(checked.keys() - paths):
+        if checked[name] != getattr(child.started_with, name):
+            child.notice(
+                f"options are read at the start: for {name}={shown(checked[name])}, "
+                "stop the server and start it again"
+            )
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

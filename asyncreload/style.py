@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
@@ -35,6 +36,20 @@ def shown(value: Any) -> str:
         return reprlib.repr(value)
     except ValueError:  # too many digits for Python to print
         return "that"
+
+
+def file_names(paths: Sequence[str]) -> str:
+    """Return the names of some files, for a line: of many, the first and how many more there are.
+
+    A name that says little is told with its directory: `__init__.py`, or that of several files.
+    """
+    times = Counter(map(os.path.basename, paths))
+    names = []
+    for path in paths:
+        directory, name = os.path.split(path)
+        is_clear = times[name] == 1 and name != "__init__.py"
+        names.append(name if is_clear else os.path.join(os.path.basename(directory), name))
+    return ", ".join(first_names(names))
 
 
 def first_names(names: Sequence[str], most: int = 3) -> list[str]:

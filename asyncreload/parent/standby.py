@@ -28,8 +28,8 @@ LONGEST_REPLAY = (1.5, 1.0)
 _WAITS_FOR = {
     Stage.BOOTING: "still starting the next process after {:g} s: "
     "Python itself takes long to start here",
-    Stage.PRELOADING: "still importing packages in the next process after {:g} s: "
-    "the reload waits for what is left of that",
+    Stage.PRELOADING: "the next process is still importing packages after {:g} s: "
+    "the reload waits for it",
 }
 
 

@@ -256,7 +256,7 @@ def test_readme_options_are_the_settings() -> None:
 
 def test_readme_options_of_the_command_alone_are_its_own() -> None:
     assert table("In the terminal") == [
-        [f"`{option.spelled}`", option.meaning] for option in options_of(Voice).values()
+        [f"`{option.spelled}`", option.effect] for option in options_of(Voice).values()
     ]
 
 

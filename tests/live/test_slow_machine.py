@@ -63,7 +63,7 @@ def test_a_reload_waits_for_what_is_left_of_the_imports(serve: Serve, packages: 
     assert served.body() == '["2", 1]'
     second = served.body("/pid")
     assert packages.imports("third")[:2] == [(int(first), "loaded"), (int(second), "replayed")]
-    assert served.output.count("still importing packages in the next process after 3 s") == 1
+    assert served.output.count("the next process is still importing packages after 3 s") == 1
 
 
 def test_imports_that_are_late_hold_nobody_up_and_are_used_later(

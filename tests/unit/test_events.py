@@ -38,6 +38,8 @@ LINES: list[tuple[Event, str]] = [
     ),
     (Changed(()), "asked to reload: starting from nothing"),
     (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
+    (Changed(("/s/shop/__init__.py",)), "shop/__init__.py: reloading"),
+    (Changed(("/s/a/x.py", "/s/b/x.py", "/s/c.py")), "a/x.py, b/x.py, c.py: reloading"),
     (Changed(("/a", "/b", "/c", "/d")), "a, b, c, 1 more: reloading"),
     (Changed(tuple(f"/x/{n}.py" for n in range(200))), "0.py, 1.py, 2.py, 197 more: reloading"),
     (

@@ -43,10 +43,12 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-def flask(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+def flask(monkeypatch: pytest.MonkeyPatch, *arguments: str, code: int = 1) -> str:
     monkeypatch.setattr("sys.argv", ["flask", *arguments])
     group = FlaskGroup(name="flask")
-    return CliRunner().invoke(group, list(arguments)).output
+    result = CliRunner().invoke(group, list(arguments))
+    assert result.exit_code == code
+    return result.output
 
 
 def test_who_types_it_becomes_the_supervisor(
@@ -86,14 +88,14 @@ def test_what_is_not_given_is_left_to_others(
 
 
 def test_tls_is_refused_with_what_to_do(became: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    told = flask(monkeypatch, "dev", "--cert", "adhoc", "--port", "5001")
+    told = flask(monkeypatch, "dev", "--cert", "adhoc", "--port", "5001", code=2)
     assert "asyncreload serves no TLS" in told
     assert '"caddy reverse-proxy --from localhost:8443 --to 127.0.0.1:5001"' in told
     assert became == []
 
 
 def test_what_the_user_can_mend_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = flask(monkeypatch, "dev", "--port", "99999")
+    told = flask(monkeypatch, "dev", "--port", "99999", code=2)
     assert told == "Error: port must be a whole number from 0 to 65535, not 99999\n"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from asyncreload import paste, process_role
 from asyncreload.errors import TargetError
+from asyncreload.settings import Settings
 
 APP: Any = object()
 
@@ -104,7 +105,9 @@ def test_a_child_serves_and_watches_and_ends_without_a_word(
         raise end_of_child
 
     watched: list[str] = []
-    child = SimpleNamespace(watch=watched.append)
+    child = SimpleNamespace(
+        watch=watched.append, started_with=Settings(target="", script=("pserve",))
+    )
     monkeypatch.setattr(process_role, "_role", process_role._Role(end, cast("Any", child)))
     with pytest.raises(BaseException) as caught:  # of a kind that nobody catches
         serve(tmp_path / "a.ini")

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -22,6 +22,7 @@ from asyncreload.child.watch.file_state import digest
 from asyncreload.errors import BindError, NestedError, SettingsError
 from asyncreload.finalization import Finalization
 from asyncreload.interpreter import BOOT
+from asyncreload.settings import Settings
 from tests.unit.watching import Watch
 
 if TYPE_CHECKING:
@@ -466,12 +467,40 @@ def test_in_a_child_the_app_is_served_and_nothing_else_is_done(
         served.append(given)
         raise SystemExit(3)
 
-    monkeypatch.setattr(process_role, "_role", role := process_role._Role())
-    role.serve, role.loading = serve, True
-    with pytest.raises(SystemExit):
+    monkeypatch.setattr(process_role, "_role", process_role._Role(serve, loading=True))
+    with pytest.raises(SettingsError):  # for the load to fail
         asyncreload.run(app, port=70000)
+    assert served == []
+    with pytest.raises(SystemExit):
+        asyncreload.run(app, port=7000)
     assert served == [app]
     assert steps == []
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        pytest.param(("app.py",), ["live=True", "port=8001"], id="its own"),
+        pytest.param((), [], id="of a target, whose options are typed"),
+    ],
+)
+def test_options_that_were_changed_since_the_start_are_told(
+    script: tuple[str, ...], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(_: Any) -> NoReturn:
+        raise SystemExit(3)
+
+    notices: list[str] = []
+    started_with = Settings(target="app.py", port=8000, trust=("docker",), script=script)
+    child: Any = SimpleNamespace(started_with=started_with, notice=notices.append)
+    monkeypatch.setattr(process_role, "_role", process_role._Role(serve, child))
+    for port in (8000, 8001):
+        with pytest.raises(SystemExit):
+            asyncreload.run(app, port=port, live=port != 8000, trust=["docker"])
+    assert notices == [
+        f"options are read at the start: for {option}, stop the server and start it again"
+        for option in told
+    ]
 
 
 def test_without_reload_it_serves_right_here_until_ctrl_c(

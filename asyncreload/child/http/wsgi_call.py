@@ -1,4 +1,4 @@
-"""Calls a WSGI app, and notices an ASGI app that was taken for one.
+"""Calls a WSGI app, and notices an ASGI app that was taken for one, and what is no response.
 
 An app whose wrapper takes anything may be either (see imports/interface.py). Called as a WSGI app,
 an ASGI app gives itself away: it returns a coroutine, or lacks its third argument.
@@ -11,6 +11,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, cast
 
 from asyncreload.errors import InterfaceError
+from asyncreload.style import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,10 @@ _REMEDY = (
 def call(
     app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Call the app. Raises what it raises; `InterfaceError` for one that speaks ASGI."""
+    """Call the app. Raises what it raises; `InterfaceError` for one that speaks ASGI.
+
+    Raises `TypeError` for what nobody can iterate over, such as the None of a forgotten `return`.
+    """
     given = (environ, start_response)
     try:
         result = app(*given)
@@ -39,6 +43,8 @@ def call(
     if isinstance(result, Coroutine):
         cast("Coroutine[object, None, object]", result).close()  # no warning that nobody awaited it
         raise InterfaceError(_REMEDY)
+    if not hasattr(result, "__iter__") and not hasattr(result, "__getitem__"):
+        raise TypeError(f"the app returned {shown(result)}, not an iterable of bytes")
     return result
 
 

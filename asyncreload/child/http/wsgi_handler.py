@@ -14,6 +14,7 @@ from asyncreload.child.http.request_body import MalformedBodyError
 from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
 from asyncreload.child.http.wsgi_call import call
 from asyncreload.child.pages.navigation import is_navigation
+from asyncreload.style import shown
 
 if TYPE_CHECKING:
     import io
@@ -99,11 +100,10 @@ class AppHandler(SimpleHandler):
         return super().start_response(checked_status(status), checked_headers(headers), exc_info)
 
     def write(self, data: bytes) -> None:
-        if isinstance(data, bytes):
-            if not data:  # the headers may still be replaced: PEP 3333, "The start_response()"
-                return
-            data = bytes(data)  # wsgiref refuses classes derived from bytes
-        super().write(data)
+        if not isinstance(data, bytes):
+            raise TypeError(f"the app's response has {shown(data)} in it, which is not bytes")
+        if data:  # else the headers may still be replaced: PEP 3333, "The start_response()"
+            super().write(bytes(data))  # wsgiref refuses classes derived from bytes
 
     def client_is_modern(self) -> bool:
         return True  # it is no HTTP/0.9; wsgiref asks the environ, which the app may have emptied
@@ -242,7 +242,7 @@ class LivePageHandler(AppHandler):
         self._is_navigation = is_navigation(self.base_env)
 
     def write(self, data: bytes) -> None:
-        if not self.headers_sent:
+        if not self.headers_sent and isinstance(data, bytes):
             self._first_bytes = data[:2]
         super().write(data)
 

@@ -11,7 +11,7 @@ from asyncreload.child.watch.file_state import ABSENT, FileState
 from asyncreload.frozen_data import FrozenData
 from asyncreload.protocol import Go
 from asyncreload.settings import Settings
-from asyncreload.style import first_names, plain
+from asyncreload.style import file_names, plain
 from asyncreload.target import Target
 
 
@@ -51,7 +51,6 @@ class Load(FrozenData):
     def occasion(self) -> str:
         """After which change it was begun; "" if it was for none."""
         changed = self.go.changed
-        names = first_names([*map(os.path.basename, changed)])
         are_gone = all(FileState.from_json(state).digest == ABSENT for state in changed.values())
         what = "disappeared" if are_gone else "changed"
-        return plain(f"after {', '.join(names)} {what}") if names else ""
+        return plain(f"after {file_names([*changed])} {what}") if changed else ""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from asyncreload.child.pages.error_report import Report
     from asyncreload.child.watch.refreshers import Refresh
     from asyncreload.errors import MissingExtraError
+    from asyncreload.settings import Settings
 
 INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
@@ -171,6 +172,11 @@ class SideThread:
     def is_live(self) -> bool:
         """Whether open pages are told of changes."""
         return self._load.settings.live
+
+    @property
+    def started_with(self) -> Settings:
+        """The options that the supervisor goes by."""
+        return self._load.settings
 
     def refresh_with(self, patterns: Sequence[str], refresh: Refresh) -> None:
         """Watch these files as well; whatever changes needs no reload if `refresh` says so.

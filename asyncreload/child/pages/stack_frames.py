@@ -24,6 +24,7 @@ _PACKAGE = Path(__file__).absolute().parents[2]
 _INSTALLED = {"site-packages", "dist-packages"}
 _MACHINERY = (f"{_PACKAGE}{os.sep}", "<frozen importlib", "<frozen runpy")
 _MACHINERY_FILES = {str(_STDLIB / "runpy.py"), str(_STDLIB / "importlib" / "__init__.py")}
+_CYTHON = (".pyx", ".pxd", ".pxi")
 _SERVER_FILE = str(_STDLIB / "wsgiref" / "handlers.py")
 
 
@@ -77,6 +78,8 @@ def is_project_file(file: str) -> bool:
     """Tell whether a file is neither an installed package's nor the standard library's."""
     if file.startswith("<") or is_machinery(file):
         return False
+    if file.endswith(_CYTHON) and not os.path.exists(file):
+        return False  # named from where the package was built
     path = Path(os.path.abspath(file))
     return not path.is_relative_to(_STDLIB) and _INSTALLED.isdisjoint(path.parts)
 

@@ -5,11 +5,10 @@ Requests that need the new code wait as well. debugger.py tells if there is a pr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from enum import Enum, auto
 
-from asyncreload.style import first_names
+from asyncreload.style import file_names
 
 
 class _Held(Enum):
@@ -42,8 +41,7 @@ class HeldReload:
     def hold(self, paths: list[str]) -> None:
         """Hold back a reload for these files; for none, one that somebody has asked for."""
         if not self:
-            names = ", ".join(first_names([*map(os.path.basename, paths)]))
-            cause = f"{names} changed" if names else "asked to reload"
+            cause = f"{file_names(paths)} changed" if paths else "asked to reload"
             self._notice(f"{cause}; reloading when you leave the debugger")
         if not self.was_asked_for:
             self._held = _Held.CHANGE if paths else _Held.REQUEST

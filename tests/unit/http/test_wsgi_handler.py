@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.http.exchange import GET, Blocks, body_of, exchange, hello
+from tests.unit.http.exchange import GET, SITE, Blocks, body_of, exchange, hello
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +41,23 @@ def test_a_status_without_a_body_gets_no_length_and_no_body(
     assert reply.startswith(b"HTTP/1.0 " + status.encode())
     assert length_in(reply) is None
     assert body_of(reply) == b""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, "TypeError: the app returned None, not an iterable of bytes"),
+        (3, "TypeError: the app returned 3, not an iterable of bytes"),
+        ("abc", "TypeError: the app's response has 'a' in it, which is not bytes"),
+        ([b"ab", None], "TypeError: the app's response has None in it, which is not bytes"),
+    ],
+)
+@pytest.mark.parametrize("live_state", ["", "7-1"])
+def test_what_is_no_response_is_told_as_such(
+    given: Any, told: str, live_state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange(giving("200 OK", given), GET, site=SITE.replaced(live_state=live_state))
+    assert told in capsys.readouterr().err
 
 
 def test_the_length_of_304_is_what_the_page_would_have() -> None:

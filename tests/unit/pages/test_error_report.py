@@ -189,6 +189,7 @@ def test_the_terminal_gets_the_users_own_calls_and_the_one_that_raised(tmp_path:
         (module.__file__, False),
         ("<string>", False),
         ("<frozen os>", False),
+        ("uvloop/loop.pyx", False),
     ],
 )
 def test_a_project_file_is_neither_installed_nor_pythons_nor_ours(

@@ -660,8 +660,9 @@ async def test_what_is_left_of_a_replay_is_waited_for(caplog: pytest.LogCaptureF
     await fakes.rest()
     await fakes.passes(7.0)
     assert not taking.done()
-    told = "still importing packages in the next process after 3 s: "
-    assert caplog.messages == [f"{told}the reload waits for what is left of that"]
+    assert caplog.messages == [
+        "the next process is still importing packages after 3 s: the reload waits for it"
+    ]
     done.set()
     assert await taking is child
     assert fakes.alive == fakes.children
