@@ -119,6 +119,13 @@ def forks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Served, "forks", None)
 
 
+@pytest.fixture(autouse=True)
+def stands_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no standby made in the short version, where a test has nothing to do with it."""
+    if not LONG and request.node.get_closest_marker("without_standby"):
+        monkeypatch.setattr(Served, "stands_by", False)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A directory for the app's files."""

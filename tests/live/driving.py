@@ -268,6 +268,8 @@ class Served:
 
     forks: CommandForks | None = None
     """Starts what need not be a process of its own."""
+    stands_by = True
+    """Whether a standby is made, unless an option says so; see the mark `without_standby`."""
 
     def __init__(self, directory: Path, temp: Path, command: Sequence[str], output: Path) -> None:
         self.directory = directory
@@ -280,6 +282,8 @@ class Served:
 
     def _start(self, command: Sequence[str], sink: IO[bytes]) -> Forked | subprocess.Popen[bytes]:
         environment = environment_of(self.temp)
+        if not self.stands_by and tuple(command[: len(COMMAND)]) == COMMAND:
+            command = [*COMMAND, "--no-standby", *command[len(COMMAND) :]]
         if self.forks and self.forks.can_start(command, environment):
             return self.forks.start(command, self.directory, environment, sink)
         return subprocess.Popen(
