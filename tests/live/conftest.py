@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -14,18 +15,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.live.browsing import Browser, Tab
+from tests.live.command_forks import CommandForks
 from tests.live.driving import (
     COMMAND,
+    LONG,
+    NO_CACHES,
     SPEAKS_ASGI,
     Served,
     Speech,
+    environment_of,
     lay_out,
     locks,
     spoken,
     stop_all,
     until,
 )
-from tests.live.processes import SYSTEM, processes_of
+from tests.live.processes import PORTABLE, SYSTEM, processes_of
 
 if TYPE_CHECKING:
     from asyncreload.testing import App, Layout
@@ -97,6 +102,30 @@ def supervised(supervised: Layout) -> SpokenLayout:
     return SpokenLayout(supervised)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have commands forked, in the short version; see `forks_nothing`."""
+    if LONG or sys.platform != "linux" or PORTABLE:
+        yield
+        return
+    with CommandForks(environment_of(tmp_path_factory.getbasetemp())) as Served.forks:
+        yield
+    Served.forks = None
+
+
+@pytest.fixture
+def forks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each command be a process of its own, for a test of its start."""
+    monkeypatch.setattr(Served, "forks", None)
+
+
+@pytest.fixture(autouse=True)
+def stands_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no standby made in the short version, where a test has nothing to do with it."""
+    if not LONG and request.node.get_closest_marker("without_standby"):
+        monkeypatch.setattr(Served, "stands_by", False)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A directory for the app's files."""
@@ -118,7 +147,7 @@ def nothing_is_left(tmp_path: Path, temp: Path, monkeypatch: pytest.MonkeyPatch)
     """Fail a test after which a process, lockfile, descriptor or thread is left."""
     monkeypatch.setenv("TMPDIR", str(temp))
     # A stale cache is one of the dangers: caches are written as they are for everybody.
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.delenv(NO_CACHES, raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)  # what is printed is compared
     monkeypatch.setattr(tempfile, "tempdir", None)
     threads = set(threading.enumerate())

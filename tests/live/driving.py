@@ -17,18 +17,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
+from tests.live import command_forks
+from tests.live.command_forks import CommandForks, Forked
 from tests.live.processes import children, cpu, is_alive, state_of
 
 T = TypeVar("T")
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
 LONG = os.environ.get("ASYNCRELOAD_LONG") == "1"
+COMMAND = command_forks.COMMAND
 DEADLINE = 10.0
 STEP = 0.005
+NO_CACHES = "PYTHONDONTWRITEBYTECODE"
 
-COMMAND = (sys.executable, "-m", "asyncreload")
 # On Linux the kernel keeps early-opened connections to itself for seconds, so that they seldom
 # come to a process of ours; on macOS all of them do. This is the command as macOS has it.
 EAGER = (
@@ -116,13 +119,17 @@ def until(
     what: str,
     within: float = DEADLINE,
     report: Callable[[], str] = str,
+    step: float = STEP,
 ) -> T:
-    """Wait until the condition is true, and return what it gave; fail at the deadline."""
+    """Wait until the condition is true, and return what it gave; fail at the deadline.
+
+    step: seconds between two looks; a look that takes many reads of /proc wants more.
+    """
     end = time.monotonic() + within
     while not (result := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"not within {within:g} s: {what}\n{report()}")
-        time.sleep(STEP)
+        time.sleep(step)
     return result
 
 
@@ -253,8 +260,19 @@ def stop_all(started: Iterable[Served]) -> None:
             print(served.output)
 
 
+def environment_of(temp: Path) -> dict[str, str]:
+    """Return the environment of commands: a stale cache is one of the dangers, so all write one."""
+    caching = {name: os.environ[name] for name in os.environ if name != NO_CACHES}
+    return caching | {"TMPDIR": str(temp), "PYTHONUNBUFFERED": "1"}
+
+
 class Served:
     """A command that serves a project, in a session of its own, and the project's files."""
+
+    forks: CommandForks | None = None
+    """Starts what need not be a process of its own."""
+    stands_by = True
+    """Whether a standby is made, unless an option says so; see the mark `without_standby`."""
 
     def __init__(self, directory: Path, temp: Path, command: Sequence[str], output: Path) -> None:
         self.directory = directory
@@ -262,16 +280,24 @@ class Served:
         self._output = output
         self._connections: list[Connection] = []
         with output.open("wb") as sink:
-            self.process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env=os.environ | {"TMPDIR": str(temp), "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.process = self._start(command, sink)
         self.pid = self.process.pid
+
+    def _start(self, command: Sequence[str], sink: IO[bytes]) -> Forked | subprocess.Popen[bytes]:
+        environment = environment_of(self.temp)
+        if not self.stands_by and tuple(command[: len(COMMAND)]) == COMMAND:
+            command = [*COMMAND, "--no-standby", *command[len(COMMAND) :]]
+        if self.forks and self.forks.can_start(command, environment):
+            return self.forks.start(command, self.directory, environment, sink)
+        return subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     @property
     def output(self) -> str:
@@ -284,8 +310,8 @@ class Served:
 
         def told() -> re.Match[str] | None:
             found = re.search(r'(?:serving .* at |"url": ")http://127\.0\.0\.1:(\d+)/', self.output)
-            if found is None and self.process.poll() is not None:
-                raise AssertionError(f"it ended with {self.process.returncode}\n{self.output}")
+            if found is None and (code := self.process.poll()) is not None:
+                raise AssertionError(f"it ended with {code}\n{self.output}")
             return found
 
         return int(self.until(told, "it tells its address")[1])
@@ -427,4 +453,7 @@ def standby(served: Served, child: int = 0) -> int:
                 return others[0]
         return None
 
-    return until(settled, "a standby has settled", report=lambda: f"{last}\n{served.output}")
+    def report() -> str:
+        return f"{last}\n{served.output}"
+
+    return until(settled, "a standby has settled", report=report, step=_SETTLED / 10)

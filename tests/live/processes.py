@@ -71,9 +71,15 @@ def lives(pid):
         return _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace")
 
     def names(self, pid: int, directory: str) -> bool:
-        """Tell whether a path below a directory is in the command line or in the environment."""
+        """Tell whether a path below a directory is in the command line or in the environment.
+
+        Or whether the process works there: of a fork, both are those of the process that forked.
+        """
         mark = os.fsencode(f"{directory}/")
-        return mark in _read(f"/proc/{pid}/cmdline") or mark in _read(f"/proc/{pid}/environ")
+        texts = (_read(f"/proc/{pid}/{name}") for name in ("cmdline", "environ"))
+        return any(mark in text for text in texts) or mark in b"%b/" % os.readlink(
+            os.fsencode(f"/proc/{pid}/cwd")
+        )
 
     def threads(self, pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/task"))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("uvicorn")
 
+pytestmark = pytest.mark.without_standby
+
 RELOADS = 200 if LONG else 5
 GRACE = 5.0
 """Seconds that a response gets at a reload, and the app at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import pytest
 
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, lay_out
+from tests.live.driving import COMMAND, LONG, lay_out
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
@@ -89,19 +90,30 @@ class Command(Staticfiles):
 
 @pytest.fixture(scope="session")
 def started_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project as `startproject` makes it, migrated, with an app."""
-    directory = tmp_path_factory.mktemp("startproject")
-    for command in ["-m django startproject mysite .", "manage.py migrate -v 0"]:
-        subprocess.run([sys.executable, *command.split()], cwd=directory, check=True)
-    lay_out(directory, files=APP)
-    install(directory, "shop")
+    """A project as `startproject` makes it, migrated, with an app; made once for all workers."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    directory = common / "startproject"
+    with open(common / "startproject.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if directory.exists():
+            return directory
+        making = tmp_path_factory.mktemp("making")
+        for command in ["-m django startproject mysite .", "manage.py migrate -v 0"]:
+            subprocess.run([sys.executable, *command.split()], cwd=making, check=True)
+        lay_out(making, files=APP)
+        install(making, "shop")
+        making.rename(directory)
     return directory
 
 
 @pytest.fixture
-def site(started_project: Path, project: Path) -> Path:
+def site(started_project: Path, project: Path, request: pytest.FixtureRequest) -> Path:
     """The same, for one test."""
     shutil.copytree(started_project, project, dirs_exist_ok=True)
+    if not LONG and request.node.get_closest_marker("without_standby"):
+        lay_out(project, files={"pyproject.toml": "[tool.asyncreload]\nstandby = false\n"})
     return project
 
 
@@ -147,6 +159,7 @@ def page(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[i
     return answer.status, found, body
 
 
+@pytest.mark.without_standby
 def test_a_project_that_names_its_asgi_application_is_served_by_asgi(
     site: Path, start: Start
 ) -> None:
@@ -184,6 +197,7 @@ class Command(Djangos):
 """
 
 
+@pytest.mark.without_standby
 @pytest.mark.parametrize(("more", "kind"), [((), "ASGIRequest"), (("--noasgi",), "WSGIRequest")])
 def test_a_next_command_that_serves_by_asgi_is_extended(
     site: Path, start: Start, more: tuple[str, ...], kind: str
@@ -206,6 +220,7 @@ def test_a_next_command_that_serves_by_asgi_is_extended(
     assert static == (404 if more else 200)  # as with daphne's own
 
 
+@pytest.mark.without_standby
 def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None:
     own = free_port()
     djangos = start(*MANAGE, "runserver", str(own), "--noreload")
@@ -233,6 +248,7 @@ def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None
     )
 
 
+@pytest.mark.without_standby
 def test_the_next_command_in_the_list_is_extended(site: Path, start: Start) -> None:
     """As staticfiles', whitenoise's or one's own: with its arguments and its handler."""
     for package in ("loud", "loud/management", "loud/management/commands"):
@@ -248,6 +264,7 @@ def test_options_are_typed_or_in_pyproject(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     port = free_port()
     text = f'[tool.asyncreload]\nport = {port}\nhost = "localhost"\ntarget = "x"\nquiet = true\n'
+    text += "standby = false\n"
     lay_out(site, files={"pyproject.toml": text})
     served = start(*MANAGE, "runserver")
 
@@ -265,6 +282,7 @@ def test_options_are_typed_or_in_pyproject(site: Path, start: Start) -> None:
     served.until(answers, "it answers at the port that was typed")
 
 
+@pytest.mark.without_standby
 def test_a_command_before_ours_is_told(site: Path, start: Start) -> None:
     settings = site / "mysite/settings.py"
     ends = '    "asyncreload.django",\n]\n\nMIDDLEWARE'
@@ -294,6 +312,7 @@ def test_the_command_is_the_same_where_a_standby_has_imported_packages_ahead(
     assert "starting cold" not in served.output
 
 
+@pytest.mark.without_standby
 def test_static_files_are_left_to_others_if_that_is_asked_for(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     settings = site / "mysite/settings.py"
@@ -362,6 +381,7 @@ def read(sender, file_path, **kwargs):
 """
 
 
+@pytest.mark.without_standby
 def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     template = "shop/templates/shop/home.html"
@@ -386,6 +406,7 @@ def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> Non
     assert served.body("/") == again.replace("Store", "Shop")
 
 
+@pytest.mark.without_standby
 def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
     lay_out(site, files={"shop/apps.py": APP["shop/apps.py"] + RECEIVER})
@@ -420,6 +441,7 @@ def note(sender, file_path, **kwargs):
 """
 
 
+@pytest.mark.without_standby
 def test_receivers_are_told_of_code_and_may_see_to_it_themselves(site: Path, start: Start) -> None:
     """As under Django's own reloader; but old code does not answer, whatever a receiver says."""
     install(site, "asyncreload.django")
@@ -468,6 +490,7 @@ def compile_messages(site: Path) -> None:
     subprocess.run([*MANAGE, "compilemessages", "-v0"], cwd=site, check=True)
 
 
+@pytest.mark.without_standby
 @pytest.mark.skipif(not shutil.which("msgfmt"), reason="Django compiles by msgfmt")
 def test_a_translation_is_renewed_without_a_reload(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
@@ -503,6 +526,7 @@ def test_a_translation_is_renewed_without_a_reload(site: Path, start: Start) -> 
     assert served.body("/greet/") == f"Hallo {again}"
 
 
+@pytest.mark.without_standby
 def test_a_template_of_an_installed_package_is_renewed_within_seconds(
     site: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,7 +549,7 @@ def test_a_template_of_an_installed_package_is_renewed_within_seconds(
 
 def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")
-    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\nstandby = false\n"})
     served = start(*MANAGE, "runserver", "0")
     first = served.body("/")
     connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
@@ -555,7 +579,7 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     site: Path, start: Start, tab: Tab
 ) -> None:
     install(site, "asyncreload.django")
-    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\n"})
+    lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\nstandby = false\n"})
     template = "shop/templates/shop/home.html"
     # One that is a day old is shown from the browser's cache for hours.
     os.utime(site / "shop/static/shop/site.css", (time.time() - 86400,) * 2)

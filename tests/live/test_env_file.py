@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+
 APP = f"""\
 {LOGGED}
 import json, third

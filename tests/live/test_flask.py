@@ -58,6 +58,7 @@ FILES = {
     "shop/pages.py": PAGES,
     "shop/templates/index.html": "<p>{{ version }}</p>",
     "shop/static/site.css": "p { color: red }",
+    "pyproject.toml": "[tool.asyncreload]\nstandby = false\n",
     ".flaskenv": "FLASK_APP=shop:create_app('given')\nMODE=one\n",
 }
 FLASK = str(Path(sys.executable).with_name("flask"))

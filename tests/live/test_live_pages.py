@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.live.browsing import in_chromium, kinds, streams, until_streams
 from tests.live.proxying import PREFIX, Proxy
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from tests.live.browsing import Browser, Tab
     from tests.live.conftest import Serve
     from tests.live.driving import Served
+
+pytestmark = pytest.mark.without_standby
 
 APP = """\
 from page import PAGE

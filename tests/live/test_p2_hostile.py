@@ -17,6 +17,8 @@ from tests.live.processes import SYSTEM
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
 
+pytestmark = pytest.mark.without_standby
+
 MANY = 4000 if LONG else 300
 SLOW = 150  # more than there are threads
 HEAD = b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"

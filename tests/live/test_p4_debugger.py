@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.live.driving import Connection
 
+pytestmark = pytest.mark.without_standby
+
 PROMPT = "(Pdb) "
 QUIT = "q" if sys.version_info < (3, 14) else "q\ny"  # it asks back, and raises another exception
 QUITTED = "bdb.BdbQuit" if sys.version_info < (3, 14) else "SystemExit: 1"

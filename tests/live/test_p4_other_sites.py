@@ -17,6 +17,8 @@ from tests.live.driving import DEADLINE, Served
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
 
+pytestmark = pytest.mark.without_standby
+
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
 )

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.live.browsing import in_chromium, kinds, streams, until_streams
 from tests.live.driving import DEADLINE, Answer
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tests.live.browsing import Browser, Tab
     from tests.live.conftest import Serve
     from tests.live.driving import Served
+
+pytestmark = pytest.mark.without_standby
 
 EVENTS = "/.asyncreload/events"
 

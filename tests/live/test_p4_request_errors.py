@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+pytestmark = pytest.mark.without_standby
+
 APP = """\
 def app(environ, start_response):
     path = environ["PATH_INFO"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+pytestmark = pytest.mark.without_standby
+
 APP = """\
 import os
 def app(environ, start_response):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import DEADLINE, LOGGED, SPEAKS_ASGI, Answer, lay_out
+from tests.live.driving import DEADLINE, LOGGED, LONG, SPEAKS_ASGI, Answer, lay_out
 from tests.live.failing import (
     DIED,
     FAILED,
@@ -540,7 +540,7 @@ def test_p4_a_save_right_after_a_crash_is_seen(tmp_path: Path, phase: str) -> No
     """Nobody watches just then: one process is dead, and the next has only begun to look."""
     with serving(tmp_path, files={"app.py": app_of("good"), "fail": EXIT}) as bench:
         assert bench.body() == "good"
-        for number in range(5):
+        for number in range(5 if LONG else 3):
             if phase == "while loading":
                 loads = bench.load_count
                 bench.replace("app.py", f"{LOGGED}os._exit(7)\n")

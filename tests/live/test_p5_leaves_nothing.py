@@ -113,7 +113,11 @@ STATES = {
         if LONG or way not in {"SIGINT", "SIGHUP"} or state == "serving"
     ],
 )
-def test_p5_nothing_is_left(serve: Serve, way: str, state: str) -> None:
+def test_p5_nothing_is_left(
+    serve: Serve, way: str, state: str, request: pytest.FixtureRequest
+) -> None:
+    if state == "booting":
+        request.getfixturevalue("forks_nothing")
     served = serve(files={"app.py": STATES[state]})
     reach(served, state)
     if way == "SIGKILL":  # before there is a child there is nobody to remove the lockfile

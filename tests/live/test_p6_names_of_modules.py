@@ -27,6 +27,7 @@ FILES = {"app.py": APP} | {f"{name}.py": f"VALUE = '{name}'" for name in NAMES i
 
 @pytest.mark.skipif(PORTABLE, reason="that mode has loaded some of them first")
 @pytest.mark.parametrize("is_named", [False, True], ids=["root", "PYTHONPATH"])
+@pytest.mark.usefixtures("forks_nothing")
 def test_p6_the_projects_modules_are_found_as_under_plain_python(
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,

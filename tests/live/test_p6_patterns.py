@@ -10,6 +10,8 @@ import pytest
 from tests.live.conftest import Serve
 from tests.live.driving import LOGGED
 
+pytestmark = pytest.mark.without_standby
+
 WAYS = pytest.mark.parametrize("way", [(), ("--no-inotify",)], ids=["events", "polling"])
 READS = f"""{LOGGED}
 import pathlib

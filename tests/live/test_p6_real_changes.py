@@ -135,47 +135,38 @@ def test_p6_a_touch_is_no_change_to_the_report_of_a_crash(serve: Serve, moment: 
 # --- what is one -----------------------------------------------------------------------------
 
 
-def save_older(path: Path) -> None:
+def save_older(path: Path, text: str) -> None:
     before = path.stat()
-    write(path, TWO)
+    write(path, text)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
 
 
-def save_with_the_same_times(path: Path) -> None:
+def save_with_the_same_times(path: Path, text: str) -> None:
     before = path.stat()
-    write(path, TWO)
+    write(path, text)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def exchange_with_the_same_times(path: Path) -> None:
+def exchange_with_the_same_times(path: Path, text: str) -> None:
     other = path.with_name("elsewhere")
-    other.write_text(TWO)
+    other.write_text(text)
     before = path.stat()
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
     other.replace(path)
 
 
-@pytest.mark.parametrize(
-    "save",
-    [
-        lambda path: write(path, TWO),
-        lambda path: replace(path, TWO),
-        save_older,
-        save_with_the_same_times,
-        exchange_with_the_same_times,
-    ],
-    ids=["in place", "replaced", "older", "same times", "replaced, same times"],
-)
+SAVES = [write, replace, save_older, save_with_the_same_times, exchange_with_the_same_times]
+
+
 @pytest.mark.both_interfaces
-def test_p6_change_is_seen_though_nothing_is_requested(
-    serve: Serve, save: Callable[[Path], None]
-) -> None:
+def test_p6_change_is_seen_though_nothing_is_requested(serve: Serve) -> None:
     served = serve(files=FILES)
     assert served.body() == "app=1 helper=1"
-    save(served.directory / "helper.py")
-    served.until_told("helper.py changed · fresh")
-    assert served.body() == "app=1 helper=2"
-    assert len(served.loads()) == 2
+    for number, save in enumerate(SAVES, 2):
+        save(served.directory / "helper.py", f'VERSION = "{number}"\n')
+        served.until_told("helper.py changed · fresh", number - 1)
+        assert served.body() == f"app=1 helper={number}", save
+        assert len(served.loads()) == number, save
 
 
 @pytest.mark.parametrize("name", ["app.py", "helper.py"])
@@ -350,24 +341,23 @@ SAVES_IN_WINDOWS: list[Callable[[Path, str], None]] = [
 ]
 
 
-@pytest.mark.parametrize("save", SAVES_IN_WINDOWS)
 @pytest.mark.parametrize("options", [(), ("--no-inotify",)], ids=["events", "polled"])
 def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
-    serve: Serve, save: Callable[[Path, str], None], options: tuple[str, ...]
+    serve: Serve, options: tuple[str, ...]
 ) -> None:
     """Each load is stopped before, between and after its imports, and each of its files saved."""
     texts = {"app.py": WINDOWED, "early.py": VALUE, "late.py": VALUE}
     values = dict.fromkeys(texts, 10)  # of two digits: the size stays
     served = serve("app.py", *options, files={name: texts[name] % 10 for name in texts})
     # The short version saves one file in each window: another one for each way to save.
-    shift = SAVES_IN_WINDOWS.index(save)
-    pairs = [
-        (window, name)
+    cases = [
+        (save, window, name)
+        for shift, save in enumerate(SAVES_IN_WINDOWS)
         for at, window in enumerate(WINDOWS)
         for which, name in enumerate(texts)
         if LONG or (at + which + shift) % 3 == 0
     ]
-    for window, name in pairs:
+    for save, window, name in cases:
         served.body()
         gate = served.directory / window
         os.mkfifo(gate)
@@ -381,9 +371,9 @@ def test_p6_no_save_in_a_window_of_a_slowed_load_is_lost(
         asked = served.connect().send()
         os.close(held)
         fresh = " ".join(map(str, values.values()))
-        assert asked.receive().body == fresh, (window, name, served.output)
+        assert asked.receive().body == fresh, (save, window, name, served.output)
         # It was sent before the save, but no code was there to answer it.
-        assert waiting.receive().body == fresh, (window, name, served.output)
+        assert waiting.receive().body == fresh, (save, window, name, served.output)
 
 
 @pytest.mark.parametrize("options", [(), ("--no-inotify",)], ids=["events", "polled"])

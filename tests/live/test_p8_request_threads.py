@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+pytestmark = pytest.mark.without_standby
+
 THREADED = """\
 import sys
 sys.path[0] = ""

@@ -94,7 +94,7 @@ async def serve_several(project: Path, number: int) -> None:
 @pytest.mark.parametrize("name", LOOPS)
 def test_p9_several_in_one_loop(project: Path, name: str) -> None:
     with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
-        runner.run(serve_several(project, 3))
+        runner.run(serve_several(project, 3 if LONG else 2))
 
 
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
@@ -105,7 +105,7 @@ def test_p9_in_the_loops_of_two_threads(project: Path, name: str) -> None:
         try:
             directory.mkdir()
             with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
-                runner.run(serve_several(directory, 2))
+                runner.run(serve_several(directory, 2 if LONG else 1))
         except BaseException as exc:  # noqa: BLE001  it is raised below
             failures.append(exc)
 

@@ -21,9 +21,19 @@ from tests.live.test_p9_asyncio import HELLO, LOOPS, body
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
+OTHERS: set[int] = set()
+"""Our children before a test, such as a browser of other tests."""
+
+
+@pytest.fixture(autouse=True)
+def others(forks: None) -> None:
+    OTHERS.clear()
+    OTHERS.update(SYSTEM.children(os.getpid()))
+
+
 def not_reaped() -> list[int]:
     """Return our children, those included that have ended and that nobody has waited for."""
-    return SYSTEM.children(os.getpid())
+    return [pid for pid in SYSTEM.children(os.getpid()) if pid not in OTHERS]
 
 
 async def start_and_cancel(steps: int) -> None:
@@ -85,11 +95,8 @@ def test_p9_a_child_that_waits_is_in_a_group_of_its_own(project: Path, name: str
             assert os.getpgid(server.pid) == os.getpgid(0)
 
             def waits_apart() -> bool:
-                return (
-                    [os.getpgid(pid) for pid in children(os.getpid()) if pid != server.pid]
-                    == [pid for pid in children(os.getpid()) if pid != server.pid]
-                    != []
-                )
+                waiting = {*children(os.getpid())} - OTHERS - {server.pid}
+                return waiting != set() and all(os.getpgid(pid) == pid for pid in waiting)
 
             await asyncio.to_thread(until, waits_apart, "the standby is in a group of its own")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
 import zipapp
@@ -63,6 +64,7 @@ import asyncreload
 asyncreload.run(app, port=0)
 '''
 FILES = {
+    "pyproject.toml": "[tool.asyncreload]\nstandby = false\n",
     "main.py": PROGRAM,
     "__main__.py": PROGRAM,
     "src/main.py": PROGRAM,
@@ -109,7 +111,7 @@ def test_child_is_the_same_program_from_the_same_place(
 ) -> None:
     # Where nothing else tells where it was started, it has to import us before it goes elsewhere.
     program = f"import asyncreload\n{PROGRAM}" if way in UNTOLD else PROGRAM
-    lay_out(project, files={name: text and program for name, text in FILES.items()})
+    lay_out(project, files={name: text.replace(PROGRAM, program) for name, text in FILES.items()})
     make_others(project, program)
     # A relative entry; without `site`, and where `-m` looks nowhere else, we are found by others.
     ours = [str(Path(str(module.__file__)).parents[1]) for module in (asyncreload, aiofiles)]
@@ -126,8 +128,8 @@ def test_child_is_the_same_program_from_the_same_place(
 def make_others(project: Path, program: str) -> None:
     """Make what is no plain source: a link, compiled code, and an archive."""
     (project / "link.py").symlink_to("src/main.py")
-    compiling = "import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[1] + 'c')"
-    subprocess.run([sys.executable, "-c", compiling, project / "src/main.py"], check=True)
+    main = str(project / "src/main.py")
+    py_compile.compile(main, f"{main}c", doraise=True)
     (project / "zipped").mkdir()
     (project / "zipped/__main__.py").write_text(program)
     zipapp.create_archive(project / "zipped", project / "app.pyz")

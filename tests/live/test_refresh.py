@@ -13,6 +13,8 @@ from tests.live.driving import LOGGED
 if TYPE_CHECKING:
     from tests.live.browsing import Browser, Tab
 
+pytestmark = pytest.mark.without_standby
+
 WAYS = pytest.mark.parametrize("way", [(), ("--no-inotify",)], ids=["events", "polling"])
 APP = f"""{LOGGED}
 import sys

@@ -23,6 +23,8 @@ from tests.live.wire_requests import BY_HEAD, INCOMPLETE, REQUESTS, given
 pytest.importorskip("waitress")
 pytest.importorskip("gunicorn")
 
+pytestmark = pytest.mark.without_standby
+
 PEERS = {
     "waitress": ("waitress", "--listen=127.0.0.1:0", "app:app"),
     "gunicorn": ("gunicorn", "--bind=127.0.0.1:0", "--no-control-socket", "--workers=2", "app:app"),

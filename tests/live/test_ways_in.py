@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.live.conftest import Serve
     from tests.live.driving import Served
 
+pytestmark = pytest.mark.usefixtures("forks_nothing")
+
 HELLO = """\
 VERSION = "1"
 def app(environ, start_response):
