@@ -109,7 +109,7 @@ class Exchange:
 
         try:
             await self._app.call(scope, hear, response.send)
-            await response.release()
+            await response.finish()
         except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
@@ -122,7 +122,6 @@ class Exchange:
                 # A reload resets no connection.
                 is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
                 await self._cut_off(is_delimited=is_delimited)
-        # An app that has ended without an answer is given one by uvicorn: a whole one.
         has_begun = response.status or self._connection.is_closing()
         is_stream = self._connection.use is Use.STREAM
         is_cut_off = bool(has_begun) and not response.is_complete and not is_stream
@@ -263,6 +262,15 @@ class _Response:
         if last["type"] == "http.response.body" and not last.get("more_body"):
             self.is_complete = True  # not before: it may be shorter than its header says
             self._connection.end_response()
+
+    async def finish(self) -> None:
+        """Send what is held: the app has returned.
+
+        Raises RuntimeError if it has sent nothing, to a client that waits.
+        """
+        await self.release()
+        if not self.status and not self._connection.is_closing():
+            raise RuntimeError("the app has returned without sending http.response.start")
 
     async def replace(self, page: WSGIApplication, environ: WSGIEnvironment) -> None:
         """Send a page of ours in the place of the app's; of that, nothing may have been sent."""
