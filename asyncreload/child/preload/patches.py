@@ -1,6 +1,7 @@
 """What has been put into the standard library in the place of something: `socket.socket = Mine`.
 
-A package takes such a thing at its import (`from socket import socket`), and keeps it.
+A package takes such a thing at its import (`from socket import socket`), and keeps it. Some modules
+are looked into, not all 280, which would take milliseconds at each import that the project makes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,20 @@ from asyncreload.child.watch.file_kinds import FileKind, kind_of, source_file
 _PLAIN = frozenset(
     {bool, bytes, dict, int, list, set, str, tuple, type(None), BuiltinFunctionType, ModuleType}
 )
+_TAKEN_FROM = (
+    *("asyncio", "asyncio.base_events", "asyncio.events", "asyncio.runners", "asyncio.tasks"),
+    *("builtins", "codecs", "collections", "concurrent.futures", "contextlib", "copy", "csv"),
+    *("datetime", "decimal", "email.message", "functools", "getpass", "hashlib", "hmac", "html"),
+    *("http.client", "http.cookies", "http.server", "importlib", "importlib.metadata", "inspect"),
+    *("io", "json", "json.decoder", "json.encoder", "locale", "logging", "logging.config"),
+    *("logging.handlers", "mimetypes", "multiprocessing", "os", "pathlib", "pickle", "platform"),
+    *("posixpath", "queue", "random", "re", "secrets", "select", "selectors", "shutil", "signal"),
+    *("smtplib", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "sys", "tempfile"),
+    *("threading", "time", "traceback", "types", "typing", "unittest.mock", "urllib.parse"),
+    *("urllib.request", "uuid", "warnings", "wsgiref.handlers", "xml.etree.ElementTree"),
+    *("zipfile", "zoneinfo"),
+)
+"""Modules of the standard library whose names packages take, and apps replace."""
 _ITS_OWN = sys.stdlib_module_names | {"asyncreload"}
 # Streams, what Python itself calls, and what conditions.py reads: nobody takes it at import.
 _LEFT_OUT = frozenset(
@@ -49,8 +64,8 @@ class Patches:
 
     def find(self) -> set[str]:
         """Return the names that there are now, such as `socket.socket`."""
-        for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] in sys.stdlib_module_names:
+        for name in _TAKEN_FROM:
+            if (module := sys.modules.get(name)) is not None:
                 self._look_into(name, module)
         return set().union(*self._found.values()) - _LEFT_OUT
 

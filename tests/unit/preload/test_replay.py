@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import code
 import os
+import smtplib
 import sys
 
 import pytest
@@ -117,7 +117,8 @@ def test_the_replay_ends_where_the_app_had_set_up_what_cannot_be_made_anew(
 
 
 @pytest.mark.parametrize(
-    "value", ["type('Mine', (), {})", "type('Mine', (), {})()", "wraps(code.interact)(lambda: 0)"]
+    "value",
+    ["type('Mine', (), {})", "type('Mine', (), {})()", "wraps(smtplib.quoteaddr)(lambda: 0)"],
 )
 def test_the_replay_ends_where_the_app_had_put_something_into_the_standard_library(
     child: ChildRun, value: str, monkeypatch: pytest.MonkeyPatch
@@ -125,13 +126,15 @@ def test_the_replay_ends_where_the_app_had_put_something_into_the_standard_libra
     """A package may have taken it at its import: `from socket import socket`."""
     child.package("a.py")
     child.package("b.py")
-    source = f"import a, code\nfrom functools import wraps\ncode.interact = {value}\nimport b"
+    source = (
+        f"import a, smtplib\nfrom functools import wraps\nsmtplib.quoteaddr = {value}\nimport b"
+    )
     with monkeypatch.context() as patch:
-        patch.setattr(code, "interact", code.interact)
+        patch.setattr(smtplib, "quoteaddr", smtplib.quoteaddr)
         preload = child.preload(source)
     assert child.replay(preload) == []
     assert child.told.stopped == "b"
-    assert child.told.reason == "code.interact"
+    assert child.told.reason == "smtplib.quoteaddr"
 
 
 SEES = """
