@@ -123,9 +123,6 @@ def test_p3_never_two_at_a_time_over_many_reloads(tmp_path: Path) -> None:
 
 CLAIMS = """\
 import atexit, fcntl, os, socket, sqlite3
-ballast = bytearray(%d)
-for page in range(0, len(ballast), 4096):
-    ballast[page] = 1
 lock = open("lock", "a")
 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 port = socket.socket()
@@ -136,12 +133,17 @@ database.execute("PRAGMA locking_mode=EXCLUSIVE")
 database.execute("BEGIN EXCLUSIVE")
 os.close(os.open("pid", os.O_CREAT | os.O_EXCL))
 atexit.register(os.unlink, "pid")
+ballast = bytearray(%d)
+for page in range(0, len(ballast), 4096):
+    ballast[page] = 1
 VERSION = "%s"
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [VERSION.encode()]
 """
-"""Each of what only one process can hold is taken at import, and never waited for."""
+"""Each of what only one process can hold is taken at import, and never waited for.
+
+That comes first, while the kernel still takes down the memory that the old process has filled."""
 
 
 @pytest.mark.parametrize(
@@ -152,11 +154,11 @@ def app(environ, start_response):
 def test_p3_what_only_one_can_hold_never_collides(tmp_path: Path, size: int, reloads: int) -> None:
     """A lock, a port, an exclusive database and a pid file, though nobody waits for the kernel."""
     port = free_port()
-    files = {"app.py": CLAIMS % (size, port, 0)}
+    files = {"app.py": CLAIMS % (port, size, 0)}
     with serving(tmp_path, "app.py", ("--no-access-log",), files=files) as bench:
         assert bench.body() == "0"
         for number in range(1, reloads + 1):
-            bench.replace("app.py", CLAIMS % (size, port, number))
+            bench.replace("app.py", CLAIMS % (port, size, number))
             bench.fresh(str(number), DEADLINE)  # 1 GB is more than it is promised for
         assert "failed" not in bench.output
 
