@@ -19,6 +19,7 @@ from asyncreload.errors import AsyncreloadError, SettingsError
 from asyncreload.exit_codes import BAD_USAGE, SIGNALLED
 from asyncreload.ini_files import address_in, is_ini
 from asyncreload.keys import HINT, Keys
+from asyncreload.option_changes import OptionChanges
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 READER_CHECK = 1.0
 """Seconds between two looks whether anybody still reads what `--json` writes."""
+OPTIONS_CHECK = 1.0
+"""Seconds between two looks whether options in pyproject.toml have changed."""
 START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
@@ -100,6 +103,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int
         if voice.open:
             beside.add(asyncio.create_task(keys.open_when_ready()))
 
+    beside.add(asyncio.create_task(_watch_options()))
     task = asyncio.create_task(_supervise(supervisor, attend))
     ending = _Ending(supervisor, task)
     ending.listen()
@@ -207,6 +211,18 @@ async def _watch_reader(printer: Printer) -> None:
     while not printer.has_lost_reader():  # noqa: ASYNC110  the system tells no event of it
         await asyncio.sleep(READER_CHECK)
     printer.end()
+
+
+async def _watch_options() -> None:
+    """Tell of options that are changed in pyproject.toml while the server runs."""
+    from asyncreload.parent.threads import in_thread  # noqa: PLC0415  as for the supervisor
+
+    changes = await in_thread(OptionChanges)(os.getcwd())
+    look = in_thread(changes.look)
+    while True:
+        await asyncio.sleep(OPTIONS_CHECK)
+        if text := await look():
+            logging.getLogger("asyncreload").info("%s", text)
 
 
 def _hush(printer: Printer) -> None:

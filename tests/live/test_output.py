@@ -120,6 +120,8 @@ def test_plain_asyncreload_serves_what_pyproject_says(serve: Serve, project: Pat
     replace(project / "shop" / "web.py", HELLO.replace('"1"', '"2"'))
     assert served.body() == "app=2"
     served.until_told("web.py changed · fresh in ")
+    (project / "pyproject.toml").write_text(f"{text}live = true\n")
+    served.until_told("options in pyproject.toml changed")
 
 
 def test_p5_what_tools_are_told_at_the_end_is_the_exit_code(project: Path) -> None:
