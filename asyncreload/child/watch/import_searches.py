@@ -135,9 +135,10 @@ class ImportSearches:
             if known is not None and not self._baselines.has_led_to_load(met.path):
                 return  # whoever looked first has met something else, which counts
             self._searches[directory][tail] = _Search(name, met)
-            above = os.path.dirname(met.path)
-            if met.is_portion or above == os.path.join(directory, tail):
-                self._watch(os.path.join(directory, tail), began)
+            package = os.path.join(directory, tail)
+            # Beside a module, a directory of its name may become a package, and go before it.
+            if met.is_portion or (met.path and os.path.isdir(package)):
+                self._watch(package, began)
             if known is not None or not met.path:
                 # Python's own list of the directory can be outdated by a tick of the clock.
                 self._entries.pop(directory, None)

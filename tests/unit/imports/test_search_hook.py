@@ -19,6 +19,7 @@ import pytest
 
 from asyncreload.child.watch.file_state import read_state
 from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.import_searches import Winner
 from tests.unit.watching import HOUR, Project, Watch
 
 EXTENSION = EXTENSION_SUFFIXES[0]
@@ -96,6 +97,17 @@ def test_a_package_beside_a_module_of_its_name(seen: Project) -> None:
     assert seen.changed() == []  # the module still goes before a directory without `__init__`
     seen.write("tool/__init__.py", b"")
     assert seen.changed() == [os.path.join("tool", "__init__.py")]
+
+
+def test_a_directory_beside_a_module_that_becomes_a_package_before_the_first_look(
+    seen: Project,
+) -> None:
+    """A checkpoint is taken before anybody has looked, and the directory above is as it was."""
+    met = Winner(seen.write("shop.py"))
+    seen.write("shop/notes.txt")
+    seen.watch.scanner.searches.note(str(seen.root), "shop", met, seen.clock.time_ns())
+    seen.write("shop/__init__.py")
+    assert seen.changed() == [os.path.join("shop", "__init__.py")]
 
 
 def test_an_init_in_a_namespace_package(seen: Project) -> None:
