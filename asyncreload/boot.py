@@ -37,6 +37,16 @@ if __name__ == "__main__" and sys.argv[1:2] == ["asyncreload.child.__main__"]:
     except OSError:
         pass
 
+import _signal  # type: ignore[import-not-found]  # typeshed has it not
+
+if __name__ == "__main__" and _signal.SIGTSTP in _signal.pthread_sigmask(_signal.SIG_BLOCK, ()):
+    # Whoever has started this process has blocked Ctrl-Z: see parent/subprocesses.py. If it came
+    # meanwhile, it was for the group that this process has left: to ignore a signal drops it.
+    if _signal.getsignal(_signal.SIGTSTP) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGTSTP, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTSTP,))
+
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager

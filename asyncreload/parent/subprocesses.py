@@ -14,18 +14,20 @@ import errno
 import os
 import threading
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from signal import SIGKILL, SIGSTOP
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
+from signal import SIG_BLOCK, SIG_SETMASK, SIGKILL, SIGSTOP, SIGTSTP, pthread_sigmask
 from subprocess import Popen
 from traceback import walk_tb
-from typing import Any
+from types import coroutine
+from typing import Any, cast
 
 from asyncreload.parent.resumed_process import ResumedProcess
 
 AnyProcess = Process | ResumedProcess
 """A process that was started, or one that goes on from a checkpoint."""
-Create = Callable[..., Awaitable[Process]]
+Create = Callable[..., Coroutine[Any, Any, Process]]
 
 RACE_PAUSE = 0.01
 """Seconds until another try, when a loop in another thread starts a process at this moment."""
@@ -101,13 +103,47 @@ async def _start(create: Create, command: Sequence[str], options: dict[str, Any]
 async def _create_alone(create: Create, command: Sequence[str], options: dict[str, Any]) -> Process:
     """Start a process while no other thread's loop does, where loops cannot do it side by side."""
     if isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-        return await create(*command, **options)
+        return await _begun_unstopped(create(*command, **options))
     while not _STARTING.acquire(blocking=False):  # noqa: ASYNC110  of another thread's loop
         await asyncio.sleep(RACE_PAUSE)
     try:
-        return await create(*command, **options)
+        return await _begun_unstopped(create(*command, **options))
     finally:
         _STARTING.release()
+
+
+@coroutine
+def _begun_unstopped(start: Coroutine[Any, Any, Process]) -> Generator[Any, Any, Process]:
+    """Await the start of a process, which Ctrl-Z does not stop before its program runs.
+
+    Python starts it by `vfork`, and sleeps in the kernel until then, deaf to all signals. Ctrl-Z is
+    for all of the group: this process would sleep on, and the shell wait for it for ever. In loops,
+    all of that is one step. What is blocked here is blocked in the program, too, until boot.py.
+    """
+    step: Callable[[], Any] = partial(start.send, None)
+    around: AbstractContextManager[None] = _ctrl_z_blocked()
+    while True:
+        with around:
+            try:
+                waited_for = step()
+            except StopIteration as end:
+                return cast("Process", end.value)
+        around = nullcontext()
+        try:
+            yield waited_for
+        except BaseException as exc:  # noqa: BLE001  it is for what was awaited
+            step = partial(start.throw, exc)
+        else:
+            step = partial(start.send, None)
+
+
+@contextmanager
+def _ctrl_z_blocked() -> Iterator[None]:
+    before = pthread_sigmask(SIG_BLOCK, {SIGTSTP})
+    try:
+        yield
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 async def _undo(starting: asyncio.Task[Process]) -> None:
