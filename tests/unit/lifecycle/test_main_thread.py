@@ -49,7 +49,10 @@ def from_another_thread(call: Any) -> Any:
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(call()))
     thread.start()
-    thread.join(DEADLINE)
+    try:
+        thread.join(DEADLINE)
+    finally:
+        thread.join(DEADLINE)  # it may have interrupted us, and not be done
     assert not thread.is_alive()
     return results[0]
 
