@@ -77,6 +77,8 @@ class CommandForks:
         self._environment = {**environment}
         self._environment.pop("PYTHONPATH", None)
         self._exit_codes: dict[int, int] = {}
+        self._starting = Lock()
+        """Held until an order is answered: tests start commands in several threads."""
         self._reading = Lock()
         self._orders, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ends, ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -127,9 +129,9 @@ class CommandForks:
         core = resource.getrlimit(resource.RLIMIT_CORE)
         resource.prlimit(self._process.pid, resource.RLIMIT_CORE, core)
         order = fork_commands.Order(list(command), str(directory), dict(environment))
-        with open(os.devnull, "rb") as nothing:
+        with open(os.devnull, "rb") as nothing, self._starting:
             streams = [nothing.fileno(), out.fileno()]
             socket.send_fds(self._orders, [json.dumps(vars(order)).encode()], streams)
-        pid = int(self._orders.recv(99))
+            pid = int(self._orders.recv(99))
         self._exit_codes.pop(pid, None)  # of another process that had this number
         return Forked(command, pid, self)
