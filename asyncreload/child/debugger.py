@@ -6,7 +6,6 @@ changed or Ctrl-C was pressed.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # typeshed has it not
 import signal
 import sys
 from types import FrameType
@@ -34,10 +33,9 @@ def give_interrupts_back() -> None:
     pdb = sys.modules.get("pdb")
     if pdb is None:
         return
-    # Not by `signal`, whose Python code takes its time, and may be interrupted itself.
-    debugger = getattr(_signal.getsignal(signal.SIGINT), "__self__", None)
+    debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     if isinstance(debugger, pdb.Pdb):
-        _signal.signal(signal.SIGINT, handler_before_pdb(pdb.Pdb))
+        signal.signal(signal.SIGINT, handler_before_pdb(pdb.Pdb))
 
 
 def _is_prompt(frame: FrameType | None, kind: type) -> bool:

@@ -8,6 +8,7 @@ be sent once more.
 from __future__ import annotations
 
 import signal
+import sys
 from asyncio import AbstractEventLoop, Handle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ from types import FrameType
 from typing import Final, NoReturn
 
 _NEVER_INTERRUPTED: Final = frozenset(
-    {"asyncio", "asyncreload", "contextlib", "h11", "uvicorn", "websockets", "wsproto"}
+    {"asyncio", "asyncreload", "h11", "uvicorn", "websockets", "wsproto"}
 )
-"""Packages, and what they use, whose functions keep the loop from nothing."""
+"""Packages whose functions keep the loop from nothing, nor does what these call of Python's own."""
 
 
 @contextmanager
@@ -49,9 +50,16 @@ def interrupted_between_steps(loop: AbstractEventLoop) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _may_be_interrupted(frame: FrameType) -> bool:
-    name = str(frame.f_globals.get("__name__"))
-    return name.partition(".")[0] not in _NEVER_INTERRUPTED
+def _may_be_interrupted(frame: FrameType | None) -> bool:
+    """Tell whether code of the app runs; what it has called of the standard library is its own."""
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package in _NEVER_INTERRUPTED:
+            return False
+        if package not in sys.stdlib_module_names:
+            return True
+        frame = frame.f_back
+    return True
 
 
 def _interrupt() -> NoReturn:
