@@ -2,7 +2,7 @@
 
 A child's life as its parent hears it:
 
-    Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go) -> Going
+    Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go ahead, Go) -> Going
         -> Loaded | LoadFailed | MissingExtra | Reporting -> FilesChanged -> Left
 
 A checkpoint has a channel of its own, on which the parent sends nothing but descriptors:
@@ -45,7 +45,10 @@ class Booted(Message):
 
 
 class Go(Message):
-    """Parent: your predecessor is gone, or only sends last responses; load and serve."""
+    """Parent: your predecessor is gone, or only sends last responses; load and serve.
+
+    Or, with `after`: it will be soon.
+    """
 
     settings: dict[str, Any]
     target: dict[str, Any] | None
@@ -72,10 +75,12 @@ class Go(Message):
 
     None as long as it has not been loaded.
     """
+    after: int = 0
+    """The process whose farewell is to be heard first (`Farewells`), or `Go` once more without."""
 
 
 class Going(Message):
-    """Child: `Go` was heard; the load begins."""
+    """Child: `Go` was heard, or the farewell for which it was said ahead; the load begins."""
 
 
 class Loaded(Message):

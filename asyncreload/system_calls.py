@@ -249,22 +249,26 @@ def anonymous_file(size: int) -> int:
     return descriptor
 
 
-def close_all_but(channel: int, farewell: bytes) -> None:
-    """Close all descriptors but the standard ones and `channel`; then write `farewell` to that.
+def close_all_but(farewells: list[tuple[int, bytes]]) -> None:
+    """Close all descriptors but the standard ones and those of `farewells`; then write these.
 
     The C functions are called without giving the GIL away (`PyDLL`), so no thread sees its files
     closed. Uses `close_range`; where that is missing, each open descriptor is closed by itself.
+
+    farewells: descriptors, and what is written to each, in this order.
     """
     libc = ctypes.PyDLL(None)
+    kept = sorted(descriptor for descriptor, _ in farewells)
     if hasattr(libc, "close_range"):
-        for low, high in pairwise([_STANDARD, channel, _HIGHEST + 1]):
+        for low, high in pairwise([_STANDARD, *kept, _HIGHEST + 1]):
             if low + 1 < high:
                 libc.close_range(ctypes.c_uint(low + 1), ctypes.c_uint(high - 1), 0)
     else:
         for descriptor in map(int, os.listdir("/dev/fd")):
-            if descriptor not in {*range(_STANDARD + 1), channel}:
+            if descriptor not in {*range(_STANDARD + 1), *kept}:
                 libc.close(descriptor)
-    libc.write(channel, farewell, len(farewell))
+    for descriptor, farewell in farewells:
+        libc.write(descriptor, farewell, len(farewell))
 
 
 def own_pages(address: int, size: int) -> bool:

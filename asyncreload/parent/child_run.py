@@ -59,6 +59,9 @@ class ChildRun:
     The phases: WARM until the child says that it has heard `Go`; LOADING; SERVING, or REPORTING
     when the load failed or there is a crash to report; REPORTING also after SERVING, when a request
     has imported code that fails; DRAINING from the moment when it is known to leave; GONE.
+
+    since: when the child was told to go, in ns since the epoch, if that was ahead.
+    on_leaving: called when the child has said that it leaves for a change.
     """
 
     def __init__(
@@ -68,13 +71,15 @@ class ChildRun:
         watchdog: Watchdog,
         services: Services,
         origin: Origin = Origin.COLD,
+        since: int | None = None,
+        on_leaving: Callable[[ChildRun], object] = id,
     ) -> None:
         self.child: Process = child
         self.origin: Origin = origin
         """Where the child comes from."""
         self.go: protocol.Go = go
         """What the child was told."""
-        self.since: int = time.time_ns()
+        self.since: int = since or time.time_ns()
         """When, in nanoseconds since the epoch."""
         self.phase: Phase = Phase.WARM
         self.last_phase: Phase = Phase.WARM
@@ -102,6 +107,7 @@ class ChildRun:
         """Why the app cannot be served with what is installed; "" if it can, for all we know."""
         self._watchdog = watchdog
         self._services = services
+        self._on_leaving = on_leaving
         self._terminal = Terminal()
         self._began = services.clock()
         self._at_prompt: asyncio.Future[bool] | None = None
@@ -274,6 +280,7 @@ class ChildRun:
         if not self._services.checkpoints.is_resuming:
             self._services.standby.start_next()  # it boots while the old one leaves
         self._leave_for(changed)
+        self._on_leaving(self)
         self._urging = self._services.tasks.start(self._urge())
 
     def _start_from_nothing(self) -> None:

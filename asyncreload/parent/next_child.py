@@ -3,12 +3,19 @@
 The deepest checkpoint that is valid is taken (`Checkpoints`). If there is none, or a load on the
 standby is likely to be sooner, the standby is taken; it has booted, and may have imported packages
 (`Standby`). If none stands by, one is started now: a cold start.
+
+A process that stands by is taken as soon as the last one is known to leave, and told what it will
+load. So it begins when it hears the farewell of that one, without waiting for us.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from asyncreload.tasks import cancel
 
 if TYPE_CHECKING:
     from asyncreload.parent.checkpoints import Checkpoints
@@ -43,12 +50,75 @@ def is_checkpoint_sooner(left: float, standby: float) -> bool:
     return left <= AS_LONG * standby
 
 
-async def next_child(checkpoints: Checkpoints, standby: Standby, go: Go) -> tuple[Process, Origin]:
-    """Return the process that will be told this `Go`, and where it comes from.
+class Taken(NamedTuple):
+    """The next child."""
 
-    Raises what `Standby.take` raises.
-    """
-    if (child := await checkpoints.take(go)) is not None:
-        return child, Origin.CHECKPOINT
-    child = await standby.take()
-    return child, Origin.STANDBY if standby.has_preloaded else Origin.COLD
+    child: Process
+    origin: Origin
+    go: Go
+    """What it is to be told, with the checkpoints that it is to take."""
+    since: int
+    """When it was told, or will be at the earliest, in ns since the epoch."""
+
+
+class NextChild:
+    """Takes the process that loads next. Uses the running loop."""
+
+    def __init__(self, checkpoints: Checkpoints, standby: Standby) -> None:
+        self._checkpoints = checkpoints
+        self._standby = standby
+        self._told: Go | None = None
+        self._taking: asyncio.Task[Taken | None] | None = None
+
+    def take_ahead(self, go: Go, after: int) -> None:
+        """Take the process that stands by, if one does, and tell it what it will load.
+
+        after: the process ID of the child that leaves.
+        """
+        self._told = go
+        self._taking = asyncio.create_task(
+            self._take_ahead(go, after), name="asyncreload next child"
+        )
+
+    async def take(self, go: Go) -> Taken:
+        """Return the process that is to load what `go` says.
+
+        One that was taken ahead may have begun, if the last child has said farewell. If that was
+        told anything else, it has not: then the last child has not left by itself.
+
+        Raises what `Standby.take` raises.
+        """
+        taking, self._taking = self._taking, None
+        taken = await taking if taking is not None else None
+        if taken is None:
+            return await self._take(go)
+        return taken if go == self._told else taken._replace(go=self._checkpoints.asked(go))
+
+    async def end(self) -> None:
+        """Give up on the one that was taken ahead."""
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            await cancel(taking)
+
+    async def _take_ahead(self, go: Go, after: int) -> Taken | None:
+        if (child := await self._checkpoints.take(go)) is not None:
+            taken = self._as_taken(child, Origin.CHECKPOINT, go)
+        elif self._standby.is_ready:
+            taken = await self._take_standby(go)
+        else:
+            return None
+        taken.child.send(taken.go.replaced(after=after))
+        return taken
+
+    async def _take(self, go: Go) -> Taken:
+        if (child := await self._checkpoints.take(go)) is not None:
+            return self._as_taken(child, Origin.CHECKPOINT, go)
+        return await self._take_standby(go)
+
+    async def _take_standby(self, go: Go) -> Taken:
+        child = await self._standby.take()
+        origin = Origin.STANDBY if self._standby.has_preloaded else Origin.COLD
+        return self._as_taken(child, origin, go)
+
+    def _as_taken(self, child: Process, origin: Origin, go: Go) -> Taken:
+        return Taken(child, origin, self._checkpoints.asked(go), time.time_ns())

@@ -87,6 +87,7 @@ class RestartPolicy:
         self._files: dict[str, Any] = {}
         self._asgi = True if settings.interface == ASGI else None
         self._last_restart = self._last_load = self._last_change = float("-inf")
+        self._decided: tuple[FilesChanged, Go] | None = None  # what was said ahead of the end
         self.reload_since: float | None = None
         """When the change was heard of, or the wish to reload, that led to the present load.
 
@@ -121,6 +122,10 @@ class RestartPolicy:
             code = SIGNALLED - code
         return await self._after_crash(run, code)
 
+    def ahead(self, run: EndedRun) -> Go:
+        """Return what the next child will be told, as a child has said that it leaves."""
+        return self._reload(run)
+
     def answered(self) -> tuple[str, ...]:
         """Return what has changed, now that requests are answered with it, or with a report."""
         # Until then, nobody has seen what a load would have brought that was given up.
@@ -145,13 +150,17 @@ class RestartPolicy:
         return Go(self._settings, self._target, self._address, **common | fields)
 
     def _reload(self, run: EndedRun) -> Go:
+        if self._decided is not None and self._decided[0] is run.changed:
+            return self._decided[1]
         now = self._clock()
         changed = run.changed or FilesChanged({}, loading=False)
         in_burst = changed.loading or now - max(self._last_change, self._last_load) < BURST
         self._last_change = self.reload_since = now
         self._files = self._files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
-        return self._go(changed=changed.files, settle=in_burst)
+        go = self._go(changed=changed.files, settle=in_burst)
+        self._decided = (run.changed, go) if run.changed else None
+        return go
 
     async def _after_crash(self, run: EndedRun, code: int) -> Go:
         now = self._clock()

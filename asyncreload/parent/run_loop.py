@@ -22,7 +22,7 @@ from asyncreload.parent.children import Children
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.heartbeat import touch_until_deleted
 from asyncreload.parent.inheritance import Inheritance
-from asyncreload.parent.next_child import is_checkpoint_sooner, next_child
+from asyncreload.parent.next_child import NextChild, is_checkpoint_sooner
 from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
@@ -65,6 +65,7 @@ class RunLoop:
         self._inheritance = inheritance
         self._lock = lock
         self._interval = interval
+        self._next_child = NextChild(services.checkpoints, services.standby)
         self._current: ChildRun | None = None
 
     @classmethod
@@ -171,11 +172,16 @@ class RunLoop:
         return following
 
     async def _begin(self, go: Go) -> ChildRun:
-        child, origin = await next_child(self._services.checkpoints, self._standby, go)
-        go = self._services.checkpoints.asked(go)
-        self._current = ChildRun(child, go, self._watchdog_of(child), self._services, origin)
+        child, origin, go, since = await self._next_child.take(go)
+        watchdog = self._watchdog_of(child)
+        self._current = ChildRun(
+            child, go, watchdog, self._services, origin, since, self._take_next_ahead
+        )
         self._services.event_log.wake()
         return self._current
+
+    def _take_next_ahead(self, leaving: ChildRun) -> None:
+        self._next_child.take_ahead(self._restart_policy.ahead(leaving), leaving.child.pid)
 
     async def _end_of(self, run: ChildRun) -> int:
         """Return the exit code of a child; one that still sends a response goes on alone."""
@@ -203,6 +209,7 @@ class RunLoop:
             if self._current is not None:
                 self._children.ask_to_end(self._current.child)
             lockfile.remove(self._lock)
+            await self._next_child.end()
             await self._services.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()

@@ -74,6 +74,15 @@ class Standby:
         """Whether packages were imported ahead in the process that was taken last."""
         return self._taken_has_preloaded
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process stands by in which Python has run no code of the project.
+
+        If it has, in `sitecustomize` say, that code may be older than the save by now.
+        """
+        child = self._next.result if self._next is not None else None
+        return child is not None and not child.ran_at_start
+
     def prepare(self) -> None:
         """Begin to prepare the next child if that has not begun, and one is kept ready."""
         if self._is_kept_ready:

@@ -78,7 +78,13 @@ class Agent:
             ChangeResponse(self.life, link, state, self.front_end, self.outcome, self.shutdown)
         )
         self.orders: ParentOrders = ParentOrders(
-            self.life, main, link, state.baselines, self.monitor, self.shutdown
+            self.life,
+            main,
+            link,
+            state.baselines,
+            self.monitor,
+            self.shutdown,
+            process_end.farewells,
         )
         self._parent_guard = ParentGuard(self.life, link, self.shutdown)
         self._load_watch = LoadWatch(self.life, main, link, self.monitor)

@@ -27,11 +27,12 @@ from asyncreload.child.lifecycle.side_loop import stand_still
 from asyncreload.exit_codes import ORPHANED
 from asyncreload.forks import own_fork
 from asyncreload.phase import Phase
-from asyncreload.protocol import Booted, CheckpointTaken, GetReady, Go, Obstacle
+from asyncreload.protocol import Booted, CheckpointTaken, GetReady, Obstacle
 
 if TYPE_CHECKING:
     from asyncreload.child.checkpoint.validity import Validity
     from asyncreload.child.lifecycle.load_state import LoadState
+    from asyncreload.child.lifecycle.parent_orders import Preparatory
     from asyncreload.child.lifecycle.side_loop import SideLoop
     from asyncreload.child.lifecycle.startup import Legacy
 
@@ -148,7 +149,7 @@ class CheckpointFork:
         Until the load goes on nothing is raised: the app's code would handle what is not its own.
         """
         try:
-            go = self._next_go()
+            go = self._side_loop.agent.orders.next_go(self._get_ready)
             self._end_suspension(suspension)
             self._legacy.join_supervisors_group()
             self._resume(Load.of(go, loaded_before=self._state.preload.loaded))
@@ -160,13 +161,12 @@ class CheckpointFork:
             traceback.print_exc()
             os._exit(ORPHANED)
 
-    def _next_go(self) -> Go:
-        orders = self._side_loop.agent.orders
-        while not isinstance(order := orders.next(), Go):
-            if isinstance(order, GetReady):  # do what makes the next steps quick
-                self._validity.differing()  # what it finds will be found again
-                own_shared_pages(lambda: not orders.is_any_waiting)
-        return order
+    def _get_ready(self, order: Preparatory) -> None:
+        """Do what makes the next steps quick."""
+        if isinstance(order, GetReady):
+            orders = self._side_loop.agent.orders
+            self._validity.differing()  # what it finds will be found again
+            own_shared_pages(lambda: not orders.is_any_waiting)
 
     def _end_suspension(self, suspension: Suspension) -> None:
         """Be as the process was before it became a checkpoint; in all threads, as to signals."""

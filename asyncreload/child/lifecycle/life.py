@@ -19,7 +19,7 @@ class Life:
         self._phase = Phase.BOOTING
         self._lock = Lock()
         self.go_heard: asyncio.Event = asyncio.Event()
-        """Set once the parent has said `Go`: this process stands by no more, but is at work."""
+        """Set once it is our turn: this process stands by no more, but is at work."""
         self.load: Load | None = None
         """What is loaded; set by the main thread, before it enters the phase of loading."""
 

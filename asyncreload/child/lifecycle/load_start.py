@@ -123,6 +123,7 @@ class LoadStart:
 
     def _announce(self, load: Load) -> None:
         self._life.load = load
+        self._side_loop.call(self._life.go_heard.set)  # a farewell may have been heard in its place
         self._side_loop.agent.link.send(Going())
         self._state.baselines.begin_load(load.began, load.go.changed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import linecache
 import os
+import select
 import signal
 import threading
 from collections import deque
@@ -51,13 +52,14 @@ class MainThread:
         if self._app_loop is not None:
             self._app_loop.stop()
 
-    def wait(self) -> None:
-        """Wait for `wake` or `interrupt`."""
+    def wait(self, also_for: int | None = None) -> None:
+        """Wait for `wake` or `interrupt`, or until another descriptor is readable."""
         self._waits = True
         try:
             if self._app_loop is not None:
                 self._app_loop.run_until_readable(self._out)
-            os.read(self._out, 1)
+            if also_for is None or self._is_woken_before(also_for):
+                os.read(self._out, 1)
         finally:
             self._waits = False
 
@@ -136,6 +138,12 @@ class MainThread:
         for descriptor in ends:
             with suppress(OSError):
                 os.close(descriptor)
+
+    def _is_woken_before(self, descriptor: int) -> bool:
+        poll = select.poll()
+        for each in (self._out, descriptor):
+            poll.register(each, select.POLLIN)
+        return self._out in dict(poll.poll())
 
     def _frame(self) -> FrameType | None:
         return current_frames().get(self._ident)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asyncreload import protocol
@@ -12,6 +13,7 @@ from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 
 if TYPE_CHECKING:
+    from asyncreload.child.lifecycle.farewells import Farewells
     from asyncreload.child.lifecycle.life import Life
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import ParentLink
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from asyncreload.child.watch.baselines import Baselines
     from asyncreload.child.watch.change_monitor import ChangeMonitor
 
-Order = protocol.Go | protocol.Preload | protocol.GetReady
+Preparatory = protocol.Preload | protocol.GetReady
+Order = protocol.Go | Preparatory
 
 
 class ParentOrders:
@@ -33,6 +36,7 @@ class ParentOrders:
         baselines: Baselines,
         monitor: ChangeMonitor,
         shutdown: Shutdown,
+        farewells: Farewells,
     ) -> None:
         self._life = life
         self._main = main
@@ -40,16 +44,34 @@ class ParentOrders:
         self._baselines = baselines
         self._monitor = monitor
         self._shutdown = shutdown
+        self._farewells = farewells
         self._tasks = Tasks()
         self._waiting: deque[Order] = deque()
 
-    def next(self) -> Order:
-        """Wait for the next order, in the main thread; raise SystemExit if the end comes first."""
-        while not self._waiting:
-            self._main.wait()
-            if self._shutdown.code is not None:
-                raise SystemExit(self._shutdown.code)
-        return self._waiting.popleft()
+    def next_go(self, carry_out: Callable[[Preparatory], object]) -> protocol.Go:
+        """Wait for our turn, in the main thread; raise SystemExit if the end comes first.
+
+        If the parent has told ahead what to load, and after whom, the farewell of that process is
+        enough: our turn need not be told by the parent, too.
+
+        carry_out: does what is ordered before.
+        """
+        ahead: protocol.Go | None = None
+        while True:
+            if self._waiting:
+                order = self._waiting.popleft()
+                if not isinstance(order, protocol.Go):
+                    carry_out(order)
+                elif order.after:
+                    ahead = order
+                else:
+                    return order
+            elif ahead is not None and self._farewells.is_heard(ahead.after):
+                return ahead
+            else:
+                self._main.wait(self._farewells.fileno() if ahead else None)
+                if self._shutdown.code is not None:
+                    raise SystemExit(self._shutdown.code)
 
     @property
     def is_any_waiting(self) -> bool:
@@ -81,7 +103,7 @@ class ParentOrders:
     def _on_order(self, order: Order) -> None:
         self._waiting.append(order)
         self._main.wake()
-        if isinstance(order, protocol.Go):
+        if isinstance(order, protocol.Go) and not order.after:
             self._life.go_heard.set()
 
     async def _answer_look(self, number: int) -> None:

@@ -31,6 +31,7 @@ from asyncreload.terminal import Terminal
 if TYPE_CHECKING:
     from asyncreload.child.http.front_end import FrontEnd
     from asyncreload.child.lifecycle.app_processes import AppProcesses
+    from asyncreload.child.lifecycle.farewells import Farewells
     from asyncreload.child.lifecycle.life import Life
     from asyncreload.child.lifecycle.main_thread import MainThread
     from asyncreload.child.lifecycle.parent_link import ParentLink
@@ -48,23 +49,26 @@ class ProcessEnd:
     """The two ways in which a child ends. Neither waits for the interpreter's own end.
 
     finalization: does for the app what that would do.
+    farewells: where the next child hears that this one has vanished.
     """
 
-    def __init__(self, finalization: Finalization) -> None:
+    def __init__(self, finalization: Finalization, farewells: Farewells) -> None:
         self.finalization: Finalization = finalization
+        self.farewells: Farewells = farewells
 
     def exit(self, code: int) -> None:
         """End the process at once."""
         os._exit(code)
 
     def vanish(self, code: int, channel: int) -> NoReturn:
-        """Close all files, say so on the channel, and end the process.
+        """Close all files, say so to the next child and on the channel, and end the process.
 
         To free the memory of a large process takes the kernel up to 100 ms, and only then does it
         close the files. So they are closed here, and nobody need wait for more: no port, lock or
         file is held when the farewell is heard, and no code runs any more.
         """
-        close_all_but(channel, Left(code, vanished=True).encode())
+        left = Left(code, vanished=True).encode()
+        close_all_but([self.farewells.own(), (channel, left)])
         os._exit(code)
 
 

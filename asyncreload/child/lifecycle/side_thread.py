@@ -39,6 +39,7 @@ from asyncreload.system_calls import files_open_for_writing, process_began
 if TYPE_CHECKING:
     from asyncreload.child.imports.app_loader import App
     from asyncreload.child.imports.import_observer import ImportObserver
+    from asyncreload.child.lifecycle.parent_orders import Preparatory
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
     from asyncreload.child.watch.refreshers import Refresh
@@ -157,12 +158,13 @@ class SideThread:
         """
         self._agent.link.send(Booted(self._state.modules.ran_at_start))
         is_local(os.sep)  # reads the table of mounts, while there is time
-        while not isinstance(order := self._agent.orders.next(), Go):
-            if isinstance(order, Preload):
-                self._state.preload.replay(order)
-                self._state.modules.scan_ahead()
-                count_as_searched()
-        return order
+        return self._agent.orders.next_go(self._import_ahead)
+
+    def _import_ahead(self, order: Preparatory) -> None:
+        if isinstance(order, Preload):
+            self._state.preload.replay(order)
+            self._state.modules.scan_ahead()
+            count_as_searched()
 
     def begin_load(self, load: Load) -> None:
         """Do what comes before the first code of the project. Raises `EnvironmentFileError`."""

@@ -10,6 +10,7 @@ from typing import Self
 from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.app_processes import AppProcesses
+from asyncreload.child.lifecycle.farewells import Farewells
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.main_thread import MainThread
 from asyncreload.child.lifecycle.parent_link import ParentLink
@@ -45,9 +46,10 @@ class Legacy:
         control, *ours = (socket.socket(fileno=fd) for fd in sockets)
         self.supervisor: int = supervisor
         """Its process ID."""
-        self._listener, self._entrance, self._exit, rendezvous = ours
+        self._listener, self._entrance, self._exit, rendezvous, *farewells = ours
         self.rendezvous: socket.socket = rendezvous
         """Where the links to checkpoints are handed to the supervisor."""
+        self.farewells: Farewells = Farewells(*farewells)
         self.lock: str = lock
         """The path of its lockfile."""
         self.started: int = started
@@ -80,7 +82,7 @@ class Legacy:
 
     def make_agent(self, state: LoadState) -> Agent:
         """Return the agent of this process; called in the side thread's loop."""
-        end = ProcessEnd(Finalization(self._ours))
+        end = ProcessEnd(Finalization(self._ours), self.farewells)
         lobby = Lobby(self._entrance, self._exit)
         link, main = self.link, self.main_thread
         return Agent(main, link, self._listener, lobby, state, self.app_processes, end)
@@ -89,7 +91,7 @@ class Legacy:
         """Return the numbers of what is open here."""
         ours = (self._listener, self._entrance, self._exit, self.rendezvous)
         numbers = [one.fileno() for one in ours]
-        main_thread = self.main_thread.descriptors()
+        main_thread = (*self.main_thread.descriptors(), *self.farewells.descriptors())
         shared = (self._liveness, self._requests, self._prompt)
         memory = [one.descriptor for one in shared]
         return [*numbers, *memory, *main_thread, *self.link.descriptors()]
@@ -132,4 +134,5 @@ class Legacy:
         # Else a worker of the app keeps the port bound, and the parent sees no end of file.
         for ours in (self._listener, self._entrance, self._exit, self.rendezvous):
             ours.close()
+        self.farewells.close()
         self.let_go()

@@ -15,16 +15,19 @@ This is the way of a save, from one process to the next:
 3. *Prepared.* parent/child_run.py hears it. Checkpoints that were taken after the file was read are
    dropped, and the next process goes on from the deepest that is left: it was forked ahead
    (parent/prefork.py), or is now. If none is of use, it is the standby, which is started now if
-   there is none (parent/standby.py). If packages have changed, neither of them is of use.
+   there is none (parent/standby.py). If packages have changed, neither of them is of use. A process
+   that stands by is told ahead what it will load, and after whom (parent/next_child.py).
 4. *Ended*, meanwhile, by lifecycle/shutdown.py (`_end_politely`). Requests that wait go to the next
    child through the `Lobby`; those that are being answered get a moment (`LAST_REQUESTS`). The main
    thread is interrupted (only woken, if it runs an ASGI app's loop), and leaves (`leave` in
    child/__main__.py): an ASGI app shuts down, `atexit` handlers run; for that there is little time,
    too (`EXIT_HANDLERS`). The processes that the app has started are ended, all files are closed,
-   and the last word is `Left`. If a response is still being sent then, a first `Left` says so: the
-   old process goes on with it for `grace` seconds, beside the next child.
-5. *Next.* When the parent hears `Left`, parent/run_loop.py takes the next process
-   (parent/next_child.py), and sends it `Go`. That says `Going` (lifecycle/load_start.py) and, in a
+   and the last word is a farewell to the next process (lifecycle/farewells.py), and `Left` to the
+   parent. If a response is still being sent then, a first `Left` says so: the old process goes on
+   with it for `grace` seconds, beside the next child.
+5. *Next.* The process that was told ahead begins at the farewell. If there is none, as the old one
+   has died or sends a response, it begins when the parent says so: that hears `Left`, or the end,
+   and parent/run_loop.py sends `Go`. The process says `Going` (lifecycle/load_start.py) and, in a
    burst of changes, waits for its end. It loads the app (`load_app` in child/__main__.py). Or it
    goes on with the load from which its checkpoint was taken (lifecycle/checkpoint_fork.py); but if
    what that rests on has changed, it says `CheckpointRefused`, and another process is taken. In the

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
 from types import FrameType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.load import Load
@@ -30,6 +30,7 @@ class MainThread:
         self.frame: Any = None
         self.on_wait: Callable[[], None] = lambda: None
         self.moved = False
+        self.waited_also_for: list[int | None] = []
 
     def rest(self) -> None:
         pass
@@ -37,7 +38,8 @@ class MainThread:
     def wake(self) -> None:
         self.woken += 1
 
-    def wait(self) -> None:
+    def wait(self, also_for: int | None = None) -> None:
+        self.waited_also_for.append(also_for)
         self.on_wait()
 
     def run(self, _job: Callable[[], None]) -> bool:
@@ -123,12 +125,25 @@ class NoFinalization(Finalization):
         self.done.append("run")
 
 
+class Farewells:
+    """Processes have left when a test says so."""
+
+    def __init__(self) -> None:
+        self.left: set[int] = set()
+
+    def fileno(self) -> int:
+        return 98
+
+    def is_heard(self, pid: int) -> bool:
+        return pid in self.left
+
+
 class End(ProcessEnd):
     """Notes how the process would have ended."""
 
     def __init__(self) -> None:
         self.finalization: NoFinalization = NoFinalization()
-        super().__init__(self.finalization)
+        super().__init__(self.finalization, cast("Any", Farewells()))
         self.exited: list[int] = []
         self.vanished: list[tuple[int, int]] = []
 

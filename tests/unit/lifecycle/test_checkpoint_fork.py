@@ -23,6 +23,7 @@ from asyncreload.protocol import (
     CheckpointRefused,
     CheckpointTaken,
     GetReady,
+    Go,
     Lines,
     Message,
     Obstacle,
@@ -134,8 +135,10 @@ class Bench:
     def own_shared_pages(self, goes_on: Callable[[], bool]) -> None:
         self.log.append(("own pages", goes_on()))
 
-    def next(self) -> Message:
-        return self.orders.pop(0)
+    def next_go(self, carry_out: Callable[[Any], object]) -> Go:
+        while not isinstance(order := self.orders.pop(0), Go):
+            carry_out(order)
+        return order
 
     @property
     def is_any_waiting(self) -> bool:

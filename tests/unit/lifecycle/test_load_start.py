@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
@@ -83,6 +83,9 @@ class Bench:
         work.close()
         self.log.append("burst")
 
+    def call(self, function: Callable[[], object]) -> None:
+        function()
+
     def send(self, message: Message) -> None:
         self.log.append(message)
 
@@ -118,6 +121,7 @@ def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: 
         "watch",
         ("checkpoints", ("views.py",), False, (), Phase.LOADING),
     ]
+    assert bench.life.go_heard.is_set()
     assert bench.life.load is not None
     assert bench.life.load.began > load.began
 

@@ -48,11 +48,11 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def from_another_thread(call: Any) -> Any:
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(call()))
-    thread.start()
     try:
+        thread.start()
         thread.join(DEADLINE)
     finally:
-        thread.join(DEADLINE)  # it may have interrupted us, and not be done
+        thread.join(DEADLINE)  # it may have interrupted us, also in `start`, and not be done
     assert not thread.is_alive()
     return results[0]
 
@@ -110,6 +110,24 @@ def test_each_wake_ends_one_wait(main: MainThread) -> None:
     os.set_blocking(main._out, False)
     with pytest.raises(BlockingIOError):
         main.wait()
+
+
+def test_a_wait_ends_also_when_another_descriptor_is_readable(main: MainThread) -> None:
+    out, into = os.pipe()
+    try:
+        os.write(into, b"x")
+        with bounded(main):
+            main.wait(out)
+        assert os.read(out, 1) == b"x"  # it is left to the caller
+        main.wake()
+        with bounded(main):
+            main.wait(out)
+        os.set_blocking(main._out, False)
+        with pytest.raises(BlockingIOError):
+            main.wait()
+    finally:
+        os.close(out)
+        os.close(into)
 
 
 def test_a_wake_from_another_thread_ends_the_present_wait(main: MainThread) -> None:

@@ -12,13 +12,23 @@ from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.parent_orders import ParentOrders
 from asyncreload.exit_codes import INTERRUPTED
 from asyncreload.phase import Phase
-from tests.unit.lifecycle.stand_ins import Link, MainThread, Monitor, Shutdown, load_of, settle
+from tests.unit.lifecycle.stand_ins import (
+    Farewells,
+    Link,
+    MainThread,
+    Monitor,
+    Shutdown,
+    load_of,
+    settle,
+)
 
 
 class Bench:
     def __init__(self) -> None:
         self.life, self.main, self.link = Life(), MainThread(), Link()
         self.monitor, self.shutdown = Monitor(), Shutdown()
+        self.farewells = Farewells()
+        self.carried_out: list[protocol.Message] = []
         self.trusted: list[dict[str, Any]] = []
         self.orders = ParentOrders(
             self.life,
@@ -27,7 +37,11 @@ class Bench:
             cast("Any", self),
             cast("Any", self.monitor),
             cast("Any", self.shutdown),
+            cast("Any", self.farewells),
         )
+
+    def next_go(self) -> protocol.Go:
+        return self.orders.next_go(self.carried_out.append)
 
     def trust(self, files: dict[str, Any]) -> None:
         """Do what the baselines would."""
@@ -40,15 +54,17 @@ def bench() -> Bench:
 
 
 def test_orders_go_to_the_main_thread_one_after_the_other(bench: Bench) -> None:
-    ordered = [protocol.Preload("/root"), protocol.GetReady(), load_of().go]
+    before: list[protocol.Message] = [protocol.Preload("/root"), protocol.GetReady()]
+    go = load_of().go
     assert not bench.orders.is_any_waiting
-    for order in ordered:
+    for order in (*before, go):
         assert not bench.life.go_heard.is_set()
         bench.orders.hear(order)
     assert bench.main.woken == 3
     assert bench.life.go_heard.is_set()
     assert bench.orders.is_any_waiting
-    assert [bench.orders.next() for _ in ordered] == ordered
+    assert bench.next_go() == go
+    assert bench.carried_out == before
     assert not bench.orders.is_any_waiting
 
 
@@ -56,14 +72,33 @@ def test_the_main_thread_waits_for_its_orders(bench: Bench) -> None:
     go = load_of().go
     said = iter([protocol.Preload("/root"), go])
     bench.main.on_wait = lambda: bench.orders.hear(next(said))
-    assert bench.orders.next() == protocol.Preload("/root")
-    assert bench.orders.next() == go
+    assert bench.next_go() == go
+    assert bench.carried_out == [protocol.Preload("/root")]
+    assert bench.main.waited_also_for == [None, None]
+
+
+def test_what_was_told_ahead_is_loaded_when_that_process_says_farewell(bench: Bench) -> None:
+    ahead = load_of(after=7).go
+    bench.orders.hear(ahead)
+    assert not bench.life.go_heard.is_set()
+    others_first = iter([{6}, {7}])
+    bench.main.on_wait = lambda: bench.farewells.left.update(next(others_first))
+    assert bench.next_go() == ahead
+    assert bench.main.waited_also_for == [98, 98]
+
+
+def test_if_that_process_dies_without_farewell_the_parent_says_go(bench: Bench) -> None:
+    bench.orders.hear(load_of(after=7).go)
+    go = load_of(settle=True).go
+    bench.main.on_wait = lambda: bench.orders.hear(go)
+    assert bench.next_go() == go
+    assert bench.life.go_heard.is_set()
 
 
 def test_the_end_may_come_first(bench: Bench) -> None:
     bench.main.on_wait = lambda: bench.orders.hear(protocol.End(143))
     with pytest.raises(SystemExit) as ended:
-        bench.orders.next()
+        bench.next_go()
     assert ended.value.code == 143
 
 

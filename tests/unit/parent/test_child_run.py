@@ -65,6 +65,7 @@ class Scene:
     event_log: EventLog
     policy: RestartPolicy
     run: ChildRun
+    leaving: list[ChildRun]
     now: float = 100.0
 
     @classmethod
@@ -85,8 +86,11 @@ class Scene:
             policy,
             clock=clock,
         )
-        run = ChildRun(child.process, go, cast("Watchdog", watchdog), services)
-        scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run)
+        leaving: list[ChildRun] = []
+        run = ChildRun(
+            child.process, go, cast("Watchdog", watchdog), services, on_leaving=leaving.append
+        )
+        scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run, leaving)
         return scene
 
     @property
@@ -233,6 +237,7 @@ async def test_a_change_starts_the_next_child() -> None:
     assert scene.standby.calls == [("start_next",)]
     assert scene.events == [Changed(("app.py",))]
     assert scene.run.changed == CHANGE
+    assert scene.leaving == [scene.run]
     await scene.end()
 
 

@@ -29,7 +29,7 @@ def test_it_is_open_until_it_is_closed() -> None:
     inheritance = Inheritance(listening)
     assert inheritance.address == address
     assert inheritance.descriptors[0] == listening.fileno()
-    assert len(set(inheritance.descriptors)) == 7
+    assert len(set(inheritance.descriptors)) == 9
     assert all(map(is_open, inheritance.descriptors))
     assert not any(map(os.get_inheritable, inheritance.descriptors))
     descriptors = list(inheritance.descriptors)

@@ -2,58 +2,114 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from asyncreload.parent.next_child import Origin, is_checkpoint_sooner, next_child
-from asyncreload.parent.process import Process
-from asyncreload.protocol import Go
+from asyncreload.parent.next_child import NextChild, Origin, is_checkpoint_sooner
+from tests.unit.parent.fakes import GO, FakeCheckpoints, FakeChild, rest
 
 if TYPE_CHECKING:
     from asyncreload.parent.checkpoints import Checkpoints
+    from asyncreload.parent.process import Process
     from asyncreload.parent.standby import Standby
 
-FROZEN, WARM = cast("Process", "from a checkpoint"), cast("Process", "has booted")
-GO = Go({}, None, ("127.0.0.1", 8000))
+CHANGED = GO.replaced(changed={"app.py": [None, "1", False]})
+
+pytestmark = pytest.mark.asyncio
 
 
-class Source:
-    """What gives out a process, or None."""
+class Standing:
+    """A process stands by."""
 
-    def __init__(self, child: Process | None, *, has_preloaded: bool = False) -> None:
+    def __init__(self, child: Process, *, has_preloaded: bool) -> None:
         self.child = child
         self.has_preloaded = has_preloaded
+        self.is_ready = True
         self.asked = 0
 
-    async def take(self, _: Go | None = None) -> Process | None:
+    async def take(self) -> Process:
         self.asked += 1
         return self.child
 
 
+class Scene:
+    """Where the next child may come from."""
+
+    def __init__(self, *, frozen: bool = False, has_preloaded: bool = True) -> None:
+        self.frozen, self.warm = FakeChild(1), FakeChild(2)
+        self.checkpoints = FakeCheckpoints()
+        self.checkpoints.next = self.frozen.process if frozen else None
+        self.standby = Standing(self.warm.process, has_preloaded=has_preloaded)
+        sources = cast("Checkpoints", self.checkpoints), cast("Standby", self.standby)
+        self.next = NextChild(*sources)
+
+
 @pytest.mark.parametrize(
-    ("frozen", "has_preloaded", "taken"),
+    ("frozen", "has_preloaded", "origin"),
     [
-        (FROZEN, True, (FROZEN, Origin.CHECKPOINT)),
-        (None, True, (WARM, Origin.STANDBY)),
-        (None, False, (WARM, Origin.COLD)),
+        (True, True, Origin.CHECKPOINT),
+        (False, True, Origin.STANDBY),
+        (False, False, Origin.COLD),
     ],
 )
-@pytest.mark.asyncio
-async def test_best_first(
-    *, frozen: Process | None, has_preloaded: bool, taken: tuple[Process, Origin]
-) -> None:
-    checkpoints, standby = Source(frozen), Source(WARM, has_preloaded=has_preloaded)
-    sources = cast("Checkpoints", checkpoints), cast("Standby", standby)
-    assert await next_child(*sources, GO) == taken
-    assert standby.asked == (frozen is None)  # it is kept for the next reload
+async def test_best_first(*, frozen: bool, has_preloaded: bool, origin: Origin) -> None:
+    scene = Scene(frozen=frozen, has_preloaded=has_preloaded)
+    taken = await scene.next.take(GO)
+    child = scene.frozen if frozen else scene.warm
+    assert (taken.child, taken.origin) == (child.process, origin)
+    assert scene.standby.asked == (not frozen)  # it is kept for the next reload
+    assert child.heard == []
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+async def test_one_that_stands_by_is_told_ahead_what_it_will_load(*, frozen: bool) -> None:
+    scene = Scene(frozen=frozen)
+    scene.next.take_ahead(CHANGED, after=7)
+    await rest()
+    child = scene.frozen if frozen else scene.warm
+    assert child.heard == [CHANGED.replaced(after=7)]
+    before = time.time_ns()
+    taken = await scene.next.take(CHANGED)
+    assert taken.child is child.process
+    assert taken.go == CHANGED
+    assert taken.since < before
+
+
+async def test_one_that_was_told_something_else_is_told_anew() -> None:
+    scene = Scene()
+    scene.next.take_ahead(CHANGED, after=7)
+    taken = await scene.next.take(GO)
+    assert taken.child is scene.warm.process
+    assert taken.go == GO
+
+
+async def test_one_that_is_not_ready_is_not_told_ahead() -> None:
+    """It is started when the last one has ended, if Python runs the project's code in it."""
+    scene = Scene()
+    scene.standby.is_ready = False
+    scene.next.take_ahead(CHANGED, after=7)
+    await rest()
+    assert scene.standby.asked == 0
+    assert (await scene.next.take(CHANGED)).child is scene.warm.process
+    assert scene.warm.heard == []
+
+
+async def test_at_the_end_nothing_is_taken_any_more() -> None:
+    scene = Scene()
+    scene.next.take_ahead(CHANGED, after=7)
+    await scene.next.end()
+    assert scene.standby.asked == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.mark.parametrize(
     ("left", "standby", "sooner"), [(1.0, math.inf, True), (1.2, 1.0, True), (1.3, 1.0, False)]
 )
-def test_the_standby_is_preferred_only_where_it_is_clearly_sooner(
+async def test_the_standby_is_preferred_only_where_it_is_clearly_sooner(
     *, left: float, standby: float, sooner: bool
 ) -> None:
     assert is_checkpoint_sooner(left, standby) is sooner

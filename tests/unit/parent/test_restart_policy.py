@@ -114,6 +114,30 @@ async def test_a_load_is_measured_from_the_change_or_the_wish_but_for_a_start_or
 
 
 @pytest.mark.asyncio
+async def test_what_is_said_ahead_holds_when_the_child_has_left(scene: Scene) -> None:
+    """Else it would count as a burst of two changes."""
+    run = Run(changed=FilesChanged(FILES, loading=False))
+    ahead = scene.policy.ahead(run)
+    assert ahead.changed == FILES
+    assert not ahead.settle
+    began = scene.policy.reload_since
+    scene.now += BURST / 2
+    assert await scene.after(run, -9) is ahead
+    assert scene.policy.reload_since == began  # of the change, not of the farewell
+
+
+@pytest.mark.asyncio
+async def test_what_has_changed_meanwhile_is_said_instead(scene: Scene) -> None:
+    run = Run(changed=FilesChanged(FILES, loading=False))
+    scene.policy.ahead(run)
+    run.changed = FilesChanged({"other.py": [None, "", False]}, loading=False)
+    go = await scene.after(run, -9)
+    assert isinstance(go, Go)
+    assert [*go.changed] == ["other.py"]
+    assert scene.policy.paths == ("app.py", "other.py")
+
+
+@pytest.mark.asyncio
 async def test_a_child_whose_load_does_not_fit_gives_way_to_one_that_is_told_the_same(
     scene: Scene,
 ) -> None:

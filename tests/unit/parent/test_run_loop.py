@@ -97,8 +97,10 @@ class Scene:
         return self.made[-1].process
 
     async def child(self, number: int) -> FakeChild:
-        """Return a child when it has been told to go; the first one is 1."""
-        await until(lambda: len(self.made) >= number and self.gos(number))
+        """Return a child when it has been told to go at once; the first one is 1."""
+        await until(
+            lambda: len(self.made) >= number and not all(go.after for go in self.gos(number))
+        )
         return self.made[number - 1]
 
     def gos(self, number: int) -> list[Go]:
@@ -133,15 +135,19 @@ async def serving(scene: Scene, number: int) -> FakeChild:
 
 
 async def test_a_save(lock: str) -> None:
-    """The old child says so and leaves, and only then the next one is told to go."""
+    """The old child says so and leaves; the next one knows ahead what it is to load then."""
     scene = Scene(lock)
     old = await serving(scene, 1)
     old.says(CHANGE)
     await until(lambda: len(scene.made) == 2)  # it boots meanwhile
-    assert scene.gos(2) == []
+    await until(lambda: scene.gos(2))
+    assert [go.after for go in scene.gos(2)] == [old.pid]
     old.says(Left(3, vanished=True))
     await serving(scene, 2)
-    assert scene.gos(2)[0].changed == CHANGE.files
+    await until(lambda: len(scene.gos(2)) == 2)
+    assert scene.gos(2)[1].after == 0
+    assert scene.gos(2)[0] == scene.gos(2)[1].replaced(after=old.pid)
+    assert scene.gos(2)[1].changed == CHANGE.files
     assert scene.events() == [Ready, Changed, Ready]
     assert not old.reaped
     old.dies(3)

@@ -256,6 +256,18 @@ async def test_where_python_itself_runs_project_code_no_process_is_started_early
     assert caplog.messages == [told]
 
 
+@pytest.mark.parametrize(("plan", "is_ready"), [({}, True), (CODE_AT_START, False)])
+async def test_a_process_that_stands_by_may_be_told_ahead_unless_python_ran_code_in_it(
+    plan: dict[str, Any], *, is_ready: bool
+) -> None:
+    fakes = Fakes(plan)
+    assert not fakes.standby.is_ready
+    fakes.standby.prepare()
+    assert not fakes.standby.is_ready
+    await fakes.rest()
+    assert fakes.standby.is_ready is is_ready
+
+
 async def test_code_that_is_not_the_projects_may_run_when_python_starts() -> None:
     """A tool's: the process that stands by finds out by itself when that has changed."""
     fakes = Fakes({"ran_at_start": ("/project-tools/sitecustomize.py",)})
