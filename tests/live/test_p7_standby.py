@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.driving import LONG, lay_out, replace, standby, until
-from tests.live.processes import is_alive
+from tests.live.processes import is_alive, state_of
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
@@ -729,6 +729,35 @@ def test_p7_the_standby_has_the_packages(serve: Serve, packages: Packages) -> No
     for name in ("third", "lazy"):
         assert (second, "replayed") in packages.imports(name)
         assert [pid for pid, how in packages.imports(name) if how == "loaded"] == [first]
+
+
+STOPS_SUPERVISOR = """\
+import atexit, os, pathlib, signal, time
+VERSION = "old"
+
+def stop():  # by then it has heard of the change, and said what is to be loaded next
+    if pathlib.Path("stops").exists():
+        time.sleep(0.2)
+        os.kill(os.getppid(), signal.SIGSTOP)
+
+atexit.register(stop)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [(str(os.getpid()) if environ["PATH_INFO"] == "/pid" else VERSION).encode()]
+"""
+
+
+def test_p7_the_next_process_waits_for_the_old_one_and_not_for_the_supervisor(serve: Serve) -> None:
+    served = serve(files={"app.py": STOPS_SUPERVISOR, "stops": ""})
+    for version in ("new", "newer"):
+        following = standby(served)
+        served.replace("app.py", STOPS_SUPERVISOR.replace("old", version))
+        assert served.body() == version
+        assert served.body("/pid") == str(following)
+        assert state_of(served.process.pid) == "T"
+        served.signal(signal.SIGCONT)
+    (served.directory / "stops").unlink()
 
 
 def test_p7_a_boot_imports_little_and_leaves_python_as_it_is(serve: Serve) -> None:
