@@ -250,7 +250,7 @@ def anonymous_file(size: int) -> int:
 
 
 def close_all_but(farewells: list[tuple[int, bytes]]) -> None:
-    """Close all descriptors but the standard ones and those of `farewells`; then write these.
+    """Close all descriptors but the standard ones; those of `farewells` once that is written.
 
     The C functions are called without giving the GIL away (`PyDLL`), so no thread sees its files
     closed. Uses `close_range`; where that is missing, each open descriptor is closed by itself.
@@ -269,6 +269,7 @@ def close_all_but(farewells: list[tuple[int, bytes]]) -> None:
                 libc.close(descriptor)
     for descriptor, farewell in farewells:
         libc.write(descriptor, farewell, len(farewell))
+        libc.close(descriptor)
 
 
 def own_pages(address: int, size: int) -> bool:

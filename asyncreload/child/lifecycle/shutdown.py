@@ -68,7 +68,8 @@ class ProcessEnd:
         file is held when the farewell is heard, and no code runs any more.
         """
         left = Left(code, vanished=True).encode()
-        close_all_but([self.farewells.own(), (channel, left)])
+        # The next child is told last, when nothing else is open.
+        close_all_but([(channel, left), self.farewells.own()])
         os._exit(code)
 
 
