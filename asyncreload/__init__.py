@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# Not from `typing`, which loads `re` and `enum`: `python -m asyncreload` imports this package while
+# the current directory comes first, and there may be a project's `re.py` in it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncreload.errors import (
         AsyncreloadError,
@@ -80,7 +82,7 @@ _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
 
 # Names are looked up when they are first used: a child needs none of the parent's modules, and
 # `python -m asyncreload` must leave the project's directory before it imports more (boot.py).
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)

@@ -9,11 +9,16 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]
 
-from asyncreload.boot import no_search_for_garbage, put_named_places_last
+from asyncreload.boot import (
+    end_quietly_on_ctrl_c,
+    no_search_for_garbage,
+    put_named_places_last,
+)
 
 
 def main() -> None:
     """Run the command; exits with its exit code."""
+    end_quietly_on_ctrl_c()
     put_named_places_last()
     with no_search_for_garbage():
         from asyncreload.cli import main as run  # noqa: PLC0415  not before

@@ -52,13 +52,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 
 def main() -> None:
-    home = Path(__file__).resolve().parent
+    home = os.path.dirname(os.path.realpath(__file__))
     spec = spec_from_file_location(
-        "asyncreload", home / "__init__.py", submodule_search_locations=[str(home)]
+        "asyncreload", f"{home}/__init__.py", submodule_search_locations=[home]
     )
     if spec is None or spec.loader is None:
         raise ImportError(f"{home} is not a whole asyncreload package: install it again")
@@ -66,10 +65,21 @@ def main() -> None:
     sys.modules["asyncreload"] = package
     sys.modules["asyncreload.boot"] = sys.modules[__name__]  # as it was at the start
     spec.loader.exec_module(package)
+    if sys.argv[1] == "asyncreload.cli":
+        end_quietly_on_ctrl_c()
     with no_search_for_garbage():
         module = import_module(sys.argv[1])
     sys.path[:] = SEARCH_PATH
     module.main(sys.argv[2:])
+
+
+def end_quietly_on_ctrl_c() -> None:
+    """Have Ctrl-C end the command at once while it loads: nothing is there yet that it has to end.
+
+    Nobody wants to see where in our imports that was. The command listens by itself afterwards.
+    """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # else it may be ignored
+        _signal.signal(_signal.SIGINT, lambda *_: os._exit(128 + _signal.SIGINT))
 
 
 @contextmanager

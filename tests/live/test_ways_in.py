@@ -315,6 +315,39 @@ def test_missing_file(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["re", "enum", "typing"])
+def test_a_file_with_a_name_of_pythons_own_is_not_taken_for_it(project: Path, name: str) -> None:
+    """`python -m` has the current directory first, when it imports the package."""
+    lay_out(project, files={"app.py": HELLO, f"{name}.py": "raise AssertionError('loaded')"})
+    assert fails(project, "app.py", "--port", "99999") == (
+        2,
+        "asyncreload: error: port must be a whole number from 0 to 65535, not 99999\n",
+    )
+
+
+INTERRUPTS = """\
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "asyncreload.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize("command", [("-m", "asyncreload", "app.py"), ("app.py",)])
+def test_ctrl_c_while_the_command_loads_ends_it_in_silence(
+    project: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"import asyncreload\n{HELLO}{RUN}"
+    lay_out(project, files={"app.py": script, "start/sitecustomize.py": INTERRUPTS})
+    monkeypatch.setenv("PYTHONPATH", str(project / "start"))
+    done = subprocess.run(
+        [*PYTHON, *command], cwd=project, capture_output=True, timeout=10, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 # --- who is the child ------------------------------------------------------------------------
 
 
