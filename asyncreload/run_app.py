@@ -9,13 +9,14 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from asyncreload import IMPORTED_IN, process_role
 from asyncreload.config import completed
 from asyncreload.cpython import run_exit_handlers
-from asyncreload.errors import NestedError, SettingsError
+from asyncreload.errors import AsyncreloadError, NestedError, SettingsError
+from asyncreload.exit_codes import BAD_USAGE
 from asyncreload.finalization import Finalization
 from asyncreload.frozen_data import FrozenData
 from asyncreload.interpreter import (
@@ -26,8 +27,8 @@ from asyncreload.interpreter import (
 )
 from asyncreload.options import options_of
 from asyncreload.printing import Voice
-from asyncreload.settings import Settings
-from asyncreload.style import shown
+from asyncreload.settings import CommonOptions, Settings
+from asyncreload.style import one_line, shown
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -35,16 +36,24 @@ if TYPE_CHECKING:
     from asyncreload.child.imports.interface import AsgiCallable
 
 
-def run(  # noqa: PLR0913  each is an option of its own
+class RunOptions(CommonOptions, total=False):
+    """What `run` may be given by name, as type checkers want it; a test compares."""
+
+    quiet: bool
+    verbose: bool
+    json: bool
+    open: bool
+    keys: bool
+
+
+def run(
     app: WSGIApplication | AsgiCallable,
     host: str | None = None,
     port: int | None = None,
     *,
     reload: bool = True,
-    interval: float | None = None,
-    live: bool | None = None,
-    trust: Sequence[str] | None = None,
     reloader: bool | None = None,
+    **options: Unpack[RunOptions],
 ) -> None:
     """Serve `app`, WSGI or ASGI, from the end of a script; with `reload`, afresh at each save.
 
@@ -54,20 +63,20 @@ def run(  # noqa: PLR0913  each is an option of its own
     with the environment in which Python was started. Nothing after this call is run. Without
     `reload` it serves right here until Ctrl-C, and returns.
 
-    What is not given, or None, is as `[tool.asyncreload]` of the nearest pyproject.toml says, with
-    all the options of the command; else the host is 127.0.0.1, and the port 8000.
+    What is not given, or None, is as `[tool.asyncreload]` of the nearest pyproject.toml says; else
+    the host is 127.0.0.1, and the port 8000.
 
-    interval: seconds between two looks at the files while nothing is requested.
-    live: with `reload`, whether open pages load themselves again when the new code answers.
-    trust: with `reload`, addresses and networks that may see errors in full.
     reloader: what Bottle calls `reload`; counts if it is given.
+    options: those of the command, by the names in pyproject.toml, such as `live=True`. Most mean
+        something with `reload` only.
 
-    Raises `SettingsError` for an option that cannot work, and where there is no script to run
-    again, or its directory is gone; `NestedError` in a process that `multiprocessing` started;
-    `BindError` when the address cannot be listened on; `MissingExtraError` for an ASGI app without
-    `reload` where uvicorn is not installed.
+    Raises `SettingsError` for an option that there is not, or that cannot work, and where there is
+    no script to run again, or its directory is gone; `NestedError` in a process that
+    `multiprocessing` started; `BindError` when the address cannot be listened on;
+    `MissingExtraError` for an ASGI app without `reload` where uvicorn is not installed. A script
+    that catches none of these ends with one line and the exit code 2.
     """
-    named = {"host": host, "port": port, "interval": interval, "live": live, "trust": trust}
+    named = {"host": host, "port": port, **options}
     given = {name: value for name, value in named.items() if value is not None}
     serve_script(app, given, reload=reload if reloader is None else reloader)
 
@@ -83,9 +92,28 @@ def serve_script(
     if (serve := process_role.server_of_child()) is not None:
         check_in_child(given)
         serve(app)
-    if reload:
-        become_supervisor(given, Door(usual=usual or {}))
-    serve_here(app, given, usual or {})
+    try:
+        if reload:
+            become_supervisor(given, Door(usual=usual or {}))
+        serve_here(app, given, usual or {})
+    except AsyncreloadError as exc:
+        if hasattr(sys.modules["__main__"], "__file__"):  # else somebody types at a prompt
+            _tell_if_uncaught(exc)
+        raise
+
+
+def _tell_if_uncaught(mistake: AsyncreloadError) -> None:
+    """Have Python end as the command does after a mistake: with one line, and no traceback."""
+    usual = sys.excepthook
+
+    def tell(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+        if exc is not mistake:
+            usual(kind, exc, trace)
+            return
+        print(f"asyncreload: error: {one_line(str(exc))}", file=sys.stderr)  # noqa: T201  as there
+        sys.exit(BAD_USAGE)
+
+    sys.excepthook = tell
 
 
 class Door(FrozenData):

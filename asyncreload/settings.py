@@ -22,14 +22,9 @@ Texts = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """One text or path, or several."""
 
 
-class Options(TypedDict, total=False):
-    """What `Supervisor` and `supervise` may be given by name: the fields of `Settings`.
+class CommonOptions(TypedDict, total=False):
+    """What `run`, `Supervisor` and `supervise` may be given by name, as type checkers want it."""
 
-    For type checkers, which cannot derive it; a test compares the two.
-    """
-
-    host: str
-    port: int
     trust: Sequence[str]
     editor: str
     env_file: Texts
@@ -47,6 +42,16 @@ class Options(TypedDict, total=False):
     inotify: bool
     checkpoints: int
     keep: Texts
+
+
+class Options(CommonOptions, total=False):
+    """What `Supervisor` and `supervise` may be given by name: the fields of `Settings`.
+
+    For type checkers, which cannot derive it; a test compares the two.
+    """
+
+    host: str
+    port: int
     script: tuple[str, ...]
     door: str
 

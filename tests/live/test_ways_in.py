@@ -315,6 +315,21 @@ def test_missing_file(project: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("call", ["run(app, prot=1)", "run(app, prot=1, reload=False)"])
+def test_a_mistake_in_the_call_of_run_is_told_as_by_the_command(project: Path, call: str) -> None:
+    """A program that catches it gets it as any other exception."""
+    caught = f"try:\n    asyncreload.{call}\nexcept asyncreload.SettingsError as exc: print(exc)\n"
+    ends = "import atexit; atexit.register(print, 'ends')\n"
+    app = f"import asyncreload\n{HELLO}{caught}{ends}asyncreload.{call}\n"
+    lay_out(project, files={"app.py": app})
+    done = subprocess.run(
+        [*PYTHON, "app.py"], cwd=project, capture_output=True, text=True, timeout=10, check=False
+    )
+    mistake = 'there is no option "prot": did you mean "port"?\n'
+    assert done.stdout == f"{mistake}ends\n"
+    assert (done.returncode, done.stderr) == (2, f"asyncreload: error: {mistake}")
+
+
 @pytest.mark.parametrize("name", ["re", "enum", "typing"])
 def test_a_file_with_a_name_of_pythons_own_is_not_taken_for_it(project: Path, name: str) -> None:
     """`python -m` has the current directory first, when it imports the package."""

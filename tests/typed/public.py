@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import assert_never, assert_type
+from wsgiref.types import WSGIApplication
 
 from asyncreload import (
     AsyncreloadError,
@@ -22,6 +23,7 @@ from asyncreload import (
     Stopped,
     Supervisor,
     is_child,
+    run,
     supervise,
 )
 from asyncreload.testing import Answer, App, Layout
@@ -40,9 +42,11 @@ async def serve() -> None:
         assert_type(await server.wait(), int)
 
 
-def mistyped() -> None:
+def mistyped(app: WSGIApplication) -> None:
     """An option that there is not, and one of another type."""
     Supervisor("app.py", prot=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    run(app, port=0, live=True, reloader=True)
+    run(app, prot=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Supervisor("app.py", port="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -22,6 +22,9 @@ from asyncreload.child.watch.file_state import digest
 from asyncreload.errors import BindError, NestedError, SettingsError
 from asyncreload.finalization import Finalization
 from asyncreload.interpreter import BOOT
+from asyncreload.options import options_of
+from asyncreload.printing import Voice
+from asyncreload.run_app import RunOptions
 from asyncreload.settings import Settings
 from tests.unit.watching import Watch
 
@@ -37,6 +40,7 @@ def own_interpreter(tmp_path: Path, imports: None, monkeypatch: pytest.MonkeyPat
     """A script may change what an interpreter has only once; all is put back."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "orig_argv", list(sys.orig_argv))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.chdir(tmp_path)
 
 
@@ -441,6 +445,34 @@ def test_a_bad_option_is_refused_before_anything_is_done(
     with pytest.raises(SettingsError) as caught:
         asyncreload.run(app, port=70000, reload=reload)
     assert str(caught.value) == "port must be a whole number from 0 to 65535, not 70000"
+    assert steps == []
+
+
+def test_the_options_for_type_checkers_are_those_of_the_command() -> None:
+    named = {*RunOptions.__annotations__} | {"host", "port", "target"}
+    assert named == {*options_of(Settings, Voice)}
+
+
+def test_an_error_of_the_apps_own_is_told_by_python(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another one than the mistake, and one at a prompt, which would end with it."""
+    told: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, exc, trace: told.append(exc))
+    started_as("python", monkeypatch)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    with pytest.raises(SettingsError) as typed:
+        asyncreload.run(app, port=70000)
+    sys.excepthook(typed.type, typed.value, typed.tb)
+    started_as("python app.py", monkeypatch)
+    with pytest.raises(SettingsError) as caught:
+        asyncreload.run(app, port=70000)
+    sys.excepthook(KeyError, other := KeyError(), None)
+    assert told == [typed.value, other]
+    with pytest.raises(SystemExit) as ended:
+        sys.excepthook(caught.type, caught.value, caught.tb)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("asyncreload: error: port must be a whole number")
     assert steps == []
 
 
