@@ -25,8 +25,9 @@ from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.settings import Settings
 from asyncreload.style import one_line
-from asyncreload.target import USUAL_FILES, did_you_mean, likely_file
+from asyncreload.target import USUAL_FILES, likely_file
 from asyncreload.typed_lines import TypedLines
+from asyncreload.unknown_option import unknown_option
 
 if TYPE_CHECKING:
     from asyncreload.parent.supervisor import Supervisor
@@ -41,16 +42,6 @@ START = 1.0
 _ABOUT = """\
 Serve a web app, and reload it at each save. Without TARGET it looks for one.
 """
-_ALWAYS = "it always reloads, so leave that out"
-_ELSEWHERE = {
-    "--reload": _ALWAYS,
-    "--reloader": _ALWAYS,
-    "--no-reload": "it always reloads; to serve without, use your usual server",
-    "--factory": 'write the call, as in "app.py:create_app()"',
-    "--workers": "one process answers; --threads says how many requests at a time",
-    "--bind": "write --host and --port",
-}
-"""Options of other servers, and what to do here."""
 _EXAMPLES = """\
 asyncreload "shop.wsgi:create_app()" --port 0   an app that a factory makes
 All options, also for [tool.asyncreload] in pyproject.toml: see the README.
@@ -378,14 +369,10 @@ def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
         port = f': did you mean "--port {word}"?' if word.isdecimal() else ""
         raise SettingsError(f'one target only: "{word}" is one more{port}')
     flag = word.partition("=")[0]
-    if flag in _ELSEWHERE:
-        raise SettingsError(f'there is no option "{flag}": {_ELSEWHERE[flag]}')
     flags = [option.flag for option in options.values() if not option.is_required]
     switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]
     known = [*flags, *switches, "--help", "--version"]
-    raise SettingsError(
-        f'there is no option "{flag}"{did_you_mean(flag, known, ": see asyncreload --help")}'
-    )
+    raise unknown_option(flag, known, ": see asyncreload --help")
 
 
 def _version() -> str:

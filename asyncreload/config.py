@@ -11,7 +11,7 @@ from asyncreload.options import Option, options_of
 from asyncreload.printing import Voice
 from asyncreload.settings import Settings
 from asyncreload.style import shown
-from asyncreload.target import did_you_mean
+from asyncreload.unknown_option import unknown_option
 
 NAME = "pyproject.toml"
 
@@ -104,7 +104,5 @@ def _option(key: str, options: Mapping[str, Option]) -> Option:
     name = key.replace("-", "_")
     if name not in options:
         known = ", ".join(options)
-        raise SettingsError(
-            f'there is no option "{key}"{did_you_mean(name, options, f"; there are {known}")}'
-        )
+        raise unknown_option(key, options, f"; there are {known}")
     return options[name]

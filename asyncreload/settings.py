@@ -12,7 +12,7 @@ from asyncreload.editors import editor_url
 from asyncreload.errors import SettingsError
 from asyncreload.networks import DOCKER, parse_network
 from asyncreload.style import shown
-from asyncreload.target import did_you_mean
+from asyncreload.unknown_option import unknown_option
 
 PRELOADS = ("packages", "interpreter")
 AUTO, WSGI, ASGI = INTERFACES = ("auto", "wsgi", "asgi")
@@ -154,9 +154,7 @@ class Settings:
         known = [each.name for each in fields(cls) if "internal" not in each.metadata]
         for name in options:
             if name not in cls.__dataclass_fields__:
-                raise SettingsError(
-                    f'there is no option "{name}"{did_you_mean(name, known, ": see Settings")}'
-                )
+                raise unknown_option(name, known, ": see Settings")
         return cls(target=target, **options)
 
     @classmethod

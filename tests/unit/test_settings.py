@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asyncreload import settings
+from asyncreload import config, settings
 from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.options import options_of
 from asyncreload.settings import Options, Settings
 
 PORT = "port must be a whole number from 0 to 65535, not {}"
@@ -176,3 +179,23 @@ def test_an_unknown_option_is_told_with_the_one_that_was_meant() -> None:
     assert str(caught.value) == 'there is no option "prot": did you mean "port"?'
     with pytest.raises(SettingsError, match=r'^there is no option "colour": see Settings$'):
         Settings.of("app.py", {"colour": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("reload", "it always reloads, so leave that out"),  # and not "preload"
+        ("workers", "one process answers; threads says how many requests at a time"),
+        ("debug", "turn it on in the app, as by app.debug = True or bottle.debug(True)"),
+    ],
+)
+def test_an_option_of_other_servers_is_answered_with_what_to_do(
+    name: str, remedy: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of("app.py", {name: True})
+    assert str(caught.value) == f'there is no option "{name}": {remedy}'
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f"[tool.asyncreload]\n{name} = true\n")
+    with pytest.raises(SettingsError, match=re.escape(f'there is no option "{name}": {remedy}')):
+        config.read(str(path), options_of(Settings))

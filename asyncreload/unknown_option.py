@@ -1,0 +1,37 @@
+"""What is said of an option that there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from asyncreload.errors import SettingsError
+from asyncreload.target import did_you_mean
+
+_ALWAYS = "it always reloads, so leave that out"
+_ELSEWHERE = {
+    "reload": _ALWAYS,
+    "reloader": _ALWAYS,
+    "use_reloader": _ALWAYS,
+    "no_reload": "it always reloads; to serve without, use your usual server",
+    "factory": 'write the call, as in "app.py:create_app()"',
+    "workers": "one process answers; {dashes}threads says how many requests at a time",
+    "bind": "write {dashes}host and {dashes}port",
+    "server": "this is the server, so leave that out",
+    "debug": "turn it on in the app, as by app.debug = True or bottle.debug(True)",
+}
+"""Options of other servers, and what to do here."""
+
+
+def unknown_option(spelled: str, known: Iterable[str], otherwise: str) -> SettingsError:
+    """Return the error that tells of it, and what was meant, or what to do here.
+
+    spelled: as on the command line if it begins with dashes, and so are those that are known.
+    otherwise: the end of the message where nobody knows what was meant.
+    """
+    name = spelled.lstrip("-").replace("-", "_")
+    dashes = "--" if spelled.startswith("-") else ""
+    if name in _ELSEWHERE:
+        remedy = f": {_ELSEWHERE[name].format(dashes=dashes)}"
+    else:
+        remedy = did_you_mean(spelled if dashes else name, known, otherwise)
+    return SettingsError(f'there is no option "{spelled}"{remedy}')
