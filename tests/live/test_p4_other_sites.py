@@ -80,7 +80,7 @@ def visit(browser: Browser, url: str) -> Tab:
     return tab
 
 
-OUTLINE = b"The application failed to load."
+OUTLINE = b"The application failed to load.\n"
 HERE = "Host: 127.0.0.1:{port}"
 FOREIGN_HOSTS = [
     "",
@@ -172,7 +172,7 @@ def test_p4_other_sites(serve: Serve, tmp_path_factory: pytest.TempPathFactory) 
         tab = visit(browser, f"{here}/")
         assert tab.one("h1") == "The application failed to load."
         assert "swordfish" not in tab.run("return document.documentElement.outerHTML")
-        outline = "The application failed to load."
+        outline = "The application failed to load.\n"
         assert tab.run(TRY, f"{here}/") == [outline] * 4
         assert tab.run(LISTEN, f"{here}/.asyncreload/events") == "open"
         assert served.children() == pids

@@ -449,7 +449,7 @@ HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 
 def test_p4_a_stranger_learns_no_detail(serve: Serve) -> None:
     served = serve(files=SHOP | {"shop/prices.py": BROKEN})
-    bare = Answer(500, "The application failed to load.")
+    bare = Answer(500, "The application failed to load.\n")
     hosts = "evil.com", "evil.com:80", "192.168.1.5", "localhost.evil.com", "[2001:db8::1]"
     for host in hosts:
         assert ask(served, "GET / HTTP/1.1", "Accept: */*", host=host) == bare, host
@@ -471,7 +471,7 @@ def test_p4_a_stranger_learns_no_detail(serve: Serve) -> None:
 def test_p4_a_stranger_learns_no_detail_of_a_crash(serve: Serve) -> None:
     served = serve(files=SHOP | {"app.py": "import os\nos._exit(7)\n"})
     answer = ask(served, "GET / HTTP/1.1", "Accept: */*", host="evil.com")
-    assert answer == Answer(503, "The application crashed.")
+    assert answer == Answer(503, "The application crashed.\n")
     page = ask(served, "GET / HTTP/1.1", HTML, host="evil.com")
     assert "<h1>The application crashed.</h1>" in page.body
     assert "exit code" not in page.body

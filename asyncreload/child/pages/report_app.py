@@ -64,7 +64,7 @@ def make_report_app(
             text = page(report, events=events, state=state, asks=asks)
         else:
             kind = "text/plain"
-            text = report.text() if is_trusted else public_text(report)
+            text = report.text() if is_trusted else f"{public_text(report)}\n"
         body = text.encode("utf-8", "backslashreplace")
         headers = [
             ("Content-Type", f"{kind}; charset=utf-8"),

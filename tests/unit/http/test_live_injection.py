@@ -334,7 +334,7 @@ def test_an_app_that_raises_is_a_page_that_can_be_mended(
 
     head, body = exchange(app, asked(*NAVIGATION))
     assert head.startswith(b"HTTP/1.0 500 Internal Server Error\r\n")
-    assert body == b"The application failed to answer this request."
+    assert body == b"The application failed to answer this request.\n"
     page = asked(*NAVIGATION, "Accept: text/html")
     assert TAG not in exchange(app, page)[1]  # the page of a report has a script of its own
     assert "KeyError: 'shot'" in capsys.readouterr().err

@@ -89,7 +89,7 @@ def test_curl_is_told_in_plain_text() -> None:
 )
 def test_a_stranger_learns_that_it_failed(request_: bytes, client: tuple[str, int]) -> None:
     assert exchange(fails, request_, client=client)[1] == (
-        b"The application failed to answer this request."
+        b"The application failed to answer this request.\n"
     )
 
 

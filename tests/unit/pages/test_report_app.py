@@ -124,7 +124,7 @@ def test_a_stranger_learns_no_name_no_path_and_no_code(changes: dict[str, str]) 
     status, headers, text = ask(FAILED, HTTP_ACCEPT="*/*", **changes)
     assert status == "500 Internal Server Error"
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert text == "The application failed to load."
+    assert text == "The application failed to load.\n"
     status, headers, text = ask(FAILED, HTTP_ACCEPT=HTML, **changes)
     assert status == "500 Internal Server Error"
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -167,15 +167,15 @@ def test_a_strangers_request_is_not_told_to_others() -> None:
 
 def test_whom_one_trusts_sees_all() -> None:
     assert ask_trusting("10.0.0.0/8", REMOTE_ADDR="10.0.0.9") == FAILED.text()
-    assert ask_trusting("10.0.0.0/8", REMOTE_ADDR="11.0.0.9") == "The application failed to load."
+    assert ask_trusting("10.0.0.0/8", REMOTE_ADDR="11.0.0.9") == "The application failed to load.\n"
     told = ask_trusting("10.0.0.0/8", REMOTE_ADDR="10.0.0.9", HTTP_HOST="shop.example")
-    assert told == "The application failed to load."
+    assert told == "The application failed to load.\n"
 
 
 def test_a_stranger_learns_of_a_crash_that_it_was_one() -> None:
     report = Report.crash("killed by SIGSEGV", "while serving")
     status, _, text = ask(report, REMOTE_ADDR="10.0.0.9")
-    assert (status, text) == ("503 Service Unavailable", "The application crashed.")
+    assert (status, text) == ("503 Service Unavailable", "The application crashed.\n")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_page_that_came_by_post_asks(report: Report, method: str, *, asks: boo
 @pytest.mark.parametrize("accept", ["*/*", HTML])
 def test_where_nothing_reloads_everybody_is_a_stranger(accept: str) -> None:
     _, _, text = answer_of(make_report_app(FAILED, ""), {"HTTP_ACCEPT": accept})
-    assert text == "The application failed to load."
+    assert text == "The application failed to load.\n"
 
 
 # --- another start after a crash -----------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_a_live_report_listens_below_the_path_that_it_has() -> None:
 def test_forwarding_headers_make_nobody_local() -> None:
     changes = {"HTTP_X_FORWARDED_FOR": "127.0.0.1", "HTTP_X_FORWARDED_HOST": "localhost"}
     _, _, text = ask(FAILED, REMOTE_ADDR="10.0.0.9", **changes)
-    assert text == "The application failed to load."
+    assert text == "The application failed to load.\n"
 
 
 def test_text_that_is_no_utf8_is_told_all_the_same() -> None:
