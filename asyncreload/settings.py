@@ -154,7 +154,7 @@ class Settings:
         known = [each.name for each in fields(cls) if "internal" not in each.metadata]
         for name in options:
             if name not in cls.__dataclass_fields__:
-                raise unknown_option(name, known, ": see Settings")
+                raise unknown_option(name, known, ": see asyncreload.Settings")
         return cls(target=target, **options)
 
     @classmethod

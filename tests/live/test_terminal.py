@@ -190,12 +190,15 @@ def test_keys_are_taken_while_nobody_else_waits_for_them(
         seen.until_seen("waiting for a change", 2)
         replace(app, ATTENDED.format("mended"))
         assert ask(port) == (200, "mended")
+        # Else its line may come when the prompt is there already, and the cursor goes to a new one.
+        seen.until_seen("GET / 200", 2)
 
         asked = Connection(port).send("/ask")
         seen.until_seen("name?")
         seen.type("q")
         assert asked.receive().body == "q"
         seen.until_seen("name? q")
+        seen.until_seen("GET /ask 200")
         debugged = Connection(port).send("/debug")
         seen.until_prompt("(Pdb) ")
         seen.type("c")

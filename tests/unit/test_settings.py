@@ -177,7 +177,9 @@ def test_an_unknown_option_is_told_with_the_one_that_was_meant() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.of("app.py", {"prot": 1})
     assert str(caught.value) == 'there is no option "prot": did you mean "port"?'
-    with pytest.raises(SettingsError, match=r'^there is no option "colour": see Settings$'):
+    with pytest.raises(
+        SettingsError, match=r'^there is no option "colour": see asyncreload\.Settings$'
+    ):
         Settings.of("app.py", {"colour": 1})
 
 
