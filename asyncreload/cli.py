@@ -94,6 +94,11 @@ async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int
         if voice.open:
             beside.add(asyncio.create_task(keys.open_when_ready()))
 
+    def on_foreground() -> None:
+        beside.add(asyncio.create_task(_tell_of_prompt(supervisor)))
+
+    if lines is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, on_foreground)
     beside.add(asyncio.create_task(_watch_options()))
     task = asyncio.create_task(_supervise(supervisor, attend))
     ending = _Ending(supervisor, task)
@@ -195,6 +200,17 @@ def _own_output() -> TextIO:
     ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return ours
+
+
+async def _tell_of_prompt(supervisor: Supervisor) -> None:
+    """Tell after Ctrl-Z and `fg` that a debugger waits: Python does not show its prompt again."""
+    try:
+        is_in_foreground = os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # the terminal was closed
+        return
+    if is_in_foreground and await supervisor.has_prompt():
+        text = "a debugger waits at its prompt: type a command, then Enter"
+        logging.getLogger("asyncreload").info(text)
 
 
 async def _watch_reader(printer: Printer) -> None:

@@ -289,6 +289,34 @@ def test_keys_come_back_with_the_foreground(project: Path, temp: Path, width: in
         seen.until_prompt("$ ")
 
 
+@AT_WIDTHS
+def test_a_prompt_is_told_of_after_ctrl_z(project: Path, temp: Path, width: int) -> None:
+    """Python shows none again; in the background nobody is told."""
+    (project / "app.py").write_text(DEBUGGED.format("old"))
+    told = "a debugger waits at its prompt: type a command, then Enter"
+    with screen(project, temp, size=f"{width}x50") as seen:
+        seen.type("exec bash --norc")  # puts the terminal's settings back, as dash does not
+        seen.until_seen("$", 2)
+        port = start(seen)
+        seen.press("C-z")
+        seen.until_prompt("$ ")
+        seen.type("fg")
+        debugged = Connection(port).send("/debug")
+        seen.until_prompt("(Pdb) ")
+        assert told not in seen.text
+        seen.press("C-z")
+        seen.until_prompt("$ ")
+        seen.type("fg")
+        seen.until_seen(told)
+        seen.type("VERSION * 2")
+        seen.until_seen("'oldold'")
+        seen.until_prompt("(Pdb) ")
+        seen.type("c")
+        assert debugged.receive().body == "old"
+        seen.press("C-c")
+        seen.until_prompt("$ ")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS always has one")
 def test_without_a_browser_the_address_is_told(project: Path, temp: Path) -> None:
     (project / "app.py").write_text(HELLO)
