@@ -53,7 +53,8 @@ def stream(environ, count, pause):
         time.sleep(pause)
 def app(environ, start_response):
     path = environ["PATH_INFO"]
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    kind = "text/event-stream" if path == "/events" else "text/plain"
+    start_response("200 OK", [("Content-Type", kind)])
     if path == "/pid":
         return [str(os.getpid()).encode()]
     if path == "/short":
@@ -65,6 +66,8 @@ def app(environ, start_response):
         return stream(environ, 30, 0.1)
     if path == "/endless":
         return stream(environ, 10**9, 0.02)
+    if path == "/events":
+        return stream(environ, 10**9, 0.5)
     return [VERSION.encode()]
 """
 )
@@ -243,6 +246,19 @@ def test_p3_a_long_response_goes_on_while_the_new_code_answers(tmp_path: Path) -
             ("atexit", old, "-"),
             ("import", new, str(old)),
         ]
+
+
+def test_p3_an_event_stream_does_not_go_on_in_the_old_process(tmp_path: Path) -> None:
+    """Its client connects again, to the new code, as under ASGI."""
+    with serving(tmp_path, "app.py", ("--grace", "60"), files={"app.py": app_of("old")}) as bench:
+        old = int(bench.body("/pid"))
+        stream = bench.stream("/events").until("old 0")
+        bench.replace("app.py", app_of("new"))
+        bench.fresh("new")
+        # Not by a reset, which would raise.
+        bench.until(lambda: not stream.some(), "the stream ends", SOON)
+        bench.until(lambda: not is_alive(old), "its code has ended, too", SOON)
+        assert TRACEBACK not in bench.told
 
 
 @pytest.mark.both_interfaces

@@ -18,7 +18,12 @@ from asyncreload.child.http.access_log import log_access
 from asyncreload.child.http.asgi_connection import Use
 from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
-from asyncreload.child.http.response_head import checked_bytes, checked_code, checked_raw_headers
+from asyncreload.child.http.response_head import (
+    checked_bytes,
+    checked_code,
+    checked_raw_headers,
+    has_no_end,
+)
 from asyncreload.child.pages.navigation import is_navigation
 
 if TYPE_CHECKING:
@@ -37,8 +42,6 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 _CLOSE: Final = (b"connection", b"close")
 
-_ENDLESS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
-"""Content types of responses that go on until their client has enough."""
 _NOBODYS_PAGE: Final = b"Internal Server Error"
 """By which Starlette answers before it passes an exception on: nobody has written it."""
 _CLIENT_GONE: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
@@ -299,7 +302,7 @@ class _Response:
         told = {name.lower(): value for name, value in headers}
         length = told.get(b"content-length", b"")
         self._told_length = int(length) if length.isdigit() else None
-        is_stream = told.get(b"content-type", b"").startswith(_ENDLESS)
+        is_stream = has_no_end(told.get(b"content-type", b"").decode("latin-1"))
         if is_stream or not (self._is_current and self._connection.may_be_kept):
             headers = [pair for pair in headers if pair[0].lower() != b"connection"]
             headers.append(_CLOSE)

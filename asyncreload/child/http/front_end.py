@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import WSGIApplication
 
-    from asyncreload.child.http.client_io import WhileWaiting
     from asyncreload.child.http.gate import Gate
     from asyncreload.child.http.lobby import Lobby
+    from asyncreload.child.http.slots import Slot
     from asyncreload.child.pages.error_report import Report
     from asyncreload.child.sockets import ClientAddress
     from asyncreload.settings import Settings
@@ -247,12 +247,18 @@ class FrontEnd:
     def _respond_with(self, app: WSGIApplication, threads: int) -> Responder:
         self._app = app
 
-        def respond(
-            connection: socket.socket, client: ClientAddress, while_waiting: WhileWaiting
-        ) -> bool:
+        def respond(connection: socket.socket, client: ClientAddress, slot: Slot) -> bool:
             # Read in worker threads; `show` and `refresh` may replace them meanwhile.
             present, (site, errors) = self._app or app, self._present
-            return answer(connection, client, while_waiting, app=present, site=site, errors=errors)
+            return answer(
+                connection,
+                client,
+                slot,
+                app=present,
+                site=site,
+                errors=errors,
+                on_stream=slot.begin_stream,
+            )
 
         workers = RequestThreads() if threads > 1 else self._main_thread
         responder = Responder(respond, threads, workers, self.resume)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from asyncreload.child.http.client_io import WhileWaiting
 from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
@@ -17,12 +16,13 @@ from asyncreload.child.http.slots import Slot, Slots
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.sockets import ClientAddress, receive_now
 
-Respond = Callable[[socket.socket, ClientAddress, WhileWaiting], bool]
+Respond = Callable[[socket.socket, ClientAddress, Slot], bool]
 """Answers the request on a connection, as `wsgi.answer` does.
 
-It enters the context each time that it has to wait for the client. It shuts the sending side down,
-and returns whether bytes of the request may be left unread. It is called by a worker, raises
-nothing but KeyboardInterrupt, and that in the main thread alone, and does not close the connection.
+It enters the slot as a context each time that it has to wait for the client, and tells it of a
+response that has no end of its own. It shuts the sending side down, and returns whether bytes of
+the request may be left unread. It is called by a worker, raises nothing but KeyboardInterrupt, and
+that in the main thread alone, and does not close the connection.
 """
 
 _NO_WORKER = 0.1
@@ -96,7 +96,11 @@ class Responder:
         self._lingering.add(connection)
 
     def end_early(self) -> list[socket.socket]:
-        """Do nothing: each request that was taken has a thread, in which it ends by itself."""
+        """End event streams, now and from now on; the other requests that were taken go on.
+
+        Return no connection: each is answered in a thread.
+        """
+        self._slots.end_streams()
         return []
 
     def end_keeping(self) -> list[tuple[socket.socket, ClientAddress]]:

@@ -17,6 +17,7 @@ _RAW: Final = re.compile(
 )
 """A header that needs no closer look."""
 _LENGTH: Final = re.compile("[0-9]{1,18}")
+_ENDLESS: Final = ("text/event-stream", "multipart/x-mixed-replace")
 
 
 def checked_status(status: str) -> str:
@@ -83,6 +84,11 @@ def checked_bytes(what: str, data: Any) -> bytes:
 def has_no_body(status: str) -> bool:
     """Tell whether the answer ends with its headers, whatever they say: 1xx, 204 and 304."""
     return status[0] == "1" or status[:3] in {"204", "304"}
+
+
+def has_no_end(content_type: str) -> bool:
+    """Tell whether a response of this type goes on until its client has enough."""
+    return content_type.startswith(_ENDLESS)
 
 
 def _checked_name(name: str) -> str:

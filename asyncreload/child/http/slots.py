@@ -30,12 +30,18 @@ class Slot:
         self.connection = connection
         self.blocked_since: float = math.inf
         """When it blocked for the first time, by the clock of `Slots`."""
+        self.is_stream: bool = False
+        """Whether its response has begun, and goes on until the client has enough."""
 
     def __enter__(self) -> None:
         self._slots.release(self)
 
     def __exit__(self, *_: object) -> None:
         self._slots.reclaim(self)
+
+    def begin_stream(self) -> None:
+        """Note that the response has begun, and has no end of its own."""
+        self._slots.begin_stream(self)
 
 
 class Slots:
@@ -64,6 +70,7 @@ class Slots:
         self._clock = clock
         self._lock = Lock()
         self._slots: set[Slot] = set()
+        self._ends_streams = False
         self._blocked: dict[Slot, None] = {}  # the one that has blocked longest comes first
 
     def __len__(self) -> int:
@@ -126,6 +133,24 @@ class Slots:
         with self._lock:
             self._blocked.pop(slot, None)
 
+    def begin_stream(self, slot: Slot) -> None:
+        """Note that the response to a request has begun, and has no end of its own."""
+        with self._lock:
+            slot.is_stream = True
+            if self._ends_streams:
+                _end_response(slot)
+
+    def end_streams(self) -> None:
+        """End responses that have no end of their own, now and from now on.
+
+        Their clients learn it at once, and the app when it writes again.
+        """
+        with self._lock:
+            self._ends_streams = True
+            for slot in self._slots:
+                if slot.is_stream:
+                    _end_response(slot)
+
     def _count_free(self) -> int:
         # With one slot, the app need not be thread-safe: it is called only after it has returned.
         blocked = len(self._blocked) if self._limit > 1 else 0
@@ -136,3 +161,8 @@ class Slots:
         del self._blocked[slot]
         with suppress(OSError):
             slot.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _end_response(slot: Slot) -> None:
+    with suppress(OSError):  # its client has gone
+        slot.connection.shutdown(socket.SHUT_WR)

@@ -59,6 +59,7 @@ def answer(
     app: WSGIApplication,
     site: Site,
     errors: RequestErrors = TERSE_ERRORS,
+    on_stream: Callable[[], None] = lambda: None,
 ) -> bool:
     """Answer the one request on `connection`, and tell the client that the answer has ended.
 
@@ -66,6 +67,8 @@ def answer(
     complete.
 
     while_waiting: a context that is entered each time that the client has to be waited for.
+    on_stream: called, perhaps again and again, when a response that has no end of its own has
+        begun, such as an event stream. Then the connection may be shut down for sending.
 
     Return whether bytes of the request may be left unread. Then the caller has to read them before
     it closes the connection: a plain close would reset it, and the client might lose the answer.
@@ -76,7 +79,8 @@ def answer(
     nor `site`.
     """
     with open_reader(connection, while_waiting) as reader:
-        request = Request(reader, ResponseWriter(connection, while_waiting), client, site, errors)
+        writer = ResponseWriter(connection, while_waiting)
+        request = Request(reader, writer, client, site, errors, on_stream)
         # An OSError here is the connection's: the client went away. The app's are caught inside.
         with suppress(OSError), request.writer:
             if request.read_head():
@@ -96,12 +100,14 @@ class Request:
         client: ClientAddress,
         site: Site,
         errors: RequestErrors,
+        on_stream: Callable[[], None] = lambda: None,
     ) -> None:
         self._reader = reader
         self.writer = writer
         self.site = site
         self.errors = errors
         self.client = client
+        self.on_stream = on_stream
         self._line = ""
         """What is logged of it: method and target, or the first line of what is no request."""
         self.environ: WSGIEnvironment = {}

@@ -11,7 +11,12 @@ from asyncreload.child.http.environ import SERVER_SOFTWARE
 from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
 from asyncreload.child.http.request_body import MalformedBodyError
-from asyncreload.child.http.response_head import checked_headers, checked_status, has_no_body
+from asyncreload.child.http.response_head import (
+    checked_headers,
+    checked_status,
+    has_no_body,
+    has_no_end,
+)
 from asyncreload.child.http.wsgi_call import call
 from asyncreload.child.pages.navigation import is_navigation
 from asyncreload.style import shown
@@ -74,6 +79,7 @@ class AppHandler(SimpleHandler):
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
         self._told_length: int | None = None
+        self._is_stream = False
 
     def run(self, application: WSGIApplication) -> None:
         """Have the app answer.
@@ -104,6 +110,8 @@ class AppHandler(SimpleHandler):
             raise TypeError(f"the app's response has {shown(data)} in it, which is not bytes")
         if data:  # else the headers may still be replaced: PEP 3333, "The start_response()"
             super().write(bytes(data))  # wsgiref refuses classes derived from bytes
+            if self._is_stream:
+                self._request.on_stream()
 
     def client_is_modern(self) -> bool:
         return True  # it is no HTTP/0.9; wsgiref asks the environ, which the app may have emptied
@@ -127,6 +135,7 @@ class AppHandler(SimpleHandler):
             self.writer.limit = 0
         elif length is not None:
             self.writer.limit = int(length)
+        self._is_stream = has_no_end(self.headers["Content-Type"] or "")
 
     def finish_content(self) -> None:
         if not self.status:

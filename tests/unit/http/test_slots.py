@@ -166,3 +166,19 @@ def test_a_connection_that_has_ended_already_can_be_given_up(places: type[Place]
     first.connection.close()
     with first, second:
         assert place.slots.free == 7
+
+
+def test_streams_are_ended_when_that_is_asked_for_and_from_then_on(places: type[Place]) -> None:
+    place = places(4)
+    stream, late, plain = place.start(), place.start(), place.start()
+    stream.begin_stream()
+    assert not place.was_ended(stream)
+    place.slots.end_streams()
+    assert place.was_ended(stream)
+    assert not place.was_ended(late)  # its head may not have been sent yet
+    late.begin_stream()
+    assert place.was_ended(late)
+    assert not place.was_ended(plain)
+    late.connection.close()
+    late.begin_stream()  # its client has gone
+    assert len(place.slots) == 3

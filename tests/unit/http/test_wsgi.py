@@ -514,3 +514,36 @@ class TestAppFails:
         keeper = Keeper(lambda environ: environ["wsgi.errors"].write("told\n"))
         exchange(validator(keeper), GET)
         assert capsys.readouterr().err.startswith("told\n")
+
+
+# Streams
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_stream"),
+    [
+        ("text/event-stream; charset=utf-8", True),
+        ("multipart/x-mixed-replace; boundary=a", True),
+        ("text/plain", False),
+    ],
+)
+def test_a_stream_is_told_of_once_its_head_was_sent(kind: str, *, is_stream: bool) -> None:
+    """It may be ended from then on: its client has an answer, and the app learns of it."""
+    blocks = Blocks([b"one", b"two"])
+    received: list[bytes] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", kind)])
+        return blocks
+
+    def end() -> None:
+        received.append(browser.recv(65536))
+        server.shutdown(socket.SHUT_WR)
+
+    with pair() as (browser, server):
+        browser.sendall(GET)
+        assert not answer(server, CLIENT, NEVER_WAITS, app=app, site=SITE, on_stream=end)
+        left = receive(browser)
+    assert [body_of(data) for data in received] == ([b"one"] if is_stream else [])
+    assert body_of(left) == (b"" if is_stream else b"onetwo")
+    assert blocks.closed == 1
