@@ -23,6 +23,7 @@ from tests.live.driving import COMMAND, LONG, lay_out
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
     from tests.live.conftest import Start
+    from tests.live.driving import Served
 
 pytest.importorskip("django")
 
@@ -597,6 +598,74 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     tab.until_shown("Store")
     assert tab.all("p")[0] == process
     tab.until(blue, "it is still blue")  # once the style sheet of the new page is there
+
+
+def version_told(served: Served) -> str:
+    """Return the version that django-browser-reload tells first."""
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("GET", "/__reload__/events/", headers={"Accept": "text/event-stream"})
+    told = connection.getresponse().readline().decode()
+    connection.close()
+    assert "versionId" in told
+    return told
+
+
+@pytest.fixture
+def browser_reload(site: Path) -> Path:
+    """The same project, with django-browser-reload as its documentation says."""
+    pytest.importorskip("django_browser_reload")
+    settings, urls = site / "mysite/settings.py", site / "mysite/urls.py"
+    install(site, "django_browser_reload")
+    install(site, "asyncreload.django")
+    head, line, tail = settings.read_text().partition("MIDDLEWARE = [\n")
+    middleware = "    'django_browser_reload.middleware.BrowserReloadMiddleware',\n"
+    settings.write_text(head + line + middleware + tail)
+    own = 'path("__reload__/", include("django_browser_reload.urls")), path("admin/"'
+    text = urls.read_text().replace("import path", "import include, path")
+    urls.write_text(text.replace('path("admin/"', own))
+    template = site / "shop/templates/shop/home.html"
+    template.write_text(f"<html><body>{template.read_text()}</body></html>")
+    return site
+
+
+@pytest.mark.without_standby
+def test_each_process_has_its_own_version_for_django_browser_reload(
+    browser_reload: Path, start: Start
+) -> None:
+    """Also one that goes on from a checkpoint that lies behind the import of the package."""
+    views = APP["shop/views.py"]
+    late = "def fails(request):\n    from shop import late\n    return home(request)\n"
+    views = views[: views.index("def fails")] + late
+    lay_out(browser_reload, files={"shop/views.py": views, "shop/late.py": "ONE = 1\n"})
+    served = start(*MANAGE, "runserver", "0")
+    assert served.get("/fails/").status == 200
+    told = [version_told(served)]
+    assert version_told(served) == told[0]
+    for file, old, new in [
+        ("shop/late.py", "1", "2"),  # on the checkpoint at the end of the load
+        ("shop/views.py", "def home", "def  home"),
+        ("shop/views.py", "def  home", "def home"),
+    ]:
+        assert served.get("/fails/").status == 200
+        served.edit(file, old, new)
+        told.append(version_told(served))
+    assert len(set(told)) == len(told)
+
+
+@in_chromium
+def test_a_page_with_django_browser_reload_loads_itself_again(
+    browser_reload: Path, start: Start, tab: Tab
+) -> None:
+    served = start(*MANAGE, "runserver", "0")
+    tab.open(served.port).until_shown("Shop")
+    until_streams(served, 1)
+    served.edit("shop/views.py", '"pid": os', '"pid": -os')
+    tab.until_shown("-")
+    until_streams(served, 1)
+    process = tab.all("p")[0]
+    served.edit("shop/templates/shop/home.html", "Shop", "Store")
+    tab.until_shown("Store")
+    assert tab.all("p")[0] == process
 
 
 # --- a project that does not know of us -----------------------------------------------------------

@@ -13,6 +13,7 @@ from django.db import connections
 from asyncreload import process_role, run_app
 from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.django.asgi_handler import asgi_handler
+from asyncreload.django.browser_reload import tell_processes_apart
 from asyncreload.django.command_lookup import next_command
 from asyncreload.django.manage_script import script_in_child
 from asyncreload.django.reloader import Reloader
@@ -41,6 +42,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         if serve is not None and child is not None:
             self._check(options, is_first=child.is_first_load)
             handler = asgi_handler(self, options) or self.get_handler(**options)
+            tell_processes_apart()
             Reloader(child).start()
             serve(handler)
         if not options["use_reloader"]:
