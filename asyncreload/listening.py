@@ -33,13 +33,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def resolve(host: str, port: int) -> Address:
-    """Look the host up, which may take its time. Raises `BindError` when it is not known."""
+    """Look the host up, which may take its time. Raises `BindError` when it is not known.
+
+    Of a name with several addresses, such as `localhost`, the IPv4 one is taken, as by the
+    frameworks' own servers. A client that asks by IPv6 first is refused at once, and asks by IPv4.
+    """
     try:
-        *_, (family, _, _, _, name) = reversed(
-            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        )
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:
         raise BindError(_not_here(host, exc)) from exc
+    family, _, _, _, name = min(found, key=lambda one: one[0] != socket.AF_INET)
     return Address(family, name)
 
 

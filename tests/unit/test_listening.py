@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import pytest
 
 from asyncreload.errors import AsyncreloadError, BindError
-from asyncreload.listening import listen, network_url_of, url_of
+from asyncreload.listening import listen, network_url_of, resolve, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,16 @@ def bind_raises(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
             raise error
 
     monkeypatch.setattr(socket, "socket", Refused)
+
+
+def test_of_a_name_the_ipv4_address_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many systems name that of IPv6 first for localhost; then 127.0.0.1 would be refused."""
+    tcp = (socket.SOCK_STREAM, 6, "")
+    found = [(socket.AF_INET6, *tcp, ("::1", 80, 0, 0)), (socket.AF_INET, *tcp, ("127.0.0.1", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert resolve("localhost", 80).name == ("127.0.0.1", 80)
+    del found[1]
+    assert resolve("ip6-localhost", 80).name == ("::1", 80, 0, 0)
 
 
 def test_port_0_is_a_free_one_that_can_be_connected_to() -> None:
