@@ -575,6 +575,9 @@ def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: St
     connection.close()
 
 
+TALL = "<div style='height: 5000px'></div>"
+
+
 @in_chromium
 def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     site: Path, start: Start, tab: Tab
@@ -585,15 +588,16 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     # One that is a day old is shown from the browser's cache for hours.
     os.utime(site / "shop/static/shop/site.css", (time.time() - 86400,) * 2)
     served = start(*MANAGE, "runserver", "0")
-    served.write(template, served.read(template) + "<input>")
+    served.write(template, served.read(template) + "<input>" + TALL)
     tab.open(served.port).until_shown("Shop")
     process = tab.all("p")[0]
     until_streams(served, 1)
-    tab.run("document.querySelector('input').value = 'half a name'")
+    tab.run("document.querySelector('input').value = 'half a name'; scrollTo(0, 900)")
     served.edit("shop/static/shop/site.css", "red", "blue")
     blue = "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 0, 255)'"
     tab.until(blue, "it is blue")
-    assert tab.run("return document.querySelector('input').value") == "half a name"
+    kept = tab.run("return [document.querySelector('input').value, scrollY]")
+    assert kept == ["half a name", 900]
     served.edit(template, "Shop", "Store")
     tab.until_shown("Store")
     assert tab.all("p")[0] == process

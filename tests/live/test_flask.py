@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import Connection, Served
 
 if TYPE_CHECKING:
+    from tests.live.browsing import Tab
     from tests.live.conftest import Serve, Start
 
 pytest.importorskip("flask")
@@ -205,6 +207,26 @@ def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None
     assert served.body() == "<b>1</b>"
     assert len(served.loads()) == 1
     connection.close()
+
+
+@in_chromium
+def test_an_open_page_shows_templates_and_style_sheets_as_saved(serve: Serve, tab: Tab) -> None:
+    page = """<!doctype html><link rel="icon" href="data:,">
+    <link rel="stylesheet" href="{{ url_for('static', filename='site.css') }}">
+    <p>{{ version }}</p><input><div style="height: 5000px">tall</div>"""
+    files = FILES | {"shop/templates/index.html": page}
+    served = serve("", "--live", files=files, command=(FLASK, "dev"))
+    tab.open(served.port).until_shown("1")
+    until_streams(served, 1)
+    tab.run("document.querySelector('input').value = 'half a name'; scrollTo(0, 900)")
+    served.edit("shop/static/site.css", "red", "blue")
+    blue = "return getComputedStyle(document.querySelector('p')).color === 'rgb(0, 0, 255)'"
+    tab.until(blue, "it is blue")
+    kept = tab.run("return [document.querySelector('input').value, scrollY]")
+    assert kept == ["half a name", 900]
+    served.edit("shop/templates/index.html", "tall", "taller")
+    tab.until_shown("taller")
+    assert len(served.loads()) == 1
 
 
 def test_the_debugger_is_asked_for(serve: Serve) -> None:
