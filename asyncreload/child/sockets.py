@@ -20,7 +20,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 ACCEPTS_AT_ONCE = 64
 """Connections; then other callbacks of the loop have their turn."""
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors of `accept` that say nothing of the client: the process, or the machine, has no more."""
+"""Errors that say nothing of the client or the file: the process, or the machine, has no more."""
 ACCEPTS_AGAIN = 0.1
 """Seconds until accepting is tried again after that."""
 

@@ -23,11 +23,16 @@ class Role(Enum):
     CHILD = "child"
     STANDBY = "standby"
     CHECKPOINT = "checkpoint"
+    FORKED_AHEAD = "child to come"
+    """It stands by to go on from a checkpoint."""
 
 
 def family(served: Served) -> dict[int, Role]:
     """Return the processes that live. The command has to tell of its checkpoints: `--verbose`."""
-    told = re.findall(r"checkpoint: process (\d+), taken at", served.output)
+    output = served.output
+    told = dict.fromkeys(re.findall(r"checkpoint: process (\d+), taken", output), Role.CHECKPOINT)
+    for pid in re.findall(r"checkpoint: process (\d+) stands by, from", output):
+        told[pid] = Role.FORKED_AHEAD
     found = {}
     for pid in filter(is_alive, processes_of(served.directory.parent)):
         with suppress(ProcessLookupError):
@@ -37,7 +42,7 @@ def family(served: Served) -> dict[int, Role]:
             elif os.getpgid(pid) == served.pid:
                 found[pid] = Role.CHILD
             else:
-                found[pid] = Role.CHECKPOINT if str(pid) in told else Role.STANDBY
+                found[pid] = told.get(str(pid), Role.STANDBY)
     return found
 
 

@@ -7,10 +7,11 @@ import ctypes
 import importlib
 import mmap
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import ParamSpec, TypeVar
@@ -250,6 +251,17 @@ def save_after_next_stat(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
         return found
 
     monkeypatch.setattr(file_state, "signature_of", then_save)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Have this process out of descriptors meanwhile: nothing can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def import_again(name: str) -> ModuleType:

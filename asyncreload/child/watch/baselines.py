@@ -112,7 +112,9 @@ class Baselines:
             state = read_state(path, self._now)
         if self.patterns.ignores(path):
             return state
-        baseline = self._put(files, path, state)
+        # A racy state whose bytes could not be read would not differ from the next one.
+        is_known = not (state.racy and state.is_unread)
+        baseline = self._put(files, path, state if is_known else MIXED)
         if baseline.digest is None:
             # Those of the project are learned first.
             if kind is FileKind.PROJECT:
@@ -302,6 +304,9 @@ class Baselines:
             if state.digest is not None or state.racy:
                 continue
             learned = digest_of(path, state.signature, self._now)
+            if learned is None and state.is_unread and signature_at(path) == state.signature:
+                self._unlearned.append(path)  # there was no descriptor; later there may be one
+                return
             with self._lock:
                 # Whoever loads the file meanwhile knows better what was loaded.
                 if learned and files.get(path) is state:

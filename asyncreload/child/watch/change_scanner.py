@@ -221,14 +221,19 @@ class ChangeScanner:
     def look(self) -> list[str]:
         """Return the project's files that may have changed. Nothing is read.
 
+        Also directories that could not be listed: see `are_unknown`.
+
         For what must not be missed: before a request, and while a save is waited for.
         """
         self._looks.listen()
+        self._directories.unlisted.clear()
+        self.searches.unlisted.clear()
         for directory in self._looks.look_on(self._directories.directories):
             self._directories.scan_again(directory)
         for directory in self._looks.look_on(self.searches.directories):
             self.searches.scan_again(directory)
-        return self._looks.look_on(self._baselines.project) + self.searches.differing()
+        suspects = self._looks.look_on(self._baselines.project) + self.searches.differing()
+        return suspects + list(self._directories.unlisted | self.searches.unlisted)
 
     def look_at_all(self, now: float) -> list[str]:
         """Look at the project and, when it is time for that, at the packages too.
@@ -287,10 +292,26 @@ class ChangeScanner:
     def _differs(self, path: str, state: FileState) -> bool:
         if self.is_package_directory(path):
             return True
+        if self._is_unlisted(path):
+            self._found[path] = state
+            return True
         if not (self.searches.differs(path) or self._baselines.differs(path, state)):
             return False
         self._found[path] = state
         return True
+
+    def are_unknown(self, paths: Iterable[str]) -> bool:
+        """Tell whether nothing is known of any of those that `compare` has returned.
+
+        The process was out of descriptors or memory, so their bytes could not be read.
+        """
+        return all(
+            self._is_unlisted(path) or (path in self._found and self._found[path].is_unread)
+            for path in paths
+        )
+
+    def _is_unlisted(self, path: str) -> bool:
+        return path in self._directories.unlisted or path in self.searches.unlisted
 
     def found(self, paths: Iterable[str]) -> dict[str, list[Any]]:
         """Return how files were when they were found to have changed, as JSON."""

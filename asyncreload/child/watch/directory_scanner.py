@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from asyncreload.child.watch.file_kinds import is_below
-from asyncreload.child.watch.file_state import stat_state
+from asyncreload.child.watch.file_state import UNLISTED, is_lack, stat_state
 from asyncreload.child.watch.globs import Patterns, is_marked
 from asyncreload.child.watch.polling import Files
 
@@ -36,6 +36,8 @@ class DirectoryScanner:
         self._appeared = appeared
         self._left = MOST
         self.directories: Files = Files()
+        self.unlisted: set[str] = set()
+        """Directories that could not be listed, for lack of descriptors."""
 
     def scan_all(self) -> None:
         """Go through everything for the first time."""
@@ -79,7 +81,11 @@ class DirectoryScanner:
         self.directories[directory] = stat_state(directory)
         try:
             entries = list(os.scandir(directory))
-        except OSError:
+        except OSError as exc:
+            if is_lack(exc):
+                self.directories[directory] = UNLISTED
+                self.unlisted.add(directory)
+                return []
             if os.path.isfile(directory) and self._patterns.wants(directory):
                 self._tell(directory)  # in the place of the directory that was there
             return []

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from asyncreload.child.sockets import OUT_OF_RESOURCES
+
 Signature = tuple[int, int, int, int]
 """Modification time (ns), change time (ns), size (bytes), inode."""
 Now = Callable[[], int]
@@ -39,6 +41,12 @@ class FileState(NamedTuple):
     digest: bytes | None = None
     """What stands for the bytes; None when they have not been read."""
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether there are bytes that are to be read, and were not."""
+        has_bytes = self.signature is not None and self.signature[2] <= LARGEST
+        return has_bytes and self.digest is None
+
     def to_json(self) -> list[Any]:
         """Return the state as it travels to another process."""
         return [self.signature, self.digest.hex() if self.digest else "", self.racy]
@@ -52,6 +60,8 @@ class FileState(NamedTuple):
 
 MIXED = FileState(_NO_STATE, digest=b"mixed")
 """A file that was loaded more than once, with other bytes each time: no state of it is fresh."""
+UNLISTED = FileState(_NO_STATE)
+"""A directory that could not be listed: whatever state it is in, it is to be listed again."""
 
 
 def signature_of(status: os.stat_result) -> Signature:
@@ -76,7 +86,11 @@ def stat_state(path: str, now: Now = time.time_ns) -> FileState:
 
 
 def read_state(path: str, now: Now = time.time_ns) -> FileState:
-    """Read a file, and return its state with the digest of its bytes."""
+    """Read a file, and return its state with the digest of its bytes.
+
+    If the process is out of descriptors or memory, the digest is None: nothing is known of the
+    bytes now, but it can be later.
+    """
     try:
         # Not by `open`, which takes twice the time. A named pipe is not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -92,8 +106,15 @@ def read_state(path: str, now: Now = time.time_ns) -> FileState:
             return FileState(signature, racy, digest(_read(descriptor, status.st_size)))
         finally:
             os.close(descriptor)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
+        if is_lack(exc):
+            return stat_state(path, now)
         return FileState(signature_at(path), digest=ABSENT)
+
+
+def is_lack(exc: Exception) -> bool:
+    """Tell whether an error says that there are no descriptors or no memory, and no more."""
+    return isinstance(exc, OSError) and exc.errno in OUT_OF_RESOURCES
 
 
 def _read(descriptor: int, size: int) -> bytes:
@@ -106,7 +127,10 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def digest_of(path: str, signature: Signature | None, now: Now = time.time_ns) -> bytes | None:
-    """Return the digest of the bytes of a state, or None if the file is in another one."""
+    """Return the digest of the bytes of a state.
+
+    None if the file is in another state, or cannot be read now.
+    """
     found = read_state(path, now)
     # Looked at again: else bytes of a save in between would pass for those of this state.
     return found.digest if found.signature == signature_at(path) == signature else None

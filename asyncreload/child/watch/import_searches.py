@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.file_kinds import FileKind, kind_of, source_file, spec_of
-from asyncreload.child.watch.file_state import Now, is_later, stat_state
+from asyncreload.child.watch.file_state import UNLISTED, Now, is_lack, is_later, stat_state
 from asyncreload.child.watch.polling import Files
 
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
@@ -94,6 +94,8 @@ class ImportSearches:
         self._on_path: set[str] = set()
         self.directories: Files = Files()
         """The directories that were searched, and those in them that are or may become packages."""
+        self.unlisted: set[str] = set()
+        """Directories that could not be listed, for lack of descriptors."""
 
     def renew_lock(self) -> None:
         """In a fork, where whoever held the lock does not run any more: take another one."""
@@ -198,16 +200,25 @@ class ImportSearches:
         with self._lock:
             # Before the listing: what comes later makes the next signature differ.
             self.directories[directory] = stat_state(directory, self._now)
-            if directory in self._searches:
-                self._compare_all(directory)
-            above, tail = os.path.split(directory)
-            if search := self._searches.get(above, {}).get(tail):
-                self._compare(above, tail, search, _entries(above))
-            if above in self._listed:  # it may have become a package
-                self._compare_listing(above, _entries(above))
+            try:
+                self._compare_again(directory)
+            except OSError as exc:
+                if not is_lack(exc):
+                    raise
+                self.directories[directory] = UNLISTED
+                self.unlisted.add(directory)
+
+    def _compare_again(self, directory: str) -> None:
+        if directory in self._searches:
+            self._compare_all(directory)
+        above, tail = os.path.split(directory)
+        if search := self._searches.get(above, {}).get(tail):
+            self._compare(above, tail, search, _list(above))
+        if above in self._listed:  # it may have become a package
+            self._compare_listing(above, _list(above))
 
     def _compare_all(self, directory: str) -> None:
-        last, entries = self._entries.get(directory), _entries(directory)
+        last, entries = self._entries.get(directory), _list(directory)
         self._entries[directory] = entries
         searches = self._searches[directory]
         if last is not None:
@@ -284,11 +295,21 @@ def _plain(directory: str) -> str:
 
 
 def _entries(directory: str) -> dict[str, _Entry]:
-    """Return what is in a directory; nothing if it cannot be listed."""
+    """Return what is in a directory; nothing if it cannot be listed, for whatever reason."""
+    try:
+        return _list(directory)
+    except OSError:
+        return {}
+
+
+def _list(directory: str) -> dict[str, _Entry]:
+    """Do the same, but raise OSError when there is no descriptor for it."""
     try:
         with os.scandir(directory) as entries:
             return {entry.name: _kind(entry) for entry in entries}
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
+        if is_lack(exc):
+            raise
         return {}
 
 

@@ -29,6 +29,7 @@ from tests.unit.watching import (
     HOUR,
     Clock,
     Project,
+    no_descriptors,
     other_bytes,
     save_after_next_stat,
 )
@@ -136,6 +137,20 @@ def test_bytes_that_the_load_did_not_give_are_learned(project: Project) -> None:
     assert project.changed() == []
     other_bytes(path, b"x = 2\n")
     assert project.changed() == ["app.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_what_cannot_be_read_for_lack_of_descriptors_is_learned_later(project: Project) -> None:
+    path = project.write("app.py")
+    project.watch.hooks.before_source(path)
+    baselines = project.watch.baselines
+    with no_descriptors():
+        baselines.learn()
+    assert baselines.is_learning()
+    baselines.learn()
+    assert not baselines.is_learning()
+    os.utime(path, (10**9, 10**9))
+    assert project.changed() == []
 
 
 @pytest.mark.usefixtures("an_hour_later")

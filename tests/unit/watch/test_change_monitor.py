@@ -16,6 +16,7 @@ import pytest
 from asyncreload.child.watch import change_monitor
 from asyncreload.child.watch.change_monitor import (
     DEBOUNCE,
+    PATIENCE,
     QUIET_STEP,
     WAKE_COST,
     ChangeMonitor,
@@ -61,6 +62,7 @@ class Parts:
         self.cost = 0.0
         self.suspects: list[str] = []
         self.changed: list[str] = []
+        self.unknown: list[str] = []
         self.looks: list[float] = []
         self.error: Exception | None = None
         self.events: Events | None = None
@@ -103,6 +105,9 @@ class Parts:
     async def compare(self, suspects: list[str]) -> list[str]:
         self.log.append(("compared", *suspects))
         return [path for path in suspects if path in self.changed]
+
+    def are_unknown(self, paths: list[str]) -> bool:
+        return {*paths} <= {*self.unknown}
 
     def may_refresh(self, path: str) -> bool:
         return path in self.templates
@@ -296,6 +301,64 @@ async def test_no_reload_is_begun_twice(parts: Parts, phase: Phase) -> None:
     parts.phase = phase
     monitor_of(parts).on_change([APP])
     assert parts.told() == []
+
+
+# --- without descriptors -------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("has_changed", [True, False])
+async def test_a_request_waits_for_a_descriptor_to_read_a_file_by(
+    parts: Parts,
+    has_changed: bool,  # noqa: FBT001  a row
+) -> None:
+    parts.save(APP)
+    parts.unknown = [APP]
+
+    def give_back(count: int) -> None:
+        if count == 3:
+            parts.unknown = []
+            parts.changed = [APP] if has_changed else []
+
+    parts.on_nap = give_back
+    assert await monitor_of(parts).stale([APP]) is has_changed
+    assert parts.naps == [QUIET_STEP] * 3
+    assert parts.told() == ([("changed", APP)] if has_changed else [])
+    assert parts.notices == []
+
+
+@pytest.mark.asyncio
+async def test_a_request_waits_for_a_descriptor_no_longer_than_it_must(parts: Parts) -> None:
+    parts.save(APP)
+    parts.unknown = [APP]
+    assert await monitor_of(parts).stale([APP])
+    assert PATIENCE <= sum(parts.naps) <= PATIENCE + 2 * QUIET_STEP
+    assert parts.told() == [("changed", APP)]
+    assert [text for text, _ in parts.notices] == [
+        "out of file descriptors or memory: files that cannot be read count as changed"
+    ]
+
+
+@pytest.mark.asyncio
+async def test_beside_a_file_that_has_changed_no_descriptor_is_waited_for(parts: Parts) -> None:
+    parts.save(APP, OTHER)
+    parts.unknown = [APP]
+    assert await monitor_of(parts).stale([APP, OTHER])
+    assert parts.naps == []
+
+
+@pytest.mark.asyncio
+async def test_while_nobody_asks_a_file_that_cannot_be_read_is_looked_at_again(
+    parts: Parts,
+) -> None:
+    parts.save(APP)
+    parts.unknown = [APP]
+    await run(parts, 3)
+    assert parts.told() == []
+    parts.phase = Phase.SERVING
+    parts.unknown = []
+    await run(parts, 6)
+    assert parts.told() == [("changed", APP)]
 
 
 # --- files that need no reload -------------------------------------------------------------------

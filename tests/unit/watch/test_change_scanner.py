@@ -19,14 +19,84 @@ from asyncreload.child.watch.baselines import Changed
 from asyncreload.child.watch.change_scanner import READ_AT_ONCE, SMALL_FILE
 from asyncreload.child.watch.file_state import ABSENT, RACY, FileState, Now, signature_at
 from asyncreload.child.watch.globs import Patterns
+from asyncreload.child.watch.import_searches import Winner
 from tests.unit.watching import (
     HOUR,
     SECOND,
     Clock,
     Project,
+    no_descriptors,
     other_bytes,
     save_after_next_stat,
 )
+
+# --- what cannot be read -------------------------------------------------------------------------
+
+
+def compared_now(project: Project) -> tuple[list[str], bool]:
+    """Return what differs, as far as can be told, and whether nothing is known of any of it."""
+    scanner = project.watch.scanner
+    found = scanner.compare_now(scanner.look())
+    return sorted(os.path.relpath(path, project.root) for path in found), scanner.are_unknown(found)
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_without_a_descriptor_it_is_not_known_whether_a_file_was_only_touched(
+    project: Project,
+) -> None:
+    os.utime(project.load("app.py"), (10**9, 10**9))
+    with no_descriptors():
+        assert compared_now(project) == (["app.py"], True)
+        assert compared_now(project) == (["app.py"], True)
+    assert project.changed() == []
+    assert project.suspects() == []
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_without_a_descriptor_a_file_that_is_gone_is_known_to_be(project: Project) -> None:
+    os.utime(project.load("touched.py"), (10**9, 10**9))
+    os.unlink(project.load("app.py"))
+    with no_descriptors():
+        assert compared_now(project) == (["app.py", "touched.py"], False)
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_racy_file_that_could_not_be_read_when_it_was_loaded_counts_as_changed(
+    project: Project,
+) -> None:
+    path = project.write("page.html")
+    project.clock.stand_still(os.stat(path).st_ctime_ns)
+    with no_descriptors():
+        project.watch.baselines.take(path)
+    assert project.changed() == ["page.html"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_directory_of_imports_that_cannot_be_listed_is_listed_again(project: Project) -> None:
+    app = project.load("app.py")
+    searches = project.watch.scanner.searches
+    searches.note(str(project.root), "app", Winner(app), project.clock.time_ns())
+    assert project.changed() == []
+    project.write("notes.txt")
+    with no_descriptors():
+        assert compared_now(project) == (["."], True)
+        assert compared_now(project) == (["."], True)
+    assert project.changed() == []
+    (project.root / "app").mkdir()
+    with no_descriptors():
+        assert compared_now(project) == (["."], True)
+    project.write("app/__init__.py")
+    assert project.changed() == ["app/__init__.py"]
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_directory_of_patterns_that_cannot_be_listed_is_listed_again(project: Project) -> None:
+    project.watch.scanner.watch_patterns(Patterns.of(["*.txt"], [], str(project.root)))
+    project.write("new/notes.txt")
+    with no_descriptors():
+        assert compared_now(project) == (["."], True)
+    assert project.changed() == ["new/notes.txt"]
+
 
 # --- what is a change ----------------------------------------------------------------------------
 

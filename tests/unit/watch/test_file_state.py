@@ -22,7 +22,7 @@ from asyncreload.child.watch.file_state import (
     signature_of,
     stat_state,
 )
-from tests.unit.watching import SECOND, other_bytes
+from tests.unit.watching import SECOND, no_descriptors, other_bytes
 
 
 def test_a_signature_has_both_times_the_size_and_the_inode(tmp_path: Path) -> None:
@@ -45,6 +45,18 @@ def test_what_a_stat_tells_of_a_file_and_what_reading_it_tells(tmp_path: Path) -
     assert read_state(str(path), lambda: old - 1).racy
     absent = FileState(None, digest=ABSENT)
     assert stat_state(str(path) + "x") == read_state(str(path) + "x") == absent
+
+
+def test_a_file_that_cannot_be_read_for_lack_of_descriptors_is_not_absent(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"123")
+    old = path.stat().st_ctime_ns + RACY
+    seen = signature_at(str(path))
+    with no_descriptors():
+        assert read_state(str(path), lambda: old) == FileState(seen, racy=False, digest=None)
+        assert digest_of(str(path), seen) is None
+    assert stat_state(str(path)).is_unread
+    assert not read_state(str(path)).is_unread
 
 
 def test_a_path_that_can_be_no_file_is_absent(tmp_path: Path) -> None:
@@ -78,7 +90,9 @@ def test_a_very_large_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.touch()
     os.truncate(path, LARGEST + 1)
-    assert read_state(str(path)) == FileState(signature_at(str(path)), racy=False, digest=None)
+    state = read_state(str(path))
+    assert state == FileState(signature_at(str(path)), racy=False, digest=None)
+    assert not state.is_unread
 
 
 def test_a_digest_is_that_of_a_state_or_there_is_none(tmp_path: Path) -> None:
