@@ -100,6 +100,50 @@ def test_p6_same_bytes_no_reload(serve: Serve, do: Callable[[Path], None]) -> No
     assert len(served.loads()) == 3, served.output
 
 
+HOARDING = APP.replace(
+    '    if environ["PATH_INFO"] == "/lazy":',
+    """\
+    if environ["PATH_INFO"] == "/hoard":
+        import resource, threading, time
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        hoard = []
+        try:
+            while True:
+                hoard.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        def give_back():
+            while not os.path.exists("enough"):
+                time.sleep(0.01)
+            time.sleep(0.3)  # looks are made meanwhile
+            for descriptor in hoard:
+                os.close(descriptor)
+        threading.Thread(target=give_back, daemon=True).start()
+    if environ["PATH_INFO"] == "/lazy":""",
+)
+"""It leaves as many descriptors as its own request has taken: one."""
+
+
+@pytest.mark.both_interfaces
+def test_p6_a_touch_is_no_change_to_a_process_that_was_out_of_descriptors(serve: Serve) -> None:
+    served = serve(files=FILES | {"app.py": HOARDING})
+    assert served.body("/hoard") == "app=1 helper=1"
+    touch(served.directory / "helper.py")
+    served.write("enough", "")
+    assert served.body() == "app=1 helper=1"
+    assert len(served.loads()) == 1, served.output
+
+
+@pytest.mark.both_interfaces
+def test_p1_a_process_that_is_out_of_descriptors_answers_with_no_old_code(serve: Serve) -> None:
+    served = serve(files=FILES | {"app.py": HOARDING})
+    assert served.body("/hoard") == "app=1 helper=1"
+    served.write("helper.py", TWO)
+    assert served.body() == "app=1 helper=2"
+    served.until_told("out of file descriptors or memory: files that cannot be read count as")
+
+
 CRASHING = APP.replace(
     '    if environ["PATH_INFO"] == "/lazy":',
     """\

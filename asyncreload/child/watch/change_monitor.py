@@ -63,8 +63,8 @@ DEBOUNCE = 0.01
 """Seconds from the first event of a save until its end can be expected."""
 QUIET_STEP = 0.02
 """Seconds between two looks while the end of a half-written save is awaited."""
-PATIENCE = 1.0
-"""Seconds in which other requests may give back a descriptor, for a file that is to be read."""
+PATIENCE = 2.0
+"""Seconds in which the app may give back a descriptor, by which a file is to be read."""
 _NO_DESCRIPTORS = "out of file descriptors or memory: files that cannot be read count as changed"
 
 
@@ -172,14 +172,14 @@ class ChangeMonitor:
 
     async def stale(self, suspects: list[str]) -> bool:
         """Tell whether suspects have changed; then a reload begins, or is held."""
-        if changed := await self._surely_outdated(suspects):
+        if changed := await self._outdated(suspects):
             self.on_change(changed)
         return bool(changed)
 
     async def is_fresh(self) -> bool:
         """Look; tell whether nothing has changed. If something has, a reload begins."""
         suspects = self._look()
-        return not (suspects and self._respond(await self._surely_outdated(suspects)))
+        return not (suspects and await self._compare(suspects))
 
     def _look(self) -> list[str]:
         with self._looking:
@@ -237,9 +237,7 @@ class ChangeMonitor:
             self._scan_modules()
             suspects = self._scanner.look_at_all(self._clock())
         if suspects:
-            changed = await self._outdated(suspects)
-            if not self._scanner.are_unknown(changed):  # else the next look sees them again
-                self._respond(changed)
+            await self._compare(suspects)
         elif self._held.take_back():
             self._listener.on_change_taken_back()
         if self._held.was_asked_for and not self._listener.is_debugging():
@@ -248,8 +246,9 @@ class ChangeMonitor:
             await hop(self._catch_up)
         await self._listener.after_look()
 
-    def _respond(self, changed: list[str]) -> bool:
+    async def _compare(self, suspects: list[str]) -> bool:
         """Tell whether files have changed; then a reload begins, or is held."""
+        changed = await self._outdated(suspects)
         is_serving = self._listener.phase is Phase.SERVING
         if is_serving and all(map(self._scanner.is_package_directory, changed)):
             # A new package is nothing to an app that works, but may mend one that failed to load.
@@ -260,24 +259,24 @@ class ChangeMonitor:
             self.on_change(changed)
         return bool(changed)
 
-    async def _surely_outdated(self, suspects: list[str]) -> list[str]:
-        """Return the same as `_outdated`, but wait for what cannot be read for want of descriptors.
+    async def _outdated(self, suspects: list[str]) -> list[str]:
+        """Return those that have changed, unless the app has seen to all of them.
 
-        In the end it counts as changed: old code must not answer, and the next process has
-        descriptors.
+        What cannot be read for lack of descriptors is waited for. In the end it counts as changed:
+        old code must not answer, and the next process has descriptors.
         """
-        changed = await self._outdated(suspects)
+        changed = await self._compared(suspects)
         until = self._clock() + PATIENCE
         while changed and self._scanner.are_unknown(changed) and not self._is_over():
             if self._clock() >= until:
                 self._listener.notice(_NO_DESCRIPTORS, once=True)
                 break
             await self._sleep(QUIET_STEP)
-            changed = await self._outdated(self._look())
+            changed = await self._compared(self._look())
         return changed
 
-    async def _outdated(self, suspects: list[str]) -> list[str]:
-        """Return those that have changed, unless the app has seen to all of them."""
+    async def _compared(self, suspects: list[str]) -> list[str]:
+        """Return those that have changed or may have, unless the app has seen to all of them."""
         changed = await self._scanner.compare(suspects)
         if not self._may_refresh(changed):
             return changed

@@ -351,14 +351,19 @@ async def test_beside_a_file_that_has_changed_no_descriptor_is_waited_for(parts:
 async def test_while_nobody_asks_a_file_that_cannot_be_read_is_looked_at_again(
     parts: Parts,
 ) -> None:
-    parts.save(APP)
-    parts.unknown = [APP]
-    await run(parts, 3)
+    parts.suspects = parts.changed = parts.unknown = [APP]
+
+    def give_back(count: int) -> None:
+        if count == 4:
+            parts.save()
+        elif count == 10:
+            parts.phase = Phase.GONE
+
+    parts.on_nap = give_back
+    await monitor_of(parts).run(0.1, root="/srv", uses_events=False)
+    assert QUIET_STEP in parts.naps
     assert parts.told() == []
-    parts.phase = Phase.SERVING
-    parts.unknown = []
-    await run(parts, 6)
-    assert parts.told() == [("changed", APP)]
+    assert parts.notices == []
 
 
 # --- files that need no reload -------------------------------------------------------------------
