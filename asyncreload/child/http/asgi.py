@@ -44,7 +44,9 @@ _CLOSE: Final = (b"connection", b"close")
 
 _NOBODYS_PAGE: Final = b"Internal Server Error"
 """By which Starlette answers before it passes an exception on: nobody has written it."""
-_CLIENT_GONE: Final = frozenset({"ClientDisconnect", "WebSocketDisconnect"})
+_CLIENT_GONE: Final = frozenset(
+    {"ClientDisconnect", "WebSocketDisconnect", "WebSocketDisconnected"}
+)
 """Exceptions of frameworks that say that the client has gone away."""
 
 
@@ -143,7 +145,9 @@ class Exchange:
 
     def _is_of_lost_client(self, error: BaseException) -> bool:
         """Tell whether an exception says no more than that the connection has ended."""
-        if not self._connection.is_closing():
+        # A reload closes all WebSockets: where the app tells one of another, it may meet that.
+        is_websocket = self._connection.use is Use.WEBSOCKET
+        if not (self._connection.is_closing() or (is_websocket and self._is_ending())):
             return False
         is_of_client = isinstance(error, OSError | asyncio.CancelledError)
         return is_of_client or type(error).__name__ in _CLIENT_GONE

@@ -79,14 +79,16 @@ class Run:
     refuse: by the type of a message, what is raised when it is sent, as uvicorn does.
     """
 
-    def __init__(self, app: Any, scope: Scope | None = None, site: Site = SITE) -> None:
+    def __init__(
+        self, app: Any, scope: Scope | None = None, site: Site = SITE, *, is_ending: bool = True
+    ) -> None:
         self.scope = http() if scope is None else scope
         self.connection = Connection()
         self.sent: list[Message] = []
         self.refuse: dict[str, BaseException] = {}
         errors = RequestErrors(STATE, THIS_MACHINE, live=True)
         connection = cast("AsgiConnection", self.connection)
-        self.exchange = Exchange(AsgiApp(app), connection, site, errors, lambda: True)
+        self.exchange = Exchange(AsgiApp(app), connection, site, errors, lambda: is_ending)
 
     async def run(self) -> Run:
         await self.exchange.run(self.scope, self.receive, self.send)
@@ -743,6 +745,23 @@ async def test_a_websocket_whose_client_is_gone(capsys: pytest.CaptureFixture[st
         await ran.run()
         assert ran.sent == [accept()]
     assert capsys.readouterr().err.count("Traceback") == 1
+
+
+class WebSocketDisconnected(Exception):  # noqa: N818  its name is Starlette's
+    pass
+
+
+@pytest.mark.parametrize("is_ending", [True, False])
+async def test_a_reload_closes_all_websockets_and_none_tells_of_another(
+    is_ending: bool,  # noqa: FBT001  a row
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for error in (WebSocketDisconnected(), WebSocketDisconnect(), OSError(), ZeroDivisionError()):
+        ran = Run(App(accept(), error), websocket(), is_ending=is_ending)
+        ran.connection.use = Use.WEBSOCKET
+        await ran.run()
+    told = capsys.readouterr().err
+    assert told.count("Traceback") == (1 if is_ending else 4)
 
 
 async def test_a_websockets_generator_exit_is_passed_on() -> None:
