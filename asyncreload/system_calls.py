@@ -72,6 +72,12 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def leave_orphans() -> None:
+    """Adopt no more: what loses its parent goes to the next one above that adopts, mostly init."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 class _PollFd(ctypes.Structure):
     _fields_ = (
         ("fd", ctypes.c_int),

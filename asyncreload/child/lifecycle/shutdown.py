@@ -25,7 +25,7 @@ from asyncreload.fair_time import fair_timeout
 from asyncreload.phase import Phase
 from asyncreload.process_state import OtherThreads, ProcessState, read_main_thread
 from asyncreload.protocol import Left
-from asyncreload.system_calls import OpenFile, close_all_but
+from asyncreload.system_calls import OpenFile, close_all_but, leave_orphans
 from asyncreload.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -187,6 +187,9 @@ class Shutdown:
         until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:
             until += grace
+            # A later child may go on from a checkpoint that a child between us and it has taken.
+            # When the one between has ended, we would adopt both, and end them with the app's own.
+            leave_orphans()
             self._link.send(Left(code, front_end.busy))
             self._lingering = asyncio.create_task(front_end.quiet(grace))
             await asyncio.wait({self._lingering})

@@ -145,6 +145,24 @@ async def test_a_last_response_gets_grace_after_the_farewell() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("busy", [0, 1])
+async def test_who_lingers_adopts_none_of_the_processes_that_come_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+    busy: int,
+) -> None:
+    """Else it would end them with those of the app."""
+    bench = Bench()
+    sent: list[Any] = bench.link.sent
+    monkeypatch.setattr(module, "leave_orphans", lambda: sent.append("orphans are left"))
+    bench.front_end.busy = busy
+    bench.shutdown.begin(RELOAD)
+    await bench.settle()
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    assert sent == (["orphans are left", Left(RELOAD, 1)] if busy else [])
+
+
+@pytest.mark.asyncio
 async def test_who_is_asked_twice_waits_for_no_last_response() -> None:
     bench = Bench()
     bench.front_end.busy = 1

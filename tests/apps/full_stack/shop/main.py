@@ -107,6 +107,7 @@ async def events() -> EventSourceResponse:
 async def resources() -> dict[str, int]:
     """Tell what this process holds."""
     return {
+        "version": NEWEST,
         "process": os.getpid(),
         "tasks": len(asyncio.all_tasks()),
         "threads": threading.active_count(),
