@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.live.driving import LONG, replace, until, write
+from tests.live.driving import LONG, Connection, replace, until, write
 from tests.live.processes import SYSTEM, children
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ class Load:
 
 
 def told(served: Served, path: str) -> dict[str, int]:
-    return dict(json.loads(served.body(path)))
+    answer = Connection(served.port, PATIENCE).send(path).receive()
+    assert answer.status == 200, f"{answer}\n{served.output}"
+    return dict(json.loads(answer.body))
 
 
 def held(served: Served) -> dict[str, int]:
