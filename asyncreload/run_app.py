@@ -97,7 +97,8 @@ def serve_script(
             become_supervisor(given, Door(usual=usual or {}))
         serve_here(app, given, usual or {})
     except AsyncreloadError as exc:
-        if hasattr(sys.modules["__main__"], "__file__"):  # else somebody types at a prompt
+        is_program = hasattr(sys.modules["__main__"], "__file__") or sys.argv[:1] == ["-c"]
+        if is_program:  # else somebody types at a prompt
             _tell_if_uncaught(exc)
         raise
 

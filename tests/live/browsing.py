@@ -278,12 +278,13 @@ class Tab:
 
         return until(ask, what, within, self.describe)
 
-    def until_shown(self, text: str) -> None:
+    def until_shown(self, text: str, within: float = DEADLINE) -> None:
         """Wait until a text can be read in the page."""
         self.until(
             "return document.body && document.body.innerText.includes(arguments[0])",
             f"the page shows {text!r}",
             text,
+            within=within,
         )
 
     def describe(self) -> str:

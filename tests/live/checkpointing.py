@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.live.driving import COMMAND, lay_out, until
-from tests.live.failing import SOON, Bench, kill_quietly, serving_as
+from tests.live.failing import Bench, kill_quietly, serving_as, soon
 from tests.live.processes import is_alive, processes_of, state_of
 
 MOST = 4
@@ -131,7 +131,7 @@ class Checkpointed(Bench):
         return killed
 
     def until_dead(self, pids: Sequence[int]) -> None:
-        self.until(lambda: not any(map(is_alive, pids)), f"{pids} are gone", SOON)
+        self.until(lambda: not any(map(is_alive, pids)), f"{pids} are gone", soon())
 
 
 @contextmanager

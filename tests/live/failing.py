@@ -31,10 +31,13 @@ finds_orphans = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere nobody finds what has lost its parent"
 )
 
-SOON = min(DEADLINE, max(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
-"""Seconds: promised is one. The rest is for a machine with other things to do, as its load says."""
 SILENT = 6.0
 """Seconds until a child that holds the GIL has been found silent, and been replaced."""
+
+
+def soon() -> float:
+    """Return seconds: promised is one. The rest is for a machine with other things to do now."""
+    return min(DEADLINE, max(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 class Stream(Connection):
@@ -97,8 +100,9 @@ class Bench(Served):
         print(f"{what}: {took:.3f} s")
         return result
 
-    def fresh(self, version: str, within: float = SOON, path: str = "/") -> None:
-        """Expect a version as the answer to the very next request."""
+    def fresh(self, version: str, within: float | None = None, path: str = "/") -> None:
+        """Expect a version as the answer to the very next request; `soon`, if nothing is said."""
+        within = soon() if within is None else within
         assert self.timed(lambda: self.body(path), within, "a fresh answer") == version, self.told
 
 
@@ -141,7 +145,7 @@ def serving_as(
     finally:
         try:
             bench.stop()
-            until(lambda: not left(), "nothing is left", SOON, lambda: f"{left()}\n{bench.told}")
+            until(lambda: not left(), "nothing is left", soon(), lambda: f"{left()}\n{bench.told}")
         finally:
             bench.hang_up()
             bench.kill()

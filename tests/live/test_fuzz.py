@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.live.driving import LONG, Answer, Speech, replace, write
 from tests.live.endless import ENDLESS, EndlessClients
-from tests.live.failing import SOON, serving
+from tests.live.failing import serving, soon
 from tests.live.processes import LIVES, is_alive
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Model:
         return f"{what}\nexpected {self.expected} after:\n{story}\n\n{self.bench.told}"
 
     def _get(self, path: str) -> Answer:
-        answer = self.bench.timed(lambda: self.bench.get(path), SOON + 2, "an answer")
+        answer = self.bench.timed(lambda: self.bench.get(path), soon() + 2, "an answer")
         if self.crashed and self.unsure and answer.status != 503:
             self.crashed = None
         return answer

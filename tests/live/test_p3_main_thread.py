@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.driving import Answer
-from tests.live.failing import SOON, TRACEBACK, Benches, serving
+from tests.live.failing import TRACEBACK, Benches, serving, soon
 from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_p3_a_request_in_the_main_thread_delays_no_reload(
     if answer:
         assert under_way.receive().status == answer
         assert bench.read("journal").splitlines()[-2:] == ["atexit old", f"import {bench.version}"]
-    bench.until(lambda: not is_alive(old), "the old process is gone", 0.5 + SOON)
+    bench.until(lambda: not is_alive(old), "the old process is gone", 0.5 + soon())
     assert TRACEBACK not in bench.told
     bench.hang_up()
 

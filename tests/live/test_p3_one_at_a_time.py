@@ -15,7 +15,7 @@ import pytest
 
 from tests.live.commands import free_port
 from tests.live.driving import DEADLINE, LONG, Answer, standby
-from tests.live.failing import SOON, TRACEBACK, Benches, serving
+from tests.live.failing import TRACEBACK, Benches, serving, soon
 from tests.live.processes import LIVES, is_alive
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def test_p3_a_long_response_goes_on_while_the_new_code_answers(tmp_path: Path) -
         assert is_alive(old)
         lines = [f"old {number}\n" for number in range(30)]
         assert stream.receive() == Answer(200, "".join(lines)), bench.output
-        bench.until(lambda: not is_alive(old), "the old process is gone", SOON)
+        bench.until(lambda: not is_alive(old), "the old process is gone", soon())
         new = int(bench.body("/pid"))
         # Its code had ended, though, before the new one's was loaded.
         assert journal(bench) == [
@@ -256,8 +256,8 @@ def test_p3_an_event_stream_does_not_go_on_in_the_old_process(tmp_path: Path) ->
         bench.replace("app.py", app_of("new"))
         bench.fresh("new")
         # Not by a reset, which would raise.
-        bench.until(lambda: not stream.some(), "the stream ends", SOON)
-        bench.until(lambda: not is_alive(old), "its code has ended, too", SOON)
+        bench.until(lambda: not stream.some(), "the stream ends", soon())
+        bench.until(lambda: not is_alive(old), "its code has ended, too", soon())
         assert TRACEBACK not in bench.told
 
 
@@ -274,11 +274,11 @@ def test_p3_at_most_one_old_process_lingers(tmp_path: Path) -> None:
         bench.replace("app.py", app_of(3))
         bench.fresh("3")
         third = int(bench.body("/pid"))
-        bench.until(lambda: not is_alive(first), "the first is ended by the third", SOON)
+        bench.until(lambda: not is_alive(first), "the first is ended by the third", soon())
         spared.until("2 20")
         bench.replace("app.py", app_of(4))
         bench.fresh("4")
-        bench.until(lambda: not is_alive(third), "the third had nothing to do", SOON)
+        bench.until(lambda: not is_alive(third), "the third had nothing to do", soon())
         spared.until("2 50")
         pids = [pid for what, pid, _ in journal(bench) if what == "import"]
         assert_one_after_another([(*line[:2], "-") for line in journal(bench)], "atexit")
@@ -294,7 +294,7 @@ def test_p3_one_that_lingers_is_gone_after_grace(tmp_path: Path) -> None:
             began = time.monotonic()
             bench.replace("app.py", app_of("new"))
             bench.fresh("new")
-            bench.until(lambda: not is_alive(old), "grace is over", 1 + SOON)
+            bench.until(lambda: not is_alive(old), "grace is over", 1 + soon())
             assert time.monotonic() - began > 1
             while stream.some():  # the client is told
                 pass
@@ -360,7 +360,7 @@ def test_p3_nothing_delays_the_next_fresh_answer(benches: Benches, obstacle: str
     bench.version = f"without {obstacle}"
     bench.replace("app.py", app_of(bench.version))
     bench.fresh(bench.version)
-    bench.until(lambda: not is_alive(old), "the old process is gone", 0.5 + SOON)
+    bench.until(lambda: not is_alive(old), "the old process is gone", 0.5 + soon())
     bench.hang_up()
 
 
@@ -400,15 +400,15 @@ def test_p3_what_the_app_started_ends_with_it(tmp_path: Path) -> None:
         old = family(bench)
         bench.replace("app.py", app_of(2, FAMILY))
         bench.fresh("2")
-        bench.until(lambda: not any(map(is_alive, old)), "the first family is gone", SOON)
+        bench.until(lambda: not any(map(is_alive, old)), "the first family is gone", soon())
         old = family(bench)
         if sys.platform == "linux":
             os.kill(int(bench.body("/pid")), signal.SIGKILL)
             bench.until_told("starting again")
             bench.fresh("2")
-            bench.until(lambda: not any(map(is_alive, old)), "the second family is gone", SOON)
+            bench.until(lambda: not any(map(is_alive, old)), "the second family is gone", soon())
             old = family(bench)
         began = time.monotonic()
         assert bench.stop() == 143
         assert not any(map(is_alive, old)), bench.output
-        assert time.monotonic() - began < 5 + SOON  # multiprocessing waits for a worker in atexit
+        assert time.monotonic() - began < 5 + soon()  # multiprocessing waits for a worker in atexit

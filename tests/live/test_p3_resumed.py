@@ -16,7 +16,7 @@ import pytest
 from asyncreload import Ready
 from tests.live.checkpointing import APP, PAUSE, Checkpointed, checkpointed, views_of
 from tests.live.driving import lay_out, until
-from tests.live.failing import SOON
+from tests.live.failing import soon
 from tests.live.processes import is_alive, processes_of
 from tests.live.test_p4_debugger import AtTerminal
 
@@ -188,7 +188,7 @@ def test_p3_a_debugger_in_it_has_the_terminal(tmp_path: Path, threads: str) -> N
             bench.hang_up()
             bench.kill()
             print(bench.output)
-    until(lambda: not processes_of(tmp_path), "nothing is left", SOON)
+    until(lambda: not processes_of(tmp_path), "nothing is left", soon())
 
 
 def test_p3_warnings_as_errors_do_not_meet_our_forks(

@@ -15,7 +15,7 @@ import pytest
 
 from tests.live.checkpointing import PAUSE, Checkpointed, checkpointed, stop_all
 from tests.live.driving import LONG
-from tests.live.failing import DIED, SOON, kill_quietly, no_core_dumps
+from tests.live.failing import DIED, kill_quietly, no_core_dumps, soon
 from tests.live.processes import is_alive, parents, state_of
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ CUT_OFF = r"ConnectionReset|cut off"
 FAILED, CRASHED = 500, 503
 """The status of the page that reports one."""
 INSTANTS = 200 if LONG else 6
-WITHIN = 2.0 + SOON
-"""Seconds until a checkpoint is given up that does not answer (parent/checkpoints.py), and more."""
+
+
+def until_given_up() -> float:
+    """Seconds until a checkpoint is given up that does not answer (parent/checkpoints.py)."""
+    return 2.0 + soon()
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +154,7 @@ def test_p4_stopped_ones_cost_a_moment_and_go(bench: Checkpointed) -> None:
     kill_quietly(stands_by)
     bench.until_dead([stands_by])
     bench.save("after")
-    bench.fresh("after", WITHIN)
+    bench.fresh("after", until_given_up())
     bench.until_dead(stopped)
     bench.until_ready()
     bench.begin().save("again")
@@ -171,7 +174,7 @@ def test_p4_ones_that_are_stopped_while_they_are_asked_cost_little_more(
         stopper = threading.Timer(random.random() * 0.02, stop)
         bench.save(number)
         stopper.start()
-        bench.fresh(str(number), WITHIN)
+        bench.fresh(str(number), until_given_up())
         stopper.join()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.driving import COMMAND, LOGGED, Answer, Speech, lay_out
-from tests.live.failing import DIED, SOON, TRACEBACK, Bench, serving
+from tests.live.failing import DIED, TRACEBACK, Bench, serving, soon
 from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class AtTerminal(Bench):
         self.until(lambda: not self.attributes()[3] & termios.ICANON, "it waits at the prompt")
 
     def until_as_before(self) -> None:
-        self.until(lambda: self.attributes() == self.settings, "the terminal is as before", SOON)
+        self.until(lambda: self.attributes() == self.settings, "the terminal is as before", soon())
 
     def debug(self) -> Connection:
         """Send a request that leads to a prompt, and wait for that."""

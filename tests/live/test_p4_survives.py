@@ -21,12 +21,12 @@ from tests.live.failing import (
     FAILED,
     PACKAGE,
     SILENT,
-    SOON,
     TRACEBACK,
     Benches,
     app_of,
     no_core_dumps,
     serving,
+    soon,
 )
 from tests.live.processes import is_alive
 
@@ -159,7 +159,7 @@ class Play:
         """If it is to fail in a request, send that, and return the connection."""
         return None if self.moment == "idle" else self.bench.connect().send("/fail")
 
-    def mend(self, within: float = SOON) -> None:
+    def mend(self, within: float = soon()) -> None:
         """Save what is right: that recovers, and costs one load; nothing but saves cost any."""
         self.bench.version = f"version {next(VERSIONS)}"
         self.bench.replace("pkg/app.py", app_of(self.bench.version))
@@ -168,7 +168,7 @@ class Play:
 
     def expect_report(self, status: int, title: str) -> Answer:
         """Every request gets the report, in good time."""
-        answers = [self.bench.timed(self.bench.get, 2 * SOON, "a report") for _ in range(3)]
+        answers = [self.bench.timed(self.bench.get, 2 * soon(), "a report") for _ in range(3)]
         assert [answer.status for answer in answers] == [status] * 3, self.bench.told
         first, *_ = answers[0].body.splitlines()
         assert first.startswith(title), f"{answers[0].body}\n{self.bench.told}"
@@ -303,7 +303,7 @@ def hangs(play: Play) -> None:
     waiting = play.bench.connect().send()
     play.loads += 1
     play.bench.until((play.bench.directory / "begun").exists, "the load hangs")
-    play.mend(PATIENCE.get(play.name, SOON))
+    play.mend(PATIENCE.get(play.name, soon()))
     assert waiting.receive() == Answer(200, play.bench.version), play.bench.told
     assert TRACEBACK not in play.bench.told, play.bench.told
 

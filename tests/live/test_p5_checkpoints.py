@@ -12,7 +12,7 @@ import pytest
 
 from tests.live.checkpointing import APP, MOST, Checkpointed, checkpointed, stop_all, views_of
 from tests.live.driving import LONG, lay_out, locks, port_is_free, until
-from tests.live.failing import SOON, kill_quietly
+from tests.live.failing import kill_quietly, soon
 from tests.live.processes import children, parents, processes_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def assert_nothing_is_left(bench: Checkpointed, *but: int) -> None:
         alive = [one for pid, one in found.items() if pid in parents() and pid not in but]
         return [*alive, *locks(bench.temp), *bound]
 
-    until(lambda: not left(), "nothing is left", SOON, lambda: f"{left()}\n{bench.told}")
+    until(lambda: not left(), "nothing is left", soon(), lambda: f"{left()}\n{bench.told}")
 
 
 def kill_all_but_checkpoints(bench: Checkpointed) -> None:
@@ -126,7 +126,7 @@ asyncio.run(main())
         known = {*bench.pids_of_all()}
         bench.signal(signal.SIGKILL)
         bench.wait()
-        bench.until(lambda: not known & parents().keys() - forks, "they are gone", SOON)
+        bench.until(lambda: not known & parents().keys() - forks, "they are gone", soon())
     finally:
         bench.hang_up()
         bench.kill()
@@ -146,7 +146,7 @@ async def test_p5_a_task_that_is_cancelled_leaves_nothing(supervised: Layout) ->
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(pause):
                     await app.supervisor.wait()
-        until(lambda: {*children(os.getpid())} <= others, "no child is left", SOON)
+        until(lambda: {*children(os.getpid())} <= others, "no child is left", soon())
         await asyncio.sleep(0)
         assert len(os.listdir("/proc/self/fd")) == before
 

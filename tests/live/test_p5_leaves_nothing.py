@@ -24,7 +24,7 @@ from tests.live.driving import (
     port_is_free,
     until,
 )
-from tests.live.failing import SOON, finds_orphans
+from tests.live.failing import finds_orphans, soon
 from tests.live.processes import SYSTEM, is_alive, parents, processes_of, state_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def assert_nothing_is_left(served: Served) -> float:
         bound = [] if port_is_free(served.port) else ["the port"]
         return [*processes_of(served.directory.parent).items(), *locks(served.temp), *bound]
 
-    until(lambda: not left(), "nothing is left", SOON, lambda: f"{left()}\n{served.output}")
+    until(lambda: not left(), "nothing is left", soon(), lambda: f"{left()}\n{served.output}")
     return time.monotonic() - began
 
 
@@ -125,11 +125,11 @@ def test_p5_nothing_is_left(
     end, code = WAYS[way]
     began = time.monotonic()
     end(served)
-    assert served.wait(SOON) == code, served.output
+    assert served.wait(soon()) == code, served.output
     assert_nothing_is_left(served)
     took = time.monotonic() - began
     print(f"gone after {took:.3f} s")
-    assert took < SOON
+    assert took < soon()
     if way != "SIGKILL":
         loads, left = (exists(served, name) for name in ("loads", "left"))
         assert left or not loads, f"atexit did not run\n{served.output}"
@@ -149,7 +149,7 @@ def test_p5_second_signal_does_not_wait_for_the_app(serve: Serve) -> None:
     served.until_told("going")
     assert served.pids()[1:]
     served.signal_group(signal.SIGINT)
-    assert served.wait(SOON) == 130
+    assert served.wait(soon()) == 130
     assert_nothing_is_left(served)
 
 
@@ -158,7 +158,7 @@ def test_p5_atexit_gets_no_more_than_grace(serve: Serve) -> None:
     served = serve("app.py", "--grace", "0.2", files={"app.py": app})
     served.body()
     served.signal(signal.SIGTERM)
-    assert served.wait(SOON) == 143
+    assert served.wait(soon()) == 143
     assert_nothing_is_left(served)
 
 
@@ -170,7 +170,7 @@ def test_p5_started_by_nohup_it_outlives_its_terminal(serve: Serve) -> None:
     served.write("app.py", SERVING + "# saved\n")
     assert served.body() != child
     served.signal(signal.SIGTERM)
-    assert served.wait(SOON) == 143
+    assert served.wait(soon()) == 143
     assert_nothing_is_left(served)
 
 
@@ -181,7 +181,7 @@ def test_p5_quit_leaves_nothing(serve: Serve) -> None:
     served = serve("app.py", "--no-standby", files={"app.py": app})
     served.body()
     served.signal_group(signal.SIGQUIT)
-    assert served.wait(SOON) == 131, served.output
+    assert served.wait(soon()) == 131, served.output
     assert_nothing_is_left(served)
     assert "the app died" not in served.output
 
@@ -197,7 +197,7 @@ def test_p5_idle_workers_of_a_pool_are_not_waited_for(serve: Serve) -> None:
     assert served.body() == "2"
     assert served.read("left") == "x"
     served.signal(signal.SIGTERM)
-    assert served.wait(SOON) == 143
+    assert served.wait(soon()) == 143
     assert served.read("left") == "xx"
     assert_nothing_is_left(served)
 
@@ -218,7 +218,7 @@ def test_p5_an_end_in_the_midst_of_a_reload_waits_for_no_last_response(serve: Se
         served.write("app.py", app + "# saved\n")
         served.until_told("going")
         served.signal(signal.SIGTERM)
-        assert served.wait(SOON) == 143, served.output
+        assert served.wait(soon()) == 143, served.output
     assert_nothing_is_left(served)
 
 
@@ -286,11 +286,11 @@ def test_p5_what_the_app_has_started_is_gone(serve: Serve, end: str) -> None:
     until(
         lambda: not any(map(is_alive, theirs)),
         "what the app has started is gone",
-        SOON,
+        soon(),
         lambda: f"{processes_of(served.directory.parent)}\n{served.output}",
     )
     if end.startswith("SIG"):
-        served.wait(SOON)
+        served.wait(soon())
         assert_nothing_is_left(served)
     else:
         assert not set(theirs) & set(map(int, served.body("/pids").split()))
@@ -323,9 +323,9 @@ def test_p5_what_an_app_has_started_that_lingers_is_gone(serve: Serve, end: str)
     else:
         for number in end.split(", "):
             served.signal(getattr(signal, number))
-    until(lambda: not is_alive(sleeper), "what it has started is gone", SOON)
+    until(lambda: not is_alive(sleeper), "what it has started is gone", soon())
     if end != "another":
-        served.wait(SOON)
+        served.wait(soon())
         assert_nothing_is_left(served)
 
 
@@ -371,7 +371,7 @@ async def test_p5_cancelled_task_leaves_nothing(
     assert not locks(temp)
     assert port_is_free(port)
     assert not processes_of(tmp_path)
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < soon()
     assert (project / "left").exists() or not (project / "loads").exists()
 
 
@@ -455,7 +455,7 @@ def test_p5_a_fork_of_the_program_keeps_no_child_alive(serve: Serve, *, booted: 
     fork = int(served.output.partition("forked ")[2].split()[0])
     served.signal(signal.SIGKILL)
     try:
-        until(lambda: not any(map(is_alive, children)), "its children are gone", SOON)
+        until(lambda: not any(map(is_alive, children)), "its children are gone", soon())
         assert is_alive(fork)
         assert exists(served, "left")
     finally:

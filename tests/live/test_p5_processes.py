@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.driving import COMMAND, locks, port_is_free, standby, until
-from tests.live.failing import SOON, finds_orphans, kill_quietly
+from tests.live.failing import finds_orphans, kill_quietly, soon
 from tests.live.processes import is_alive, parents, processes_of, state_of, zombies
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_p3_no_process_of_the_old_code_meets_the_new_one(serve: Serve, family: s
     assert served.body() == str(RELOADS)
     served.until(lambda: served.read("up"), "it is up")
     assert served.stop() == 143
-    until(lambda: not processes_of(served.directory.parent), "all are gone", SOON)
+    until(lambda: not processes_of(served.directory.parent), "all are gone", soon())
 
 
 # --- reaped ------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def app(environ, start_response):
 """
 
 
-def assert_nothing_is_left(served: Served, within: float = SOON) -> None:
+def assert_nothing_is_left(served: Served, within: float = soon()) -> None:
     def left() -> list[object]:
         bound = [] if port_is_free(served.port) else ["the port"]
         return [*processes_of(served.directory.parent).items(), *locks(served.temp), *bound]

@@ -169,6 +169,9 @@ def test_what_cannot_be_run_again_says_so_and_leaves_nothing(project: Path, way:
         timeout=60,
         check=False,
     )
-    assert "SettingsError: run(reload=True) needs a script that can be run again" in done.stderr
+    who = "SettingsError" if way == "-i" else "asyncreload: error"  # a session lives on
+    assert f"{who}: run(reload=True) needs a script that can be run again" in done.stderr
+    assert ("Traceback" in done.stderr) == (way == "-i")
+    assert done.returncode == (0 if way == "-i" else 2)
     assert done.stdout == "the end\n"
     assert list(project.iterdir()) == []

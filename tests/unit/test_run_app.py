@@ -460,6 +460,7 @@ def test_an_error_of_the_apps_own_is_told_by_python(
     told: list[BaseException] = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, exc, trace: told.append(exc))
     started_as("python", monkeypatch)
+    monkeypatch.setattr(sys, "argv", [""])
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     with pytest.raises(SettingsError) as typed:
         asyncreload.run(app, port=70000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import socket
 import threading
@@ -27,6 +28,7 @@ def loading() -> Iterator[None]:
     LOADING[:] = [True]
     yield
     LOADING.clear()
+    gc.collect()  # what they have left open is closed here, and not in another test
 
 
 def run_script(tmp_path: Path, source: str) -> Path:
