@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,11 +63,17 @@ class Taken(NamedTuple):
 
 
 class NextChild:
-    """Takes the process that loads next. Uses the running loop."""
+    """Takes the process that loads next. Uses the running loop.
 
-    def __init__(self, checkpoints: Checkpoints, standby: Standby) -> None:
+    discard: has a process ended that is not needed.
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints, standby: Standby, discard: Callable[[Process], object]
+    ) -> None:
         self._checkpoints = checkpoints
         self._standby = standby
+        self._discard = discard
         self._told: Go | None = None
         self._taking: asyncio.Task[Taken | None] | None = None
 
@@ -90,6 +97,9 @@ class NextChild:
         """
         taking, self._taking = self._taking, None
         taken = await taking if taking is not None else None
+        if taken is not None and (taken.child.has_ended() or taken.child.is_stopped()):
+            self._discard(taken.child)  # somebody has killed or stopped it since
+            taken = None
         if taken is None:
             return await self._take(go)
         return taken if go == self._told else taken._replace(go=self._checkpoints.asked(go))

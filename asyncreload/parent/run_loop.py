@@ -65,7 +65,7 @@ class RunLoop:
         self._inheritance = inheritance
         self._lock = lock
         self._interval = interval
-        self._next_child = NextChild(services.checkpoints, services.standby)
+        self._next_child = NextChild(services.checkpoints, services.standby, children.discard)
         self._current: ChildRun | None = None
 
     @classmethod

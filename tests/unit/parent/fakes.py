@@ -115,7 +115,7 @@ class FakeChild:
         return self._code.done()
 
     def is_stopped(self) -> bool:
-        return False
+        return self.stopped
 
     async def has_had(self, seconds: float) -> None:
         self.had.append(seconds)

@@ -45,7 +45,8 @@ class Scene:
         self.checkpoints.next = self.frozen.process if frozen else None
         self.standby = Standing(self.warm.process, has_preloaded=has_preloaded)
         sources = cast("Checkpoints", self.checkpoints), cast("Standby", self.standby)
-        self.next = NextChild(*sources)
+        self.discarded: list[Process] = []
+        self.next = NextChild(*sources, self.discarded.append)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,19 @@ async def test_one_that_was_told_something_else_is_told_anew() -> None:
     taken = await scene.next.take(GO)
     assert taken.child is scene.warm.process
     assert taken.go == GO
+
+
+@pytest.mark.parametrize("fault", ["killed", "stopped"])
+async def test_one_that_somebody_has_killed_or_stopped_since_is_replaced(fault: str) -> None:
+    scene = Scene(frozen=True)
+    scene.next.take_ahead(CHANGED, after=7)
+    await rest()
+    if fault == "killed":
+        scene.frozen.dies(-9)
+    else:
+        scene.frozen.stopped = True
+    assert (await scene.next.take(CHANGED)).child is scene.warm.process
+    assert scene.discarded == [scene.frozen.process]
 
 
 async def test_one_that_is_not_ready_is_not_told_ahead() -> None:
