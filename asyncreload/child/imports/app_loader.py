@@ -59,12 +59,11 @@ def load(target: Target, interface: str = AUTO) -> App:
     `MissingExtraError`. An exception out of the module or the factory is passed on as it is.
     """
     module = _import_file(target) if target.file else _import_module(target)
+    if not target.attribute:
+        return app_of(_only(module, target, interface), interface)
+    found = _named(module, target)
     if target.call:
-        found = _made(_named(module, target), target)
-    elif target.attribute:
-        found = _named(module, target)
-    else:
-        found = _only(module, target, interface)
+        found = _made(found, target)
     _check(found, target.text, interface)
     return app_of(found, interface)
 
@@ -216,10 +215,10 @@ def _only(module: ModuleType, target: Target, interface: str) -> object:
             f'"{target.text}" has several applications ({", ".join(several)}): '
             f'name one, as in "{target.location}:{several[0]}".'
         )
-    if candidates:
-        return own[candidates.popitem()[1]]
-    if (default := _bottle_default()) is not None:
-        return default
+    found = own[candidates.popitem()[1]] if candidates else _bottle_default()
+    if found is not None:
+        _check(found, target.text, interface)
+        return found
     # A name that promised one explains best why there is none.
     for name, value in usual.items():
         _check(value, f"{target.location}:{name}", interface)
