@@ -22,10 +22,10 @@ from asyncreload.keys import HINT, Keys
 from asyncreload.option_changes import OptionChanges
 from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
-from asyncreload.printing import ForPeople, ForTools, Printer, Voice
+from asyncreload.printing import ForPeople, ForTools, Printer, Voice, tell_mistake
 from asyncreload.settings import Settings
-from asyncreload.style import one_line
 from asyncreload.target import USUAL_FILES, likely_file
+from asyncreload.terminal import is_in_foreground
 from asyncreload.typed_lines import TypedLines
 from asyncreload.unknown_option import unknown_option
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Once more would disturb what Python cleans up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (AsyncreloadError, OSError) as exc:
-        print(f"asyncreload: error: {one_line(str(exc))}", file=sys.stderr)  # noqa: T201  the command's voice
+        tell_mistake(exc)
         code = BAD_USAGE
     sys.exit(code)
 
@@ -204,13 +204,10 @@ def _own_output() -> TextIO:
 
 async def _tell_of_prompt(supervisor: Supervisor) -> None:
     """Tell after Ctrl-Z and `fg` that a debugger waits: Python does not show its prompt again."""
-    try:
-        is_in_foreground = os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:  # the terminal was closed
-        return
-    if is_in_foreground and await supervisor.has_prompt():
-        text = "a debugger waits at its prompt: type a command, then Enter"
-        logging.getLogger("asyncreload").info(text)
+    with suppress(OSError):  # the terminal was closed
+        if is_in_foreground() and await supervisor.has_prompt():
+            text = "a debugger waits at its prompt: type a command, then Enter"
+            logging.getLogger("asyncreload").info(text)
 
 
 async def _watch_reader(printer: Printer) -> None:

@@ -17,7 +17,18 @@ from typing import Any, TextIO
 
 from asyncreload import events
 from asyncreload.errors import SettingsError
-from asyncreload.style import BOLD, DIM, GREEN, RED, YELLOW, clock, coloured, is_terminal, plain
+from asyncreload.style import (
+    BOLD,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    clock,
+    coloured,
+    is_terminal,
+    one_line,
+    plain,
+)
 from asyncreload.terminal import line_break
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
@@ -202,3 +213,8 @@ class ForPeople(Printer):
         encoding = (getattr(self.stream, "encoding", "") or "utf-8").lower()
         text = f"{line_break(self.stream, self._leave_prompt)}{text}"
         super().write(text if encoding.startswith("utf") else text.replace("·", "-"))
+
+
+def tell_mistake(mistake: Exception) -> None:
+    """Tell the user of a mistake in one line, on standard error; no traceback of ours helps."""
+    print(f"asyncreload: error: {one_line(str(mistake))}", file=sys.stderr)  # noqa: T201  our voice

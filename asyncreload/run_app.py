@@ -26,9 +26,9 @@ from asyncreload.interpreter import (
     start_environment,
 )
 from asyncreload.options import options_of
-from asyncreload.printing import Voice
+from asyncreload.printing import Voice, tell_mistake
 from asyncreload.settings import CommonOptions, Settings
-from asyncreload.style import one_line, shown
+from asyncreload.style import shown
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -111,7 +111,7 @@ def _tell_if_uncaught(mistake: AsyncreloadError) -> None:
         if exc is not mistake:
             usual(kind, exc, trace)
             return
-        print(f"asyncreload: error: {one_line(str(exc))}", file=sys.stderr)  # noqa: T201  as there
+        tell_mistake(exc)
         sys.exit(BAD_USAGE)
 
     sys.excepthook = tell

@@ -28,10 +28,15 @@ class Terminal:
         if self._settings is None:
             return
         with suppress(termios.error, OSError):
-            if os.tcgetpgrp(0) != os.getpgrp():
+            if not is_in_foreground():
                 return  # in the background it is not ours, and touching it would stop us
             if termios.tcgetattr(0) != self._settings:
                 termios.tcsetattr(0, termios.TCSANOW, self._settings)
+
+
+def is_in_foreground(terminal: int = 0) -> bool:
+    """Tell whether a terminal is ours to read from. Raises OSError if it is not open any more."""
+    return os.tcgetpgrp(terminal) == os.getpgrp()
 
 
 def waits_for_whole_lines(terminal: int | TextIO) -> bool:

@@ -14,7 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
-from asyncreload.terminal import waits_for_whole_lines
+from asyncreload.terminal import is_in_foreground, waits_for_whole_lines
 
 # In seconds.
 OTHERS_FIRST = 0.1  # in which others may take a line before we do
@@ -90,10 +90,11 @@ class TypedLines:
     def _is_ours(self) -> bool:
         """Tell whether we are in the foreground, and nobody has changed the terminal's mode."""
         try:
-            is_in_foreground = os.tcgetpgrp(self._descriptor) == os.getpgrp()
-        except OSError:  # the terminal was closed: reading tells
-            is_in_foreground = True
-        return is_in_foreground and waits_for_whole_lines(self._descriptor)
+            if not is_in_foreground(self._descriptor):
+                return False
+        except OSError:
+            pass  # the terminal was closed: reading tells
+        return waits_for_whole_lines(self._descriptor)
 
     def _read(self) -> bytes | None:
         """Return what is there; None if somebody was quicker, or there will be no more.

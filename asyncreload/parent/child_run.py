@@ -15,7 +15,7 @@ from asyncreload.events import Changed, Crashed, Failed, Ready, Refreshed
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.children import kill_with_descendants
 from asyncreload.parent.event_log import EventLog
-from asyncreload.parent.next_child import Origin
+from asyncreload.parent.next_child import Origin, Taken
 from asyncreload.parent.notices import Notices
 from asyncreload.parent.process import Process
 from asyncreload.parent.restart_policy import RestartPolicy
@@ -60,26 +60,22 @@ class ChildRun:
     when the load failed or there is a crash to report; REPORTING also after SERVING, when a request
     has imported code that fails; DRAINING from the moment when it is known to leave; GONE.
 
-    since: when the child was told to go, in ns since the epoch, if that was ahead.
     on_leaving: called when the child has said that it leaves for a change.
     """
 
     def __init__(
         self,
-        child: Process,
-        go: protocol.Go,
+        taken: Taken,
         watchdog: Watchdog,
         services: Services,
-        origin: Origin = Origin.COLD,
-        since: int | None = None,
-        on_leaving: Callable[[ChildRun], object] = id,
+        on_leaving: Callable[[ChildRun], object],
     ) -> None:
-        self.child: Process = child
-        self.origin: Origin = origin
+        self.child: Process = taken.child
+        self.origin: Origin = taken.origin
         """Where the child comes from."""
-        self.go: protocol.Go = go
+        self.go: protocol.Go = taken.go
         """What the child was told."""
-        self.since: int = since or time.time_ns()
+        self.since: int = taken.since
         """When, in nanoseconds since the epoch."""
         self.phase: Phase = Phase.WARM
         self.last_phase: Phase = Phase.WARM

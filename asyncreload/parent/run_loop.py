@@ -172,11 +172,9 @@ class RunLoop:
         return following
 
     async def _begin(self, go: Go) -> ChildRun:
-        child, origin, go, since = await self._next_child.take(go)
-        watchdog = self._watchdog_of(child)
-        self._current = ChildRun(
-            child, go, watchdog, self._services, origin, since, self._take_next_ahead
-        )
+        taken = await self._next_child.take(go)
+        watchdog = self._watchdog_of(taken.child)
+        self._current = ChildRun(taken, watchdog, self._services, self._take_next_ahead)
         self._services.event_log.wake()
         return self._current
 

@@ -287,6 +287,19 @@ class Tab:
             within=within,
         )
 
+    def type_and_scroll(self, text: str, pixels: int, field: str = "input") -> None:
+        """Type a text into a field, and scroll down."""
+        self.run(
+            "document.querySelector(arguments[2]).value = arguments[0]; scrollTo(0, arguments[1])",
+            text,
+            pixels,
+            field,
+        )
+
+    def typed_and_scrolled(self, field: str = "input") -> Any:
+        """Return what stands in a field, and how far the page is scrolled down, in pixels."""
+        return self.run("return [document.querySelector(arguments[0]).value, scrollY]", field)
+
     def describe(self) -> str:
         with suppress(WebDriverError):
             return f"{self.url}\n{self.text}"

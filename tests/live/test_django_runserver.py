@@ -592,12 +592,11 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(
     tab.open(served.port).until_shown("Shop")
     process = tab.all("p")[0]
     until_streams(served, 1)
-    tab.run("document.querySelector('input').value = 'half a name'; scrollTo(0, 900)")
+    tab.type_and_scroll("half a name", 900)
     served.edit("shop/static/shop/site.css", "red", "blue")
     blue = "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 0, 255)'"
     tab.until(blue, "it is blue")
-    kept = tab.run("return [document.querySelector('input').value, scrollY]")
-    assert kept == ["half a name", 900]
+    assert tab.typed_and_scrolled() == ["half a name", 900]
     served.edit(template, "Shop", "Store")
     tab.until_shown("Store")
     assert tab.all("p")[0] == process

@@ -218,12 +218,11 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(serve: Serve, ta
     served = serve("", "--live", files=files, command=(FLASK, "dev"))
     tab.open(served.port).until_shown("1")
     until_streams(served, 1)
-    tab.run("document.querySelector('input').value = 'half a name'; scrollTo(0, 900)")
+    tab.type_and_scroll("half a name", 900)
     served.edit("shop/static/site.css", "red", "blue")
     blue = "return getComputedStyle(document.querySelector('p')).color === 'rgb(0, 0, 255)'"
     tab.until(blue, "it is blue")
-    kept = tab.run("return [document.querySelector('input').value, scrollY]")
-    assert kept == ["half a name", 900]
+    assert tab.typed_and_scrolled() == ["half a name", 900]
     served.edit("shop/templates/index.html", "tall", "taller")
     tab.until_shown("taller")
     assert len(served.loads()) == 1

@@ -97,17 +97,14 @@ def test_a_style_sheet_is_swapped_in_the_open_page(
     served = serve("app.py", "--live", "--refresh", "pages", files=files)
     tab.open(served.port).until_shown("one")
     until_streams(served, 1)
-    tab.run("document.querySelector('#name').value = 'half a name'; scrollTo(0, 900)")
+    tab.type_and_scroll("half a name", 900, "#name")
     process = tab.one("p")
 
     for colour, told in [("blue", "rgb(0, 0, 255)"), ("green", "rgb(0, 128, 0)")]:
         served.write("pages/site.css", f"h1 {{ color: {colour} }}")
         tab.until(f"{COLOUR} === arguments[0]", f"it is {colour}", told)
     tab.until("return document.querySelectorAll('link[rel=stylesheet]').length === 2", "no more")
-    assert tab.run("return [document.querySelector('#name').value, scrollY]") == [
-        "half a name",
-        900,
-    ]
+    assert tab.typed_and_scrolled("#name") == ["half a name", 900]
     assert kinds(browser.requests(served.port)).count("Document") == 1
 
     served.write("pages/page.html", PAGE.replace("one", "two"))

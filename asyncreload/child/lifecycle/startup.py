@@ -91,10 +91,10 @@ class Legacy:
         """Return the numbers of what is open here."""
         ours = (self._listener, self._entrance, self._exit, self.rendezvous)
         numbers = [one.fileno() for one in ours]
-        main_thread = (*self.main_thread.descriptors(), *self.farewells.descriptors())
         shared = (self._liveness, self._requests, self._prompt)
         memory = [one.descriptor for one in shared]
-        return [*numbers, *memory, *main_thread, *self.link.descriptors()]
+        parts = (self.farewells, self.main_thread, self.link)
+        return [*numbers, *memory, *(number for part in parts for number in part.descriptors())]
 
     def let_go(self) -> None:
         """In a checkpoint: close what belongs to the process from which it was forked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from asyncreload.events import Changed, Crashed, Event, Failed, Ready
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Services
 from asyncreload.parent.event_log import EventLog
+from asyncreload.parent.next_child import Origin, Taken
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.watchdog import Watchdog
@@ -87,9 +89,8 @@ class Scene:
             clock=clock,
         )
         leaving: list[ChildRun] = []
-        run = ChildRun(
-            child.process, go, cast("Watchdog", watchdog), services, on_leaving=leaving.append
-        )
+        taken = Taken(child.process, Origin.COLD, go, time.time_ns())
+        run = ChildRun(taken, cast("Watchdog", watchdog), services, leaving.append)
         scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run, leaving)
         return scene
 
