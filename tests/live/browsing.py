@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from tests.live.connections import answered
 from tests.live.driving import DEADLINE, until
 from tests.live.processes import processes_of
 
@@ -51,6 +52,7 @@ FLAGS = (
     # As if by the network: a browser trusts no such address, and tells a server less.
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
+_LONGER_THAN_AN_ANSWER = 0.05  # seconds from its last byte until its connection is closed
 # What a page answers while it is being replaced by another: not an error, look again.
 _BETWEEN = ("no such execution context", "document unloaded", "stale element", "aborted by nav")
 
@@ -87,14 +89,25 @@ def kinds(asked: list[Asked]) -> list[str]:
 
 
 def streams(served: Served) -> int:
-    """Count the connections that the server holds, which are event streams when nobody asks."""
-    local = f":{served.port:04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(local) and row[3] == "01" for row in rows)
+    """Count the connections on which the server has answered, and may go on to.
+
+    Those are event streams: any other ends with its answer, though not in the same instant.
+    """
+    return len(answered(served.port))
 
 
 def until_streams(served: Served, count: int) -> None:
-    served.until(lambda: streams(served) == count, f"{count} event streams are open")
+    """Wait until so many event streams are open, and have told their state."""
+    since: dict[frozenset[bytes], float] = {}
+
+    def stay() -> bool:
+        now, found = time.monotonic(), frozenset(answered(served.port))
+        kept = since.get(found, now)
+        since.clear()
+        since[found] = kept
+        return len(found) == count and now - kept >= _LONGER_THAN_AN_ANSWER
+
+    served.until(stay, f"{count} event streams are open")
 
 
 class Browser:

@@ -88,8 +88,12 @@ class Checkpointed(Bench):
         return lines()[-1]
 
     def loaded(self, times: int = 1) -> str:
-        """Return how much was loaded anew, of how many modules; "all" after a whole load."""
+        """Return how much was loaded anew, of how many modules; "all" after a whole load.
+
+        The reason is told, for a test that expects something else.
+        """
         found = re.search(r"(\d+ of \d+) modules", self.until_ready(times))
+        print(self.told)
         return found[1] if found else "all"
 
     def checkpoints(self) -> list[int]:
