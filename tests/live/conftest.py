@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,6 +18,7 @@ import pytest
 
 from tests.live.browsing import Browser, Tab
 from tests.live.command_forks import CommandForks
+from tests.live.django_projects import start_project
 from tests.live.driving import (
     COMMAND,
     LONG,
@@ -132,6 +135,32 @@ def project(tmp_path: Path) -> Path:
     path = tmp_path / "project"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def started_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as `startproject` makes it, migrated, with an app; made once for all workers."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    directory = common / "startproject"
+    with open(common / "startproject.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if directory.exists():
+            return directory
+        making = tmp_path_factory.mktemp("making")
+        start_project(making)
+        making.rename(directory)
+    return directory
+
+
+@pytest.fixture
+def site(started_project: Path, project: Path, request: pytest.FixtureRequest) -> Path:
+    """The same, for one test."""
+    shutil.copytree(started_project, project, dirs_exist_ok=True)
+    if not LONG and request.node.get_closest_marker("without_standby"):
+        lay_out(project, files={"pyproject.toml": "[tool.asyncreload]\nstandby = false\n"})
+    return project
 
 
 @pytest.fixture

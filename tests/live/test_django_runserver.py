@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -18,7 +16,8 @@ import pytest
 
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, LONG, lay_out
+from tests.live.django_projects import APP, MANAGE, install
+from tests.live.driving import COMMAND, lay_out
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
@@ -27,52 +26,6 @@ if TYPE_CHECKING:
 
 pytest.importorskip("django")
 
-MANAGE = (sys.executable, "manage.py")
-APP = {
-    "mysite/urls.py": """\
-from django.contrib import admin
-from django.urls import path
-from shop import views
-
-urlpatterns = [
-    path("admin/", admin.site.urls), path("", views.home), path("fails/", views.fails),
-]
-""",
-    "shop/__init__.py": "",
-    "shop/apps.py": """\
-import os
-from django.apps import AppConfig
-
-class ShopConfig(AppConfig):
-    name = "shop"
-    in_server = os.environ.get("RUN_MAIN")
-""",
-    "shop/models.py": """\
-from django.db import models
-
-class Item(models.Model):
-    name = models.CharField(max_length=20)
-    class Meta:
-        managed = False
-""",
-    "shop/views.py": """\
-import os
-from django.apps import apps
-from django.shortcuts import render
-
-def home(request):
-    told = {"pid": os.getpid(), "in_server": apps.get_app_config("shop").in_server}
-    return render(request, "shop/home.html", told)
-
-def fails(request):
-    raise LookupError("nothing on this shelf")
-""",
-    "shop/templates/shop/home.html": """\
-{% load static %}<link rel="stylesheet" href="{% static 'shop/site.css' %}">
-<h1>Shop</h1><p>{{ pid }}</p><p>{{ in_server }}</p>
-""",
-    "shop/static/shop/site.css": "h1 { color: red }\n",
-}
 OTHER_COMMAND = """\
 from django.contrib.staticfiles.management.commands.runserver import Command as Staticfiles
 
@@ -87,42 +40,6 @@ class Command(Staticfiles):
             return handler
         return lambda *request: [part.upper() for part in handler(*request)]
 """
-
-
-@pytest.fixture(scope="session")
-def started_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project as `startproject` makes it, migrated, with an app; made once for all workers."""
-    common = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        common = common.parent
-    directory = common / "startproject"
-    with open(common / "startproject.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if directory.exists():
-            return directory
-        making = tmp_path_factory.mktemp("making")
-        for command in ["-m django startproject mysite .", "manage.py migrate -v 0"]:
-            subprocess.run([sys.executable, *command.split()], cwd=making, check=True)
-        lay_out(making, files=APP)
-        install(making, "shop")
-        making.rename(directory)
-    return directory
-
-
-@pytest.fixture
-def site(started_project: Path, project: Path, request: pytest.FixtureRequest) -> Path:
-    """The same, for one test."""
-    shutil.copytree(started_project, project, dirs_exist_ok=True)
-    if not LONG and request.node.get_closest_marker("without_standby"):
-        lay_out(project, files={"pyproject.toml": "[tool.asyncreload]\nstandby = false\n"})
-    return project
-
-
-def install(site: Path, app: str) -> None:
-    """Put an app first in INSTALLED_APPS."""
-    settings = site / "mysite/settings.py"
-    head, line, tail = settings.read_text().partition("INSTALLED_APPS = [\n")
-    settings.write_text(f"{head}{line}    {app!r},\n{tail}")
 
 
 # --- as under Django's own ------------------------------------------------------------------------
