@@ -56,6 +56,8 @@ class Go(Message):
     address: tuple[str, int]
     changed: dict[str, Any] = _NOTHING
     """The files whose change ended the predecessor, as it saw them."""
+    late: tuple[str, ...] = ()
+    """Those of them that were written after the predecessor had begun to load them."""
     settle: bool = False
     """Whether changes are coming in a burst: wait for 50 ms of quiet before the load."""
     crash: tuple[str, str] | None = None
@@ -81,6 +83,9 @@ class Go(Message):
 
 class Going(Message):
     """Child: `Go` was heard, or the farewell for which it was said ahead; the load begins."""
+
+    began: int
+    """When, in nanoseconds since the epoch."""
 
 
 class Loaded(Message):
@@ -135,6 +140,8 @@ class FilesChanged(Message):
     packages: bool = False
     """Whether a standby may have loaded packages under what was before: some of the files are
     installed packages', or environment files."""
+    late: tuple[str, ...] = ()
+    """Those of the files that were written after the load had begun in which they were loaded."""
 
 
 class Refreshed(Message):

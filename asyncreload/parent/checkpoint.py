@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -39,7 +40,7 @@ class Checkpoint:
         self._connection = connection
         self._on_change = on_change
         self._lines = Lines()
-        self._answer: asyncio.Future[ResumedProcess] | None = None
+        self._answers: deque[asyncio.Future[ResumedProcess]] = deque()  # in the order of questions
         self._resumed: dict[int, ResumedProcess] = {}
         self.has_ended: bool = False
         """Whether it was given up, or has died."""
@@ -94,9 +95,10 @@ class Checkpoint:
 
     async def _ask(self, link: socket.socket) -> ResumedProcess:
         """Have a process forked that is given this link; raises OSError if that cannot be."""
-        self._answer = self._loop.create_future()
         socket.send_fds(self._connection, [_ASK], [link.fileno()])
-        return await self._answer
+        answer: asyncio.Future[ResumedProcess] = self._loop.create_future()
+        self._answers.append(answer)
+        return await answer
 
     def is_in_use(self) -> bool:
         """Tell whether a process lives that has gone on from it: it tells the exit code of that."""
@@ -139,12 +141,14 @@ class Checkpoint:
                 case CheckpointTaken():
                     self.taken, self._read = message, frozenset(message.read)
                     self._on_change(self)
-                case Resumed() if self._answer is not None and not self._answer.done():
-                    self._hear_answer(message.pid, self._answer)
+                case Resumed() if self._answers:
+                    self._hear_answer(message.pid, self._answers.popleft())
                 case ResumedEnded() if process := self._resumed.pop(message.pid, None):
                     process.has_ended(message.code)
 
     def _hear_answer(self, pid: int, answer: asyncio.Future[ResumedProcess]) -> None:
+        if answer.done():  # whoever has asked has given up
+            return
         descriptor = open_process(pid) if pid != NO_PROCESS else None
         if descriptor is None:
             answer.set_exception(OSError(f"no process, or no descriptor for it ({pid})"))
@@ -158,8 +162,9 @@ class Checkpoint:
         self._connection.close()
         for process in self._resumed.values():
             process.has_lost_checkpoint()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the checkpoint has ended"))
+        for answer in self._answers:
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("the checkpoint has ended"))
         if self._descriptor is None:
             self._gone.set()
         else:

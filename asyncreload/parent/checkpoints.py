@@ -61,6 +61,7 @@ class Checkpoints:
         self._used: Checkpoint | None = None
         self._drops_arrivals = False
         self._last_edited: frozenset[str] = frozenset()
+        self._asked: tuple[Mapping[str, Any], bool] | None = None
 
     async def open(self) -> None:
         """Begin to take checkpoints in; look for the files that were changed last."""
@@ -70,7 +71,7 @@ class Checkpoints:
             self._recent += await self._find_recent()
 
     def asked(self, go: Go) -> Go:
-        """Return what a child is told, with what it is to take.
+        """Return what a child is told, with what it is to take. For the same changes, the same.
 
         While the same file is edited again and again, none at the end of the load: to fork takes
         some milliseconds, and the answer waits for them.
@@ -82,8 +83,10 @@ class Checkpoints:
         places = tuple(self._recent[: self._most - 1])
         taken = self._used.taken if self._used else None
         edited = frozenset(go.changed)
-        is_again = bool(edited) and edited == self._last_edited
-        self._last_edited = edited
+        if self._asked is None or self._asked[0] is not go.changed:
+            self._asked = go.changed, bool(edited) and edited == self._last_edited
+            self._last_edited = edited
+        _, is_again = self._asked
         at_end = not is_again and (taken is None or taken.place not in edited)
         return go.replaced(checkpoints=places, checkpoint_at_end=at_end)
 

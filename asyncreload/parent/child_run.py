@@ -75,8 +75,8 @@ class ChildRun:
         """Where the child comes from."""
         self.go: protocol.Go = taken.go
         """What the child was told."""
-        self.since: int = taken.since
-        """When, in nanoseconds since the epoch."""
+        self.since: int = 0
+        """When its load has begun, in nanoseconds since the epoch; 0 as long as it has not."""
         self.phase: Phase = Phase.WARM
         self.last_phase: Phase = Phase.WARM
         """The last phase of the app before the child began to leave.
@@ -180,6 +180,7 @@ class ChildRun:
         """Take in what the child says."""
         match message:
             case protocol.Going():
+                self.since = message.began
                 self._enter(Phase.LOADING)
             case (
                 protocol.Loaded()

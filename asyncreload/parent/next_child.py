@@ -11,7 +11,6 @@ load. So it begins when it hears the farewell of that one, without waiting for u
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,8 +57,6 @@ class Taken(NamedTuple):
     origin: Origin
     go: Go
     """What it is to be told, with the checkpoints that it is to take."""
-    since: int
-    """When it was told, or will be at the earliest, in ns since the epoch."""
 
 
 class NextChild:
@@ -95,17 +92,26 @@ class NextChild:
 
         Raises what `Standby.take` raises.
         """
-        taking, self._taking = self._taking, None
-        taken = await taking if taking is not None else None
-        if taken is not None and (taken.child.has_ended() or taken.child.is_stopped()):
-            self._discard(taken.child)  # somebody has killed or stopped it since
-            taken = None
-        if taken is None:
+        taken = await self._taking if self._taking is not None else None
+        is_lost = taken is not None and not await _is_well(taken.child)
+        self._taking = None
+        if taken is not None and is_lost:
+            self._discard(taken.child)
+        if taken is None or is_lost:
             return await self._take(go)
         return taken if go == self._told else taken._replace(go=self._checkpoints.asked(go))
 
+    @property
+    def told_ahead(self) -> Process | None:
+        """The process that was told ahead what to load, and so may have begun; None if none was."""
+        taking = self._taking
+        if taking is None or not taking.done() or taking.cancelled() or taking.exception():
+            return None
+        taken = taking.result()
+        return taken.child if taken is not None else None
+
     async def end(self) -> None:
-        """Give up on the one that was taken ahead."""
+        """Take none ahead any more."""
         taking, self._taking = self._taking, None
         if taking is not None:
             await cancel(taking)
@@ -131,4 +137,13 @@ class NextChild:
         return self._as_taken(child, origin, go)
 
     def _as_taken(self, child: Process, origin: Origin, go: Go) -> Taken:
-        return Taken(child, origin, self._checkpoints.asked(go), time.time_ns())
+        return Taken(child, origin, self._checkpoints.asked(go))
+
+
+async def _is_well(child: Process) -> bool:
+    """Tell whether a process is to be heard: it can go on, or its end is that of the app.
+
+    If it has begun, whatever has become of it since was the app's doing. If not, somebody has
+    killed or stopped it while it stood by.
+    """
+    return not (child.has_ended() or child.is_stopped()) or await child.has_begun()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
@@ -20,10 +21,12 @@ from asyncreload.interpreter import boot_command
 from asyncreload.parent.resumed_process import ResumedProcess
 from asyncreload.parent.subprocesses import AnyProcess, kill, start_process, stop
 from asyncreload.process_state import ProcessState, is_stopped, read_state
-from asyncreload.protocol import Booted, Message, Preload, Preloaded, Preloading, decode
+from asyncreload.protocol import Booted, Going, Message, Preload, Preloaded, Preloading, decode
 
 _read_state = aiofiles.os.wrap(read_state)
 
+LAST_WORDS = 0.05
+"""Seconds in which something is heard that a child has said which is dead or stopped by now."""
 _LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a child may name many files in one message."""
 
@@ -49,6 +52,7 @@ class Process:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._unheard: deque[Message] = deque()
         self.ran_at_start: tuple[str, ...] = ()
         """The project's files that Python itself ran when it started; known once it has booted."""
 
@@ -142,6 +146,25 @@ class Process:
 
     async def messages(self) -> AsyncIterator[Message]:
         """Iterate over what the child says, until it is gone."""
+        while self._unheard:
+            yield self._unheard.popleft()
+        async for message in self._arriving():
+            yield message
+
+    async def has_begun(self) -> bool:
+        """Tell whether a child that is dead or stopped has begun its load before.
+
+        All that it has said is still there for `messages`.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                async for message in self._arriving():
+                    self._unheard.append(message)
+                    if isinstance(message, Going):
+                        break
+        return any(isinstance(message, Going) for message in self._unheard)
+
+    async def _arriving(self) -> AsyncIterator[Message]:
         with suppress(OSError):
             while True:
                 with suppress(ValueError):  # cut off by the child's death, or far too long

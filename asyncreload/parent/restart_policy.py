@@ -158,7 +158,7 @@ class RestartPolicy:
         self._last_change = self.reload_since = now
         self._files = self._files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
-        go = self._go(changed=changed.files, settle=in_burst)
+        go = self._go(changed=changed.files, late=changed.late, settle=in_burst)
         self._decided = (run.changed, go) if run.changed else None
         return go
 

@@ -204,16 +204,19 @@ class RunLoop:
         """
         try:
             await cancel(*tasks)
-            if self._current is not None:
-                self._children.ask_to_end(self._current.child)
+            ending = [self._current.child] if self._current is not None else []
+            if (ahead := self._next_child.told_ahead) is not None:
+                ending.append(ahead)  # it may have begun already
+            for child in ending:
+                self._children.ask_to_end(child)
             lockfile.remove(self._lock)
             await self._next_child.end()
             await self._services.tasks.cancel()
             await self._children.stop_waiting()
             await self._standby.end()
             await self._services.checkpoints.end()
-            if self._current is not None:
-                await self._children.wait_for_end(self._current.child)
+            for child in ending:
+                await self._children.wait_for_end(child)
         finally:
             lockfile.remove(self._lock)
             await self._children.end()

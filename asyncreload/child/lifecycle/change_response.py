@@ -79,7 +79,8 @@ class ChangeResponse(ChangeListener):
             for path in paths
         )
         is_loading = self.phase is Phase.LOADING
-        self._link.send(FilesChanged(scanner.found(paths), is_loading, packages))
+        late = self._state.baselines.late(paths)
+        self._link.send(FilesChanged(scanner.found(paths), is_loading, packages, late))
         self._shutdown.begin(RELOAD)
 
     def may_refresh(self, path: str) -> bool:

@@ -124,8 +124,8 @@ class LoadStart:
     def _announce(self, load: Load) -> None:
         self._life.load = load
         self._side_loop.call(self._life.go_heard.set)  # a farewell may have been heard in its place
-        self._side_loop.agent.link.send(Going())
-        self._state.baselines.begin_load(load.began, load.go.changed)
+        self._side_loop.agent.link.send(Going(load.began))
+        self._state.baselines.begin_load(load.began, load.go.changed, load.go.late)
 
     def _wait_out_burst(self, load: Load) -> None:
         """Wait for the end of a burst of changes."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.lockfile import Verdict
+from asyncreload.phase import Phase
 
 if TYPE_CHECKING:
     from asyncreload.child.lifecycle.life import Life
@@ -41,7 +42,8 @@ class ParentGuard:
                 await self._life.go_heard.wait()
             at_work = self._life.go_heard.is_set()
             await asyncio.sleep(GUARD_INTERVAL if at_work else STANDBY_GUARD_INTERVAL)
-            if at_work:  # a standby's beat would hide that the child at work is silent
+            # The beat of a standby, or of one that is leaving, would hide that another is silent.
+            if at_work and self._life.phase is not Phase.DRAINING:
                 self._link.beat()
             self._check()
 

@@ -66,12 +66,12 @@ class ParentOrders:
                     ahead = order
                 else:
                     return order
+            elif self._shutdown.code is not None:  # also if a farewell is there by now
+                raise SystemExit(self._shutdown.code)
             elif ahead is not None and self._farewells.is_heard(ahead.after):
                 return ahead
             else:
                 self._main.wait(self._farewells.fileno() if ahead else None)
-                if self._shutdown.code is not None:
-                    raise SystemExit(self._shutdown.code)
 
     @property
     def is_any_waiting(self) -> bool:

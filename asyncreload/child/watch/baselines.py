@@ -71,6 +71,8 @@ class Baselines:
         self._wanted: set[str] = set()
         self._load_began: int | None = None
         self._changed: Changed = {}
+        self._late_before: frozenset[str] = frozenset()
+        self._late: set[str] = set()
         self.patterns: Patterns = Patterns()
         """What is watched beside the modules, and what is not watched at all."""
         self.project: Files = Files()
@@ -87,9 +89,12 @@ class Baselines:
         )
         """Directories in which packages are installed; they change when one comes or goes."""
 
-    def begin_load(self, since: int, changed: Changed) -> None:
-        """Note when the load begins, in ns since the epoch, and which changes have led to it."""
-        self._load_began, self._changed = since, changed
+    def begin_load(self, since: int, changed: Changed, late: Iterable[str] = ()) -> None:
+        """Note when the load begins, in ns since the epoch, and which changes have led to it.
+
+        late: those of them that were written after the load before had begun.
+        """
+        self._load_began, self._changed, self._late_before = since, changed, frozenset(late)
 
     def renew_lock(self) -> None:
         """In a fork, where whoever held the lock does not run any more: take another one."""
@@ -192,9 +197,8 @@ class Baselines:
     ) -> None:
         """Take the baseline of a file that was not loaded, but whose change may mend the load.
 
-        One that came or changed after `since` (ns) counts as changed already; but not one of
-        `changed`, which has led to this load: an app that writes such a file whenever it is loaded
-        must not be loaded for ever.
+        One that came or changed after `since` (ns) counts as changed already, unless `changed`, by
+        which files have led to this load, tells that it was so then.
 
         files: the project's, if not given.
         """
@@ -202,7 +206,9 @@ class Baselines:
         if path in files:
             return
         state = self.state_of(path)
-        late = is_later(state, since, self._now()) and not _has_led_to_load(path, changed)
+        late = is_later(state, since, self._now()) and self._is_news(path, changed)
+        if late:
+            self._late.add(path)
         with self._lock:
             files.setdefault(path, FileState(None, digest=ABSENT) if late else state)
 
@@ -213,7 +219,8 @@ class Baselines:
         """
         state = self.take(path, kind)
         late = is_later(state, self._load_began, self._now())
-        if kind is FileKind.PROJECT and late and not self.has_led_to_load(path):
+        if kind is FileKind.PROJECT and late and self._is_news(path, self._changed):
+            self._late.add(path)
             with self._lock:
                 self.project[path] = FileState(None, digest=ABSENT)
 
@@ -244,6 +251,23 @@ class Baselines:
     def has_led_to_load(self, path: str) -> bool:
         """Tell whether a file's change, which was found before, is the reason for this load."""
         return _has_led_to_load(path, self._changed)
+
+    def _is_news(self, path: str, changed: Changed) -> bool:
+        """Tell whether a file that was written since the load began is not what has led to it.
+
+        An app that writes such a file whenever it is loaded must not be loaded for ever. So of one
+        that was written in two loads in a row, the second time does not count.
+        """
+        if not _has_led_to_load(path, changed):
+            return True
+        told = FileState.from_json(changed[path]).digest
+        if told is None or path in self._late_before:
+            return False
+        return read_state(path, self._now).digest != told
+
+    def late(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of which a baseline was taken after they were written in this load."""
+        return tuple(path for path in paths if path in self._late)
 
     def is_loaded(self, path: str) -> bool:
         """Tell whether a file has a baseline for another reason than a pattern that asks for it."""

@@ -46,7 +46,7 @@ class Bench:
         self.cannot_renew = False
         self.agent = SimpleNamespace(life=self.life, link=self, shutdown=self)
         self.baselines = SimpleNamespace(
-            begin_load=lambda _since, changed: self.log.append(("begin load", [*changed])),
+            begin_load=lambda _since, changed, _late: self.log.append(("begin load", [*changed])),
             adopt=lambda _files: self.log.append("adopt"),
             patterns="patterns of the checkpoint",
             wanted_since=lambda moment: [path for path, at in self.wanted.items() if at > moment],
@@ -113,7 +113,7 @@ def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: 
     load = load_of(checkpoints=("views.py",))
     bench.start.begin(load)
     assert bench.log == [
-        Going(),
+        Going(load.began),
         ("begin load", []),
         "adopt",
         "check shadowed",
@@ -193,9 +193,10 @@ def resumed(**fields: Any) -> Load:
 
 
 def test_a_process_that_goes_on_looks_whether_it_may_after_the_burst(bench: Bench) -> None:
-    bench.start.resume(resumed(checkpoint_at_end=True))
+    load = resumed(checkpoint_at_end=True)
+    bench.start.resume(load)
     assert bench.log == [
-        Going(),
+        Going(load.began),
         ("begin load", ["/views.py"]),
         "burst",
         "forget archives",

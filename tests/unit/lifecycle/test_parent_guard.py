@@ -13,6 +13,7 @@ from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.parent_guard import ParentGuard
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.lockfile import Verdict
+from asyncreload.phase import Phase
 from tests.unit.lifecycle.stand_ins import Link, Shutdown, settle
 
 pytestmark = pytest.mark.asyncio
@@ -92,11 +93,19 @@ async def test_a_parent_that_deletes_its_lockfile_has_time_to_say_how_to_end(
     assert bench.shutdown.begin in later
 
 
-@pytest.mark.parametrize(("at_work", "beats"), [(True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("at_work", "phase", "beats"),
+    [
+        (True, Phase.SERVING, True),
+        (False, Phase.WARM, False),
+        (True, Phase.DRAINING, False),
+    ],
+)
 async def test_only_a_process_at_work_shows_that_it_lives(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, at_work: bool, beats: bool
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, phase: Phase, *, at_work: bool, beats: bool
 ) -> None:
-    """The beat of a standby would hide that the child at work is silent."""
+    """That of a standby, or of one that lingers, would hide that the child at work is silent."""
+    bench.life.advance(phase)
     for name in ("GUARD_INTERVAL", "STANDBY_GUARD_INTERVAL"):
         monkeypatch.setattr(module, name, 0)
     bench.link.hears_end = False

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Go, Message
+from asyncreload.protocol import Go, Going, Message
 
 NO_PROCESS = 2**30
 """A process ID that no system gives, so that nothing is found of it and nothing killed."""
@@ -77,6 +77,7 @@ class FakeChild:
         self.announced: int | None = None
         self.had: list[float] = []
         """The seconds that it was given."""
+        self._has_begun = False
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -88,6 +89,7 @@ class FakeChild:
 
     def says(self, *messages: Message) -> None:
         for message in messages:
+            self._has_begun |= isinstance(message, Going)
             self._says.put_nowait(message)
 
     def dies(self, code: int) -> None:
@@ -110,6 +112,9 @@ class FakeChild:
 
     async def has_booted(self) -> bool:
         return True
+
+    async def has_begun(self) -> bool:
+        return self._has_begun
 
     def has_ended(self) -> bool:
         return self._code.done()

@@ -192,6 +192,30 @@ async def test_a_process_that_dies_before_it_has_booted_is_none(bench: Bench) ->
     assert await resuming is None
 
 
+async def test_each_of_two_who_ask_at_once_has_a_process_of_its_own(bench: Bench) -> None:
+    first = bench.resume()
+    one = await bench.is_asked()
+    second = bench.resume()
+    other = await bench.is_asked()
+    for link, pid in [(one, bench.other.pid), (other, NO_PROCESS)]:
+        bench.says(Resumed(pid))
+        link.sendall(Booted(()).encode())
+    process = await first
+    assert process is not None
+    assert process.pid == bench.other.pid
+    assert await second is None
+    bench.says(ResumedEnded(bench.other.pid, 0))
+    await process.close()
+
+
+async def test_whoever_has_asked_hears_of_its_end(bench: Bench) -> None:
+    asking = [bench.resume(), bench.resume()]
+    for _ in asking:
+        await bench.is_asked()
+    bench.checkpoint.kill()
+    assert await asyncio.gather(*asking) == [None, None]
+
+
 async def test_when_nobody_waits_any_more_a_late_answer_changes_nothing(bench: Bench) -> None:
     resuming = bench.resume()
     link = await bench.is_asked()

@@ -131,4 +131,5 @@ async def test_while_one_file_is_edited_none_is_taken_at_the_end() -> None:
     await scene.take()
     assert scene.checkpoints.asked(CHANGED).checkpoint_at_end
     await scene.take()  # on the standby again, and for the same file
-    assert not scene.checkpoints.asked(CHANGED).checkpoint_at_end
+    once_more = CHANGED.replaced(changed={**CHANGED.changed})
+    assert not scene.checkpoints.asked(once_more).checkpoint_at_end

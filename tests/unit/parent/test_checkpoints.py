@@ -377,6 +377,15 @@ async def test_so_is_one_that_was_killed_or_stopped_meanwhile(
     assert bench.discarded == [child.process]
 
 
+async def test_who_is_told_of_the_same_changes_twice_is_told_the_same(bench: Bench) -> None:
+    """A process is told ahead what it will load, and perhaps once more, or another in its place."""
+    one, other = (GO.replaced(changed={"views.py": None}) for _ in range(2))
+    assert bench.checkpoints.asked(one).checkpoint_at_end
+    assert bench.checkpoints.asked(one.replaced(after=7)).checkpoint_at_end
+    assert not bench.checkpoints.asked(other).checkpoint_at_end  # it is edited again
+    assert not bench.checkpoints.asked(other).checkpoint_at_end
+
+
 async def test_after_a_crash_none_is_asked(bench: Bench) -> None:
     one = await bench.arrives(1, "new.py", "app.py")
     go = GO.replaced(changed={"new.py": None}, crash=("killed", "while serving"))

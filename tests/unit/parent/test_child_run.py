@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -89,7 +88,7 @@ class Scene:
             clock=clock,
         )
         leaving: list[ChildRun] = []
-        taken = Taken(child.process, Origin.COLD, go, time.time_ns())
+        taken = Taken(child.process, Origin.COLD, go)
         run = ChildRun(taken, cast("Watchdog", watchdog), services, leaving.append)
         scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run, leaving)
         return scene
@@ -119,7 +118,7 @@ CHANGE = FilesChanged({"app.py": [None, "1", False]}, loading=False)
 async def test_the_phases_of_a_child_that_serves() -> None:
     scene = Scene.of()
     assert scene.hears() is Phase.WARM
-    assert scene.hears(protocol.Going()) is Phase.LOADING
+    assert scene.hears(protocol.Going(1)) is Phase.LOADING
     assert scene.hears(protocol.Loaded(0.5, 1)) is Phase.SERVING
     assert scene.hears(CHANGE) is Phase.DRAINING
     assert scene.hears(Left(3, vanished=True)) is Phase.DRAINING
@@ -131,7 +130,7 @@ async def test_the_phases_of_a_child_that_serves() -> None:
 
 async def test_the_phases_of_a_child_whose_load_fails() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going())
+    scene.hears(protocol.Going(1))
     assert scene.hears(protocol.LoadFailed("SyntaxError", "trace")) is Phase.REPORTING
 
 
@@ -139,9 +138,9 @@ async def test_the_phases_of_a_child_whose_load_fails() -> None:
     ("said", "phase"),
     [
         ([], Phase.WARM),
-        ([protocol.Going()], Phase.LOADING),
-        ([protocol.Going(), CHANGE], Phase.LOADING),
-        ([protocol.Going(), protocol.Loaded(0.5, 1), Left(0)], Phase.SERVING),
+        ([protocol.Going(1)], Phase.LOADING),
+        ([protocol.Going(1), CHANGE], Phase.LOADING),
+        ([protocol.Going(1), protocol.Loaded(0.5, 1), Left(0)], Phase.SERVING),
     ],
 )
 async def test_where_the_app_was_when_its_end_began(said: list[Message], phase: Phase) -> None:
@@ -154,7 +153,7 @@ async def test_where_the_app_was_when_its_end_began(said: list[Message], phase: 
 
 async def test_an_app_that_fails_after_it_has_served_can_still_crash() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going(), protocol.Loaded(0.5, 1))
+    scene.hears(protocol.Going(1), protocol.Loaded(0.5, 1))
     assert scene.hears(protocol.LoadFailed("SyntaxError", "trace")) is Phase.REPORTING
     assert isinstance(scene.run.outcome, Failed)
     assert [type(event) for event in scene.events] == [Ready, Failed]
@@ -164,10 +163,10 @@ async def test_an_app_that_fails_after_it_has_served_can_still_crash() -> None:
 
 async def test_what_comes_late_brings_no_phase_back() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going(), CHANGE)
+    scene.hears(protocol.Going(1), CHANGE)
     assert scene.hears(protocol.Loaded(0.5, 1)) is Phase.DRAINING
     await scene.end()
-    assert scene.hears(protocol.Going()) is Phase.GONE
+    assert scene.hears(protocol.Going(1)) is Phase.GONE
 
 
 # --- outcomes --------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ async def test_what_comes_late_brings_no_phase_back() -> None:
 async def test_the_first_load_is_measured_from_its_go() -> None:
     scene = Scene.of()
     scene.now += 2.5
-    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    scene.hears(protocol.Going(1), protocol.Loaded(2.0, 7))
     assert scene.run.outcome == Ready(scene.child.pid, 2.5, (), 7)
     assert scene.events == [scene.run.outcome]
     assert scene.standby.calls == [("has_loaded", 2.0)]
@@ -187,14 +186,14 @@ async def test_a_reload_is_measured_from_what_led_to_it(paths: tuple[str, ...]) 
     scene = Scene.of()
     scene.policy.reload_since = 90.0
     scene.policy.paths = paths
-    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    scene.hears(protocol.Going(1), protocol.Loaded(2.0, 7))
     assert scene.run.outcome == Ready(scene.child.pid, 10.0, paths, 7)
 
 
 async def test_a_failed_load_is_told() -> None:
     scene = Scene.of()
     told = ("SyntaxError", "trace", "app.py:1", "own", "hint")
-    scene.hears(protocol.Going(), protocol.LoadFailed(*told))
+    scene.hears(protocol.Going(1), protocol.LoadFailed(*told))
     assert scene.run.outcome == Failed(*told)
     assert scene.events == [scene.run.outcome]
 
@@ -202,7 +201,7 @@ async def test_a_failed_load_is_told() -> None:
 async def test_a_crash_has_been_told_when_it_is_reported() -> None:
     scene = Scene.of(GO.replaced(crash=("exit code 1", "while serving")))
     scene.policy.crash = Crashed(1, "exit code 1 while serving", again=False)
-    scene.hears(protocol.Going(), protocol.Reporting())
+    scene.hears(protocol.Going(1), protocol.Reporting())
     assert scene.run.phase is Phase.REPORTING
     assert scene.run.outcome is scene.policy.crash
     assert scene.events == []
@@ -210,7 +209,7 @@ async def test_a_crash_has_been_told_when_it_is_reported() -> None:
 
 async def test_there_is_no_outcome_when_nobody_answers_any_more() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going(), protocol.Loaded(2.0, 7))
+    scene.hears(protocol.Going(1), protocol.Loaded(2.0, 7))
     await scene.end()
     assert scene.run.outcome is None
 
@@ -326,7 +325,7 @@ async def test_a_child_that_takes_long_to_leave_is_not_told_again_to_reload() ->
 async def test_a_child_is_followed_until_its_farewell() -> None:
     scene = Scene.of()
     following = asyncio.create_task(scene.run.follow())
-    scene.child.says(protocol.Going(), protocol.Loaded(0.1, 1))
+    scene.child.says(protocol.Going(1), protocol.Loaded(0.1, 1))
     await until(lambda: scene.run.phase is Phase.SERVING)
     assert scene.child.heard == [GO]
     scene.child.says(Left(3, vanished=True))
@@ -337,7 +336,7 @@ async def test_a_child_is_followed_until_its_farewell() -> None:
 async def test_a_child_is_followed_until_its_death() -> None:
     scene = Scene.of()
     following = asyncio.create_task(scene.run.follow())
-    scene.child.says(protocol.Going(), Left(0))
+    scene.child.says(protocol.Going(1), Left(0))
     scene.child.dies(0)
     await following
     assert scene.run.left == Left(0)
@@ -351,7 +350,7 @@ async def test_a_child_is_followed_until_its_death() -> None:
 async def test_a_child_that_is_silent_while_files_change_is_killed(*, loading: bool) -> None:
     scene = Scene.of()
     following = asyncio.create_task(scene.run.follow())
-    scene.child.says(protocol.Going(), *[protocol.Loaded(0.1, 1)] * (not loading))
+    scene.child.says(protocol.Going(1), *[protocol.Loaded(0.1, 1)] * (not loading))
     await rest()
     scene.watchdog.silent.set_result(("app.py",))
     await following
@@ -365,7 +364,7 @@ async def test_a_child_that_is_silent_while_files_change_is_killed(*, loading: b
 
 async def test_a_child_that_neither_leaves_nor_answers_is_killed() -> None:
     scene = Scene.of()
-    scene.hears(protocol.Going(), protocol.Loaded(0.1, 1), CHANGE)
+    scene.hears(protocol.Going(1), protocol.Loaded(0.1, 1), CHANGE)
     await until(lambda: scene.child.killed)
     assert scene.child.had == [LEAVES_WITHIN / 2]
     assert scene.watchdog.asked == [LEAVES_WITHIN / 2]
@@ -377,7 +376,7 @@ async def test_a_child_that_answers_is_given_the_time_that_it_needs() -> None:
     """It ends itself, but more slowly on a slow machine."""
     scene = Scene.of()
     scene.watchdog.answering = [True] * 10_000
-    scene.hears(protocol.Going(), protocol.Loaded(0.1, 1), CHANGE)
+    scene.hears(protocol.Going(1), protocol.Loaded(0.1, 1), CHANGE)
     await until(lambda: len(scene.watchdog.asked) >= 20)
     assert not scene.child.killed
     scene.hears(Left(3, vanished=True))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from asyncreload.parent.next_child import NextChild, Origin, is_checkpoint_sooner
+from asyncreload.protocol import FilesChanged, Going
 from tests.unit.parent.fakes import GO, FakeCheckpoints, FakeChild, rest
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ async def test_one_that_stands_by_is_told_ahead_what_it_will_load(*, frozen: boo
     await rest()
     child = scene.frozen if frozen else scene.warm
     assert child.heard == [CHANGED.replaced(after=7)]
-    before = time.time_ns()
+    assert scene.next.told_ahead is child.process
     taken = await scene.next.take(CHANGED)
     assert taken.child is child.process
     assert taken.go == CHANGED
-    assert taken.since < before
+    assert scene.next.told_ahead is None
 
 
 async def test_one_that_was_told_something_else_is_told_anew() -> None:
@@ -99,6 +99,25 @@ async def test_one_that_somebody_has_killed_or_stopped_since_is_replaced(fault: 
         scene.frozen.stopped = True
     assert (await scene.next.take(CHANGED)).child is scene.warm.process
     assert scene.discarded == [scene.frozen.process]
+
+
+@pytest.mark.parametrize("fault", ["dies", "stopped"])
+async def test_one_that_has_begun_is_heard_whatever_has_become_of_it(fault: str) -> None:
+    """Its crash is that of the app: it is told, and not loaded once more in silence."""
+    scene = Scene(frozen=True)
+    scene.next.take_ahead(CHANGED, after=7)
+    await rest()
+    scene.frozen.says(Going(1), FilesChanged({}, loading=True))
+    if fault == "dies":
+        scene.frozen.dies(7)
+    else:
+        scene.frozen.stopped = True
+    taken = await scene.next.take(CHANGED)
+    assert taken.child is scene.frozen.process
+    assert scene.discarded == []
+    heard = taken.child.messages()
+    assert await anext(heard) == Going(1)
+    assert await anext(heard) == FilesChanged({}, loading=True)
 
 
 async def test_one_that_is_not_ready_is_not_told_ahead() -> None:

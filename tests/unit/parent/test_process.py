@@ -13,6 +13,7 @@ from asyncreload.parent.process import Process, describe
 from asyncreload.protocol import (
     Booted,
     Going,
+    Left,
     Message,
     Notice,
     Ping,
@@ -63,30 +64,47 @@ class Writer:
 class Child(Process):
     """One that has said all that it will say."""
 
-    def __init__(self, *said: Message | bytes, failure: Exception | None = None) -> None:
+    def __init__(
+        self, *said: Message | bytes, failure: Exception | None = None, lives: bool = False
+    ) -> None:
         self.running, self.writer = Running(), Writer(failure)
         reader = asyncio.StreamReader()
         for one in said:
             reader.feed_data(one.encode() if isinstance(one, Message) else one)
-        reader.feed_eof()
+        if not lives:
+            reader.feed_eof()
         super().__init__(cast("Any", self.running), reader, cast("Any", self.writer))
 
 
 async def test_what_a_child_says_is_heard_in_order() -> None:
-    child = Child(Booted(), Going(), b"cut off by its de")
+    child = Child(Booted(), Going(1), b"cut off by its de")
     assert [type(message) async for message in child.messages()] == [Booted, Going]
 
 
 async def test_a_line_that_is_far_too_long_is_left_out() -> None:
-    child = Child(Booted(), b"x" * 200_000 + b"\n", Going())
+    child = Child(Booted(), b"x" * 200_000 + b"\n", Going(1))
     assert [type(message) async for message in child.messages()] == [Booted, Going]
 
 
 async def test_a_child_has_booted_if_it_says_so() -> None:
     assert await Child(Booted()).has_booted()
     assert await Child(Notice("the lockfile was not touched"), Booted()).has_booted()
-    assert not await Child(Going()).has_booted()
+    assert not await Child(Going(1)).has_booted()
     assert not await Child().has_booted()
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_whether_a_dead_child_had_begun_and_nothing_is_lost_of_what_it_has_said(
+    *, has_begun: bool
+) -> None:
+    said = [Notice("first"), *[Going(1)] * has_begun, Left(0)]
+    child = Child(*said)
+    assert await child.has_begun() is has_begun
+    assert [message async for message in child.messages()] == said
+
+
+async def test_a_stopped_child_is_not_waited_for() -> None:
+    assert not await Child(lives=True).has_begun()
 
 
 async def test_what_came_of_the_imports() -> None:

@@ -129,7 +129,7 @@ CHANGE = FilesChanged({"app.py": [None, "1", False]}, loading=False)
 
 async def serving(scene: Scene, number: int) -> FakeChild:
     child = await scene.child(number)
-    child.says(protocol.Going(), protocol.Loaded(0.1, 1))
+    child.says(protocol.Going(1), protocol.Loaded(0.1, 1))
     await until(lambda: scene.loop.current and scene.loop.current.phase is Phase.SERVING)
     return child
 
@@ -158,7 +158,7 @@ async def test_a_save(lock: str) -> None:
 async def test_a_load_that_fails_and_the_save_that_mends_it(lock: str) -> None:
     scene = Scene(lock)
     child = await scene.child(1)
-    child.says(protocol.Going(), protocol.LoadFailed("SyntaxError", "trace"), CHANGE)
+    child.says(protocol.Going(1), protocol.LoadFailed("SyntaxError", "trace"), CHANGE)
     child.says(Left(3, vanished=True))
     await serving(scene, 2)
     assert scene.events() == [Failed, Changed, Ready]
@@ -168,12 +168,12 @@ async def test_a_load_that_fails_and_the_save_that_mends_it(lock: str) -> None:
 async def test_a_crash_is_reported_by_the_next_child(lock: str) -> None:
     scene = Scene(lock)
     child = await scene.child(1)
-    child.says(protocol.Going())
+    child.says(protocol.Going(1))
     child.dies(-11)
     following = await scene.child(2)
     assert child.reaped
     assert scene.gos(2)[0].crash == ("killed by SIGSEGV", "while loading")
-    following.says(protocol.Going(), protocol.Reporting())
+    following.says(protocol.Going(1), protocol.Reporting())
     await until(lambda: scene.loop.current and scene.loop.current.outcome)
     assert scene.events() == [Crashed]
     await scene.cancel()

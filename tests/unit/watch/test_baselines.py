@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -411,6 +412,36 @@ def test_a_file_of_the_project_that_is_taken_late_has_changed_if_it_did_since_th
     assert baselines.is_watched(path)
     assert (path in baselines.project) is (kind is FileKind.PROJECT)
     assert project.changed() == changed
+
+
+SAVED, AGAIN = b"x = 1", b"x = 2"
+
+
+@pytest.mark.parametrize(
+    ("now", "late", "changed"),
+    [
+        (SAVED, (), []),  # what has led to the load
+        (AGAIN, (), ["app.py"]),  # it was saved once more since
+        (AGAIN, ("app.py",), []),  # as in the load before: the app writes it itself
+    ],
+)
+def test_a_file_that_has_led_to_the_load_and_is_found_late(
+    project: Project, now: bytes, late: tuple[str, ...], changed: list[str]
+) -> None:
+    """Nobody knows which bytes were loaded of it, so those that came since are another save."""
+    path = project.write("app.py", SAVED)
+    told = {path: read_state(path, time.time_ns).to_json()}
+    project.write("app.py", now)
+    baselines = project.watch.baselines
+    baselines.begin_load(os.stat(path).st_ctime_ns, told, map(project.path, late))
+    baselines.take_late(path, FileKind.PROJECT)
+    assert project.changed() == changed
+    assert baselines.late([path]) == tuple(map(project.path, changed))
+
+    failed = Baselines()
+    failed.begin_load(0, told, map(project.path, late))
+    failed.take_unless_known(path, 0, told)
+    assert failed.differs(path, read_state(path, time.time_ns)) is bool(changed)
 
 
 def test_before_a_load_has_begun_nothing_is_late(project: Project) -> None:
