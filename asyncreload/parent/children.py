@@ -71,12 +71,12 @@ class Children:
 
     def reap_later(self, child: Process) -> None:
         """Have a child reaped that has said its farewell, while the next one begins."""
-        self._end_lingering()
         self._reapers.start(self._outlive(child, TO_VANISH))
 
     def let_linger(self, child: Process) -> None:
-        """Let an old child send its last responses, until the next one leaves or time is up."""
-        self._end_lingering()
+        """Let an old child send its last responses; but only one, and not for ever."""
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
 
     async def kill_orphans(self, spared: AbstractSet[int] = frozenset()) -> None:
@@ -127,11 +127,6 @@ class Children:
         finally:
             while self._children:
                 await self.reap(next(iter(self._children)))
-
-    def _end_lingering(self) -> None:
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
 
     async def _outlive(self, child: Process, patience: float) -> None:
         try:

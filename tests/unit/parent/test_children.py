@@ -78,14 +78,13 @@ async def test_one_that_has_said_farewell_is_reaped_when_it_has_ended() -> None:
     await until(lambda: child.reaped)
 
 
-@pytest.mark.parametrize("lingers", [True, False])
-async def test_one_that_lingers_is_ended_when_the_next_one_leaves(*, lingers: bool) -> None:
-    """Whether that has a response to send as well, or not."""
+async def test_only_one_lingers() -> None:
+    """The next one that has a response to send ends the last one's."""
     family = Family()
     first, second = await family.child(), await family.child()
     family.children.let_linger(first.process)
     await rest()
-    (family.children.let_linger if lingers else family.children.reap_later)(second.process)
+    family.children.let_linger(second.process)
     await until(lambda: first.reaped)
     assert first.killed
     assert not second.killed
@@ -96,8 +95,8 @@ async def test_one_that_lingers_is_ended_when_the_next_one_leaves(*, lingers: bo
 async def test_whoever_lingers_at_the_end_is_killed() -> None:
     family = Family()
     lingering, leaving = await family.child(), await family.child()
-    family.children.reap_later(leaving.process)
     family.children.let_linger(lingering.process)
+    family.children.reap_later(leaving.process)
     await rest()
     await family.children.stop_waiting()
     assert lingering.reaped
