@@ -11,6 +11,7 @@ load. So it begins when it hears the farewell of that one, without waiting for u
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from asyncreload.parent.process import Process
     from asyncreload.parent.standby import Standby
     from asyncreload.protocol import Go
+
+log: logging.Logger = logging.getLogger("asyncreload")
 
 AS_LONG = 1.25
 """A standby is preferred to a checkpoint only if that would take more than so many times as long: a
@@ -124,6 +127,7 @@ class NextChild:
         else:
             return None
         taken.child.send(taken.go.replaced(after=after))
+        log.debug("%s: process %d is to load next", taken.origin.value, taken.child.pid)
         return taken
 
     async def _take(self, go: Go) -> Taken:
