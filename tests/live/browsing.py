@@ -117,27 +117,41 @@ class Browser:
         self._directory = directory
         self._session = ""
         self.network = Network()
-        log = directory / "chromedriver.txt"
-        with log.open("wb") as sink:
-            self._process = subprocess.Popen(
+        self._log = directory / "chromedriver.txt"
+        self._process = self._start_driver()
+        try:
+            while (port := until(self._driver_port, "chromedriver starts", report=self._told)) < 0:
+                self._process = self._start_driver()
+            self._port = port
+            self._session = self._begin()
+        except BaseException:
+            self.quit()
+            raise
+
+    def _start_driver(self) -> subprocess.Popen[bytes]:
+        with self._log.open("wb") as sink:
+            return subprocess.Popen(
                 [str(CHROMEDRIVER), "--port=0"],
-                env=os.environ | {"TMPDIR": str(directory), "HOME": str(directory)},
+                env=os.environ | {"TMPDIR": str(self._directory), "HOME": str(self._directory)},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            told = until(
-                lambda: re.search(r"started successfully on port (\d+)", log.read_text()),
-                "chromedriver starts",
-                report=log.read_text,
-            )
-            self._port = int(told[1])
-            self._session = self._begin()
-        except BaseException:
-            self.quit()
-            raise
+
+    def _driver_port(self) -> int:
+        """Return where the driver listens; 0 as long as it does not.
+
+        And -1 when it has ended: it takes a port that is free for IPv6, and may not be for IPv4.
+        """
+        if found := re.search(r"started successfully on port (\d+)", self._told()):
+            return int(found[1])
+        has_ended = self._process.poll() is not None
+        assert not has_ended or "port not available" in self._told(), self._told()
+        return -has_ended
+
+    def _told(self) -> str:
+        return self._log.read_text()
 
     def _begin(self) -> str:
         options = {

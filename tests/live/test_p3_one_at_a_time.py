@@ -51,9 +51,13 @@ def stream(environ, count, pause):
     for number in range(count):
         yield f"{VERSION} {number}\\n".encode()
         time.sleep(pause)
+def silent():
+    open("silent", "w").close()
+    threading.Event().wait()
+    yield b""
 def app(environ, start_response):
     path = environ["PATH_INFO"]
-    kind = "text/event-stream" if path == "/events" else "text/plain"
+    kind = "text/event-stream" if path in ("/events", "/silent") else "text/plain"
     start_response("200 OK", [("Content-Type", kind)])
     if path == "/pid":
         return [str(os.getpid()).encode()]
@@ -68,6 +72,8 @@ def app(environ, start_response):
         return stream(environ, 10**9, 0.02)
     if path == "/events":
         return stream(environ, 10**9, 0.5)
+    if path == "/silent":
+        return silent()
     return [VERSION.encode()]
 """
 )
@@ -223,6 +229,16 @@ def test_p3_atexit_handlers_get_their_time(tmp_path: Path) -> None:
             bench.fresh(str(number))
         assert_one_after_another(journal(bench), "slow", "atexit")
         assert TRACEBACK not in bench.told
+
+
+def test_p3_an_event_stream_without_an_event_so_far_ends_as_well(tmp_path: Path) -> None:
+    with serving(tmp_path, "app.py", ("--grace", "60"), files={"app.py": app_of("old")}) as bench:
+        stream = bench.connect().send("/silent")
+        bench.until((bench.directory / "silent").exists, "the app waits for an event")
+        bench.replace("app.py", app_of("new"))
+        bench.fresh("new")
+        assert stream.receive() == Answer(200, "")
+        bench.hang_up()
 
 
 # --- those who take longer -------------------------------------------------------------------

@@ -138,7 +138,12 @@ GIVEN_BACK = (
     Difference(
         "RFC 9110: no header", "give header_(nul|name_(blank|colon|empty))", peer="waitress"
     ),
-    Difference("PEP 3333 forbids it", "give header_(connection|transfer)", peer="gunicorn"),
+    Difference("PEP 3333 forbids it", "give header_transfer", peer="gunicorn"),
+    Difference(
+        "PEP 3333 forbids it, and examples do it; it is left out, as by gunicorn",
+        "give header_connection",
+        peer="waitress",
+    ),
     Difference("no length", "give length_negative"),
     Difference(
         "what is no bytes is told as an error, while the others send headers and then nothing",

@@ -73,7 +73,9 @@ class AsgiListener:
                     self._pause()
                     return False
                 return True  # the client gave up before its connection was accepted
-            self._responder.take(connection, client)
+            self._responder.expect()  # so that whoever closes this waits for it
+        # Without the lock: here code of the app may run, with tasks that begin at once.
+        self._responder.take(connection, client)
         return True
 
     def _pause(self) -> None:

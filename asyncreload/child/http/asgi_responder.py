@@ -148,13 +148,17 @@ class AsgiResponder:
 
     # --- in the app's loop ---------------------------------------------------------------------
 
+    def expect(self) -> None:
+        """Count a connection that was accepted; `take` follows."""
+        self._change_count(1)
+
     def take(self, connection: socket.socket, client: ClientAddress) -> None:
         """Have the request on an accepted connection answered, here or by way of the acceptor."""
         if size := self._size_if_fresh(connection):
-            self._change_count(1)
             self._begin(connection, client, size)
         else:
             self._to_acceptor(connection, client)
+            self._end()  # not before: it is always known somewhere
 
     def _size_if_fresh(self, connection: socket.socket) -> float | None:
         """Return the size of a request that may be answered at once; else None."""

@@ -60,6 +60,8 @@ class Lobby:
         except OSError:
             return []
         if kind == _TO_CLOSE:
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # a program that the app starts has no need
             self._to_close += descriptors
             return []
         return [from_descriptor(descriptor) for descriptor in descriptors]

@@ -24,6 +24,8 @@ MAX_HEAD = 65536  # bytes; http.server has the same limit for each line
 _HEAD_TIMEOUT = 20.0  # seconds from the first byte until the head must be complete
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _PLAIN = re.compile(rb"(?!CONNECT )[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n")
+_BEGINNING = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
+_NO_HTTP = "this is no HTTP: if the address begins with https://, make it http://"
 _OF_FRAMING = rb"(?:content-length|transfer-encoding|upgrade|expect)[ \t]*:"
 _FRAMING = re.compile(rb"(?i)\n((?:" + _OF_FRAMING + rb"|[ \t])[^\n]*)")  # folded lines as well
 _LENGTH = re.compile(rb"(?i)content-length:[ \t]*(\d{1,18})[ \t]*\r")
@@ -125,6 +127,8 @@ class PendingHeads:
         if not size:
             self._release(connection)
             connection.close()
+        elif not head.seen and not _BEGINNING.match(self._buffer):
+            self._refuse(connection, HTTPStatus.BAD_REQUEST, _NO_HTTP)
         elif size >= MAX_HEAD:
             reason = f"the head may be {MAX_HEAD} bytes long"
             self._refuse(connection, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)

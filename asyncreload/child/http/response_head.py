@@ -17,6 +17,7 @@ _RAW: Final = re.compile(
 )
 """A header that needs no closer look."""
 _LENGTH: Final = re.compile("[0-9]{1,18}")
+_OF_THE_CONNECTION: Final = ("connection", "keep-alive")
 _ENDLESS: Final = ("text/event-stream", "multipart/x-mixed-replace")
 
 
@@ -41,6 +42,11 @@ def checked_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]
     would begin another header, with a control character, or with one that is not in Latin-1.
     """
     return [(_checked_name(name), _checked_value(name, value)) for name, value in headers]
+
+
+def without_connection(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers without those by which an app speaks of the connection, which is ours."""
+    return [pair for pair in headers if str(pair[0]).lower() not in _OF_THE_CONNECTION]
 
 
 def checked_code(status: Any) -> int:

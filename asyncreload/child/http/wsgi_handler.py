@@ -16,6 +16,7 @@ from asyncreload.child.http.response_head import (
     checked_status,
     has_no_body,
     has_no_end,
+    without_connection,
 )
 from asyncreload.child.http.wsgi_call import call
 from asyncreload.child.pages.navigation import is_navigation
@@ -91,6 +92,7 @@ class AppHandler(SimpleHandler):
         try:
             self.setup_environ()
             self.result = call(application, self.environ, self.start_response)
+            self._begin_stream()
             self.finish_response()
         except BaseException as exc:  # sys.exit() in an app must not end our thread
             if self._is_interrupt(exc):
@@ -103,7 +105,9 @@ class AppHandler(SimpleHandler):
     ) -> Callable[[bytes], None]:
         if exc_info and exc_info[1] and self.headers_sent:
             raise exc_info[1]  # wsgiref's own works only in the handler of that exception
-        return super().start_response(checked_status(status), checked_headers(headers), exc_info)
+        # wsgiref refuses what is of the connection. Examples of event streams ask to keep it alive.
+        headers = without_connection(checked_headers(headers))
+        return super().start_response(checked_status(status), headers, exc_info)
 
     def write(self, data: bytes) -> None:
         if not isinstance(data, bytes):
@@ -112,6 +116,18 @@ class AppHandler(SimpleHandler):
             super().write(bytes(data))  # wsgiref refuses classes derived from bytes
             if self._is_stream:
                 self._request.on_stream()
+
+    def _begin_stream(self) -> None:
+        """Send the head of a response that has no end: its first event may be long in coming.
+
+        Else a reload could not end it. One whose length is known is no such response.
+        """
+        is_known = not self.status or self.headers_sent or hasattr(self.result, "__len__")
+        if is_known or self._omits_body or not has_no_end(self.headers["Content-Type"] or ""):
+            return
+        self.send_headers()
+        self._flush()
+        self._request.on_stream()
 
     def client_is_modern(self) -> bool:
         return True  # it is no HTTP/0.9; wsgiref asks the environ, which the app may have emptied

@@ -283,9 +283,12 @@ class ChangeMonitor:
         async with self._refreshing:
             changed = await self._scanner.compare(changed)
             # Another look may have seen to it, or have begun a reload.
-            if not self._may_refresh(changed) or not await self._listener.refresh(changed):
+            if not self._may_refresh(changed):
                 return changed
-            self._scanner.accept(changed)
+            states = self._scanner.states(changed)  # before: later ones the app may not have seen
+            if not await self._listener.refresh(changed):
+                return changed
+            self._scanner.accept(states)
             self._listener.on_refreshed(changed)
         return []
 

@@ -317,10 +317,14 @@ class ChangeScanner:
         """Return how files were when they were found to have changed, as JSON."""
         return {path: self._found.get(path, FileState(None)).to_json() for path in paths}
 
-    def accept(self, paths: Iterable[str]) -> None:
-        """Take changed files as known, in the state in which they were found."""
-        for path in paths:
-            self._baselines.accept(path, self._found[path])
+    def states(self, paths: Iterable[str]) -> dict[str, FileState]:
+        """Return the states in which changed files were found just now."""
+        return {path: self._found[path] for path in paths}
+
+    def accept(self, states: Mapping[str, FileState]) -> None:
+        """Take changed files as known in these states. They may have been saved again since."""
+        for path, state in states.items():
+            self._baselines.accept(path, state)
 
     # --- what a path is ------------------------------------------------------------------------
 

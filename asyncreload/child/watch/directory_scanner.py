@@ -100,7 +100,8 @@ class DirectoryScanner:
                 is_known = entry.is_symlink() or entry.path in self.directories
                 if not is_known and self._patterns.enters(entry.path):
                     below.append(entry.path)
-            elif _is(entry.is_file) and self._patterns.wants(entry.path):
+            # Also a link that leads nowhere: a file may come to where it leads.
+            elif (_is(entry.is_file) or _is(entry.is_symlink)) and self._patterns.wants(entry.path):
                 self._tell(entry.path)
         return below
 

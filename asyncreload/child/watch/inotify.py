@@ -22,6 +22,7 @@ import ctypes.util
 import errno
 import fcntl
 import os
+import re
 import select
 import stat
 import termios
@@ -317,12 +318,14 @@ class Events:
 
 
 def _down(top: str, bottom: str) -> Iterable[str]:
-    """Iterate over the directories from one down to another below it."""
+    """Iterate over the directories from one down to another below it.
+
+    They are spelt as in the latter, also where that has a slash too many.
+    """
     yield top
-    path = top
-    for name in filter(None, bottom[len(top) :].split(os.sep)):
-        path = os.path.join(path, name)
-        yield path
+    for name in re.finditer(rf"[^{os.sep}]+", bottom):
+        if name.end() > len(top):
+            yield bottom[: name.end()]
 
 
 def _status(path: str) -> os.stat_result | None:

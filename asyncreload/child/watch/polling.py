@@ -137,8 +137,9 @@ class Polling:
 # From linux/stat.h: `struct statx`, and what is asked for.
 _SIZE = 256
 _ASKED = 0x40 | 0x80 | 0x100 | 0x200  # the times of modification and change, inode, size
+_ASKED |= 0x1000  # the mount, from Linux 5.8 on: a directory may be mounted on itself
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
-_IDENTITY = struct.Struct("=32xQ96xQ")
+_IDENTITY = struct.Struct("=32xQ96xQQ")
 _INODE_AND_SIZE = struct.Struct("=32xQQ")
 _TIMES = struct.Struct("=96xqI4xqI4x")
 
@@ -347,7 +348,10 @@ def _arguments(
 ) -> tuple[Any, ...]:
     """Return what `statx` is called with; converted here, as far as that is possible."""
     # What can be no path is asked for as the empty one, which does not exist either.
-    name = b"" if "\0" in path else os.fsencode(path)
+    try:
+        name = b"" if "\0" in path else os.fsencode(path)
+    except UnicodeEncodeError:  # half of a character that takes two in UTF-16
+        name = b""
     convert: Any = ctypes.c_int.from_param
     encoded: Any = ctypes.c_char_p.from_param(name)
     return (convert(where), encoded, flags, _ASKED, ctypes.byref(buffer, at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -27,9 +27,16 @@ class Responder:
         self.app_loop = asyncio.get_running_loop()
         self.free = 100
         self.taken: list[socket.socket] = []
+        self.expected = 0
+        self.on_take: Callable[[], object] = lambda: None
+
+    def expect(self) -> None:
+        self.expected += 1
 
     def take(self, connection: socket.socket, client: ClientAddress) -> None:
         assert client
+        assert self.expected > len(self.taken)  # so it is waited for
+        self.on_take()
         self.taken.append(connection)
 
 
@@ -87,6 +94,13 @@ async def test_closed_between_the_call_and_the_lock_it_takes_nothing() -> None:
         b.made._is_closed = True
         b.made._on_connections()
         assert b.taken == 1
+
+
+async def test_whoever_closes_it_does_not_wait_for_code_of_the_app() -> None:
+    """Tasks may begin at once, with `asyncio.eager_task_factory`."""
+    async with bench() as b:
+        b.responder.on_take = b.made.close
+        await b.asks()
 
 
 async def test_while_there_is_no_room_connections_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,7 @@ class Served:
         self.clients.append(client)
         client.setblocking(False)
         client.send(request)
+        self.responder.expect()
         self.responder.take(connection, "somebody")
         return client
 

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.asyncio
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+HELLO_OF_TLS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+
 class Room:
     """Where connections wait, and what became of them."""
 
@@ -119,6 +122,18 @@ async def test_a_head_that_takes_too_long_is_refused(room: Room) -> None:
     await until(lambda: room.refused)
     assert room.refused == [(slow, HTTPStatus.REQUEST_TIMEOUT)]
     assert pending.release_all() == [idle]  # without a byte, there is no hurry
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_is_no_http_is_refused_at_its_first_byte(room: Room, *, at_once: bool) -> None:
+    """A browser that was told https:// begins so, and waits."""
+    pending = room.open()
+    client, connection = room.pair(HELLO_OF_TLS if at_once else b"")
+    assert pending.hold_if_incomplete(connection, "")
+    if not at_once:
+        client.sendall(HELLO_OF_TLS)
+    await until(lambda: room.refused)
+    assert room.refused == [(connection, HTTPStatus.BAD_REQUEST)]
 
 
 @pytest.mark.parametrize("at_once", [True, False])

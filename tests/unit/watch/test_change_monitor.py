@@ -61,6 +61,8 @@ class Parts:
         # The scanner.
         self.cost = 0.0
         self.suspects: list[str] = []
+        self.saved = "once"
+        self.saves_meanwhile: list[str] = []
         self.changed: list[str] = []
         self.unknown: list[str] = []
         self.looks: list[float] = []
@@ -112,9 +114,12 @@ class Parts:
     def may_refresh(self, path: str) -> bool:
         return path in self.templates
 
-    def accept(self, paths: list[str]) -> None:
-        self.log.append(("accepted", *paths))
-        self.changed = [path for path in self.changed if path not in paths]
+    def states(self, paths: list[str]) -> dict[str, str]:
+        return dict.fromkeys(paths, self.saved)
+
+    def accept(self, states: dict[str, str]) -> None:
+        self.log.append(("accepted", *states))
+        self.changed = [path for path in self.changed if states.get(path) != self.saved]
 
     def is_package_directory(self, path: str) -> bool:
         return path == PACKAGES
@@ -172,6 +177,8 @@ class Parts:
         self.phase = Phase.DRAINING
 
     async def refresh(self, paths: list[str]) -> bool:
+        if self.saves_meanwhile:
+            self.saved = self.saves_meanwhile.pop()
         await asyncio.sleep(0)
         self.log.append(("refresh", *paths))
         return not {*paths}.intersection(self.unhandled)
@@ -382,6 +389,18 @@ async def test_a_file_that_the_app_sees_to_leads_to_no_reload(parts: Parts) -> N
     assert refreshed(parts) == [("refresh", PAGE), ("accepted", PAGE), ("refreshed", PAGE)]
     assert await monitor.is_fresh()
     assert len(refreshed(parts)) == 3
+
+
+@pytest.mark.asyncio
+async def test_what_is_saved_while_the_app_sees_to_a_file_is_another_change(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.templates = [PAGE]
+    parts.save(PAGE)
+    parts.saves_meanwhile = ["another"]
+    assert not await monitor.stale([PAGE])
+    assert not await monitor.stale([PAGE])  # the app may not have seen it
+    assert refreshed(parts).count(("refresh", PAGE)) == 2
+    assert await monitor.is_fresh()
 
 
 @pytest.mark.asyncio

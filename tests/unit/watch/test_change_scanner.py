@@ -560,9 +560,23 @@ def test_what_is_watched_for_a_refresh_differs_until_it_is_accepted(project: Pro
     project.write("pages/a.html", b"two")
     added = project.write("pages/b.html")
     assert project.changed() == ["pages/a.html", "pages/b.html"]
-    scanner.accept([page, added])
+    scanner.accept(scanner.states([page, added]))
     assert project.changed() == []
     os.unlink(page)
+    assert project.changed() == ["pages/a.html"]
+
+
+def test_what_was_saved_after_it_was_found_is_not_accepted_with_it(project: Project) -> None:
+    page = project.write("pages/a.html", b"one")
+    scanner = project.watch.scanner
+    project.clock.advance(HOUR)
+    scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    project.write("pages/a.html", b"two")
+    assert project.changed() == ["pages/a.html"]
+    states = scanner.states([page])
+    project.write("pages/a.html", b"three")
+    assert project.changed() == ["pages/a.html"]  # another look has found it
+    scanner.accept(states)
     assert project.changed() == ["pages/a.html"]
 
 
@@ -620,7 +634,7 @@ def test_what_is_watched_in_packages_is_taken_when_there_is_time(project: Projec
     project.write("venv/site-packages/shop/templates/a.html", b"two")
     assert project.changed() == []  # packages are looked at less often
     assert asyncio.run(scanner.compare(scanner.look_at_all(0.0))) == [page]
-    scanner.accept([page])
+    scanner.accept(scanner.states([page]))
     assert asyncio.run(scanner.compare(scanner.look_at_all(9.0))) == []
     assert page not in watch.baselines.project
     watch.baselines.forget_wanted()

@@ -104,6 +104,11 @@ def test_a_link_to_a_directory_is_not_gone_into(tmp_path: Path) -> None:
     assert Told(tmp_path, "*.txt").found == [str(tmp_path / "a.txt")]
 
 
+def test_a_link_that_leads_nowhere_is_told_as_a_file_may_come_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to("elsewhere")
+    assert Told(tmp_path, "*.txt").found == [str(tmp_path / "a.txt")]
+
+
 def test_a_directory_that_is_gone_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     told = Told(tmp_path, "*.txt")

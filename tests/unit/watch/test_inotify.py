@@ -74,6 +74,18 @@ def test_what_is_heard_of_while_other_files_are_seen_to_is_to_be_asked_for(tmp_p
     events.close()
 
 
+def test_a_path_with_a_slash_too_many_is_heard_of(tmp_path: Path) -> None:
+    """As in `sys.path.insert(0, root + "//lib")`."""
+    (tmp_path / "lib" / "deep").mkdir(parents=True)
+    directory = f"{tmp_path}//lib//deep"
+    files = Files({directory: stat_state(directory, later)})
+    events = inotify.Events([str(tmp_path)])
+    assert events.tend(files)
+    (tmp_path / "lib" / "deep" / "new.py").touch()
+    assert events.look(files) == [directory]
+    events.close()
+
+
 def test_what_is_looked_at_for_two_reasons_is_heard_of_for_both(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("x")

@@ -39,7 +39,15 @@ def test_both_calls_give_the_same_signature(tmp_path: Path) -> None:
 
 
 def test_names_of_every_kind_can_be_asked_for(tmp_path: Path) -> None:
-    odd = [str(tmp_path / "\udcff.py"), str(tmp_path / "ä ö.py"), "a\0b", "", "/", "x" * 5000]
+    odd = [
+        str(tmp_path / "\udcff.py"),
+        str(tmp_path / "\ud800.py"),
+        str(tmp_path / "ä ö.py"),
+        "a\0b",
+        "",
+        "/",
+        "x" * 5000,
+    ]
     files = Files({path: FileState(signature_at(path)) for path in odd})
     assert Polling().look(files) == []
 
