@@ -447,7 +447,9 @@ def standby(served: Served, child: int = 0) -> int:
         others = [pid for pid in served.children() if pid != child]
         with suppress(OSError):
             now = (others, [cpu(pid) for pid in others], [state_of(pid) for pid in others])
-            if now != last or now[2] != ["S"]:
+            # They may be about to have it replaced, and wait for a processor.
+            is_busy = "R" in {state_of(served.pid), state_of(child)}
+            if is_busy or now != last or now[2] != ["S"]:
                 last, since = now, time.monotonic()
             if time.monotonic() - since > _SETTLED:
                 return others[0]

@@ -117,9 +117,9 @@ async def test_p9_ready_means_fresh(serving: Serving) -> None:
         await app.write("app.py", HELLO.replace('"1"', '"2"'))
         await server.ready()
         assert server.pid != before
+        events = server.events()  # before: it may be told while the writing is awaited
         await app.write("app.py", "broken(")
         waiting = asyncio.create_task(server.ready())
-        events = server.events()
         await next_of(events, Changed, Failed)
         assert not waiting.done()
         await app.write("app.py", HELLO.replace('"1"', '"3"'))
@@ -221,10 +221,11 @@ async def test_p9_waiting_ends_with_the_supervisor(serving: Serving) -> None:
     """Tasks that wait while another closes the context are told, not cancelled."""
     async with serving() as app:
         server = app.supervisor
+        events = server.events()
         await app.write("app.py", "broken(")
         ready = asyncio.create_task(server.ready())
         waits = [asyncio.create_task(server.wait()) for _ in range(2)]
-        await next_of(server.events(), Changed, Failed)
+        await next_of(events, Changed, Failed)
     assert await asyncio.gather(*waits) == [0, 0]
     with pytest.raises(AsyncreloadError, match="the app came to its end before it was ready"):
         await ready
