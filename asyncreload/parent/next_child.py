@@ -122,8 +122,8 @@ class NextChild:
     async def _take_ahead(self, go: Go, after: int) -> Taken | None:
         if (child := await self._checkpoints.take(go)) is not None:
             taken = self._as_taken(child, Origin.CHECKPOINT, go)
-        elif self._standby.is_ready:
-            taken = await self._take_standby(go)
+        elif (child := await self._standby.take_ready()) is not None:
+            taken = self._as_taken(child, self._standby_origin(), go)
         else:
             return None
         taken.child.send(taken.go.replaced(after=after))
@@ -133,12 +133,11 @@ class NextChild:
     async def _take(self, go: Go) -> Taken:
         if (child := await self._checkpoints.take(go)) is not None:
             return self._as_taken(child, Origin.CHECKPOINT, go)
-        return await self._take_standby(go)
-
-    async def _take_standby(self, go: Go) -> Taken:
         child = await self._standby.take()
-        origin = Origin.STANDBY if self._standby.has_preloaded else Origin.COLD
-        return self._as_taken(child, origin, go)
+        return self._as_taken(child, self._standby_origin(), go)
+
+    def _standby_origin(self) -> Origin:
+        return Origin.STANDBY if self._standby.has_preloaded else Origin.COLD
 
     def _as_taken(self, child: Process, origin: Origin, go: Go) -> Taken:
         return Taken(child, origin, self._checkpoints.asked(go))

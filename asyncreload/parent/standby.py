@@ -74,15 +74,6 @@ class Standby:
         """Whether packages were imported ahead in the process that was taken last."""
         return self._taken_has_preloaded
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a process stands by in which Python has run no code of the project.
-
-        If it has, in `sitecustomize` say, that code may be older than the save by now.
-        """
-        child = self._next.result if self._next is not None else None
-        return child is not None and not child.ran_at_start
-
     def prepare(self) -> None:
         """Begin to prepare the next child if that has not begun, and one is kept ready."""
         if self._is_kept_ready:
@@ -168,6 +159,17 @@ class Standby:
                 timeout=self._look_every,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+
+    async def take_ready(self) -> Process | None:
+        """Return the next child if it stands by; none is started, as the last one is still there.
+
+        None as well if Python has run code of the project in it, in `sitecustomize` say: that may
+        be older than the save by now.
+        """
+        one = self._next
+        if one is None or one.result is None or one.result.ran_at_start:
+            return None
+        return await self._claim(one, is_early=True)
 
     async def end(self) -> None:
         """Give up on the next child."""

@@ -35,6 +35,9 @@ class Standing:
         self.asked += 1
         return self.child
 
+    async def take_ready(self) -> Process | None:
+        return await self.take() if self.is_ready else None
+
 
 class Scene:
     """Where the next child may come from."""

@@ -261,11 +261,22 @@ async def test_a_process_that_stands_by_may_be_told_ahead_unless_python_ran_code
     plan: dict[str, Any], *, is_ready: bool
 ) -> None:
     fakes = Fakes(plan)
-    assert not fakes.standby.is_ready
+    assert await fakes.standby.take_ready() is None
     fakes.standby.prepare()
-    assert not fakes.standby.is_ready
+    assert await fakes.standby.take_ready() is None
     await fakes.rest()
-    assert fakes.standby.is_ready is is_ready
+    assert bool(await fakes.standby.take_ready()) is is_ready
+
+
+async def test_in_the_place_of_a_dead_one_none_is_started_while_the_last_one_lives() -> None:
+    fakes = Fakes()
+    fakes.standby.prepare()
+    await fakes.rest()
+    (killed,) = fakes.children
+    killed.dead = True
+    assert await fakes.standby.take_ready() is None
+    await fakes.rest()
+    assert fakes.children == [killed]
 
 
 async def test_code_that_is_not_the_projects_may_run_when_python_starts() -> None:
