@@ -24,6 +24,7 @@ from typing import IO, Self
 from tests.live import fork_commands
 
 COMMAND = (sys.executable, "-m", "asyncreload")
+_END_WITHIN = 10.0  # seconds
 _STEP = 0.05
 """Seconds that a thread which waits for an end keeps others from asking for one."""
 _READ_AT_START = ("PYTHON", "COVERAGE", "LANG", "LC_", "LD_", "MALLOC", "TZ", "ASYNCRELOAD_")
@@ -108,7 +109,11 @@ class CommandForks:
     def __exit__(self, *_: object) -> None:
         self._orders.close()
         self._ends.close()
-        self._process.wait()
+        try:
+            self._process.wait(_END_WITHIN)
+        except subprocess.TimeoutExpired:  # all tests are over: nothing depends on how it ends
+            self._process.kill()
+            self._process.wait()
 
     def can_start(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Tell whether nothing would be otherwise in a process of its own."""

@@ -71,6 +71,8 @@ def test_a_fork_is_as_a_process_of_its_own(serve: Serve, monkeypatch: pytest.Mon
         "they are alike",
         report=lambda: f"{differing(served.pid, other.pid)}",
     )
+    for one in (served, other):
+        one.until_told("GET / 200")  # behind the answer
     assert shown_by(served) == shown_by(other)
     served.signal(signal.SIGKILL)
     assert served.wait() == -signal.SIGKILL

@@ -46,8 +46,8 @@ def app(environ, start_response):
 NOTES = """\
 import atexit, os, pathlib
 log = pathlib.Path("log").open("a", buffering=1)
-log.write(f"{os.getpid()} begins\\n")
 atexit.register(log.write, "ends\\n")
+log.write(f"{os.getpid()} begins\\n")
 """
 
 
