@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from asyncreload import protocol
 from asyncreload.events import Changed, Crashed, Failed, Ready, Refreshed
 from asyncreload.parent.checkpoints import Checkpoints
-from asyncreload.parent.children import kill_with_descendants
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.next_child import Origin, Taken
 from asyncreload.parent.notices import Notices
@@ -61,6 +60,7 @@ class ChildRun:
     has imported code that fails; DRAINING from the moment when it is known to leave; GONE.
 
     on_leaving: called when the child has said that it leaves for a change.
+    kill: ends a process at once, and all that it has started.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class ChildRun:
         watchdog: Watchdog,
         services: Services,
         on_leaving: Callable[[ChildRun], object],
+        kill: Callable[[Process], Awaitable[None]],
     ) -> None:
         self.child: Process = taken.child
         self.origin: Origin = taken.origin
@@ -104,6 +105,7 @@ class ChildRun:
         self._watchdog = watchdog
         self._services = services
         self._on_leaving = on_leaving
+        self._kill = kill
         self._terminal = Terminal()
         self._began = services.clock()
         self._at_prompt: asyncio.Future[bool] | None = None
@@ -345,7 +347,7 @@ class ChildRun:
         if not files:
             self._start_from_nothing()
         self._leave_for(protocol.FilesChanged(files, loading=self.phase is Phase.LOADING))
-        await kill_with_descendants(self.child, self._services.checkpoints.pids())
+        await self._kill(self.child)
 
     async def _urge(self) -> None:
         """Kill a child that has seen a change, but neither leaves nor answers any more.

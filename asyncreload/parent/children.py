@@ -31,7 +31,7 @@ class Children:
     lock: the lockfile's path, by which what an app has started is found when the app has crashed.
     grace: seconds that an app gets for its end.
     checkpoints: returns the process IDs of the checkpoints. A child has started some of them, but
-        they are no processes of the app's, and what has gone on from them is no descendant.
+        they are no processes of the app's. Nor is another child, which has gone on from one.
     """
 
     def __init__(
@@ -90,6 +90,22 @@ class Children:
 
         await end_all(find)
 
+    async def kill_with_descendants(self, child: Process) -> None:
+        """Kill all that a child has started, until none of that is left, and then the child.
+
+        Until then the child is stopped: it starts nothing more, but what loses its parent still
+        comes to it, and so is found.
+
+        The other children are spared, with all below them. One may descend from this one through a
+        checkpoint that was dropped, but has not ended yet: that takes a large process a while.
+        """
+        others = {other.pid for other in self._children} - {child.pid}
+        child.stop()
+        try:
+            await end_all(partial(_descendants, child.pid, self._checkpoints() | others))
+        finally:
+            child.kill()
+
     def kill(self) -> None:
         """Kill all children; what they started is left to `end`."""
         for child in self._children:
@@ -109,7 +125,7 @@ class Children:
             async with child.fair_timeout(self._grace + MARGIN):
                 await child.wait()
         except TimeoutError:
-            await kill_with_descendants(child, self._checkpoints())
+            await self.kill_with_descendants(child)
             self._terminal.restore()
 
     async def stop_waiting(self) -> None:
@@ -120,7 +136,7 @@ class Children:
         """End all that is left, at once, and what it has started."""
         if not descendants.finds_families():
             for child in [*self._children]:
-                await kill_with_descendants(child, self._checkpoints())
+                await self.kill_with_descendants(child)
         self.kill()
         try:
             await self.kill_orphans()
@@ -135,20 +151,5 @@ class Children:
                     await child.wait()
         finally:
             if not child.has_ended():
-                await kill_with_descendants(child, self._checkpoints())
+                await self.kill_with_descendants(child)
             await self.reap(child)
-
-
-async def kill_with_descendants(child: Process, spared: AbstractSet[int] = frozenset()) -> None:
-    """Kill all that a child has started, until none of that is left, and then the child.
-
-    spared: processes that are left alone, with all below them.
-
-    Until then the child is stopped: it starts nothing more, but what loses its parent still comes
-    to it, and so is found.
-    """
-    child.stop()
-    try:
-        await end_all(partial(_descendants, child.pid, spared))
-    finally:
-        child.kill()

@@ -16,7 +16,7 @@ import pytest
 from tests.live.checkpointing import PAUSE, Checkpointed, checkpointed, stop_all
 from tests.live.driving import LONG
 from tests.live.failing import DIED, kill_quietly, no_core_dumps, soon
-from tests.live.processes import is_alive, parents, state_of
+from tests.live.processes import children, is_alive, parents, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,6 +200,25 @@ def test_p4_a_crash_is_told_as_it_was(bench: Checkpointed, path: str, told: str)
     bench.fresh("mended")
     assert bench.loaded() == "1 of 3"  # they are as good as before
     assert not is_alive(serving)
+
+
+def test_p4_a_crash_beside_a_stopped_process_of_the_app_is_no_hang_up(bench: Checkpointed) -> None:
+    """The kernel sends SIGHUP to a process group that becomes an orphan while one of it is stopped.
+
+    The supervisor is in that group, and the first process of its session.
+    """
+    assert os.getsid(bench.pid) == bench.pid
+    bench.save(1, "import subprocess; SLEEPER = subprocess.Popen(['sleep', '600'])")
+    bench.fresh("1")
+    assert bench.loaded() == "1 of 3"
+    serving = int(bench.body("/pid"))
+    (sleeper,) = [pid for pid in children(serving) if os.getpgid(pid) == os.getpgid(bench.pid)]
+    os.kill(sleeper, signal.SIGSTOP)
+    bench.until(lambda: state_of(sleeper) == "T", "it is stopped")
+    os.kill(serving, signal.SIGKILL)
+    bench.until_told(f"{DIED}killed by SIGKILL while serving; starting again")
+    bench.until(lambda: bench.get().body == "1", "it goes on")
+    bench.until_dead([sleeper])
 
 
 def test_p4_after_a_crash_without_a_checkpoint_that_tells_how_it_goes_on(

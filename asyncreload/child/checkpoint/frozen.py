@@ -3,6 +3,13 @@
 It has one thread, which waits in a system call. None of the app's code runs here: signals were
 blocked before the fork, and the process ends without any handler. It is the parent of the process
 that goes on from it, so it waits for that one's end and tells the supervisor the exit code.
+
+Which process group it is in: one of its own, so that it outlives a signal to the supervisor's whole
+group, and can delete the lockfile then. But in the supervisor's group as long as a process lives
+that goes on from it, as that one is there, too. A group whose last process with a parent elsewhere
+in the session ends is an orphan, and when a process of it is stopped at that moment, the kernel
+sends SIGHUP to all of them (POSIX, `_exit`; `kill_orphaned_pgrp` in Linux's kernel/exit.c). The
+supervisor may be the first process of its session, and then nobody else is such a parent.
 """
 
 from __future__ import annotations
@@ -44,6 +51,7 @@ class _Frozen:
 
     def __init__(self, control: socket.socket, supervisor: int, lock: str) -> None:
         self._control = control
+        self._supervisor = supervisor
         self._lock = lock
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -73,13 +81,20 @@ class _Frozen:
             pid = NO_PROCESS
         if pid == 0:
             self._let_go()
+            _join_group(0)
             return connection
         connection.close()
+        if pid != NO_PROCESS:
+            self._join_supervisors_group()  # before that process can be told to go on
         _send(self._control, Resumed(pid).encode())
         if pid != NO_PROCESS and (descriptor := open_process(pid)) is not None:
             self._children[descriptor] = pid
             self._poll.register(descriptor, select.POLLIN)
         return None
+
+    def _join_supervisors_group(self) -> None:
+        with suppress(OSError):
+            _join_group(os.getpgid(self._supervisor))
 
     def _end(self) -> NoReturn:
         """End the process; delete the lockfile if the supervisor is dead."""
@@ -103,6 +118,14 @@ class _Frozen:
         with suppress(ChildProcessError):
             _, status = os.waitpid(pid, 0)
             _send(self._control, ResumedEnded(pid, os.waitstatus_to_exitcode(status)).encode())
+        if not self._children:
+            _join_group(0)
+
+
+def _join_group(group: int) -> None:
+    """Join a process group of this session; 0 stands for one of this process's own."""
+    with suppress(OSError):
+        os.setpgid(0, group)
 
 
 def _asked(control: socket.socket) -> socket.socket | None:

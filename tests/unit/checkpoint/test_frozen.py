@@ -16,7 +16,7 @@ from asyncreload.protocol import NO_PROCESS, Message, Resumed, ResumedEnded, dec
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="checkpoints are there on Linux")
 
-SUPERVISOR = 7
+SUPERVISOR, ITS_GROUP, OWN_GROUP = 7, 70, 0
 
 
 class HasEnded(Exception):  # noqa: N818  it is no error
@@ -36,6 +36,9 @@ class Bench:
         self.ends: dict[int, tuple[int, int]] = {}
         self.codes: dict[int, int] = {}
         self.has_descriptors = True
+        self.groups: list[int] = []
+        monkeypatch.setattr(os, "getpgid", {SUPERVISOR: ITS_GROUP}.__getitem__)
+        monkeypatch.setattr(os, "setpgid", lambda _, group: self.groups.append(group))
         monkeypatch.setattr(module, "own_fork", self.fork)
         monkeypatch.setattr(module, "open_process", self.open_process)
         monkeypatch.setattr(os, "_exit", self.exit)
@@ -167,6 +170,38 @@ def test_it_tells_the_exit_code_of_who_went_on(bench: Bench) -> None:
     with pytest.raises(HasEnded):
         bench.freeze()
     assert said == [Resumed(41), Resumed(42), ResumedEnded(41, 7)]
+
+
+def test_it_is_in_the_supervisors_group_while_a_process_goes_on_from_it(bench: Bench) -> None:
+    """And before it says so: that process may be told at once to go on, and join that group."""
+    seen: list[tuple[list[int], list[Message]]] = []
+
+    def look() -> None:
+        seen.append(([*bench.groups], bench.said()))
+
+    bench.will_fork(41)
+    bench.will_fork(42, look, lambda: bench.end(41), bench.ask)
+    bench.will_fork(NO_PROCESS, look, lambda: bench.end(42), bench.ask)
+    bench.will_fork(0, look)
+    bench.ask()
+    bench.ask()
+    with bench.freeze():
+        pass
+    assert seen[0] == ([ITS_GROUP], [Resumed(41)])
+    assert seen[1][0] == [ITS_GROUP, ITS_GROUP]  # 42 lives
+    in_the_end = [ITS_GROUP, ITS_GROUP, OWN_GROUP]
+    assert seen[2][0] == in_the_end
+    assert bench.groups == [*in_the_end, OWN_GROUP]  # the last one is that of the fork
+
+
+def test_it_stays_in_its_group_if_no_process_can_be_had(bench: Bench) -> None:
+    bench.will_fork(NO_PROCESS)
+    bench.will_end()
+    bench.ask()
+    bench.ask()
+    with pytest.raises(HasEnded):
+        bench.freeze()
+    assert bench.groups == [ITS_GROUP]  # for 99
 
 
 def test_it_says_so_when_no_process_can_be_had(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import LEAVES_WITHIN, PROMPT_WITHIN, ChildRun, Services
 from asyncreload.parent.event_log import EventLog
 from asyncreload.parent.next_child import Origin, Taken
+from asyncreload.parent.process import Process
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
 from asyncreload.parent.watchdog import Watchdog
@@ -89,7 +90,11 @@ class Scene:
         )
         leaving: list[ChildRun] = []
         taken = Taken(child.process, Origin.COLD, go)
-        run = ChildRun(taken, cast("Watchdog", watchdog), services, leaving.append)
+
+        async def kill(process: Process) -> None:
+            process.kill()
+
+        run = ChildRun(taken, cast("Watchdog", watchdog), services, leaving.append, kill)
         scene = cls(child, watchdog, standby, checkpoints, event_log, policy, run, leaving)
         return scene
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 import pytest
 
 from asyncreload import descendants
-from asyncreload.parent.children import MARGIN, Children, kill_with_descendants
+from asyncreload.parent import children as module
+from asyncreload.parent.children import MARGIN, Children
 from asyncreload.parent.process import Process
 from asyncreload.protocol import End, Message
 from tests.unit.looping import until
@@ -22,9 +24,9 @@ GRACE = 2.0
 class Family:
     """Children, and the processes that they are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: AbstractSet[int] = frozenset()) -> None:
         self.made: list[FakeChild] = []
-        self.children = Children(self.start, "/no/lockfile", GRACE)
+        self.children = Children(self.start, "/no/lockfile", GRACE, lambda: checkpoints)
 
     async def start(self) -> Process:
         self.made.append(FakeChild(len(self.made)))
@@ -137,7 +139,26 @@ async def test_a_start_that_fails_leaves_nothing_to_end() -> None:
 
 
 async def test_a_child_is_killed_though_nothing_is_found_of_it() -> None:
-    child = FakeChild()
-    await kill_with_descendants(child.process)
+    family = Family()
+    child = await family.child()
+    await family.children.kill_with_descendants(child.process)
     assert child.stopped  # so that it started nothing meanwhile
     assert child.killed
+
+
+async def test_checkpoints_and_other_children_are_no_processes_of_the_apps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two children, one may go on from a checkpoint that the other has taken."""
+    asked: list[tuple[int, AbstractSet[int]]] = []
+
+    async def find(pid: int, spared: AbstractSet[int]) -> list[int]:
+        asked.append((pid, spared))
+        return []
+
+    monkeypatch.setattr(module, "_descendants", find)
+    family = Family(checkpoints={70, 71})
+    first, second, third = [await family.child() for _ in range(3)]
+    await family.children.reap(third.process)
+    await family.children.kill_with_descendants(first.process)
+    assert asked == [(first.process.pid, {second.process.pid, 70, 71})]
