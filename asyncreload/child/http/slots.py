@@ -105,12 +105,15 @@ class Slots:
     def has_active(self, slow_after: float) -> bool:
         """Tell whether any request is being answered that does not block on a slow client.
 
+        Responses that have no end of their own do not count: nobody can wait for them.
+
         slow_after: seconds since a request blocked for the first time; then its client is slow.
         """
         since = self._clock() - slow_after
         with self._lock:
-            slow = sum(slot.blocked_since <= since for slot in self._blocked)
-            return slow < len(self._slots)
+            slots = {slot for slot in self._slots if not slot.is_stream}
+            slow = sum(slot.blocked_since <= since for slot in slots.intersection(self._blocked))
+            return slow < len(slots)
 
     def release(self, slot: Slot) -> None:
         """Give a slot back while its request blocks on the client.

@@ -168,6 +168,20 @@ def test_a_connection_that_has_ended_already_can_be_given_up(places: type[Place]
         assert place.slots.free == 7
 
 
+def test_streams_are_not_waited_for(places: type[Place]) -> None:
+    """Their app may sleep between two events."""
+    place = places(4)
+    stream = place.start()
+    assert place.slots.has_active(0)
+    stream.begin_stream()
+    assert not place.slots.has_active(0)
+    assert len(place.slots) == 1
+    with stream:
+        assert not place.slots.has_active(0)
+        place.start()
+        assert place.slots.has_active(0)
+
+
 def test_streams_are_ended_when_that_is_asked_for_and_from_then_on(places: type[Place]) -> None:
     place = places(4)
     stream, late, plain = place.start(), place.start(), place.start()
