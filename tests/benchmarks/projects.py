@@ -242,6 +242,8 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # so that servers are ended
     options.work.mkdir(parents=True, exist_ok=True)
+    # As most people have it: else every load compiles all that comes after the changed file.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     print(f"{machine.described()}; medians, in ms")
     for name in options.projects:
         tell(name, Measuring(name, options.work.resolve(), options.edits).measure())

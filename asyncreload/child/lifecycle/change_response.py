@@ -57,6 +57,11 @@ class ChangeResponse(ChangeListener):
         """Whether open pages wait to be told of a change."""
         return self._front_end.has_listeners
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether any request is being answered."""
+        return self._front_end.busy > 0
+
     def is_debugging(self) -> bool:
         """Tell whether a debugger waits at its prompt."""
         return is_at_prompt()

@@ -12,7 +12,7 @@ from typing import TypeVar
 from asyncreload.child.imports.import_observer import Code
 from asyncreload.child.preload.conditions import Conditions, patcher, read_conditions
 from asyncreload.child.preload.import_prefix import NO_IMPORTS, ImportPrefix, import_prefix
-from asyncreload.child.preload.package_data import data_of
+from asyncreload.child.preload.package_data import PackageData
 from asyncreload.child.preload.patches import Patches
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of, source_file
 from asyncreload.child.watch.file_state import FileState, Signature
@@ -42,6 +42,8 @@ class Recorder:
         self._conditions: list[Conditions] = []
         self._settings: dict[str, int] = {}
         self._data: dict[str, Data] = {}
+        self._package_data = PackageData()
+        self._last_data: dict[str, int] = {}
         self._changes: dict[str, dict[str, str | None]] = {}
         self._recorded: dict[str, ImportPrefix] = {}
         """What stands for the project's files in the load that is replayed."""
@@ -62,6 +64,8 @@ class Recorder:
         self._settings = dict(preload.settings)
         self._changes = dict(preload.changes)
         self._data = dict(preload.data)
+        known = merged(preload.data)
+        self._last_data = {key: data for key, data in known.items() if data is not None}
         self._recorded = {
             path: ImportPrefix(*prefix) for path, prefix in preload.import_prefixes.items()
         }
@@ -87,7 +91,7 @@ class Recorder:
             self._note_load(frame)
         if name not in self._settings:  # else a standby has more by now than the project had then
             self._note_conditions(name)
-            self._data[name] = difference(merged(self._data), data_of(self._data))
+            self._note_data(name)
         now = dict(os.environ)
         if now != self._environ:
             self._changes[name] = difference(self._environ, now)
@@ -99,6 +103,15 @@ class Recorder:
         if found not in self._conditions[-1:]:
             self._conditions.append(found)
         self._settings[name] = len(self._conditions) - 1
+
+    def _note_data(self, name: str) -> None:
+        """Note what the project has changed in packages since the last import."""
+        before, now = self._last_data, self._package_data.find([*self._data])
+        gone = dict.fromkeys(before.keys() - now.keys())
+        self._data[name] = gone | dict(now.items() - before.items())
+        self._last_data = now
+        if not self._is_loading:
+            self._package_data = PackageData()  # what it keeps alive may be large
 
     def _note_load(self, frame: FrameType | None) -> None:
         """Note where the project's modules are that are being loaded: a package is loaded there."""
@@ -213,14 +226,15 @@ class Aliases:
 
     def find(self) -> set[str]:
         """Return the names that there are now."""
+        modules = dict(sys.modules)  # other threads may import meanwhile
+        if [*map(id, map(modules.get, self._genuine))] != [*self._genuine.values()]:
+            self._genuine = {}  # one is gone, or another one
         found = set()
-        for name, module in list(sys.modules.items()):
-            if self._genuine.get(name) == id(module) or name in self._boot:
-                continue
-            if self._is_alias(name, module):
+        for name in modules.keys() - self._genuine.keys() - self._boot:
+            if self._is_alias(name, modules[name]):
                 found.add(name)
             else:
-                self._genuine[name] = id(module)
+                self._genuine[name] = id(modules[name])
         return found
 
     def _is_alias(self, name: str, module: object) -> bool:

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.child.preload.conditions import LOGGERS
-from asyncreload.child.preload.package_data import data_of, make_lazy
+from asyncreload.child.preload.package_data import PackageData, make_lazy
 from asyncreload.child.preload.patches import Patches
 from asyncreload.child.preload.recorder import ALIASES, PATCHES, Aliases, difference, merged
 from asyncreload.child.preload.refusal import RefusingObserver
@@ -76,6 +76,7 @@ class _Replay:
         self._preload = preload
         self._aliases = Aliases(boot)
         self._patches = Patches()
+        self._package_data = PackageData()
         self._observer = observer
         self._tell = tell
         self._packages_own = packages_own
@@ -147,9 +148,9 @@ class _Replay:
             for key, value in merged(self._preload.data, name).items()
             if key.partition(":")[0] in sys.modules
         }
-        found = data_of(before)
+        found = self._package_data.find(before)
         if [key for key in known if known[key] and key not in found and make_lazy(key)]:
-            found = data_of(before)
+            found = self._package_data.find(before)
         for key, now in difference(known, found).items():
             if key not in self._preload.mismatches:
                 self._mismatches[key] = now

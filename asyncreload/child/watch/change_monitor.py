@@ -37,6 +37,7 @@ This is the way of a save, from one process to the next:
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -63,6 +64,11 @@ DEBOUNCE = 0.01
 """Seconds from the first event of a save until its end can be expected."""
 QUIET_STEP = 0.02
 """Seconds between two looks while the end of a half-written save is awaited."""
+BUSY_FOR = 0.3
+"""Seconds from one of the first requests on in which nothing is done that can wait: Python runs one
+thread at a time, and a page asks for more right after that."""
+BUSY_AT_MOST = 2.0
+"""Seconds from a load on in which requests are the first ones."""
 PATIENCE = 2.0
 """Seconds in which the app may give back a descriptor, by which a file is to be read."""
 _NO_DESCRIPTORS = "out of file descriptors or memory: files that cannot be read count as changed"
@@ -78,6 +84,10 @@ class ChangeListener(Protocol):
     @property
     def has_listeners(self) -> bool:
         """Whether open pages wait to be told of a change."""
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether any request is being answered."""
 
     def is_debugging(self) -> bool:
         """Tell whether a debugger waits at its prompt: a reload is held until it does not."""
@@ -136,6 +146,8 @@ class ChangeMonitor:
         self._events: Events | None = None
         self._held: HeldReload
         self._asked_at = clock()
+        self._last_request = -math.inf
+        self._loaded_at: float | None = None
         self._looking = Lock()
 
     def listen(self, listener: ChangeListener) -> None:
@@ -147,7 +159,7 @@ class ChangeMonitor:
 
     def check(self) -> list[str]:
         """Return the files that may have changed; nothing is read."""
-        self._asked_at = self._clock()
+        self._asked_at = self._last_request = self._clock()
         self._nudged.set()  # what the request imports is to be looked at soon, too
         return self._look()
 
@@ -159,7 +171,7 @@ class ChangeMonitor:
         is_whole = False
         with self._looking:
             try:
-                self._asked_at = self._clock()
+                self._asked_at = self._last_request = self._clock()
                 self._scan_modules()
                 is_fresh = not self._scanner.look()
                 is_whole = True
@@ -207,12 +219,16 @@ class ChangeMonitor:
         # Not at once: baselines are taken as files are read.
         await self._sleep(interval)
         while not self._is_over():
+            if self._has_loaded() and not self._is_calm():
+                await self._sleep(max(interval, BUSY_FOR))  # each request is preceded by a look
+                continue
             waits_for_events = False
+            began = self._clock()
             try:
                 await self._look_at_all()
                 # At the end, `atexit` handlers in the main thread close whatever has a finalizer:
                 # also a queue that is being made here.
-                if self._listener.phase is not Phase.LOADING and not self._is_over():
+                if self._has_loaded() and not self._is_over():
                     if uses_events:
                         self._use_events(root)
                         uses_events = False
@@ -226,8 +242,31 @@ class ChangeMonitor:
                 self._listener.notice(f"a look at the files failed:\n{traceback.format_exc()}")
             if waits_for_events and self._events is not None and not self._held:
                 await self._wait_for_event(interval, self._events.descriptor)
-            else:
+            elif self._has_loaded():
                 await self._sleep(self._pause(interval))
+            else:
+                await self._let_load(Pace.LOADING.pause(self._clock() - began), interval)
+
+    async def _let_load(self, seconds: float, interval: float) -> None:
+        """Pause, but not beyond the load by more than `interval` seconds."""
+        until = self._clock() + max(seconds, interval)
+        while not self._has_loaded() and (left := until - self._clock()) > 0:
+            await self._sleep(min(left, interval))
+
+    def _has_loaded(self) -> bool:
+        """Tell whether the load is over, however it has ended."""
+        if self._listener.phase is Phase.LOADING:
+            return False
+        if self._loaded_at is None:
+            self._loaded_at = self._clock()
+        return True
+
+    def _is_calm(self) -> bool:
+        """Tell whether no request is under way, nor soon will be; or the first ones are over."""
+        now, since = self._clock(), self._loaded_at
+        if since is not None and now - since >= BUSY_AT_MOST:
+            return True
+        return now - self._last_request >= BUSY_FOR and not self._listener.is_answering
 
     def _scan_modules(self) -> None:
         self._modules.scan(is_loading=self._listener.phase is Phase.LOADING)

@@ -16,6 +16,9 @@ request leads to a look itself."""
 class Pace(Enum):
     """The share of a core that looks of a kind may cost; the limits of the pause, in seconds."""
 
+    LOADING = 0.03, 0.0, 1.0
+    """Looks while the app is loaded: time that the load has not, as Python runs one thread at a
+    time. What they have found, another look before the first request would find, too."""
     ASKED = 0.0012, 0.0, 5.0
     """Looks at the project in the background."""
     UNASKED = 0.0006, 0.0, 5.0
@@ -31,6 +34,9 @@ class Pace(Enum):
         return self.value[1]
 
     def pause(self, cost: float) -> float:
-        """Return the seconds until the next look, after one that took so many seconds of CPU."""
+        """Return the seconds until the next look, after one that took so many.
+
+        cost: seconds of CPU; while the app is loaded, by the clock.
+        """
         budget, soonest, latest = self.value
         return min(max(cost / budget, soonest), latest)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
+from types import ModuleType
 
 import pytest
 
 from asyncreload.child.preload.conditions import read_conditions
-from asyncreload.child.preload.recorder import PATCHES, Recorder
+from asyncreload.child.preload.recorder import PATCHES, Aliases, Recorder
 from asyncreload.protocol import Preload
 from tests.unit.preload.child_runs import ChildRun
 
@@ -148,3 +151,30 @@ def test_what_was_replayed_is_told_again(child: ChildRun) -> None:
     )
     third = child.preload("import c")
     assert third.modules == (*first.modules, "c")
+
+
+# --- aliases -----------------------------------------------------------------------------------
+
+
+def test_aliases_are_found_whenever_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are looked into once, as long as each is the same."""
+    aliases = Aliases(frozenset(sys.modules))
+    monkeypatch.setitem(sys.modules, "own_name", with_name("own_name"))
+    monkeypatch.setitem(sys.modules, "other_name", with_name("own_name"))
+    for _ in range(2):
+        assert aliases.find() == {"other_name"}
+    # As the import system does it when a load has ended: the order is another one.
+    sys.modules["own_name"] = sys.modules.pop("own_name")
+    assert aliases.find() == {"other_name"}
+    monkeypatch.setitem(sys.modules, "own_name", with_name("somebody"))
+    assert aliases.find() == {"own_name", "other_name"}
+    monkeypatch.setitem(sys.modules, "other_name", with_name("other_name"))
+    assert aliases.find() == {"own_name"}
+    monkeypatch.delitem(sys.modules, "own_name")
+    assert aliases.find() == set()
+    monkeypatch.setitem(sys.modules, "own_name", with_name("somebody"))
+    assert aliases.find() == {"own_name"}
+
+
+def with_name(name: str) -> ModuleType:
+    return module_from_spec(ModuleSpec(name, None))

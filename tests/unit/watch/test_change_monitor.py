@@ -15,6 +15,8 @@ import pytest
 
 from asyncreload.child.watch import change_monitor
 from asyncreload.child.watch.change_monitor import (
+    BUSY_AT_MOST,
+    BUSY_FOR,
     DEBOUNCE,
     PATIENCE,
     QUIET_STEP,
@@ -77,6 +79,7 @@ class Parts:
         # The listener.
         self.phase = Phase.SERVING
         self.has_listeners = False
+        self.is_answering = False
         self.debugs = False
         self.templates: list[str] = []
         """Files that somebody may see to,"""
@@ -722,14 +725,15 @@ async def test_a_request_makes_looks_come_sooner_again(parts: Parts) -> None:
             parts.now += UNASKED_AFTER
         elif count == 2:
             monitor.check()
-        elif count == 3:
+        elif count == 4:
             parts.phase = Phase.GONE
 
     parts.on_nap = ask
     await monitor.run(0.1, root="/srv", uses_events=False)
-    assert parts.naps[1:] == [
+    unasked, asked = (
         round(pace.pause(WAKE_COST + 0.001), 6) for pace in (Pace.UNASKED, Pace.ASKED)
-    ]
+    )
+    assert parts.naps[1:] == [unasked, BUSY_FOR, asked]
 
 
 @pytest.mark.asyncio
@@ -748,6 +752,97 @@ async def test_looks_are_not_put_off_for_ever(parts: Parts) -> None:
 async def test_looks_are_not_put_off_while_there_is_something_to_be_learned(parts: Parts) -> None:
     parts.cost, parts.learning = 10.0, 2
     assert await run(parts, 3) == [0.1, LATEST]
+
+
+# --- the load, and the first requests after it ---------------------------------------------------
+
+
+def takes(parts: Parts, seconds: float) -> None:
+    """Have each look take so long, by the clock."""
+    parts.is_module_new = True
+    scan = parts.scan
+
+    def slow_scan(*, is_loading: bool = False) -> None:
+        parts.now += seconds
+        scan(is_loading=is_loading)
+        parts.is_module_new = True  # there is always another
+
+    parts.scan = slow_scan  # type: ignore[method-assign]
+
+
+@pytest.mark.asyncio
+async def test_a_load_is_left_most_of_the_time(parts: Parts) -> None:
+    """It imports all the while, so there is always something to be taken in."""
+    parts.phase, parts.learning = Phase.LOADING, 100
+    takes(parts, 0.006)
+    naps = await run(parts, 12)
+    assert parts.looks[:4] == [pytest.approx(at) for at in (100.106, 100.312, 100.518, 100.724)]
+    assert max(naps) == 0.1  # in steps, so that the end of the load is noticed
+
+
+@pytest.mark.asyncio
+async def test_during_a_load_a_look_is_not_put_off_for_ever(parts: Parts) -> None:
+    parts.phase = Phase.LOADING
+    takes(parts, 10.0)
+    await run(parts, 15)
+    assert parts.looks[:2] == [pytest.approx(110.1), pytest.approx(121.1)]
+
+
+@pytest.mark.asyncio
+async def test_a_look_does_not_wait_when_the_load_is_over(parts: Parts) -> None:
+    parts.phase = Phase.LOADING
+    takes(parts, 10.0)
+    monitor = monitor_of(parts)
+
+    def go_on(count: int) -> None:
+        if count == 3:
+            parts.phase = Phase.SERVING
+        elif count == 4:
+            parts.phase = Phase.GONE
+
+    parts.on_nap = go_on
+    await monitor.run(0.1, root="/srv", uses_events=False)
+    assert parts.looks == [pytest.approx(110.1), pytest.approx(120.3)]
+
+
+@pytest.mark.asyncio
+async def test_the_first_requests_after_a_load_have_the_time_for_themselves(parts: Parts) -> None:
+    """Each is preceded by a look of its own."""
+    parts.learning = 100
+    monitor = monitor_of(parts)
+    asked: list[float] = []
+
+    def ask(count: int) -> None:
+        if parts.now < 100 + 2 * BUSY_AT_MOST:
+            monitor.check()
+            asked.append(parts.now)
+        else:
+            parts.phase = Phase.GONE
+
+    parts.on_nap = ask
+    await monitor.run(0.1, root="/srv", uses_events=True)
+    assert len(asked) > 10
+    assert parts.looks[0] == pytest.approx(100.1 + BUSY_AT_MOST, abs=BUSY_FOR)
+    assert parts.log[0] == "packages taken"  # nor was anything else done before
+
+
+@pytest.mark.asyncio
+async def test_a_first_request_that_takes_long_is_waited_for(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+
+    def answer(count: int) -> None:
+        if count == 1:
+            monitor.check()
+            parts.is_answering = True
+        elif count == 4:
+            parts.is_answering = False
+        elif count == 5:
+            parts.phase = Phase.GONE
+
+    parts.on_nap = answer
+    await monitor.run(0.1, root="/srv", uses_events=False)
+    assert parts.naps == [0.1, *[BUSY_FOR] * 3, 0.1]
+    assert parts.looks == [pytest.approx(100.1 + 3 * BUSY_FOR)]
 
 
 # --- events of the kernel ------------------------------------------------------------------------
@@ -825,13 +920,14 @@ async def test_a_request_leads_to_a_look_as_well(parts: Parts, events: Events) -
     def ask(count: int) -> None:
         if count == 2:
             monitor.check()
-        elif count == 4:
+        elif count == 5:
             parts.phase = Phase.GONE
 
     parts.on_nap = ask
     async with asyncio.timeout(IN_TIME):
         await monitor.run(0.1, root="/srv", uses_events=True)
-    assert parts.naps == [0.1, 0.1, DEBOUNCE, 0.1]
+    assert parts.naps == [0.1, 0.1, DEBOUNCE, BUSY_FOR, 0.1]
+    assert len(parts.looks) == 2
 
 
 @pytest.mark.asyncio
