@@ -43,10 +43,16 @@ class ByProc:
     LIVES = """\
 import os
 def lives(pid):
+    held = []
     try:
-        return len(os.listdir(f"/proc/{pid}/fd")) > HELD
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                held += [os.readlink(f"/proc/{pid}/fd/{number}")] if int(number) > 2 else []
+            except FileNotFoundError:
+                pass
     except OSError:
         return False
+    return len(held) > WORDS or not all(each.startswith("socket:") for each in held)
 """
 
     def pids(self) -> list[int]:
@@ -110,7 +116,7 @@ class ByPsutil:
 import psutil
 def lives(pid):
     try:
-        return psutil.Process(pid).num_fds() > HELD
+        return psutil.Process(pid).num_fds() > 3 + WORDS
     except psutil.Error:
         return False
 """
@@ -176,9 +182,10 @@ def lives(pid):
 
 SYSTEM = ByProc() if PORTABLE or sys.platform == "linux" else ByPsutil()
 
-# One that has ended its code holds the standard streams and the control channel at the most: its
-# memory is the kernel's affair.
-LIVES = SYSTEM.LIVES.replace("HELD", "4")
+# One that has ended its code holds the standard streams at the most, and two sockets of ours by
+# which it says so: on the control channel, then to the next process. Whoever hears the first word
+# may look before the second is said. Its memory is the kernel's affair.
+LIVES = SYSTEM.LIVES.replace("WORDS", "2")
 """Tells, in an app, whether another process still runs code or holds files of its own."""
 
 
