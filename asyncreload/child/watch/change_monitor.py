@@ -71,6 +71,7 @@ BUSY_AT_MOST = 2.0
 """Seconds from a load on in which requests are the first ones."""
 PATIENCE = 2.0
 """Seconds in which the app may give back a descriptor, by which a file is to be read."""
+_LOOK_FAILED = "a look at the files failed:\n"
 _NO_DESCRIPTORS = "out of file descriptors or memory: files that cannot be read count as changed"
 
 
@@ -175,6 +176,8 @@ class ChangeMonitor:
                 self._scan_modules()
                 is_fresh = not self._scanner.look()
                 is_whole = True
+            except Exception:  # noqa: BLE001  the acceptor looks again, and copes with it
+                is_fresh = False
             finally:
                 if not is_whole:
                     self._scanner.begin_afresh()  # what was heard may be lost
@@ -195,9 +198,15 @@ class ChangeMonitor:
 
     def _look(self) -> list[str]:
         with self._looking:
-            # What an earlier request has imported by a loader of its own may have been saved since.
-            self._scan_modules()
-            return self._scanner.look()
+            try:
+                # What an earlier request has imported by a loader of its own may have been saved.
+                self._scan_modules()
+                return self._scanner.look()
+            except Exception:  # noqa: BLE001  whatever it is, the request is to be answered
+                self._listener.notice(f"{_LOOK_FAILED}{traceback.format_exc()}", once=True)
+                self._stop_events()
+                self._scanner.begin_afresh()
+                return self._scanner.look()
 
     async def is_quiet(self, seconds: float) -> bool:
         """Look for so many seconds; tell whether nothing has changed meanwhile."""
@@ -239,7 +248,7 @@ class ChangeMonitor:
                 uses_events = False
                 self._use_polling(exc)
             except Exception:  # noqa: BLE001  whatever it is, the watch must go on
-                self._listener.notice(f"a look at the files failed:\n{traceback.format_exc()}")
+                self._listener.notice(f"{_LOOK_FAILED}{traceback.format_exc()}")
             if waits_for_events and self._events is not None and not self._held:
                 await self._wait_for_event(interval, self._events.descriptor)
             elif self._has_loaded():
@@ -394,7 +403,11 @@ class ChangeMonitor:
         limit = f"files are looked at one by one, as inotify is at its limit: {exc}"
         self._listener.notice(limit, once=True)
         with self._looking:
-            self._scanner.use_polling()
+            self._stop_events()
+
+    def _stop_events(self) -> None:
+        """Look at each file by itself from now on. Called under the lock."""
+        self._scanner.use_polling()
         self._events = None  # the number of its descriptor may be another file's from now on
 
     async def _wait_for_event(self, interval: float, queue: int) -> None:

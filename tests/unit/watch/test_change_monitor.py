@@ -69,6 +69,7 @@ class Parts:
         self.unknown: list[str] = []
         self.looks: list[float] = []
         self.error: Exception | None = None
+        self.look_errors: list[BaseException] = []
         self.events: Events | None = None
         self.limit: LimitError | None = None
         self.is_all_watched = True
@@ -99,7 +100,12 @@ class Parts:
     # --- scanner ---
 
     def look(self) -> list[str]:
+        if self.look_errors:
+            raise self.look_errors.pop()
         return list(self.suspects)
+
+    def begin_afresh(self) -> None:
+        self.log.append("afresh")
 
     def look_at_all(self, now: float) -> list[str]:
         self.looks.append(now)
@@ -269,6 +275,45 @@ async def test_a_check_only_looks(parts: Parts) -> None:
     parts.save(APP)
     assert monitor.check() == [APP]
     assert parts.log == []
+
+
+@pytest.mark.asyncio
+async def test_a_check_that_fails_is_made_once_more_without_events(
+    parts: Parts, events: Events
+) -> None:
+    """Whatever it is: the request is to be answered, and not by old code."""
+    monitor = monitor_of(parts)
+    parts.end_after(2)
+    await monitor.run(0.1, root="/srv", uses_events=True)
+    assert monitor.event_queues == events.queues
+    parts.log.clear()
+    parts.suspects = [APP]
+    parts.look_errors = [OSError("a queue is gone")]
+    assert monitor.check() == [APP]
+    assert parts.log == ["polling", "afresh"]
+    assert monitor.event_queues == []
+    ((text, once),) = parts.notices
+    assert "a queue is gone" in text
+    assert once
+
+
+@pytest.mark.asyncio
+async def test_a_look_that_fails_in_the_apps_thread_proves_nothing(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    assert monitor.is_surely_fresh()
+    parts.look_errors = [OSError("a queue is gone")]
+    assert not monitor.is_surely_fresh()
+    assert parts.log == ["afresh"]
+    assert parts.notices == []  # the next look tells
+
+
+@pytest.mark.asyncio
+async def test_an_interrupt_of_a_look_in_the_apps_thread_is_the_apps(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    parts.look_errors = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        monitor.is_surely_fresh()
+    assert parts.log == ["afresh"]
 
 
 @pytest.mark.asyncio
