@@ -226,7 +226,10 @@ class ChangeMonitor:
         """
         self._asked_at = self._clock()
         # Not at once: baselines are taken as files are read.
-        await self._sleep(interval)
+        if self._has_loaded():
+            await self._sleep(interval)
+        else:
+            await self._let_load(Pace.LOADING.soonest, interval)
         while not self._is_over():
             if self._has_loaded() and not self._is_calm():
                 await self._sleep(max(interval, BUSY_FOR))  # each request is preceded by a look

@@ -16,9 +16,10 @@ request leads to a look itself."""
 class Pace(Enum):
     """The share of a core that looks of a kind may cost; the limits of the pause, in seconds."""
 
-    LOADING = 0.03, 0.0, 1.0
+    LOADING = 0.03, 0.5, 1.0
     """Looks while the app is loaded: time that the load has not, as Python runs one thread at a
-    time. What they have found, another look before the first request would find, too."""
+    time. What they find, the look before the first request would find, too; but a load may never
+    end, or take long."""
     ASKED = 0.0012, 0.0, 5.0
     """Looks at the project in the background."""
     UNASKED = 0.0006, 0.0, 5.0

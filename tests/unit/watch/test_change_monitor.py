@@ -707,7 +707,7 @@ async def test_modules_that_no_hook_has_seen_are_taken_in_before_a_look(parts: P
 async def test_a_scan_is_told_that_modules_are_being_imported(parts: Parts) -> None:
     parts.is_module_new = True
     parts.phase = Phase.LOADING
-    await run(parts, 2)
+    await run(parts, 7)
     assert parts.log[0] == "scanned while loading"
 
 
@@ -770,15 +770,14 @@ async def test_a_request_makes_looks_come_sooner_again(parts: Parts) -> None:
             parts.now += UNASKED_AFTER
         elif count == 2:
             monitor.check()
-        elif count == 4:
+        elif count == 3:
             parts.phase = Phase.GONE
 
     parts.on_nap = ask
     await monitor.run(0.1, root="/srv", uses_events=False)
-    unasked, asked = (
+    assert parts.naps[1:] == [
         round(pace.pause(WAKE_COST + 0.001), 6) for pace in (Pace.UNASKED, Pace.ASKED)
-    )
-    assert parts.naps[1:] == [unasked, BUSY_FOR, asked]
+    ]
 
 
 @pytest.mark.asyncio
@@ -819,18 +818,32 @@ def takes(parts: Parts, seconds: float) -> None:
 async def test_a_load_is_left_most_of_the_time(parts: Parts) -> None:
     """It imports all the while, so there is always something to be taken in."""
     parts.phase, parts.learning = Phase.LOADING, 100
-    takes(parts, 0.006)
-    naps = await run(parts, 12)
-    assert parts.looks[:4] == [pytest.approx(at) for at in (100.106, 100.312, 100.518, 100.724)]
+    takes(parts, 0.021)
+    naps = await run(parts, 25)
+    pause = 0.021 + 0.7  # of which a look takes 3 %
+    assert parts.looks[:3] == [pytest.approx(100.521 + each * pause) for each in range(3)]
     assert max(naps) == 0.1  # in steps, so that the end of the load is noticed
+
+
+@pytest.mark.asyncio
+async def test_a_short_load_is_not_looked_at(parts: Parts) -> None:
+    """What it has read is looked at before the first request."""
+    parts.phase = Phase.LOADING
+
+    def go_on(count: int) -> None:
+        parts.phase = {3: Phase.SERVING, 4: Phase.GONE}.get(count, parts.phase)
+
+    parts.on_nap = go_on
+    await monitor_of(parts).run(0.1, root="/srv", uses_events=False)
+    assert parts.looks == [pytest.approx(100.3)]
 
 
 @pytest.mark.asyncio
 async def test_during_a_load_a_look_is_not_put_off_for_ever(parts: Parts) -> None:
     parts.phase = Phase.LOADING
     takes(parts, 10.0)
-    await run(parts, 15)
-    assert parts.looks[:2] == [pytest.approx(110.1), pytest.approx(121.1)]
+    await run(parts, 20)
+    assert parts.looks[:2] == [pytest.approx(110.5), pytest.approx(121.5)]
 
 
 @pytest.mark.asyncio
@@ -840,14 +853,15 @@ async def test_a_look_does_not_wait_when_the_load_is_over(parts: Parts) -> None:
     monitor = monitor_of(parts)
 
     def go_on(count: int) -> None:
-        if count == 3:
+        if count == 8:
             parts.phase = Phase.SERVING
-        elif count == 4:
+        elif count == 9:
             parts.phase = Phase.GONE
 
     parts.on_nap = go_on
     await monitor.run(0.1, root="/srv", uses_events=False)
-    assert parts.looks == [pytest.approx(110.1), pytest.approx(120.3)]
+    first = 100 + Pace.LOADING.soonest + 10
+    assert parts.looks == [pytest.approx(first), pytest.approx(first + 10, abs=0.4)]
 
 
 @pytest.mark.asyncio
