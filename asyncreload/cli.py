@@ -262,7 +262,8 @@ def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
         os.chdir(os.path.dirname(path))
     asked = config.merged(given, in_file, cwd)
     if is_ini(asked.get("target", "")):
-        return address_in(asked["target"]) | asked
+        written = address_in(asked["target"])
+        return asked | {name: value for name, value in written.items() if name not in given}
     return asked | _found(asked)
 
 

@@ -52,23 +52,47 @@ _USUAL = {"port": 5000}
     envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT"],
     help="The port to bind to.",
 )
-@click.option("--cert", help="Not supported: have a proxy serve HTTPS.")
-@click.option("--key", hidden=True)
+@click.option(
+    "--debug/--no-debug",
+    default=None,
+    expose_value=False,
+    is_eager=True,
+    callback=lambda _context, _option, value: _set_debug(value=value),
+    help="Debug mode, which is on if nothing is said.",
+)
+@click.option(
+    "--cert",
+    envvar=["FLASK_DEV_CERT", "FLASK_RUN_CERT"],
+    help="Not supported: have a proxy serve HTTPS.",
+)
+@click.option("--key", envvar=["FLASK_DEV_KEY", "FLASK_RUN_KEY"], hidden=True)
 @click.option("--reload/--no-reload", default=True, help="Reload when a file is saved.")
 @click.option(
     "--debugger/--no-debugger",
     default=False,
+    envvar=["FLASK_DEV_DEBUGGER", "FLASK_RUN_DEBUGGER"],
     help="Answer errors with Werkzeug's interactive debugger.",
 )
 @click.option("--live/--no-live", default=False, help="Have open pages load themselves again.")
 @click.option("--editor", default="", help="The editor that error pages link to, such as vscode.")
 @click.option("--trust", multiple=True, help="An address or network that may see errors in full.")
 @click.option(
-    "--with-threads/--without-threads", default=True, help="Answer several requests at a time."
+    "--with-threads/--without-threads",
+    default=True,
+    envvar=["FLASK_DEV_WITH_THREADS", "FLASK_RUN_WITH_THREADS"],
+    help="Answer several requests at a time.",
 )
-@click.option("--extra-files", default="", help="More files to watch, separated by ':'.")
 @click.option(
-    "--exclude-patterns", default="", help="Patterns of files not to watch, separated by ':'."
+    "--extra-files",
+    default="",
+    envvar=["FLASK_DEV_EXTRA_FILES", "FLASK_RUN_EXTRA_FILES"],
+    help="More files to watch, separated by ':'.",
+)
+@click.option(
+    "--exclude-patterns",
+    default="",
+    envvar=["FLASK_DEV_EXCLUDE_PATTERNS", "FLASK_RUN_EXCLUDE_PATTERNS"],
+    help="Patterns of files not to watch, separated by ':'.",
 )
 @pass_script_info
 @click.pass_context
@@ -92,6 +116,12 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
         serve_here(_load(info, given), options, _USUAL)
     except AsyncreloadError as exc:
         raise _Misused(str(exc)) from exc
+
+
+def _set_debug(*, value: bool | None) -> None:
+    """Do what `--debug` before the command does, and also in the child."""
+    if value is not None:
+        os.environ["FLASK_DEBUG"] = "1" if value else "0"
 
 
 class _Misused(click.ClickException):

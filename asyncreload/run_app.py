@@ -28,7 +28,7 @@ from asyncreload.interpreter import (
 from asyncreload.options import options_of
 from asyncreload.printing import Voice, tell_mistake
 from asyncreload.settings import CommonOptions, Settings
-from asyncreload.style import shown
+from asyncreload.style import clock, shown
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -254,12 +254,16 @@ def serve_here(found: object, given: Mapping[str, Any], usual: Mapping[str, Any]
     from asyncreload.child.http.plain_server import serve_asgi_plainly, serve_plainly  # noqa: PLC0415
     from asyncreload.child.imports.app_loader import app_of  # noqa: PLC0415
     from asyncreload.child.imports.interface import AsgiApp  # noqa: PLC0415
-    from asyncreload.listening import listen  # noqa: PLC0415
+    from asyncreload.listening import listen, url_of  # noqa: PLC0415
 
     app = app_of(found)
     _checked(given)
-    settings = Settings.of("", _checked({**usual, **completed(given, os.getcwd())}))
+    told = {**usual, **completed(given, os.getcwd())}
+    settings = Settings.of("", _checked(told))
     with listen(settings.host, settings.port) as listener:
+        if not told.get("quiet") and sys.stderr is not None:
+            line = f"serving without reload at {url_of(listener)}, Ctrl-C to stop"
+            print(f"{clock(sys.stderr)} {line}", file=sys.stderr)
         try:
             if isinstance(app, AsgiApp):
                 serve_asgi_plainly(app, listener, settings)

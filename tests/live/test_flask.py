@@ -239,10 +239,8 @@ def test_the_debugger_is_asked_for(serve: Serve) -> None:
 
 def test_without_reload(serve: Serve) -> None:
     port = free_port()
-    told = f"print('serving it at http://127.0.0.1:{port}/')\n"
-    files = FILES | {"shop/__init__.py": SHOP + told}
     options = ("--no-reload", "--port", str(port))
-    served = serve("", *options, files=files, command=(FLASK, "dev"))
+    served = serve("", *options, files=FILES, command=(FLASK, "dev"))
 
     def body() -> str:
         try:

@@ -258,13 +258,13 @@ def test_run_without_reload(serve: Serve) -> None:
     port = free_port()
     app = (
         f"{HELLO}import asyncreload\n"
-        f"print('serving it at http://127.0.0.1:{port}/')\n"
         "print('child:', asyncreload.is_child())\n"
         f"asyncreload.run(app, port={port}, reload=False)\n"
         "print('back')\n"
     )
     served = serve(files={"app.py": app}, command=PYTHON)
     served.until_told("child: False")
+    served.until_told(f"serving without reload at http://127.0.0.1:{port}/, Ctrl-C to stop")
     served.until(lambda: answers(port), "it listens")
     assert served.body() == "app=1"
     served.edit("app.py", '"1"', '"2"')

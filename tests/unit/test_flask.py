@@ -94,6 +94,35 @@ def test_tls_is_refused_with_what_to_do(became: list[Any], monkeypatch: pytest.M
     assert became == []
 
 
+def test_tls_that_the_environment_asks_for_is_refused_as_well(
+    became: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the app would be served, and without it."""
+    monkeypatch.setenv("FLASK_RUN_CERT", "adhoc")
+    assert "asyncreload serves no TLS" in flask(monkeypatch, "dev", code=2)
+    assert became == []
+
+
+def test_the_variables_of_flask_run_count(
+    became: list[Any], monkeypatch: pytest.MonkeyPatch, directory: Path
+) -> None:
+    for name, value in (("WITH_THREADS", "0"), ("EXTRA_FILES", "a"), ("EXCLUDE_PATTERNS", "b")):
+        monkeypatch.setenv(f"FLASK_RUN_{name}", value)
+    flask(monkeypatch, "-A", "shop", "dev")
+    assert became[0] == {"threads": 1, "watch": (str(directory / "a"),), "ignore": ("b",)}
+
+
+@pytest.mark.parametrize(("option", "value"), [("--debug", "1"), ("--no-debug", "0")])
+def test_debug_mode_may_be_said_behind_the_command(
+    became: list[Any], monkeypatch: pytest.MonkeyPatch, option: str, value: str
+) -> None:
+    """As `flask run --debug` has it; the child is run with the same arguments."""
+    monkeypatch.setenv("FLASK_DEBUG", "before")
+    flask(monkeypatch, "-A", "shop", "dev", option)
+    assert os.environ["FLASK_DEBUG"] == value
+    assert became[0] == {}
+
+
 def test_what_the_user_can_mend_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     told = flask(monkeypatch, "dev", "--port", "99999", code=2)
     assert told == "Error: port must be a whole number from 0 to 65535, not 99999\n"

@@ -70,4 +70,10 @@ def test_what_is_typed_counts_more(directory: Path, monkeypatch: pytest.MonkeyPa
     }
     assert _asked(["a.ini", "--port", "1"])["port"] == 1
     monkeypatch.setenv("PORT", "2")
-    assert _asked(["a.ini"])["port"] == 2
+    assert _asked(["a.ini"])["port"] == 6543  # as `pserve` has it, which knows no PORT
+    (directory / "pyproject.toml").write_text('[tool.asyncreload]\nport = 3\nhost = "::"\n')
+    asked = _asked(["a.ini"])
+    assert (asked["host"], asked["port"]) == ("::1", 6543)
+    (directory / "a.ini").write_text("[server:main]\nhost = 127.0.0.1\n")
+    asked = _asked(["a.ini"])
+    assert (asked["host"], asked["port"]) == ("127.0.0.1", 3)

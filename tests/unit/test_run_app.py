@@ -537,7 +537,7 @@ def test_options_that_were_changed_since_the_start_are_told(
 
 
 def test_without_reload_it_serves_right_here_until_ctrl_c(
-    steps: list[Any], monkeypatch: pytest.MonkeyPatch
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served: list[Any] = []
 
@@ -546,14 +546,29 @@ def test_without_reload_it_serves_right_here_until_ctrl_c(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(plain, "serve_plainly", serve)
-    Path("pyproject.toml").write_text("[tool.asyncreload]\nport = 0\nlive = true\nquiet = true\n")
+    Path("pyproject.toml").write_text("[tool.asyncreload]\nport = 0\nlive = true\n")
     asyncreload.run(app, reload=False, interval=0.5)
     ((given, (host, port), interval),) = served
+    told = capsys.readouterr().err
+    assert told.endswith(f" serving without reload at http://127.0.0.1:{port}/, Ctrl-C to stop\n")
     assert given is app
     assert (host, interval) == ("127.0.0.1", 0.5)
     assert steps == []
     with socket.create_server((host, port)):
         pass  # it is free again
+
+
+def test_without_reload_the_address_is_not_told_to_who_wants_quiet(
+    steps: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plain, "serve_plainly", serve)
+    Path("pyproject.toml").write_text("[tool.asyncreload]\nport = 0\nquiet = true\n")
+    asyncreload.run(app, reload=False)
+    assert capsys.readouterr().err == ""
+    assert steps == []
 
 
 def test_without_reload_a_busy_port_is_told() -> None:

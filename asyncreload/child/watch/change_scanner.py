@@ -81,7 +81,7 @@ class ChangeScanner:
         self._in_packages: tuple[Patterns, int] | None = None
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
-        """Seconds of CPU that the last look at everything took."""
+        """Seconds of CPU that the last look at the project took, without that at the packages."""
 
     # --- what is watched beside the modules ----------------------------------------------------
 
@@ -242,6 +242,7 @@ class ChangeScanner:
         """
         began = self._clock.thread_time()
         suspects = self.look()
+        self.cost = self._clock.thread_time() - began
         is_polling = self._looks is self._polling
         if now >= self._packages_due or not is_polling:
             before = self._clock.thread_time()
@@ -252,7 +253,6 @@ class ChangeScanner:
             before = self._clock.thread_time()
             suspects += self._polling.look(self._baselines.project)
             self._sweep_due = now + Pace.SWEEP.pause(self._clock.thread_time() - before)
-        self.cost = self._clock.thread_time() - began
         return suspects
 
     def moved_packages(self) -> list[str]:

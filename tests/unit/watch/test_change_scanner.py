@@ -381,10 +381,13 @@ def test_a_touched_package_is_no_change_and_suspected_once(project: Project) -> 
     assert project.watch.scanner.look_at_all(10.0) == []
 
 
-def test_a_look_at_everything_tells_what_it_cost(project: Project, clock: Clock) -> None:
+def test_a_look_at_everything_tells_what_that_at_the_project_cost(
+    project: Project, clock: Clock
+) -> None:
+    """The looks at the packages have a pace of their own: they put no other look off."""
     clock.cost = 0.25
     project.watch.scanner.look_at_all(100.0)
-    # No look at the packages: the clock is asked but twice.
+    assert project.watch.scanner.cost == 0.25
     project.watch.scanner.look_at_all(100.1)
     assert project.watch.scanner.cost == 0.25
 
@@ -587,14 +590,21 @@ def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project
     assert project.changed() == ["pages/a.html"]
 
 
-def test_what_is_watched_for_a_refresh_and_has_changed_since_a_moment(project: Project) -> None:
+def test_what_is_watched_for_a_refresh_in_packages_and_has_changed_since_a_moment(
+    project: Project,
+) -> None:
+    """Of the project, a load that goes on from a checkpoint has read nothing that has changed."""
     project.clock.advance(HOUR)
     began = project.clock.time_ns()
-    watch, page = project.watch, project.write("pages/a.html", b"one")
+    project.write("pages/a.html", b"one")
+    page = project.write("site-packages/lib/a.html", b"one")
     project.load("app.py")
-    watch.scanner.watch_for_refresh([project.path("pages")], began)
-    assert watch.baselines.wanted_since(began) == []
-    assert watch.baselines.wanted_since(began - 2 * HOUR) == [page]
+    watch = project.watch
+    places = [project.path("pages"), project.path("site-packages/lib")]
+    watch.scanner.watch_for_refresh(places, began)
+    watch.scanner.complete()
+    assert watch.baselines.wanted_in_packages_since(began) == []
+    assert watch.baselines.wanted_in_packages_since(began - 2 * HOUR) == [page]
 
 
 def test_what_was_loaded_is_in_use_until_it_is_loaded_again(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -72,6 +73,7 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
             self.stdout.write(f"{told} {settings.SETTINGS_MODULE!r}{checked}")
 
     def _become_supervisor(self, options: dict[str, Any]) -> NoReturn:
+        _set_colours(options)
         given: dict[str, Any] = {}
         if ":" in (options["addrport"] or "") or self.use_ipv6:
             given["host"] = self._host()
@@ -98,3 +100,11 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         except OSError as exc:
             raise CommandError(f'"{self.addr}" has no IPv6 address: leave out -6') from exc
         return str(found[0][4][0])
+
+
+def _set_colours(options: dict[str, Any]) -> None:
+    """Have our own lines coloured as Django's are, here and in the children."""
+    if options["no_color"] or os.environ.get("DJANGO_COLORS") == "nocolor":
+        os.environ["NO_COLOR"] = "1"
+    elif options["force_color"]:
+        os.environ["FORCE_COLOR"] = "1"
