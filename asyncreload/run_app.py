@@ -263,7 +263,7 @@ def serve_here(found: object, given: Mapping[str, Any], usual: Mapping[str, Any]
     with listen(settings.host, settings.port) as listener:
         if not told.get("quiet") and sys.stderr is not None:
             line = f"serving without reload at {url_of(listener)}, Ctrl-C to stop"
-            print(f"{clock(sys.stderr)} {line}", file=sys.stderr)
+            print(f"{clock(sys.stderr)} {line}", file=sys.stderr)  # noqa: T201  our voice
         try:
             if isinstance(app, AsgiApp):
                 serve_asgi_plainly(app, listener, settings)

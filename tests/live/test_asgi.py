@@ -435,7 +435,11 @@ def test_p2_a_response_goes_on_while_the_new_code_answers(bench: Bench) -> None:
     assert slow.receive().body == "v0"
 
 
-def test_p2_code_that_blocks_the_loop_is_interrupted(bench: Bench) -> None:
+@pytest.mark.parametrize("reloads", [0, 1])
+def test_p2_code_that_blocks_the_loop_is_interrupted(bench: Bench, reloads: int) -> None:
+    """Also right after a reload, when the first requests have the time for themselves."""
+    for _ in range(reloads):
+        assert bench.served.body() == bench.save()
     blocking = bench.served.connect().send("/block")
     bench.until_exists("blocks")
     waiting = bench.served.connect().send()

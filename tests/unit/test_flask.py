@@ -117,7 +117,7 @@ def test_debug_mode_may_be_said_behind_the_command(
     became: list[Any], monkeypatch: pytest.MonkeyPatch, option: str, value: str
 ) -> None:
     """As `flask run --debug` has it; the child is run with the same arguments."""
-    monkeypatch.setenv("FLASK_DEBUG", "before")
+    monkeypatch.setenv("FLASK_DEBUG", "0" if value == "1" else "1")
     flask(monkeypatch, "-A", "shop", "dev", option)
     assert os.environ["FLASK_DEBUG"] == value
     assert became[0] == {}

@@ -65,8 +65,8 @@ DEBOUNCE = 0.01
 QUIET_STEP = 0.02
 """Seconds between two looks while the end of a half-written save is awaited."""
 BUSY_FOR = 0.3
-"""Seconds from one of the first requests on in which nothing is done that can wait: Python runs one
-thread at a time, and a page asks for more right after that."""
+"""Seconds from one of the first requests on in which only looks are made, and nothing is done that
+can wait: Python runs one thread at a time, and a page asks for more right after that."""
 BUSY_AT_MOST = 2.0
 """Seconds from a load on in which requests are the first ones."""
 PATIENCE = 2.0
@@ -231,8 +231,8 @@ class ChangeMonitor:
         else:
             await self._let_load(Pace.LOADING.soonest, interval)
         while not self._is_over():
-            if self._has_loaded() and not self._is_calm():
-                await self._sleep(max(interval, BUSY_FOR))  # each request is preceded by a look
+            if not self._is_calm():
+                await self._only_look(interval)
                 continue
             waits_for_events = False
             began = self._clock()
@@ -259,6 +259,15 @@ class ChangeMonitor:
             else:
                 await self._let_load(Pace.LOADING.pause(self._clock() - began), interval)
 
+    async def _only_look(self, interval: float) -> None:
+        """Look, and do no more: requests are under way. One may block until a save mends it."""
+        began = self._clock()
+        try:
+            await self.is_fresh()
+        except Exception:  # noqa: BLE001  whatever it is, the watch must go on
+            self._listener.notice(f"{_LOOK_FAILED}{traceback.format_exc()}")
+        await self._sleep(max(interval, Pace.FIRST_REQUESTS.pause(self._clock() - began)))
+
     async def _let_load(self, seconds: float, interval: float) -> None:
         """Pause, but not beyond the load by more than `interval` seconds."""
         until = self._clock() + max(seconds, interval)
@@ -274,8 +283,10 @@ class ChangeMonitor:
         return True
 
     def _is_calm(self) -> bool:
-        """Tell whether no request is under way, nor soon will be; or the first ones are over."""
+        """Tell whether none of the first requests is under way, nor soon will be."""
         now, since = self._clock(), self._loaded_at
+        if not self._has_loaded() or self._held:
+            return True
         if since is not None and now - since >= BUSY_AT_MOST:
             return True
         return now - self._last_request >= BUSY_FOR and not self._listener.is_answering

@@ -17,9 +17,11 @@ class Pace(Enum):
     """The share of a core that looks of a kind may cost; the limits of the pause, in seconds."""
 
     LOADING = 0.03, 0.5, 1.0
-    """Looks while the app is loaded: time that the load has not, as Python runs one thread at a
-    time. What they find, the look before the first request would find, too; but a load may never
-    end, or take long."""
+    """Looks while the app is loaded, by the clock: time that the load has not, as Python runs one
+    thread at a time. What they find, the look before the first request would find, too; but a load
+    may never end, or take long."""
+    FIRST_REQUESTS = 0.03, 0.0, 0.3
+    """Looks beside the first requests after a load, by the clock as well."""
     ASKED = 0.0012, 0.0, 5.0
     """Looks at the project in the background."""
     UNASKED = 0.0006, 0.0, 5.0
@@ -37,7 +39,7 @@ class Pace(Enum):
     def pause(self, cost: float) -> float:
         """Return the seconds until the next look, after one that took so many.
 
-        cost: seconds of CPU; while the app is loaded, by the clock.
+        cost: seconds of CPU; by the clock, where that is said.
         """
         budget, soonest, latest = self.value
         return min(max(cost / budget, soonest), latest)

@@ -893,15 +893,53 @@ async def test_a_first_request_that_takes_long_is_waited_for(parts: Parts) -> No
         if count == 1:
             monitor.check()
             parts.is_answering = True
-        elif count == 4:
+        elif count == 6:
             parts.is_answering = False
-        elif count == 5:
+        elif count == 7:
             parts.phase = Phase.GONE
 
     parts.on_nap = answer
     await monitor.run(0.1, root="/srv", uses_events=False)
-    assert parts.naps == [0.1, *[BUSY_FOR] * 3, 0.1]
-    assert parts.looks == [pytest.approx(100.1 + 3 * BUSY_FOR)]
+    assert parts.naps == [0.1] * 7
+    assert parts.looks == [pytest.approx(100.6)]  # at everything
+
+
+@pytest.mark.asyncio
+async def test_a_save_is_seen_while_a_first_request_blocks(parts: Parts) -> None:
+    """It may block for ever: what goes on then is the reload."""
+    monitor = monitor_of(parts)
+
+    def save(count: int) -> None:
+        if count == 1:
+            monitor.check()
+            parts.is_answering = True
+        elif count == 3:
+            parts.save(APP)
+
+    parts.on_nap = save
+    await monitor.run(0.1, root="/srv", uses_events=False)
+    assert parts.told() == [("changed", APP)]
+    assert parts.naps == [0.1] * 4  # the last one when it has ended
+
+
+@pytest.mark.asyncio
+async def test_looks_that_take_long_come_more_seldom_beside_the_first_requests(
+    parts: Parts,
+) -> None:
+    monitor = monitor_of(parts)
+    takes(parts, 1.0)
+
+    def ask(count: int) -> None:
+        if count == 1:
+            parts.is_answering = True
+            monitor.check()
+        elif count == 2:
+            parts.phase = Phase.GONE
+
+    parts.on_nap = ask
+    await monitor.run(0.1, root="/srv", uses_events=False)
+    assert parts.naps == [0.1, Pace.FIRST_REQUESTS.pause(1.0)]
+    assert parts.looks == []
 
 
 # --- events of the kernel ------------------------------------------------------------------------
@@ -985,8 +1023,8 @@ async def test_a_request_leads_to_a_look_as_well(parts: Parts, events: Events) -
     parts.on_nap = ask
     async with asyncio.timeout(IN_TIME):
         await monitor.run(0.1, root="/srv", uses_events=True)
-    assert parts.naps == [0.1, 0.1, DEBOUNCE, BUSY_FOR, 0.1]
-    assert len(parts.looks) == 2
+    assert parts.naps == [0.1, 0.1, DEBOUNCE, 0.1, 0.1]
+    assert len(parts.looks) == 1  # at everything; another one at the project
 
 
 @pytest.mark.asyncio
