@@ -60,7 +60,7 @@ class OrphanReaper:
         One system call when this process has no children, or none that has ended.
         """
         # A number that is free again may be an orphan's next.
-        self._started -= {pid for pid in set(self._started) if not _is_child(pid)}
+        self._started -= {pid for pid in set(self._started) if not is_child(pid)}
         zombies = _ended_children() - self._started if _has_zombie(os.P_ALL) else set()
         for pid in zombies & self._suspects:
             with suppress(ChildProcessError):
@@ -93,7 +93,8 @@ def _has_zombie(kind: int, pid: int = 0) -> bool:
         return False
 
 
-def _is_child(pid: int) -> bool:
+def is_child(pid: int) -> bool:
+    """Tell whether a process is a child of this one, and has not been reaped."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

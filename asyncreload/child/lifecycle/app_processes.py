@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from asyncreload import descendants
-from asyncreload.orphans import OrphanReaper, reap_orphans
+from asyncreload.orphans import OrphanReaper, is_child, reap_orphans
 from asyncreload.process_termination import POLITE, end_all, reap_children
 
 # Both in seconds.
@@ -38,7 +38,13 @@ class AppProcesses:
 
     async def reap_orphans(self) -> None:
         """Reap what was adopted, as it ends. Runs until it is cancelled."""
-        await reap_orphans(self._orphans.look)
+        await reap_orphans(self._look)
+
+    def _look(self) -> bool:
+        is_more = self._orphans.look()
+        # The number of one that was reaped may be that of the app's next process.
+        self.spared.difference_update([pid for pid in [*self.spared] if not is_child(pid)])
+        return is_more
 
     async def end(self) -> None:
         """End and reap all that descends from this process, until none is left.

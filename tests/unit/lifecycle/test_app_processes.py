@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from asyncreload import descendants, process_termination
+from asyncreload.child.lifecycle import app_processes as module
 from asyncreload.child.lifecycle.app_processes import OTHERS_END_WITHIN, AppProcesses
 from asyncreload.orphans import OrphanReaper
 
@@ -72,3 +74,20 @@ async def test_without_children_nothing_is_looked_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(descendants, "descendants", lambda _: pytest.fail("it was looked for"))
     await AppProcesses(OrphanReaper(set()), "").end()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_number_of_a_checkpoint_that_was_reaped_is_anybodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the app's next process, say, which is to end with the app."""
+
+    async def look_once(look: Callable[[], bool]) -> None:
+        assert not look()
+
+    monkeypatch.setattr(module, "reap_orphans", look_once)
+    monkeypatch.setattr(module, "is_child", lambda pid: pid == OTHER)
+    processes = AppProcesses(OrphanReaper(set()), "")
+    processes.spare(OTHER)
+    processes.spare(OTHER + 1)
+    await processes.reap_orphans()
+    assert processes.spared == {OTHER}
