@@ -439,7 +439,8 @@ def test_p2_a_response_goes_on_while_the_new_code_answers(bench: Bench) -> None:
 def test_p2_code_that_blocks_the_loop_is_interrupted(bench: Bench, reloads: int) -> None:
     """Also right after a reload, when the first requests have the time for themselves."""
     for _ in range(reloads):
-        assert bench.served.body() == bench.save()
+        version = bench.save()
+        assert bench.served.body() == version
     blocking = bench.served.connect().send("/block")
     bench.until_exists("blocks")
     waiting = bench.served.connect().send()

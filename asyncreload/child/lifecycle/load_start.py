@@ -98,13 +98,13 @@ class LoadStart:
         self.renew_caches()
 
     def renew_caches(self) -> None:
-        """In a process that goes on from a checkpoint, have what the app keeps of packages renewed.
+        """In a process that goes on from a checkpoint, have what the app keeps of files renewed.
 
         What has changed since it began to keep anything, processes before have seen to without a
-        reload, and a checkpoint has not heard of it. Of the project, nothing is out of date here:
-        a checkpoint is not gone on from if a file of the project has changed that was read.
+        reload, and a checkpoint has not heard of it. Nor does it know what the app has looked for
+        in vain: `os.path.exists` raises no event.
         """
-        for path in self._state.baselines.wanted_in_packages_since(self._caches_began):
+        for path in self._state.baselines.wanted_since(self._caches_began):
             try:
                 self._state.refreshers.tell([path])
             except Exception as exc:  # noqa: BLE001  it is the code of a framework, or of the app

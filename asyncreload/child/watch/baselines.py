@@ -178,13 +178,13 @@ class Baselines:
             self.take_unless_known(path, since, {}, files)
             self._wanted.add(path)
 
-    def wanted_in_packages_since(self, moment: int) -> list[str]:
-        """Return the packages' files that patterns alone ask for, and that have changed since.
+    def wanted_since(self, moment: int) -> list[str]:
+        """Return the files that patterns alone ask for, and that have changed since a moment.
 
         moment: in ns since the epoch.
         """
         now = self._now()
-        states = {path: self.packages.get(path) for path in list(self._wanted)}
+        states = {path: self._files_with(path).get(path) for path in list(self._wanted)}
         return [path for path, state in states.items() if state and is_later(state, moment, now)]
 
     def accept(self, path: str, state: FileState) -> None:

@@ -49,7 +49,7 @@ class Bench:
             begin_load=lambda _since, changed, _late: self.log.append(("begin load", [*changed])),
             adopt=lambda _files: self.log.append("adopt"),
             patterns="patterns of the checkpoint",
-            wanted_in_packages_since=lambda moment: [
+            wanted_since=lambda moment: [
                 path for path, at in self.wanted.items() if at > moment
             ],
         )

@@ -590,21 +590,14 @@ def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project
     assert project.changed() == ["pages/a.html"]
 
 
-def test_what_is_watched_for_a_refresh_in_packages_and_has_changed_since_a_moment(
-    project: Project,
-) -> None:
-    """Of the project, a load that goes on from a checkpoint has read nothing that has changed."""
+def test_what_is_watched_for_a_refresh_and_has_changed_since_a_moment(project: Project) -> None:
     project.clock.advance(HOUR)
     began = project.clock.time_ns()
-    project.write("pages/a.html", b"one")
-    page = project.write("site-packages/lib/a.html", b"one")
+    watch, page = project.watch, project.write("pages/a.html", b"one")
     project.load("app.py")
-    watch = project.watch
-    places = [project.path("pages"), project.path("site-packages/lib")]
-    watch.scanner.watch_for_refresh(places, began)
-    watch.scanner.complete()
-    assert watch.baselines.wanted_in_packages_since(began) == []
-    assert watch.baselines.wanted_in_packages_since(began - 2 * HOUR) == [page]
+    watch.scanner.watch_for_refresh([project.path("pages")], began)
+    assert watch.baselines.wanted_since(began) == []
+    assert watch.baselines.wanted_since(began - 2 * HOUR) == [page]
 
 
 def test_what_was_loaded_is_in_use_until_it_is_loaded_again(project: Project) -> None:
