@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 _CONTROLS: Final = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
 }
+_COLOURS: Final = re.compile(r"(?:\033\[|\x9b)[0-9;:]*m")
 _ZONE: Final = os.environ.get("TZ")
 _OFFSET: Final = time.localtime().tm_gmtoff
 """The user's time zone, as it was before an app could set another: Django sets `TZ`. In seconds."""
@@ -23,6 +25,11 @@ _OFFSET: Final = time.localtime().tm_gmtoff
 def plain(text: str) -> str:
     """Return the text in characters that every UTF-8 stream, terminal and HTML page can take."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").translate(_CONTROLS)
+
+
+def uncoloured(text: str) -> str:
+    """Return the text without the colours that a library has given it for a terminal."""
+    return _COLOURS.sub("", text)
 
 
 def one_line(text: str) -> str:

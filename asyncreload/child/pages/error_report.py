@@ -25,7 +25,7 @@ from asyncreload.errors import (
     TargetError,
 )
 from asyncreload.frozen_data import FrozenData
-from asyncreload.style import plain
+from asyncreload.style import plain, uncoloured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,7 +142,7 @@ def public_text(report: Report) -> str:
 
 def _refusal(text: str) -> Report:
     """Return the report of what a framework says against its project, with that as its trace."""
-    title, _, more = text.strip().partition("\n")
+    title, _, more = uncoloured(text).strip().partition("\n")
     more = shorten(more.strip("\n"), MAX_TRACE)
     return Report(FAILED, _one_line(title), trace=more, own=more)
 
@@ -222,11 +222,11 @@ def _notes(one: traceback.TracebackException) -> tuple[str, ...]:
     if not isinstance(notes, list | tuple):
         return ()
     texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
-    return tuple(shorten(text, MAX_NOTE) for text in texts)
+    return tuple(_told(text, MAX_NOTE) for text in texts)
 
 
 def _trace(summary: traceback.TracebackException) -> str:
-    trace = shorten("".join(summary.format()), MAX_TRACE)
+    trace = _told("".join(summary.format()), MAX_TRACE)
     return "" if trace == f"{_title(summary)}\n" else trace
 
 
@@ -299,4 +299,9 @@ def _path(name: object) -> tuple[str, ...]:
 
 
 def _one_line(text: str) -> str:
-    return shorten(" ".join(cut(text, MAX_TRACE).split()), MAX_TITLE)
+    return _told(" ".join(cut(text, MAX_TRACE).split()), MAX_TITLE)
+
+
+def _told(text: str, most: int) -> str:
+    """Return what an exception says; without colours, which Django gives to its messages."""
+    return shorten(uncoloured(cut(text, 2 * most)), most)
