@@ -9,7 +9,6 @@ loaded: who leaves `reloader` away has none of it.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import Any
 
@@ -48,9 +47,9 @@ class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
             options = dict(self.options)
             reload = options.pop("reload", True)
             serve_script(handler, given | options, reload=reload, usual=usual)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as exc:
             if is_child():  # Bottle would go on behind `bottle.run`, in a process that is to end
-                sys.exit(1)
+                raise SystemExit(1) from exc  # the cause says that nothing has failed
             raise
 
 

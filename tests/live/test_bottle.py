@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +62,19 @@ def test_bottle_run(serve: Serve, options: str) -> None:
     served.wait()
     served.until(lambda: not is_alive(supervisor), "the supervisor ends")
     assert "never" not in served.output
+
+
+def test_ctrl_c_that_a_child_sees_first_is_no_failed_load(serve: Serve) -> None:
+    """It goes to the whole process group: the child may be interrupted before it is told to end."""
+    source = APP.replace("OPTIONS", ", debug=True")
+    served = serve("", files={"app.py": source}, command=(sys.executable, "app.py"))
+    served.body()
+    os.kill(served.loads()[-1], signal.SIGINT)
+    time.sleep(0.1)
+    served.signal(signal.SIGINT)
+    served.wait()
+    assert "Warning" not in served.output
+    assert "SystemExit" not in served.output
 
 
 def test_what_bottle_run_is_not_given_is_as_the_file_says(project: Path, start: Start) -> None:

@@ -92,5 +92,6 @@ def test_nothing_behind_it_is_run_in_a_child(
     monkeypatch.setattr(door, "serve_script", interrupt)
     bottle.run(bottle.Bottle(), server=door.Server)  # by a person
     role.serve = print  # type: ignore[assignment]
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         bottle.run(bottle.Bottle(), server=door.Server)
+    assert isinstance(ended.value.__cause__, KeyboardInterrupt)  # an interrupt, no failed load
