@@ -29,14 +29,26 @@ _BOTTLES = {"host": "127.0.0.1", "port": 8080}
 class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
     """Options beside `host` and `port` are those of the command, such as `live=True`."""
 
-    quiet = True
-    """The supervisor tells where it listens."""
+    _asked: bool | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether Bottle tells nothing of itself: the supervisor tells where it listens.
+
+        False until `bottle.run` sets it to `server.quiet or quiet`: so we hear what it was given.
+        """
+        return self._asked is not None
+
+    @quiet.setter
+    def quiet(self, asked: bool) -> None:
+        self._asked = asked
 
     def run(self, handler: Any) -> None:
         """Serve; with the files as they are now, whenever one is saved."""
         usual = {"host": self.host, "port": self.port}
         # Bottle does not tell what it was given: its own address may be one that nobody has named.
         given = {name: value for name, value in usual.items() if value != _BOTTLES[name]}
+        given |= {"quiet": True} if self._asked else {}
         has_reloader = "BOTTLE_CHILD" in os.environ
         if has_reloader and is_child():
             notice(_RELOADER)

@@ -43,6 +43,16 @@ def test_options_are_those_of_the_command(
     assert capsys.readouterr() == ("", "")  # what Bottle says of itself is not so
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_is_heeded(
+    asked: list[Any], capsys: pytest.CaptureFixture[str], *, quiet: bool
+) -> None:
+    bottle.run(bottle.Bottle(), server="asyncreload.bottle:Server", quiet=quiet)
+    (_, given, _, _), *_ = asked
+    assert given == ({"quiet": True} if quiet else {})
+    assert capsys.readouterr() == ("", "")
+
+
 def test_bottles_own_address_is_none_that_somebody_has_named(asked: list[Any]) -> None:
     app = bottle.Bottle()
     bottle.run(app, server="asyncreload.bottle:Server", reload=False)
