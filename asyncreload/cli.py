@@ -277,9 +277,11 @@ def _found(asked: dict[str, Any]) -> dict[str, Any]:
     directory = "" if target is None or os.path.abspath(target) == os.getcwd() else target
     if (found := discover(directory)) is None:
         likely = os.path.join(directory, likely_file(Path(directory)))
+        *names, last = USUAL_FILES
         raise SettingsError(
-            f"no app was found in {os.path.abspath(directory)}, which has no manage.py and no "
-            f"{', '.join(f'{name}.py' for name in USUAL_FILES)}: "
+            f"no app was found in {os.path.abspath(directory)}: it has no manage.py, and no app in "
+            f"a file or package called {', '.join(names)} or {last}, there or in src/"
+            f"{_unread(directory)}: "
             f'name what to serve, as in "asyncreload {likely}"'
         )
     options: dict[str, Any] = {"target": found.target}
@@ -287,6 +289,15 @@ def _found(asked: dict[str, Any]) -> dict[str, Any]:
         options["script"] = found.script
         options["watch"] = (*found.watch, *asked.get("watch", ()))
     return options | {"note": f"took {found.target}, {found.where}"}
+
+
+def _unread(directory: str) -> str:
+    """Return what to say of a file that names FLASK_APP, but is not read."""
+    from asyncreload.flask_environment import unread  # noqa: PLC0415  for mistakes alone
+
+    name = "" if directory else unread(os.getcwd())
+    told = f"; FLASK_APP in {name} is not read, as python-dotenv is not installed"
+    return told if name else ""
 
 
 def _is_mere_directory(target: str) -> bool:
@@ -380,8 +391,10 @@ def _misused(flag: str, options: dict[str, Option]) -> SettingsError:
 
 def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
     if not word.startswith("-"):
-        port = f': did you mean "--port {word}"?' if word.isdecimal() else ""
-        raise SettingsError(f'one target only: "{word}" is one more{port}')
+        remedy = f': did you mean "--port {word}"?' if word.isdecimal() else ""
+        if word == "runserver":
+            remedy = ": leave it out, manage.py is served without"
+        raise SettingsError(f'one target only: "{word}" is one more{remedy}')
     flag = word.partition("=")[0]
     flags = [option.flag for option in options.values() if not option.is_required]
     switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]

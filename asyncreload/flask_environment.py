@@ -6,6 +6,7 @@ Flask itself is not imported here, nor is anything of the project.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from glob import escape
@@ -26,6 +27,19 @@ def flask_app(directory: str) -> str:
         with suppress(ValueError):  # bytes that are no UTF-8: Flask tells of them
             found = dotenv_values(path, encoding="utf-8").get("FLASK_APP") or found
     return found
+
+
+def unread(directory: str) -> str:
+    """Return the name of the file that names FLASK_APP, but is not read without python-dotenv."""
+    if find_spec("dotenv") is not None or not _are_wanted():
+        return ""
+    for name in reversed(NAMES):
+        if (path := _nearest(name, directory)) is None:
+            continue
+        with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+            if re.search(r"^\s*(export\s+)?FLASK_APP\s*=", file.read(), re.MULTILINE):
+                return name
+    return ""
 
 
 def watched(directory: str, *others: str) -> tuple[str, ...]:
@@ -60,10 +74,13 @@ def _present(directory: str) -> Iterator[str]:
     if not _are_read():
         return
     for name in NAMES:
-        for folder in _upwards(directory):
-            if os.path.isfile(path := os.path.join(folder, name)):
-                yield path
-                break
+        if (path := _nearest(name, directory)) is not None:
+            yield path
+
+
+def _nearest(name: str, directory: str) -> str | None:
+    paths = (os.path.join(folder, name) for folder in _upwards(directory))
+    return next(filter(os.path.isfile, paths), None)
 
 
 def _upwards(directory: str) -> Iterator[str]:
@@ -73,7 +90,10 @@ def _upwards(directory: str) -> Iterator[str]:
         yield directory
 
 
-def _are_read(environ: Mapping[str, str] = os.environ) -> bool:
+def _are_read() -> bool:
     """Tell whether Flask reads such files: without python-dotenv it does not."""
-    told = environ.get("FLASK_SKIP_DOTENV", "")
-    return told.lower() in {"", "0", "false", "no"} and find_spec("dotenv") is not None
+    return _are_wanted() and find_spec("dotenv") is not None
+
+
+def _are_wanted(environ: Mapping[str, str] = os.environ) -> bool:
+    return environ.get("FLASK_SKIP_DOTENV", "").lower() in {"", "0", "false", "no"}

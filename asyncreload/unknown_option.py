@@ -8,6 +8,10 @@ from asyncreload.errors import SettingsError
 from asyncreload.target import did_you_mean
 
 _ALWAYS = "it always reloads, so leave that out"
+_RUNSERVERS = (
+    'it is one of "python manage.py runserver", which takes it with "asyncreload.django" '
+    "in INSTALLED_APPS"
+)
 _ELSEWHERE = {
     "reload": _ALWAYS,
     "reloader": _ALWAYS,
@@ -17,6 +21,14 @@ _ELSEWHERE = {
     "workers": "one process answers; {dashes}threads says how many requests at a time",
     "bind": "write {dashes}host and {dashes}port",
     "server": "this is the server, so leave that out",
+    "app_dir": 'imports start at the directory of the file, as in "asyncreload chat/main.py"',
+    "log_level": "{dashes}verbose tells more, {dashes}quiet less",
+    "settings": "set DJANGO_SETTINGS_MODULE in the environment",
+    "insecure": _RUNSERVERS,
+    "noreload": _RUNSERVERS,
+    "nostatic": _RUNSERVERS,
+    "nothreading": _RUNSERVERS,
+    "skip_checks": _RUNSERVERS,
     "debug": "turn it on in the app, as by app.debug = True or bottle.debug(True)",
 }
 """Options of other servers, and what to do here."""

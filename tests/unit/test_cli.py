@@ -145,6 +145,36 @@ BAD_USAGE = [
         ["app.py", "--reload"],
         'there is no option "--reload": it always reloads, so leave that out',
     ),
+    (
+        ["app.py", "--log-level", "debug"],
+        'there is no option "--log-level": --verbose tells more, --quiet less',
+    ),
+    (["app.py", "--no-lifespan"], 'there is no option "--no-lifespan": see asyncreload --help'),
+    (
+        ["main.py", "--app-dir", "chat"],
+        (
+            'there is no option "--app-dir": imports start at the directory of the file, as in '
+            '"asyncreload chat/main.py"'
+        ),
+    ),
+    (
+        ["manage.py", "runserver"],
+        'one target only: "runserver" is one more: leave it out, manage.py is served without',
+    ),
+    *(
+        (
+            ["manage.py", flag],
+            (
+                f'there is no option "{flag}": it is one of "python manage.py runserver", which '
+                'takes it with "asyncreload.django" in INSTALLED_APPS'
+            ),
+        )
+        for flag in ("--nothreading", "--nostatic", "--noreload", "--insecure", "--skip-checks")
+    ),
+    (
+        ["manage.py", "--settings", "mysite.dev"],
+        'there is no option "--settings": set DJANGO_SETTINGS_MODULE in the environment',
+    ),
     (["app.py", "--bind=:80"], 'there is no option "--bind": write --host and --port'),
 ]
 
@@ -175,8 +205,8 @@ def test_where_no_app_is_found_the_likely_one_is_named(
     assert exit_code([directory] if directory else []) == 2
     likely = os.path.join(directory, "aaa.py" if files else "app.py")
     assert capsys.readouterr().err == (
-        f"asyncreload: error: no app was found in {place}, which has no manage.py and no app.py, "
-        "wsgi.py, asgi.py, main.py, api.py: "
+        f"asyncreload: error: no app was found in {place}: it has no manage.py, and no app in a "
+        "file or package called app, wsgi, asgi, main or api, there or in src/: "
         f'name what to serve, as in "asyncreload {likely}"\n'
     )
 

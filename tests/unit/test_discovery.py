@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncreload import discovery
+from asyncreload import discovery, flask_environment
 from asyncreload.cli import _asked
 from asyncreload.discovery import Found, discover, has_app
 from asyncreload.errors import SettingsError
@@ -107,6 +107,22 @@ def test_flask_app_means_nothing_elsewhere_or_without_flask(
 def test_a_source_is_read_for_an_app(source: str, *, expected: bool) -> None:
     lay_out("x.py", source=source)
     assert has_app("x.py") is expected
+
+
+def test_a_flask_app_that_is_not_read_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / ".flaskenv").write_text("A=1\nexport FLASK_APP = shop\n")
+    sub = directory / "sub"
+    sub.mkdir()
+    monkeypatch.chdir(sub)
+    monkeypatch.setattr(flask_environment, "find_spec", lambda _name: None)
+    told = "FLASK_APP in .flaskenv is not read, as python-dotenv is not installed"
+    with pytest.raises(SettingsError, match=told):
+        _asked([])
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    with pytest.raises(SettingsError, match="or in src/: name what to serve"):
+        _asked([])
 
 
 def test_what_has_an_app_comes_before_what_has_none() -> None:
