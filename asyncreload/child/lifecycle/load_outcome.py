@@ -90,7 +90,7 @@ class LoadOutcome:
         if load.go.changed or not (watch or refresh):
             return
         for text in await hop(self._state.scanner.unmatched, watch, refresh):
-            self._link.notice(f"no file is watched for {text!r}: check the pattern", once=True)
+            self._link.notice(f"no file matches {text!r} yet", once=True)
 
     def show(self, report: Report, load: Load) -> None:
         """Answer requests with the report of a failed load or of a crash."""

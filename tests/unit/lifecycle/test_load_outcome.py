@@ -90,7 +90,7 @@ async def test_patterns_of_no_file_are_told_at_the_start(changed: dict[str, obje
     go = Go({}, None, ("127.0.0.1", 1), changed)
     await outcome_of(front_end, around)._settle(Load(go, settings, "/", 0))
     warnings = [
-        f"no file is watched for '{text}': check the pattern" for text in ("*.yam", "*.htm")
+        f"no file matches '{text}' yet" for text in ("*.yam", "*.htm")
     ]
     assert around.done == ["learn", *warnings * (not changed), "Watching", "tell preload of /"]
 
