@@ -21,8 +21,8 @@ USUAL_NAMES = ("application", "app")
 """Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
 USUAL_FACTORIES = ("create_app", "make_app")
 """What returns an app; called if a module has none."""
-_ALIKE = 0.72
-"""How much of two names is the same if one is taken for a slip of the other: `prot`, `mian`."""
+_ALIKE = 0.74
+"""How much of two names is the same if one is taken for a slip of the other, as `prot`."""
 
 
 class Target(FrozenData):
@@ -79,10 +79,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str, prefix: str = 
     """The end of an error message: the known name that is likely meant, if there is one."""
     from difflib import get_close_matches  # noqa: PLC0415  a millisecond, for mistakes alone
 
-    # What many have in common says nothing of what is meant.
-    bare = {name.lstrip("-").removesuffix(".py"): name for name in known}
-    close = get_close_matches(word.lstrip("-").removesuffix(".py"), bare, n=1, cutoff=_ALIKE)
-    return f': did you mean "{prefix}{bare[close[0]]}"?' if close else otherwise
+    close = get_close_matches(word, known, n=1, cutoff=_ALIKE)
+    return f': did you mean "{prefix}{close[0]}"?' if close else otherwise
 
 
 def _no_text(target: object) -> str:

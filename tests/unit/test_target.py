@@ -165,7 +165,7 @@ def test_a_missing_file_with_a_likely_one(tmp_path: Path, text: str, meant: str)
 
 
 def test_a_missing_file_with_others_that_are_not_like_it(tmp_path: Path) -> None:
-    touch(tmp_path, "ev.py", "x.py", "notes.py")
+    touch(tmp_path, "ev.py", "models.py")
     assert complaint("nope.py", tmp_path) == (
         f'There is no file "nope.py" in {tmp_path}: check the name and where you are.'
     )

@@ -89,9 +89,7 @@ async def test_patterns_of_no_file_are_told_at_the_start(changed: dict[str, obje
     settings = Settings(target="app.py", watch=("*.yam",), refresh=("*.htm",))
     go = Go({}, None, ("127.0.0.1", 1), changed)
     await outcome_of(front_end, around)._settle(Load(go, settings, "/", 0))
-    warnings = [
-        f"no file matches '{text}' yet" for text in ("*.yam", "*.htm")
-    ]
+    warnings = [f"no file matches '{text}' yet" for text in ("*.yam", "*.htm")]
     assert around.done == ["learn", *warnings * (not changed), "Watching", "tell preload of /"]
 
 
