@@ -49,9 +49,7 @@ class Bench:
             begin_load=lambda _since, changed, _late: self.log.append(("begin load", [*changed])),
             adopt=lambda _files: self.log.append("adopt"),
             patterns="patterns of the checkpoint",
-            wanted_since=lambda moment: [
-                path for path, at in self.wanted.items() if at > moment
-            ],
+            wanted_since=lambda moment: [path for path, at in self.wanted.items() if at > moment],
         )
         searches = SimpleNamespace(scan_all=lambda: self.found)
         self.scanner = SimpleNamespace(searches=searches, watch_patterns=self.watch_patterns)
