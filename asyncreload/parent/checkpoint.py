@@ -42,6 +42,7 @@ class Checkpoint:
         self._lines = Lines()
         self._answers: deque[asyncio.Future[ResumedProcess]] = deque()  # in the order of questions
         self._resumed: dict[int, ResumedProcess] = {}
+        self._booting: set[Process] = set()
         self.has_ended: bool = False
         """Whether it was given up, or has died."""
         self._gone = asyncio.Event()
@@ -65,9 +66,9 @@ class Checkpoint:
     async def resume(self) -> Process | None:
         """Have a process go on from it; return that, or None if that cannot be.
 
-        The process has booted, and waits for its `Go`. When this is cancelled, the checkpoint is
-        killed, and a process that comes of it ends by itself. Raises OSError when no descriptor is
-        left.
+        The process has booted, and waits for its `Go`; one that has not is killed when the
+        checkpoint ends. When this is cancelled, the checkpoint is killed, and a process that comes
+        of it ends by itself. Raises OSError when no descriptor is left.
         """
         if self.has_ended or is_stopped(self.pid):
             return None
@@ -83,12 +84,14 @@ class Checkpoint:
                 self.kill()
                 raise
         has_booted = False
+        self._booting.add(process)
         try:
-            has_booted = await process.has_booted()
+            has_booted = await process.has_booted() and not self.has_ended
         except BaseException:
             self.kill()  # so that its word is not waited for
             raise
         finally:
+            self._booting.discard(process)
             if not has_booted:
                 await process.close()
         return process if has_booted else None
@@ -109,7 +112,7 @@ class Checkpoint:
         return {self.pid, *self._resumed}
 
     def kill(self) -> None:
-        """End it at once; what has gone on from it lives on."""
+        """End it at once; what has gone on from it lives on, if it has booted."""
         if not self.has_ended:
             with suppress(ProcessLookupError):
                 if self._descriptor is None:
@@ -162,6 +165,8 @@ class Checkpoint:
         self._connection.close()
         for process in self._resumed.values():
             process.has_lost_checkpoint()
+        for booting in self._booting:
+            booting.kill()  # one that is stopped, or hangs, would be waited for without an end
         for answer in self._answers:
             if not answer.done():
                 answer.set_exception(ConnectionResetError("the checkpoint has ended"))

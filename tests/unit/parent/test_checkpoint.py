@@ -239,6 +239,26 @@ async def test_a_late_process_is_killed_when_nobody_waits_for_its_boot(bench: Be
     assert bench.process.wait() == -SIGKILL
 
 
+@pytest.mark.parametrize("has_just_booted", [False, True])
+async def test_a_process_that_has_not_booted_ends_with_it(
+    bench: Bench, *, has_just_booted: bool
+) -> None:
+    """It may be stopped, or hang in a hook of the app's: nobody is to wait for its word."""
+    resuming = bench.resume()
+    link = await bench.is_asked()
+    bench.says(Resumed(bench.other.pid))
+    await until(bench.checkpoint.is_in_use)
+    await rest()
+    bench.other.send_signal(SIGSTOP)
+    if has_just_booted:
+        link.sendall(Booted(()).encode())
+    bench.checkpoint.kill()
+    await until(lambda: bench.other.poll() == -SIGKILL)
+    link.close()
+    async with asyncio.timeout(10):
+        assert await resuming is None
+
+
 async def test_what_has_gone_on_lives_on_without_it(bench: Bench) -> None:
     process = await bench.goes_on(bench.resume())
     bench.checkpoint.kill()
