@@ -75,9 +75,14 @@ class Children:
 
     def let_linger(self, child: Process) -> None:
         """Let an old child send its last responses; but only one, and not for ever."""
+        self.end_lingering()
+        self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
+
+    def end_lingering(self) -> None:
+        """End the old child that still sends its last responses, if there is one."""
         if self._lingering is not None:
             self._lingering.cancel()
-        self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
+            self._lingering = None  # cancelled twice, it would not be reaped
 
     async def kill_orphans(self, spared: AbstractSet[int] = frozenset()) -> None:
         """Kill what an app has started that crashed, and could not end it; until none is left.

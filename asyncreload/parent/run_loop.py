@@ -183,7 +183,13 @@ class RunLoop:
         self._next_child.take_ahead(self._restart_policy.ahead(leaving), leaving.child.pid)
 
     async def _end_of(self, run: ChildRun) -> int:
-        """Return the exit code of a child; one that still sends a response goes on alone."""
+        """Return the exit code of a child; one that still sends a response goes on alone.
+
+        The next reload ends that. A load that begins anew is none, as for a change in the same
+        burst; nor is a crash, which takes nothing else with it.
+        """
+        if run.changed and not run.changed.loading:
+            self._children.end_lingering()
         if run.left and run.left.lingering:
             self._children.let_linger(run.child)
             return RELOAD

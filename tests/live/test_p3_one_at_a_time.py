@@ -295,7 +295,7 @@ def test_p3_at_most_one_old_process_lingers(tmp_path: Path) -> None:
         bench.replace("app.py", app_of(4))
         bench.fresh("4")
         bench.until(lambda: not is_alive(third), "the third had nothing to do", soon())
-        spared.until("2 50")
+        bench.until(lambda: not is_alive(second), "the second is ended by the fourth", soon())
         pids = [pid for what, pid, _ in journal(bench) if what == "import"]
         assert_one_after_another([(*line[:2], "-") for line in journal(bench)], "atexit")
         assert pids[:3] == [first, second, third]

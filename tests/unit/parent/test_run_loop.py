@@ -27,7 +27,7 @@ from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Go, Left
 from asyncreload.settings import Settings
 from tests.unit.looping import until
-from tests.unit.parent.fakes import FakeCheckpoints, FakeChild
+from tests.unit.parent.fakes import FakeCheckpoints, FakeChild, rest
 
 pytestmark = pytest.mark.asyncio
 
@@ -79,7 +79,7 @@ class Scene:
         self.inheritance = FakeInheritance()
         settings = Settings(target="app.py", standby=False)
         self.event_log = EventLog()
-        children = Children(self.start, lock, grace=1)
+        children = Children(self.start, lock, grace=60)
         standby = Standby(settings, children.start, children.reap)
         policy = RestartPolicy(settings, None, ("", 1), lock, self.event_log)
         self.loop = RunLoop(
@@ -187,6 +187,44 @@ async def test_a_child_that_sends_a_response_goes_on_beside_the_next_one(lock: s
     assert not old.killed
     await scene.cancel()
     assert old.reaped
+
+
+@pytest.mark.parametrize("is_heard_to_the_end", [True, False])
+async def test_the_next_reload_ends_the_child_that_sends_a_response(
+    lock: str, *, is_heard_to_the_end: bool
+) -> None:
+    scene = Scene(lock)
+    old = await serving(scene, 1)
+    old.says(CHANGE, Left(3, lingering=1))
+    second = await serving(scene, 2)
+    await rest()
+    assert not old.killed
+    second.says(FilesChanged({"app.py": [None, "2", False]}, loading=False))
+    if is_heard_to_the_end:
+        second.says(Left(3, vanished=True))
+    else:
+        second.dies(-9)
+    await serving(scene, 3)
+    await until(lambda: old.reaped)
+    await scene.cancel()
+
+
+async def test_neither_a_crash_nor_a_load_that_begins_anew_ends_it(lock: str) -> None:
+    scene = Scene(lock)
+    old = await serving(scene, 1)
+    old.says(CHANGE, Left(3, lingering=1))
+    second = await scene.child(2)
+    second.says(protocol.Going(1), protocol.StartCold("it does not fit", {}))
+    second.says(Left(3, vanished=True))
+    third = await scene.child(3)
+    third.says(protocol.Going(1), FilesChanged(CHANGE.files, loading=True))
+    third.says(Left(3, vanished=True))
+    fourth = await serving(scene, 4)
+    fourth.dies(-11)
+    await scene.child(5)
+    await rest()
+    assert not old.killed
+    await scene.cancel()
 
 
 async def test_the_app_is_done(lock: str) -> None:
