@@ -84,14 +84,19 @@ class Children:
             self._lingering.cancel()
             self._lingering = None  # cancelled twice, it would not be reaped
 
-    async def kill_orphans(self, spared: AbstractSet[int] = frozenset()) -> None:
-        """Kill what an app has started that crashed, and could not end it; until none is left.
+    async def kill_orphans(self, dead: Process) -> None:
+        """Kill what a child has left that crashed, and could not end it; until none is left.
 
-        spared: processes that are left alone.
+        The other children are spared, with all below them: one may still send a response that a
+        process of its own feeds. What comes of the dead one is not, should that descend from them.
         """
 
         async def find() -> set[int]:
-            return {*await _family(self._lock)} - {child.pid for child in self._children} - spared
+            found = {*await _family(self._lock)} - self._checkpoints() - self._pids()
+            if found:  # nearly always, there is nothing, and each look costs milliseconds
+                for other in self._children - {dead}:
+                    found.difference_update(await _descendants(other.pid, frozenset({dead.pid})))
+            return found - self._pids()  # one may have started meanwhile
 
         await end_all(find)
 
@@ -104,7 +109,7 @@ class Children:
         The other children are spared, with all below them. One may descend from this one through a
         checkpoint that was dropped, but has not ended yet: that takes a large process a while.
         """
-        others = {other.pid for other in self._children} - {child.pid}
+        others = self._pids() - {child.pid}
         child.stop()
         try:
             await end_all(partial(_descendants, child.pid, self._checkpoints() | others))
@@ -144,10 +149,16 @@ class Children:
                 await self.kill_with_descendants(child)
         self.kill()
         try:
-            await self.kill_orphans()
+            await end_all(self._find_family)
         finally:
             while self._children:
                 await self.reap(next(iter(self._children)))
+
+    def _pids(self) -> set[int]:
+        return {child.pid for child in self._children}
+
+    async def _find_family(self) -> set[int]:
+        return {*await _family(self._lock)} - self._pids()
 
     async def _outlive(self, child: Process, patience: float) -> None:
         try:

@@ -198,7 +198,7 @@ class RunLoop:
             return RELOAD
         code = await run.child.wait()
         if run.left is None:
-            await self._children.kill_orphans(self._services.checkpoints.pids())
+            await self._children.kill_orphans(run.child)
         await self._children.reap(run.child)
         return code
 

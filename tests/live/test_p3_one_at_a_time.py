@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -315,6 +315,41 @@ def test_p3_one_that_lingers_is_gone_after_grace(tmp_path: Path) -> None:
             while stream.some():  # the client is told
                 pass
         bench.fresh("new")
+
+
+FEED = """\
+import os, signal, subprocess
+VERSION = "%s"
+ours = subprocess.Popen(["sleep", "600"])
+def fed():
+    lines = "i=0; while [ $i -lt 40 ]; do echo $i; i=$((i + 1)); sleep 0.05; done"
+    feeder = subprocess.Popen(["sh", "-c", lines], stdout=subprocess.PIPE)
+    yield from feeder.stdout
+    yield b"end"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    path = environ["PATH_INFO"]
+    if path == "/fed":
+        return fed()
+    if path == "/crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return [{"/pid": str(os.getpid()), "/ours": str(ours.pid)}.get(path, VERSION).encode()]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans of a crash are not found")
+def test_p2_a_crash_takes_nothing_of_a_process_that_lingers(tmp_path: Path) -> None:
+    with serving(tmp_path, files={"app.py": FEED % 1}) as bench:
+        bench.fresh("1")
+        stream = bench.stream("/fed").until("1\n")
+        bench.replace("app.py", FEED % 2)
+        bench.fresh("2")
+        theirs = int(bench.body("/ours"))
+        with suppress(OSError):
+            bench.connect().send("/crash").receive()
+        bench.until(lambda: not is_alive(theirs), "what the crash has left is gone", soon())
+        lines = [f"{number}\n" for number in range(40)]
+        assert stream.receive() == Answer(200, "".join([*lines, "end"])), bench.output
 
 
 # --- those who will not leave ----------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 
 import pytest
@@ -162,3 +162,75 @@ async def test_checkpoints_and_other_children_are_no_processes_of_the_apps(
     await family.children.reap(third.process)
     await family.children.kill_with_descendants(first.process)
     assert asked == [(first.process.pid, {second.process.pid, 70, 71})]
+
+
+class Tree:
+    """Processes, each with its parent; who is killed is gone, and what is below it is an orphan's.
+
+    Each look adds what has started meanwhile.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *pairs: tuple[int, int]) -> None:
+        self.parents = dict(pairs)
+        self.starts: list[tuple[int, int]] = []
+        self.killed: list[int] = []
+        monkeypatch.setattr(module, "_family", self.family)
+        monkeypatch.setattr(module, "_descendants", self.descendants)
+        monkeypatch.setattr(module, "end_all", self.end_all)
+
+    async def family(self, _lock: str) -> list[int]:
+        self.parents |= dict(self.starts[:1])
+        del self.starts[:1]
+        return [*self.parents]
+
+    async def descendants(self, pid: int, spared: AbstractSet[int]) -> list[int]:
+        below = [one for one, of in self.parents.items() if of == pid and one not in spared]
+        return [*below, *[pid for one in below for pid in await self.descendants(one, spared)]]
+
+    async def end_all(self, find: Callable[[], Awaitable[AbstractSet[int]]]) -> None:
+        while found := await find():
+            self.killed += sorted(found)
+            for pid in found:
+                del self.parents[pid]
+
+
+async def test_a_crash_kills_what_the_child_has_left_and_nothing_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here the one that has crashed has gone on from a checkpoint (70) of one that lingers."""
+    family = Family(checkpoints={70})
+    lingers, crashed, stands_by = [await family.child() for _ in range(3)]
+    tree = Tree(
+        monkeypatch,
+        (lingers.pid, 0),
+        (10, lingers.pid),
+        (11, 10),
+        (70, lingers.pid),
+        (crashed.pid, 70),
+        (20, crashed.pid),
+        (21, 1),
+        (stands_by.pid, crashed.pid),
+        (30, stands_by.pid),
+    )
+    tree.starts = [(12, 11), (22, 1)]
+    await family.children.kill_orphans(crashed.process)
+    assert tree.killed == [20, 21, 22]
+    assert not any(child.reaped or child.killed for child in family.made)
+
+
+async def test_where_nothing_is_left_it_is_not_asked_whose_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    family = Family(checkpoints={70})
+    lingers, crashed = [await family.child() for _ in range(2)]
+    Tree(monkeypatch, (lingers.pid, 0), (70, lingers.pid), (crashed.pid, 70))
+    monkeypatch.setattr(module, "_descendants", None)
+    await family.children.kill_orphans(crashed.process)
+
+
+async def test_at_the_end_nothing_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = Family(checkpoints={70})
+    lingers, serves = [await family.child() for _ in range(2)]
+    tree = Tree(monkeypatch, (10, lingers.pid), (20, serves.pid), (70, serves.pid))
+    await family.children.end()
+    assert tree.killed == [10, 20, 70]
