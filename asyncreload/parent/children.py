@@ -76,7 +76,7 @@ class Children:
     def let_linger(self, child: Process) -> None:
         """Let an old child send its last responses; but only one, and not for ever."""
         self.end_lingering()
-        self._lingering = self._reapers.start(self._outlive(child, self._grace + MARGIN))
+        self._lingering = self._reapers.start(self._linger(child))
 
     def end_lingering(self) -> None:
         """End the old child that still sends its last responses, if there is one."""
@@ -160,7 +160,28 @@ class Children:
     async def _find_family(self) -> set[int]:
         return {*await _family(self._lock)} - self._pids()
 
+    async def _linger(self, child: Process) -> None:
+        """Wait for the end of a child that still sends a response, and end what it has left.
+
+        It adopts no more what loses its parent: unless it says at its very end that it has ended
+        that itself, as when it crashes, nobody else does.
+        """
+        try:
+            await self._wait_or_kill(child, self._grace + MARGIN)
+        finally:
+            try:
+                if not await child.has_vanished():
+                    await self.kill_orphans(child)
+            finally:
+                await self.reap(child)
+
     async def _outlive(self, child: Process, patience: float) -> None:
+        try:
+            await self._wait_or_kill(child, patience)
+        finally:
+            await self.reap(child)
+
+    async def _wait_or_kill(self, child: Process, patience: float) -> None:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
@@ -168,4 +189,3 @@ class Children:
         finally:
             if not child.has_ended():
                 await self.kill_with_descendants(child)
-            await self.reap(child)

@@ -21,7 +21,16 @@ from asyncreload.interpreter import boot_command
 from asyncreload.parent.resumed_process import ResumedProcess
 from asyncreload.parent.subprocesses import AnyProcess, kill, start_process, stop
 from asyncreload.process_state import ProcessState, is_stopped, read_state
-from asyncreload.protocol import Booted, Going, Message, Preload, Preloaded, Preloading, decode
+from asyncreload.protocol import (
+    Booted,
+    Going,
+    Left,
+    Message,
+    Preload,
+    Preloaded,
+    Preloading,
+    decode,
+)
 
 _read_state = aiofiles.os.wrap(read_state)
 
@@ -163,6 +172,15 @@ class Process:
                     if isinstance(message, Going):
                         break
         return any(isinstance(message, Going) for message in self._unheard)
+
+    async def has_vanished(self) -> bool:
+        """Tell whether a child that is dead has said that nothing of it is left."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                async for message in self.messages():
+                    if isinstance(message, Left) and message.vanished:
+                        return True
+        return False
 
     async def _arriving(self) -> AsyncIterator[Message]:
         with suppress(OSError):

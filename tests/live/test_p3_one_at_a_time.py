@@ -352,6 +352,21 @@ def test_p2_a_crash_takes_nothing_of_a_process_that_lingers(tmp_path: Path) -> N
         assert stream.receive() == Answer(200, "".join([*lines, "end"])), bench.output
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans of a crash are not found")
+def test_p5_what_one_that_lingers_leaves_at_its_death_ends(tmp_path: Path) -> None:
+    with serving(tmp_path, files={"app.py": FEED % 1}) as bench:
+        bench.fresh("1")
+        old, theirs = int(bench.body("/pid")), int(bench.body("/ours"))
+        bench.stream("/fed").until("1\n")
+        bench.replace("app.py", FEED % 2)
+        bench.fresh("2")
+        assert is_alive(theirs)
+        os.kill(old, signal.SIGKILL)
+        bench.until(lambda: not is_alive(theirs), "what it has left is gone", soon())
+        assert is_alive(int(bench.body("/ours")))
+        bench.fresh("2")
+
+
 # --- those who will not leave ----------------------------------------------------------------
 
 OBSTACLES = {

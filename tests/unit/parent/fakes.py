@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from asyncreload.parent.process import Process
-from asyncreload.protocol import Go, Going, Message
+from asyncreload.protocol import Go, Going, Left, Message
 
 NO_PROCESS = 2**30
 """A process ID that no system gives, so that nothing is found of it and nothing killed."""
@@ -115,6 +115,9 @@ class FakeChild:
 
     async def has_begun(self) -> bool:
         return self._has_begun
+
+    async def has_vanished(self) -> bool:
+        return any([isinstance(one, Left) and one.vanished async for one in self.messages()])
 
     def has_ended(self) -> bool:
         return self._code.done()

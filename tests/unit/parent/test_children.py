@@ -12,7 +12,7 @@ from asyncreload import descendants
 from asyncreload.parent import children as module
 from asyncreload.parent.children import MARGIN, Children
 from asyncreload.parent.process import Process
-from asyncreload.protocol import End, Message
+from asyncreload.protocol import End, Left, Message
 from tests.unit.looping import until
 from tests.unit.parent.fakes import FakeChild, rest
 
@@ -216,6 +216,25 @@ async def test_a_crash_kills_what_the_child_has_left_and_nothing_of_the_others(
     await family.children.kill_orphans(crashed.process)
     assert tree.killed == [20, 21, 22]
     assert not any(child.reaped or child.killed for child in family.made)
+
+
+@pytest.mark.parametrize("end", ["a crash", "a kill", "by itself"])
+async def test_what_one_that_lingers_has_left_is_killed_unless_it_says_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    family = Family()
+    lingers, serves = [await family.child() for _ in range(2)]
+    tree = Tree(monkeypatch, (10, 1), (serves.pid, 0), (20, serves.pid))
+    family.children.let_linger(lingers.process)
+    await rest()
+    if end == "a kill":
+        family.children.end_lingering()
+    else:
+        lingers.says(*([Left(3, vanished=True)] if end == "by itself" else []))
+        lingers.dies(3)
+    await until(lambda: lingers.reaped)
+    assert tree.killed == ([] if end == "by itself" else [10])
+    family.children.kill()
 
 
 async def test_where_nothing_is_left_it_is_not_asked_whose_it_is(

@@ -103,6 +103,20 @@ async def test_whether_a_dead_child_had_begun_and_nothing_is_lost_of_what_it_has
     assert [message async for message in child.messages()] == said
 
 
+@pytest.mark.parametrize(
+    ("said", "has_vanished"),
+    [
+        ([], False),
+        ([Left(3, lingering=1), Ping()], False),
+        ([Left(3, lingering=1), Left(3, vanished=True)], True),
+    ],
+)
+async def test_whether_a_dead_child_has_left_nothing(
+    said: list[Message], *, has_vanished: bool
+) -> None:
+    assert await Child(*said).has_vanished() == has_vanished
+
+
 async def test_a_stopped_child_is_not_waited_for() -> None:
     assert not await Child(lives=True).has_begun()
 
