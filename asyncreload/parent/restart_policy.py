@@ -84,7 +84,8 @@ class RestartPolicy:
         self._lock = lock
         self._event_log = event_log
         self._clock = clock
-        self._files: dict[str, Any] = {}
+        self.files: dict[str, Any] = {}
+        """The project's files, as the last child saw them, with those that have changed since."""
         self._asgi = True if settings.interface == ASGI else None
         self._last_restart = self._last_load = self._last_change = float("-inf")
         self._decided: tuple[FilesChanged, Go] | None = None  # what was said ahead of the end
@@ -142,7 +143,7 @@ class RestartPolicy:
 
     def remember(self, files: dict[str, Any]) -> None:
         """Take note of the project's files, as a child saw them."""
-        self._files = files
+        self.files = files
 
     def _go(self, **fields: Any) -> Go:
         explain = log.isEnabledFor(logging.DEBUG)
@@ -156,7 +157,7 @@ class RestartPolicy:
         changed = run.changed or FilesChanged({}, loading=False)
         in_burst = changed.loading or now - max(self._last_change, self._last_load) < BURST
         self._last_change = self.reload_since = now
-        self._files = self._files | changed.files
+        self.files = self.files | changed.files
         self.paths = tuple(dict.fromkeys([*self.paths, *changed.files]))
         go = self._go(changed=changed.files, late=changed.late, settle=in_burst)
         self._decided = (run.changed, go) if run.changed else None
@@ -179,7 +180,7 @@ class RestartPolicy:
             return self._go()
         return self._go(
             crash=(how, when),
-            watched=self._files | run.go.changed | run.files,
+            watched=self.files | run.go.changed | run.files,
             since=run.since,
         )
 

@@ -174,6 +174,7 @@ class RunLoop:
     async def _begin(self, go: Go) -> ChildRun:
         taken = await self._next_child.take(go)
         watchdog = self._watchdog_of(taken.child)
+        watchdog.expect_files(self._restart_policy.files)
         kill = self._children.kill_with_descendants
         self._current = ChildRun(taken, watchdog, self._services, self._take_next_ahead, kill)
         self._services.event_log.wake()

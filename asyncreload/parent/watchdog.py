@@ -36,7 +36,8 @@ KilledWithUs = Callable[[int], AbstractAsyncContextManager[None]]
 class Watchdog:
     """Set on one child.
 
-    root: the directory whose files are looked at, beside those that the child watches.
+    root: the directory whose files are looked at, beside those that the child, or the last one,
+        watches.
     interval: seconds between two looks at them, while the child is silent.
     killed_with_us: has a process killed if we die, inside of its context.
     """
@@ -59,11 +60,19 @@ class Watchdog:
         self._began = time.time_ns()
         self._answered = asyncio.Event()
         self._watched: tuple[str, ...] = ()
+        self._expected: tuple[str, ...] = ()
         self._is_impatient = False
+
+    def expect_files(self, paths: Iterable[str]) -> None:
+        """Look at these files until the child says which ones matter, should it fall silent before.
+
+        One that is missing tells nothing: it may be this child that does without.
+        """
+        self._expected = tuple(paths)
 
     def watch_files(self, paths: Iterable[str]) -> None:
         """Look at these files in the child's place, should it fall silent."""
-        self._watched = tuple(paths)
+        self._watched, self._expected = tuple(paths), ()
 
     def be_impatient(self) -> None:
         """End the wait for a silent child even when no file has changed."""
@@ -100,7 +109,7 @@ class Watchdog:
         """Return the files that have changed, or None when the child answers again."""
         changed = in_thread(_changed_since)
         while not await self.answers(self._interval):
-            paths = await changed(since, self._watched, self._root)
+            paths = await changed(since, self._watched, self._expected, self._root)
             if paths or self._is_impatient:
                 return paths
         return None
@@ -124,13 +133,17 @@ async def killed_with_us(pid: int, lock: str) -> AsyncIterator[None]:
         await shell.wait()
 
 
-def _changed_since(since: int, watched: Iterable[str], root: str) -> tuple[str, ...]:
+def _changed_since(
+    since: int, watched: Iterable[str], expected: Iterable[str], root: str
+) -> tuple[str, ...]:
     files = {*watched, *(entry.path for entry in python_files(root))}
-    return tuple(sorted(path for path in files if _is_newer(path, since)))
+    changed = {path for path in files if _is_newer(path, since, if_missing=True)}
+    changed |= {path for path in expected if _is_newer(path, since, if_missing=False)}
+    return tuple(sorted(changed))
 
 
-def _is_newer(path: str, since: int) -> bool:
+def _is_newer(path: str, since: int, *, if_missing: bool) -> bool:
     try:
         return since < os.stat(path).st_ctime_ns <= time.time_ns()
     except OSError:
-        return True
+        return if_missing

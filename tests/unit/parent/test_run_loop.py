@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -35,8 +35,7 @@ pytestmark = pytest.mark.asyncio
 class QuietWatchdog:
     """That of a child which is never silent."""
 
-    def __init__(self, child: Process) -> None:
-        pass
+    expected: Sequence[str] = ()
 
     async def watch(self) -> tuple[str, ...]:
         await asyncio.Event().wait()
@@ -48,6 +47,9 @@ class QuietWatchdog:
 
     def watch_files(self, paths: object) -> None:
         pass
+
+    def expect_files(self, paths: Iterable[str]) -> None:
+        self.expected = [*paths]
 
     def be_impatient(self) -> None:
         pass
@@ -76,6 +78,7 @@ class Scene:
     def __init__(self, lock: str) -> None:
         self.lock = lock
         self.made: list[FakeChild] = []
+        self.watchdogs: list[QuietWatchdog] = []
         self.inheritance = FakeInheritance()
         settings = Settings(target="app.py", standby=False)
         self.event_log = EventLog()
@@ -85,7 +88,7 @@ class Scene:
         self.loop = RunLoop(
             children,
             Services(self.event_log, standby, cast("Checkpoints", FakeCheckpoints()), policy),
-            lambda child: cast("Watchdog", QuietWatchdog(child)),
+            self.watchdog_of,
             cast("Inheritance", self.inheritance),
             lock,
             interval=0.1,
@@ -95,6 +98,10 @@ class Scene:
     async def start(self) -> Process:
         self.made.append(FakeChild(len(self.made)))
         return self.made[-1].process
+
+    def watchdog_of(self, _child: Process) -> Watchdog:
+        self.watchdogs.append(QuietWatchdog())
+        return cast("Watchdog", self.watchdogs[-1])
 
     async def child(self, number: int) -> FakeChild:
         """Return a child when it has been told to go at once; the first one is 1."""
@@ -152,6 +159,18 @@ async def test_a_save(lock: str) -> None:
     assert not old.reaped
     old.dies(3)
     await until(lambda: old.reaped)
+    await scene.cancel()
+
+
+async def test_a_silent_child_that_has_said_nothing_yet_is_watched_over_by_the_last_ones_files(
+    lock: str,
+) -> None:
+    scene = Scene(lock)
+    child = await serving(scene, 1)
+    child.says(protocol.Watching({"/lib/lib.py": [None, "1", False]}))
+    child.says(CHANGE, Left(3, vanished=True))
+    await serving(scene, 2)
+    assert [one.expected for one in scene.watchdogs] == [[], ["/lib/lib.py", "app.py"]]
     await scene.cancel()
 
 

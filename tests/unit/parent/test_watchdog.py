@@ -123,6 +123,24 @@ async def test_files_elsewhere_count_if_the_child_watches_them(
     assert await (await watch(scene)) == (str(path),)
 
 
+async def test_until_then_those_count_that_the_last_child_has_watched(
+    scene: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """But not their absence: this child may have been started for just that."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    path, missing = place / "lib.py", place / "missing.py"
+    scene.watchdog.expect_files([str(path), str(missing)])
+    watching = await watch(scene)
+    await until(lambda: len(scene.child.heard) > 5)
+    assert not watching.done()
+    path.write_text("")
+    assert await watching == (str(path),)
+    other = place / "other.py"
+    other.write_text("")
+    scene.watchdog.watch_files([str(other)])
+    assert await (await watch(scene)) == (str(other),)
+
+
 async def test_old_files_are_no_reason(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "app.py"
     path.write_text("")
