@@ -18,7 +18,8 @@ MARK = "ASYNCRELOAD_FAMILY"
 """The variable that marks all that an app starts, so that it is found when the app has crashed.
 Its value is the path of the supervisor's lockfile."""
 
-_STATE, _PARENT, _THREADS = 0, 1, 17  # places in /proc/PID/stat after the command's name
+# Places in /proc/PID/stat after the command's name.
+_STATE, _PARENT, _THREADS, _BEGAN = 0, 1, 17, 19
 _ENDED = frozenset({b"Z", b"X"})  # of the first thread; others may still run
 
 
@@ -104,6 +105,15 @@ def has_ended(pid: int) -> bool:
     except PermissionError:  # it is another user's
         pass
     return sys.platform != "linux" and all(pid != other for other, _ in _listed_by_ps())
+
+
+def began(pid: int) -> int | None:
+    """Return when a process began, in ticks since the system did: no other one of its number did.
+
+    None if it is gone, and elsewhere than on Linux.
+    """
+    fields = _fields(str(pid))
+    return None if fields is None else int(fields[_BEGAN])
 
 
 def is_tracker(pid: int) -> bool:

@@ -28,7 +28,7 @@ class Termination:
     and removes what that has left in shared memory.
 
     patience: seconds between SIGTERM and SIGKILL; 0 kills at once.
-    send, has_ended, is_spared, clock: the system's.
+    send, has_ended, began, is_spared, clock: the system's.
     """
 
     def __init__(
@@ -37,42 +37,56 @@ class Termination:
         *,
         send: Callable[[int, int], None] = os.kill,
         has_ended: Callable[[int], bool] = descendants.has_ended,
+        began: Callable[[int], int | None] = descendants.began,
         is_spared: Callable[[int], bool] = descendants.is_tracker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send
         self._has_ended = has_ended
+        self._began = began
         self._is_spared = is_spared
         self._clock = clock
         self._kill_at = clock() + patience
         self._give_up_at = self._kill_at + LONGEST
         self._asked: set[int] = set()
         self._beyond_us: set[int] = set()
-        self._left: set[int] = set()
+        self._left: dict[int, int | None] = {}  # when each began
 
     def next_round(self, found: Iterable[int]) -> bool:
         """Signal what was found; return whether another round is needed.
 
-        It is, as long as something lives that any round has met, also if it is not found any more.
-        And when this round has met something new, even if that has ended: it may have forked.
+        It is, as long as something lives that any round has met, also if it is not found any more,
+        as its parent has ended; after `patience`, that is killed, too. And when this round has met
+        something new, even if that has ended: it may have forked.
 
         found: all that is to end, looked for anew; what forks most quickly comes first.
         """
         kills = self._clock() >= self._kill_at
         has_met_new = False
-        for pid in dict.fromkeys(found):
+        found = dict.fromkeys(found)
+        for pid in found:
             is_new = pid not in self._asked
             if pid not in self._beyond_us and (kills or is_new):
                 has_met_new |= is_new
                 self._signal(pid, signal.SIGKILL if kills else signal.SIGTERM)
-        self._left = {pid for pid in self._left if not self._has_ended(pid)}
+        if kills:
+            for pid in self._left.keys() - found.keys():
+                if self._is_the_same(pid):
+                    self._signal(pid, signal.SIGKILL)
+        self._left = {pid: at for pid, at in self._left.items() if not self._has_ended(pid)}
         return (has_met_new or bool(self._left)) and self._clock() < self._give_up_at
+
+    def _is_the_same(self, pid: int) -> bool:
+        """Tell whether a number still belongs to the process that was asked; in doubt, no."""
+        began = self._left[pid]
+        return began is not None and self._began(pid) == began
 
     def _signal(self, pid: int, number: signal.Signals) -> None:
         if pid not in self._asked and self._is_spared(pid):
             self._beyond_us.add(pid)
             return
         self._asked.add(pid)
+        began = self._began(pid)
         try:
             self._send(pid, number)
         except ProcessLookupError:
@@ -80,7 +94,7 @@ class Termination:
         except PermissionError:  # another user's by now
             self._beyond_us.add(pid)
             return
-        self._left.add(pid)
+        self._left[pid] = began
 
 
 async def end_all(find: Callable[[], Awaitable[Iterable[int]]], patience: float = 0.0) -> None:

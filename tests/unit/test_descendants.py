@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from asyncreload.descendants import descendants, has_children, has_ended
+from asyncreload.descendants import began, descendants, has_children, has_ended
 from tests.unit.parent.fakes import NO_PROCESS
 
 PS = 99
@@ -122,3 +122,14 @@ def test_one_that_lives_has_not_ended_where_no_file_can_be_opened() -> None:
             error = exc.errno or 0
     assert ended == [False, True]
     assert error == errno.EMFILE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+def test_when_a_process_began() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        at = began(process.pid)
+        assert at is not None
+        assert began(os.getpid()) is not None
+        assert at >= (began(os.getpid()) or 0)
+        assert began(process.pid) == at
+    assert began(NO_PROCESS) is None

@@ -24,6 +24,8 @@ class Town:
         """Those that take long to die."""
         self.foreign: set[int] = set()
         self.trackers: set[int] = set()
+        self.began: dict[int, int] = {}
+        """When each began, if that is known."""
 
     def send(self, pid: int, number: int) -> None:
         if pid in self.foreign:
@@ -39,6 +41,7 @@ class Town:
             patience,
             send=self.send,
             has_ended=lambda pid: pid not in self.alive,
+            began=self.began.get,
             is_spared=self.trackers.__contains__,
             clock=lambda: self.now,
         )
@@ -92,6 +95,27 @@ def test_who_is_asked_is_asked_once_and_killed_when_patience_ends(town: Town) ->
     town.now = POLITE
     assert not termination.next_round([2])  # it was met before
     assert town.sent[2:] == [(2, KILL)]
+
+
+@pytest.mark.parametrize(
+    ("began", "now"),
+    [(7, 7), (7, 8), (None, None)],
+    ids=["it is the same", "another one has its number", "nobody knows"],
+)
+def test_who_was_asked_is_killed_though_it_is_not_found_any_more(
+    town: Town, began: int | None, now: int | None
+) -> None:
+    """Its parent has ended at once, and it belongs to init now."""
+    town.alive, town.stubborn = {1, 2}, {2}
+    town.began |= {} if began is None else {2: began}
+    termination = town.termination(POLITE)
+    assert termination.next_round([1, 2])
+    assert termination.next_round([])
+    town.now = POLITE
+    town.began |= {} if now is None else {2: now}
+    is_same = began is not None and began == now
+    assert termination.next_round([]) != is_same  # what cannot be told apart is only waited for
+    assert town.sent[2:] == ([(2, KILL)] if is_same else [])
 
 
 def test_what_is_another_users_is_not_waited_for(town: Town) -> None:
