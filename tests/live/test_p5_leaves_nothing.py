@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -451,8 +452,8 @@ def test_p5_a_fork_of_the_program_keeps_no_child_alive(serve: Serve, *, booted: 
     served.until(stands_by, "one stands by")
     children = served.children()
     served.write("now", "")
-    served.until_told("forked")
-    fork = int(served.output.partition("forked ")[2].split()[0])
+    told = served.until(lambda: re.search(r"forked (\d+)\n", served.output), "it has forked")
+    fork = int(told[1])
     served.signal(signal.SIGKILL)
     try:
         until(lambda: not any(map(is_alive, children)), "its children are gone", soon())

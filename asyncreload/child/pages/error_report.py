@@ -141,7 +141,10 @@ def public_text(report: Report) -> str:
 
 
 def _refusal(text: str) -> Report:
-    """Return the report of what a framework says against its project, with that as its trace."""
+    """Return the report of what a framework says against its project, with that as its trace.
+
+    Without the colours that it has for a terminal, as Django has.
+    """
     title, _, more = uncoloured(text).strip().partition("\n")
     more = shorten(more.strip("\n"), MAX_TRACE)
     return Report(FAILED, _one_line(title), trace=more, own=more)
@@ -222,11 +225,11 @@ def _notes(one: traceback.TracebackException) -> tuple[str, ...]:
     if not isinstance(notes, list | tuple):
         return ()
     texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
-    return tuple(_told(text, MAX_NOTE) for text in texts)
+    return tuple(shorten(text, MAX_NOTE) for text in texts)
 
 
 def _trace(summary: traceback.TracebackException) -> str:
-    trace = _told("".join(summary.format()), MAX_TRACE)
+    trace = shorten("".join(summary.format()), MAX_TRACE)
     return "" if trace == f"{_title(summary)}\n" else trace
 
 
@@ -299,9 +302,4 @@ def _path(name: object) -> tuple[str, ...]:
 
 
 def _one_line(text: str) -> str:
-    return _told(" ".join(cut(text, MAX_TRACE).split()), MAX_TITLE)
-
-
-def _told(text: str, most: int) -> str:
-    """Return what an exception says; without colours, which Django gives to its messages."""
-    return shorten(uncoloured(cut(text, 2 * most)), most)
+    return shorten(" ".join(cut(text, MAX_TRACE).split()), MAX_TITLE)

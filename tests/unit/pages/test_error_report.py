@@ -57,19 +57,9 @@ def functions(report: Report) -> list[str]:
 RED, PLAIN = "\x1b[31;1m", "\x1b[0m"
 
 
-def test_an_error_is_told_without_the_colours_of_its_message() -> None:
-    exc = ValueError(f"{RED}first{PLAIN}\nsecond \x9b1mline\x9bm")
-    exc.add_note(f"{RED}note{PLAIN}")
-    report = Report.from_exception(raised(partial(_raise, exc)))
-    assert report.title == "ValueError: first second line"
-    assert report.notes == ("note",)
-    assert report.trace.endswith("\nValueError: first\nsecond line\nnote\n")
+def test_what_a_framework_says_is_told_without_its_colours() -> None:
     refused = Report.from_exception(RefusedError(f"{RED}E: found{PLAIN}\n{RED}shop{PLAIN}: (E1)\n"))
     assert (refused.title, refused.trace) == ("E: found", "shop: (E1)")
-
-
-def _raise(exc: BaseException) -> None:
-    raise exc
 
 
 def test_a_failed_load_names_the_error_the_place_and_the_lines_around_it(tmp_path: Path) -> None:
@@ -453,11 +443,11 @@ def test_notes_belong_to_the_exception_that_has_them(tmp_path: Path) -> None:
     inner = load(tmp_path / "app.py", "x")
     inner.add_note("look at\nthe docs")
     group = BaseExceptionGroup("two things", [inner, ValueError("y")])
-    group.add_note("\x1b[2J")
+    group.add_note("\x1b[31m")
 
     report = Report.from_exception(group)
 
-    assert report.notes == (r"\x1b[2J",)
+    assert report.notes == (r"\x1b[31m",)
     assert [one.notes for one in report.related] == [("look at\nthe docs",), ()]
 
 
@@ -529,9 +519,9 @@ def test_an_exception_whose_attributes_raise_is_reported() -> None:
 
 @pytest.mark.parametrize("name", ["\ud800.py", "/\udcff.py", "a\0b.py", "x" * 5000, "\x1b[2J.py"])
 def test_a_hostile_file_name_is_shown_in_harmless_characters(name: str) -> None:
-    report = Report.from_exception(run("raise ValueError('\\ud800 \\x1b[2J')", name))
+    report = Report.from_exception(run("raise ValueError('\\ud800 \\x1b[31m')", name))
 
-    assert report.title == r"ValueError: \ud800 \x1b[2J"
+    assert report.title == r"ValueError: \ud800 \x1b[31m"
     assert report.place.endswith(":1")
     assert functions(report) == ["<module>"]
     assert "Traceback" in report.trace
