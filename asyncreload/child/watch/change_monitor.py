@@ -374,8 +374,10 @@ class ChangeMonitor:
         if self._is_behind():
             return interval  # what is still to be read makes the next looks precise
         waits = self._listener.has_listeners or self._clock() - self._asked_at < UNASKED_AFTER
+        # Whoever waits for what a look finds does not wait longer because of one at the packages.
         pace = Pace.ASKED if waits else Pace.UNASKED
-        return max(interval, pace.pause(WAKE_COST + self._scanner.cost))
+        cost = self._scanner.cost if waits else self._scanner.whole_cost
+        return max(interval, pace.pause(WAKE_COST + cost))
 
     def _is_over(self) -> bool:
         return self._listener.phase in {Phase.DRAINING, Phase.GONE}

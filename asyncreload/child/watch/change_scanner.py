@@ -81,7 +81,9 @@ class ChangeScanner:
         self._in_packages: tuple[Patterns, int] | None = None
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
-        """Seconds of CPU that the last look at the project took, without that at the packages."""
+        """Seconds of CPU that the last look at the project took."""
+        self.whole_cost: float = 0.0
+        """The same with the look at the packages that may have come with it."""
 
     # --- what is watched beside the modules ----------------------------------------------------
 
@@ -253,6 +255,7 @@ class ChangeScanner:
             before = self._clock.thread_time()
             suspects += self._polling.look(self._baselines.project)
             self._sweep_due = now + Pace.SWEEP.pause(self._clock.thread_time() - before)
+        self.whole_cost = self._clock.thread_time() - began
         return suspects
 
     def moved_packages(self) -> list[str]:

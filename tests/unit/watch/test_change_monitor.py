@@ -62,6 +62,7 @@ class Parts:
         """Called after each sleep of the monitor, with the number of sleeps so far."""
         # The scanner.
         self.cost = 0.0
+        self.packages_cost = 0.0
         self.suspects: list[str] = []
         self.saved = "once"
         self.saves_meanwhile: list[str] = []
@@ -106,6 +107,10 @@ class Parts:
 
     def begin_afresh(self) -> None:
         self.log.append("afresh")
+
+    @property
+    def whole_cost(self) -> float:
+        return self.cost + self.packages_cost
 
     def look_at_all(self, now: float) -> list[str]:
         self.looks.append(now)
@@ -758,6 +763,18 @@ async def test_looks_that_nobody_waits_for_may_cost_less(parts: Parts) -> None:
     count = sum(nap == round(asked, 6) for nap in naps)
     assert naps == [round(asked, 6)] * count + [round(unasked, 6)] * (9 - count)
     assert count == pytest.approx(UNASKED_AFTER / asked, abs=1)
+
+
+@pytest.mark.asyncio
+async def test_looks_at_packages_put_off_what_nobody_waits_for(parts: Parts) -> None:
+    """And nothing else: an open page would show an edited style sheet seconds late."""
+    parts.cost, parts.packages_cost = 0.0002, 0.002
+    naps = await run(parts, 40)
+    asked, unasked = Pace.ASKED.pause(WAKE_COST + 0.0002), Pace.UNASKED.pause(WAKE_COST + 0.0022)
+    assert {*naps} == {round(asked, 6), round(unasked, 6)}
+    parts.phase, parts.has_listeners = Phase.SERVING, True
+    parts.naps.clear()
+    assert {*await run(parts, 10)} == {round(asked, 6)}
 
 
 @pytest.mark.asyncio
