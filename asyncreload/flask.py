@@ -37,19 +37,24 @@ _NO_TLS = (
 _USUAL = {"port": 5000}
 
 
+def _variables(name: str) -> list[str]:
+    """Return the environment variables of an option; that of `flask run` counts as well."""
+    return [f"FLASK_DEV_{name}", f"FLASK_RUN_{name}"]
+
+
 @click.command("dev", short_help="Run a development server that never serves old code.")
 @click.option(
     "--host",
     "-h",
     default="127.0.0.1",
-    envvar=["FLASK_DEV_HOST", "FLASK_RUN_HOST"],
+    envvar=_variables("HOST"),
     help="The interface to bind to.",
 )
 @click.option(
     "--port",
     "-p",
     default=5000,
-    envvar=["FLASK_DEV_PORT", "FLASK_RUN_PORT"],
+    envvar=_variables("PORT"),
     help="The port to bind to.",
 )
 @click.option(
@@ -62,15 +67,15 @@ _USUAL = {"port": 5000}
 )
 @click.option(
     "--cert",
-    envvar=["FLASK_DEV_CERT", "FLASK_RUN_CERT"],
+    envvar=_variables("CERT"),
     help="Not supported: have a proxy serve HTTPS.",
 )
-@click.option("--key", envvar=["FLASK_DEV_KEY", "FLASK_RUN_KEY"], hidden=True)
+@click.option("--key", envvar=_variables("KEY"), hidden=True)
 @click.option("--reload/--no-reload", default=True, help="Reload when a file is saved.")
 @click.option(
     "--debugger/--no-debugger",
     default=False,
-    envvar=["FLASK_DEV_DEBUGGER", "FLASK_RUN_DEBUGGER"],
+    envvar=_variables("DEBUGGER"),
     help="Answer errors with Werkzeug's interactive debugger.",
 )
 @click.option("--live/--no-live", default=False, help="Have open pages load themselves again.")
@@ -79,19 +84,19 @@ _USUAL = {"port": 5000}
 @click.option(
     "--with-threads/--without-threads",
     default=True,
-    envvar=["FLASK_DEV_WITH_THREADS", "FLASK_RUN_WITH_THREADS"],
+    envvar=_variables("WITH_THREADS"),
     help="Answer several requests at a time.",
 )
 @click.option(
     "--extra-files",
     default="",
-    envvar=["FLASK_DEV_EXTRA_FILES", "FLASK_RUN_EXTRA_FILES"],
+    envvar=_variables("EXTRA_FILES"),
     help="More files to watch, separated by ':'.",
 )
 @click.option(
     "--exclude-patterns",
     default="",
-    envvar=["FLASK_DEV_EXCLUDE_PATTERNS", "FLASK_RUN_EXCLUDE_PATTERNS"],
+    envvar=_variables("EXCLUDE_PATTERNS"),
     help="Patterns of files not to watch, separated by ':'.",
 )
 @pass_script_info

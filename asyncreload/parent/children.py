@@ -92,7 +92,7 @@ class Children:
         """
 
         async def find() -> set[int]:
-            found = {*await _family(self._lock)} - self._checkpoints() - self._pids()
+            found = await self._find_family() - self._checkpoints()
             if found:  # nearly always, there is nothing, and each look costs milliseconds
                 for other in self._children - {dead}:
                     found.difference_update(await _descendants(other.pid, frozenset({dead.pid})))

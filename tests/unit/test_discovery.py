@@ -109,13 +109,19 @@ def test_a_source_is_read_for_an_app(source: str, *, expected: bool) -> None:
     assert has_app("x.py") is expected
 
 
-def test_a_flask_app_that_is_not_read_is_told(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (directory / ".flaskenv").write_text("A=1\nexport FLASK_APP = shop\n")
+def go_below(directory: Path, environment: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go into a directory below that of a .flaskenv; return it."""
+    (directory / ".flaskenv").write_text(environment)
     sub = directory / "sub"
     sub.mkdir()
     monkeypatch.chdir(sub)
+    return sub
+
+
+def test_a_flask_app_that_is_not_read_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_below(directory, "A=1\nexport FLASK_APP = shop\n", monkeypatch)
     monkeypatch.setattr(flask_environment, "find_spec", lambda _name: None)
     told = "FLASK_APP in .flaskenv is not read, as python-dotenv is not installed"
     with pytest.raises(SettingsError, match=told):
@@ -154,10 +160,7 @@ def test_a_target_is_taken_as_it_is() -> None:
 def test_environment_files_are_watched_those_to_come_as_well(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (directory / ".flaskenv").write_text("FLASK_APP=shop\n")
-    sub = directory / "sub"
-    sub.mkdir()
-    monkeypatch.chdir(sub)
+    sub = go_below(directory, "FLASK_APP=shop\n", monkeypatch)
     asked = _asked(["--watch", "x"])
     assert asked["target"] == "shop"
     assert asked["script"] == ("-m", "flask", "dev")
