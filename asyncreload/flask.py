@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from glob import escape
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -20,6 +19,7 @@ from flask.cli import NoAppException, ScriptInfo, pass_script_info
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AsyncreloadError, TargetError
 from asyncreload.exit_codes import BAD_USAGE
+from asyncreload.page_files import tell_open_pages
 from asyncreload.run_app import Door, become_supervisor, script_of_command, serve_here
 
 if TYPE_CHECKING:
@@ -208,14 +208,7 @@ def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
             folders.append(part.static_folder)
         if part.template_folder and has_fresh_templates:
             folders.append(os.path.join(part.root_path, part.template_folder))
-    directories = sorted({os.path.abspath(folder) for folder in folders})
-
-    def is_of_pages(path: str) -> bool:
-        is_there = any(path.startswith(directory + os.sep) for directory in directories)
-        return is_there and not path.endswith(".py")
-
-    patterns = [os.path.join(escape(directory), "**", "*") for directory in directories]
-    child.refresh_with(patterns, is_of_pages)
+    tell_open_pages(child, folders)
 
 
 def _is_of_project(error: ImportError) -> bool:

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from asyncreload import process_role
+from asyncreload import process_role, pyramid
 from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.ini_files import address_of, files_of
 from asyncreload.options import options_of
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def main(target: str) -> None:
     """Load the app as `pserve` does, and serve it."""
     _watch(target)
-    run(_load(target))
+    app = _load(target)
+    pyramid.tell_of_pages()
+    run(app)
 
 
 def _load(target: str) -> WSGIApplication:
@@ -90,6 +92,7 @@ def serve(app: WSGIApplication, global_conf: Mapping[str, str], **section: str) 
     if (serve_in_child := process_role.server_of_child()) is not None:
         _watch(file)
         check_in_child(_options(section))
+        pyramid.tell_of_pages()
         try:
             serve_in_child(app)
         except (SystemExit, KeyboardInterrupt) as exc:

@@ -13,6 +13,7 @@ import pytest
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import Served, lay_out
+from tests.live.listening_page import ListeningPage
 from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
@@ -173,6 +174,23 @@ def test_pages_are_those_of_bottles_own_server(
     theirs = serve_by("wsgiref", port)
     ours = serve_by("asyncreload.bottle:Server", 0)
     compare_pages(ours, theirs, port, SITE_PAGES)
+
+
+def test_open_pages_are_told_of_templates(
+    project: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SITE.replace("debug=True", "debug=True, live=True")
+    lay_out(project, files=SITE_FILES | {"app.py": source})
+    monkeypatch.setenv("SERVER", "asyncreload.bottle:Server")
+    monkeypatch.setenv("AT", "0")
+    served = start(sys.executable, "app.py")
+    with ListeningPage(served) as page:
+        served.edit("views/hello.tpl", "Hello", "Welcome")
+        assert page.changed() == []  # the page is to be loaded again
+        assert "Welcome Stranger" in served.body()
+        served.write("views/new.html", "new")
+        assert page.changed() == []
+    assert served.output.count("fresh in") == 0
 
 
 def test_unguarded_run(serve: Serve) -> None:

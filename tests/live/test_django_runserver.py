@@ -18,6 +18,7 @@ from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.django_projects import APP, MANAGE, install
 from tests.live.driving import COMMAND, lay_out
+from tests.live.listening_page import ListeningPage
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
@@ -470,26 +471,12 @@ def test_open_pages_are_told_which_style_sheet_has_changed(site: Path, start: St
     lay_out(site, files={"pyproject.toml": "[tool.asyncreload]\nlive = true\nstandby = false\n"})
     served = start(*MANAGE, "runserver", "0")
     first = served.body("/")
-    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
-    connection.request("GET", "/.asyncreload/events")
-    stream = connection.getresponse()
-    assert b"retry" in stream.readline()
-
-    def state() -> list[str]:
-        while not (line := stream.readline().decode()).startswith("data: "):
-            assert line
-        return line.split()[1:]
-
-    (one,) = state()
-    served.edit("shop/static/shop/site.css", "red", "blue")
-    two, *rest = state()
-    assert rest == [one, "site.css"]
-    served.edit("shop/templates/shop/home.html", "Shop", "Store")
-    three, *rest = state()
-    assert rest == [two]  # the page is to be loaded again
-    assert len({one, two, three}) == 3
+    with ListeningPage(served) as page:
+        served.edit("shop/static/shop/site.css", "red", "blue")
+        assert page.changed() == ["site.css"]
+        served.edit("shop/templates/shop/home.html", "Shop", "Store")
+        assert page.changed() == []  # the page is to be loaded again
     assert served.body("/") == first.replace("Shop", "Store")
-    connection.close()
 
 
 TALL = "<div style='height: 5000px'></div>"

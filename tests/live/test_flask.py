@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import Connection, Served
+from tests.live.listening_page import ListeningPage
 
 if TYPE_CHECKING:
     from tests.live.browsing import Tab
@@ -185,28 +185,15 @@ def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None
     files = FILES | {"shop/pages.py": blueprint, "shop/more/other.html": "one"}
     served = serve("", "--live", files=files, command=(FLASK, "dev"))
     assert served.body() == "<p>1</p>"
-    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
-    connection.request("GET", "/.asyncreload/events")
-    stream = connection.getresponse()
-
-    def state() -> list[str]:
-        while not (line := stream.readline().decode()).startswith("data: "):
-            assert line
-        return line.split()[1:]
-
-    (one,) = state()
-    served.edit("shop/static/site.css", "red", "blue")
-    two, *rest = state()
-    assert rest == [one, "site.css"]
-    served.write("shop/templates/index.html", "<b>{{ version }}</b>")
-    three, *rest = state()
-    assert rest == [two]  # the page is to be loaded again
-    served.write("shop/more/other.html", "two")
-    _, *rest = state()
-    assert rest == [three]
+    with ListeningPage(served) as page:
+        served.edit("shop/static/site.css", "red", "blue")
+        assert page.changed() == ["site.css"]
+        served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+        assert page.changed() == []  # the page is to be loaded again
+        served.write("shop/more/other.html", "two")
+        assert page.changed() == []
     assert served.body() == "<b>1</b>"
     assert len(served.loads()) == 1
-    connection.close()
 
 
 @in_chromium

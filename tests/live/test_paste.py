@@ -11,6 +11,7 @@ import pytest
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
 from tests.live.driving import COMMAND, Served, lay_out
+from tests.live.listening_page import ListeningPage
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve, Start
@@ -195,6 +196,55 @@ def test_pages_are_those_of_pserve(
         lay_out(project, files={"development.ini": text})
         ours = start(pserve, "development.ini")
     compare_pages(ours, theirs, port, STARTER_PAGES)
+
+
+PLAIN_TEMPLATES = """\
+
+class PlainTemplate:
+    def __init__(self, info):
+        self.asset = AssetResolver(info.package).resolve(info.name)
+
+    def __call__(self, value, system):
+        return self.asset.stream().read().decode()
+"""
+
+
+@pytest.mark.parametrize("way", ["asyncreload", "pserve"])
+def test_open_pages_are_told_of_templates_and_static_files(
+    project: Path, start: Start, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    pytest.importorskip("pyramid")
+    monkeypatch.setenv("PYTHONPATH", str(project))  # in the place of an installation
+    app = STARTER.replace("import Configurator\n", f"import Configurator\n{PLAIN_TEMPLATES}")
+    app = "from pyramid.path import AssetResolver\n" + app.replace(
+        "        config.include",
+        '        config.add_renderer(".txt", PlainTemplate)\n        config.include',
+    )
+    views = (
+        STARTER_FILES["starter/views.py"]
+        .replace(
+            '@view_config(route_name="old")',
+            '@view_config(route_name="old", renderer="pages/old.txt")',
+        )
+        .replace('raise HTTPFound(request.route_url("home"))', "return {}")
+    )
+    ini = STARTER_FILES["development.ini"].replace(
+        "egg:waitress#main", "egg:asyncreload\nlive = true"
+    )
+    ini = ini.replace("listen = localhost:6543", "port = 0")
+    files = {"starter/__init__.py": app, "starter/views.py": views, "development.ini": ini}
+    lay_out(project, files=STARTER_FILES | files | {"starter/pages/old.txt": "one"})
+    pserve = str(Path(sys.executable).with_name("pserve"))
+    command = (pserve,) if way == "pserve" else (*COMMAND, "--live", "--port", "0")
+    served = start(*command, "development.ini")
+    assert served.body("/old") == "one"
+    with ListeningPage(served) as page:
+        served.write("starter/static/a.css", "p { color: blue }")
+        assert page.changed() == ["a.css"]
+        served.write("starter/pages/old.txt", "two")
+        assert page.changed() == []  # the page is to be loaded again
+        assert served.body("/old") == "two"
+    assert "changed · fresh in" not in served.output
 
 
 def test_pserve(tmp_path: Path, project: Path, temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

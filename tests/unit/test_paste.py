@@ -106,7 +106,7 @@ def test_a_child_serves_and_watches_and_ends_without_a_word(
 
     watched: list[str] = []
     child = SimpleNamespace(
-        watch=watched.append, started_with=Settings(target="", script=("pserve",))
+        is_live=False, watch=watched.append, started_with=Settings(target="", script=("pserve",))
     )
     monkeypatch.setattr(process_role, "_role", process_role._Role(end, cast("Any", child)))
     with pytest.raises(BaseException) as caught:  # of a kind that nobody catches

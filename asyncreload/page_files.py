@@ -1,0 +1,30 @@
+"""Files that requests read afresh, such as templates: when one changes, only pages are outdated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from glob import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncreload.process_role import ForFramework
+
+
+def tell_open_pages(
+    child: ForFramework, directories: Iterable[str], endings: tuple[str, ...] = ("",)
+) -> None:
+    """Have open pages told of files that change below directories: that reloads nothing.
+
+    Modules are left out: some lie beside templates, and they need a reload.
+
+    endings: of the names of such files; by default, all of them are.
+    """
+    places = sorted({os.path.join(os.path.abspath(directory), "") for directory in directories})
+    patterns = [f"{escape(place)}**/*{ending}" for place in places for ending in endings]
+
+    def is_of_pages(path: str) -> bool:
+        return path.startswith(tuple(places)) and path.endswith(endings) and path[-3:] != ".py"
+
+    if patterns:
+        child.refresh_with(patterns, is_of_pages)
