@@ -186,7 +186,7 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
         if isinstance(exc.__context__, ImportError) and _is_of_project(exc.__context__):
             raise exc.__context__ from None
         raise TargetError(exc.format_message()) from None
-    if (child := process_role.for_framework()) is not None and child.is_live:
+    if (child := process_role.for_framework()) is not None:
         _tell_of_pages(app, child)
     if not given["debugger"]:
         return app
@@ -199,12 +199,15 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
 
 
 def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
-    """Have open pages told of changed templates and static files, which requests read afresh."""
+    """Have open pages told of changed templates and static files, which requests read afresh.
+
+    Those that are not live pages may show an error in a template: without its static files.
+    """
     read_afresh = app.config["TEMPLATES_AUTO_RELOAD"]
     has_fresh_templates = app.debug if read_afresh is None else read_afresh
     folders = []
     for part in (app, *app.blueprints.values()):
-        if part.static_folder:
+        if part.static_folder and child.is_live:
             folders.append(part.static_folder)
         if part.template_folder and has_fresh_templates:
             folders.append(os.path.join(part.root_path, part.template_folder))

@@ -196,6 +196,21 @@ def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None
     assert len(served.loads()) == 1
 
 
+def test_the_page_of_an_error_in_a_template_comes_back(serve: Serve) -> None:
+    served = serve("", files=FILES, command=(FLASK, "dev"))  # no live pages
+    served.write("shop/templates/index.html", "<b>{{ version.no.such }}</b>")
+    answer = served.get()
+    assert answer.status == 500
+    assert "{{ version.no.such }}</b>\n    ^" not in answer.body  # by the code that was made of it
+    with ListeningPage(served) as page:
+        served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+        assert page.changed() == []
+        served.write("shop/templates/other.html", "new")
+        assert page.changed() == []
+    assert served.body() == "<b>1</b>"
+    assert len(served.loads()) == 1
+
+
 @in_chromium
 def test_an_open_page_shows_templates_and_style_sheets_as_saved(serve: Serve, tab: Tab) -> None:
     page = """<!doctype html><link rel="icon" href="data:,">

@@ -56,6 +56,19 @@ def test_p4_an_error_in_a_request_is_shown_and_told_once(serve: Serve) -> None:
     assert FAILED not in served.output
 
 
+RUN_TEMPLATE = 'exec(compile(open("page.tpl").read(), "page.tpl", "exec"))'
+FROM_TEMPLATE = APP.replace('return prices()["pear"]', RUN_TEMPLATE)
+
+
+def test_p4_a_save_of_a_template_that_an_error_names_mends_it(serve: Serve) -> None:
+    """It is no module, and so not watched before."""
+    served = serve(files={"app.py": FROM_TEMPLATE, "page.tpl": "1 / 0\n"})
+    assert "page.tpl:1\nin GET /boom\n" in served.get("/boom").body
+    served.write("page.tpl", "pass\n")
+    served.until_told("page.tpl changed · fresh in")
+    assert served.body("/boom").endswith("GET: good")
+
+
 @pytest.mark.skipif(SPEAKS_ASGI, reason="uvicorn sends chunks: no reset is needed")
 def test_p4_a_response_that_breaks_off_is_seen_to(serve: Serve) -> None:
     served = serve(files={"app.py": APP})

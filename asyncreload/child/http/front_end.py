@@ -50,6 +50,9 @@ class Supervision(FrozenData):
     """Called in the loop's thread with the report when a request has imported project code that
     fails, with the time when the request began, in ns since the epoch, and with what is to be
     called when the failure is told."""
+    on_error: Callable[[tuple[str, ...], int], None] | None = None
+    """Called in the loop's thread when any other request has failed, with the files that the error
+    names, and with the time when the request began, in ns since the epoch."""
     on_restart: Callable[[], None] | None = None
     """Called in the loop's thread when somebody who sees the report of a crash asks for another
     start."""
@@ -91,6 +94,7 @@ class FrontEnd:
         self._refreshes = 0
         self._main_thread = main_thread
         self._on_import_failure = supervision.on_import_failure
+        self._on_error = supervision.on_error
         self._on_restart = supervision.on_restart
         self._noted = supervision.noted
         self._acceptor: Acceptor | None = None
@@ -194,13 +198,19 @@ class FrontEnd:
         trust = Trust(settings.trust)
         editor = settings.editor and editor_url(settings.editor)
         on_import_failure = self._on_import_failure and self._tell_failure
+        on_error = self._on_error and self._note_error
 
         def with_state() -> tuple[Site, RequestErrors]:
             state = self._state
             live_state = state if live else ""
             site = Site(*address, threads, settings.access_log, live_state, self._noted)
             errors = RequestErrors(
-                state, trust, live=live, editor=editor, on_import_failure=on_import_failure
+                state,
+                trust,
+                live=live,
+                editor=editor,
+                on_import_failure=on_import_failure,
+                on_error=on_error,
             )
             return site, errors
 
@@ -281,3 +291,9 @@ class FrontEnd:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._on_import_failure, report, began, told.set)
             told.wait(_TOLD_WITHIN)
+
+    def _note_error(self, named: tuple[str, ...], began: int) -> None:
+        """Have it noted what an error names; runs in the thread of the request."""
+        assert self._on_error  # noqa: S101  for the type checker: see `_open`
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._on_error, named, began)

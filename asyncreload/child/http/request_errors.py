@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OnImportFailure = Callable[[Report, int], None]
 """Called with a report, and with the time when its request began, in ns since the epoch."""
+OnError = Callable[[tuple[str, ...], int], None]
+"""Called with the absolute paths of files that an error names, and with that time."""
 
 
 class RequestErrors:
@@ -32,6 +34,7 @@ class RequestErrors:
     editor: the template of links that open a file in an editor (editors.py); "" for no links.
     on_import_failure: called in the thread of a request that has imported project code which fails;
         returns when that is told. None where nothing reloads: then it is an error like any other.
+    on_error: called in the thread of a request that has failed otherwise.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class RequestErrors:
         live: bool,
         editor: str = "",
         on_import_failure: OnImportFailure | None = None,
+        on_error: OnError | None = None,
     ) -> None:
         self._state = state
         self._trust = trust
         self._live = live
         self._editor = editor
         self._on_import_failure = on_import_failure
+        self._on_error = on_error
 
     def report(self, error: BaseException, request: str, began: int) -> WSGIApplication:
         """Have an error told; return an app that answers the request with its report.
@@ -61,6 +66,8 @@ class RequestErrors:
             self._on_import_failure(report, began)
         else:
             _tell(report)
+            if self._on_error is not None:
+                self._on_error(report.mending, began)
         return make_report_app(
             report, self._state, self._trust, live=self._live, editor=self._editor
         )

@@ -63,7 +63,9 @@ class Agent:
             main,
             Supervision(
                 name,
-                lambda *failure: self.outcome.show_late(*failure),  # noqa: PLW0108  it is made below
+                # The outcome is made below.
+                lambda *failure: self.outcome.show_late(*failure),  # noqa: PLW0108
+                lambda *error: self.outcome.note_error(*error),  # noqa: PLW0108
                 lambda: self.monitor.on_change([]),
                 link.noted,
             ),

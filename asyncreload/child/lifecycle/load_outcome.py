@@ -141,6 +141,18 @@ class LoadOutcome:
             self._front_end.show(report, load.settings, load.go.address)
             self.tell_files(load)
 
+    def note_error(self, named: tuple[str, ...], began: int) -> None:
+        """Watch the files that the error of a request names: a save of one is to mend it.
+
+        Among them are templates, which are no modules, and so not watched by themselves.
+
+        began: when that request began, in ns since the epoch; what changed later may mend it.
+        """
+        if self._life.load is not None and self._life.phase is Phase.SERVING:
+            changed = self._life.load.go.changed
+            watch = self._state.scanner.watch_files
+            self._tasks.start(hop(watch, named, began, changed))
+
     def _tell_failure(self, report: Report) -> None:
         told = protocol.LoadFailed(
             report.title, report.trace, report.place, report.own, report.advice

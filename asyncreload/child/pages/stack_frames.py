@@ -25,6 +25,8 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _MACHINERY = (f"{_PACKAGE}{os.sep}", "<frozen importlib", "<frozen runpy")
 _MACHINERY_FILES = {str(_STDLIB / "runpy.py"), str(_STDLIB / "importlib" / "__init__.py")}
 _CYTHON = (".pyx", ".pxd", ".pxi")
+_COMPILED = {"", ".py", ".pyw", ".wsgi"}
+"""Suffixes of files that Python compiles as they are."""
 _SERVER_FILE = str(_STDLIB / "wsgiref" / "handlers.py")
 
 
@@ -85,11 +87,17 @@ def is_project_file(file: str) -> bool:
 
 
 def _with_safe_source(frame: traceback.FrameSummary) -> traceback.FrameSummary:
-    """Return a frame, without its source line if reading that fails, as for a file named NUL."""
+    """Return a frame, without its source line if reading that fails, as for a file named NUL.
+
+    And without columns in a file that Python has not compiled: those of a template are columns of
+    the code that was made of it.
+    """
     try:
         _ = frame.line
     except Exception:  # noqa: BLE001 - the module's loader is called, and may raise anything
         return traceback.FrameSummary(frame.filename, frame.lineno, frame.name, line="")
+    if os.path.splitext(frame.filename)[1] not in _COMPILED and os.path.isfile(frame.filename):
+        return traceback.FrameSummary(frame.filename, frame.lineno, frame.name)
     return frame
 
 

@@ -160,11 +160,15 @@ class ChangeScanner:
         def take(path: str) -> None:
             self._baselines.take_unless_known(path, since, changed)
 
-        for path in map(container, paths):
-            take(path)
+        self.watch_files(paths, since, changed)
         patterns = self._baselines.patterns
         python = Patterns.of(["*.py"], [], root).watch
         self._scan_directories(patterns.replaced(watch=(*patterns.watch, *python)), take)
+
+    def watch_files(self, paths: Iterable[str], since: int, changed: Changed) -> None:
+        """Watch files that an error names; `since` and `changed` as above."""
+        for path in map(container, paths):
+            self._baselines.take_unless_known(path, since, changed)
 
     def _scan_directories(self, patterns: Patterns, take: Callable[[str], None]) -> None:
         scanner = DirectoryScanner(patterns, take, self._baselines.take_as_absent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,3 +203,10 @@ def test_where_nobody_waits_for_it_it_is_told_like_any_error(
     monkeypatch.setattr(request_errors, "is_import_failure", lambda _error: True)
     RequestErrors("", live=False).report(ValueError("x"), "GET /", 7)
     assert re.fullmatch(r"\d\d:\d\d:\d\d ValueError: x\n", capsys.readouterr().err)
+
+
+def test_what_an_error_names_is_told(tmp_path: Path) -> None:
+    told: list[tuple[tuple[str, ...], int]] = []
+    errors = RequestErrors("1", live=False, on_error=lambda *error: told.append(error))
+    errors.report(FileNotFoundError(2, "absent", str(tmp_path / "page.html")), "GET /", 7)
+    assert told == [((str(tmp_path / "page.html"),), 7)]

@@ -249,6 +249,19 @@ def test_a_wrapper_without_a_frame_of_the_users_gives_way_to_what_it_wraps(tmp_p
     assert report.place == f"{app}:1"
 
 
+@pytest.mark.parametrize(("name", "is_marked"), [("page.html", False), ("app.wsgi", True)])
+def test_a_template_has_no_marks(tmp_path: Path, name: str, *, is_marked: bool) -> None:
+    """The columns would be those of the code that was made of it."""
+    file = tmp_path / name
+    file.write_text("<p>{{ x.y }}</p> and more of it\n")
+    with pytest.raises(AttributeError) as caught:
+        exec(compile("z = x.y + 1\n", str(file), "exec"), {"x": 1})
+    report = Report.from_exception(caught.value)
+    assert report.place == f"{file}:1"
+    assert (report.frames[-1].column > 0) is is_marked
+    assert ("more of it\n        ^^^\n" in report.trace) is is_marked
+
+
 @pytest.mark.parametrize(
     ("source", "column", "marks"),
     [
