@@ -10,6 +10,7 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncreload.errors import (
+        AbsentTargetError,
         AsyncreloadError,
         BindError,
         EnvironmentFileError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from asyncreload.settings import Settings
 
 __all__ = [
+    "AbsentTargetError",
     "AsyncreloadError",
     "BindError",
     "Changed",

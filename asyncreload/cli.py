@@ -293,11 +293,10 @@ def _found(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _unread(directory: str) -> str:
     """Return what to say of a file that names FLASK_APP, but is not read."""
-    from asyncreload.flask_environment import unread  # noqa: PLC0415  for mistakes alone
+    from asyncreload import flask_environment  # noqa: PLC0415  for mistakes alone
 
-    name = "" if directory else unread(os.getcwd())
-    told = f"; FLASK_APP in {name} is not read, as python-dotenv is not installed"
-    return told if name else ""
+    name = "" if directory else flask_environment.unread(os.getcwd())
+    return f"; {flask_environment.UNREAD.format(name)}" if name else ""
 
 
 def _is_mere_directory(target: str) -> bool:

@@ -19,6 +19,10 @@ class MissingExtraError(TargetError):
     """The app cannot be served with what is installed."""
 
 
+class AbsentTargetError(TargetError):
+    """There is no module of the target's name: told by a framework that has looked for it."""
+
+
 class InterfaceError(AsyncreloadError):
     """The app was called as a WSGI app, and turns out to speak ASGI."""
 

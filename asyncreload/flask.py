@@ -17,10 +17,16 @@ from click.core import ParameterSource
 from flask.cli import NoAppException, ScriptInfo, pass_script_info
 
 from asyncreload import flask_environment, process_role
-from asyncreload.errors import AsyncreloadError, TargetError
+from asyncreload.errors import AbsentTargetError, AsyncreloadError, TargetError
 from asyncreload.exit_codes import BAD_USAGE
 from asyncreload.page_files import tell_open_pages
-from asyncreload.run_app import Door, become_supervisor, script_of_command, serve_here
+from asyncreload.run_app import (
+    Door,
+    become_supervisor,
+    check_in_child,
+    script_of_command,
+    serve_here,
+)
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -42,7 +48,11 @@ def _variables(name: str) -> list[str]:
     return [f"FLASK_DEV_{name}", f"FLASK_RUN_{name}"]
 
 
-@click.command("dev", short_help="Run a development server that never serves old code.")
+@click.command(
+    "dev",
+    short_help="Run a development server that never serves old code.",
+    epilog="Other options of asyncreload go into [tool.asyncreload] in pyproject.toml.",
+)
 @click.option(
     "--host",
     "-h",
@@ -60,6 +70,7 @@ def _variables(name: str) -> list[str]:
 @click.option(
     "--debug/--no-debug",
     default=None,
+    envvar=_variables("DEBUG"),
     expose_value=False,
     is_eager=True,
     callback=lambda _context, _option, value: _set_debug(value=value),
@@ -71,7 +82,12 @@ def _variables(name: str) -> list[str]:
     help="Not supported: have a proxy serve HTTPS.",
 )
 @click.option("--key", envvar=_variables("KEY"), hidden=True)
-@click.option("--reload/--no-reload", default=True, help="Reload when a file is saved.")
+@click.option(
+    "--reload/--no-reload",
+    default=True,
+    envvar=_variables("RELOAD"),
+    help="Reload when a file is saved.",
+)
 @click.option(
     "--debugger/--no-debugger",
     default=False,
@@ -111,6 +127,7 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
     if (serve := process_role.server_of_child()) is not None:
         # Not through click: it would print "Aborted!" when a save interrupts the load.
         try:
+            check_in_child(_options(context, given))
             serve(_load(info, given))
         except KeyboardInterrupt as exc:
             raise _Interrupted from exc
@@ -185,7 +202,8 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
     except NoAppException as exc:
         if isinstance(exc.__context__, ImportError) and _is_of_project(exc.__context__):
             raise exc.__context__ from None
-        raise TargetError(exc.format_message()) from None
+        kind = AbsentTargetError if _is_absent(info, exc) else TargetError
+        raise kind(f"{exc.format_message()}{_unread(info)}") from None
     if (child := process_role.for_framework()) is not None:
         _tell_of_pages(app, child)
     if not given["debugger"]:
@@ -212,6 +230,19 @@ def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
         if part.template_folder and has_fresh_templates:
             folders.append(os.path.join(part.root_path, part.template_folder))
     tell_open_pages(child, folders)
+
+
+def _is_absent(info: ScriptInfo, exc: NoAppException) -> bool:
+    """Tell whether there is no module of the name that was given, or none at all."""
+    if info.app_import_path:
+        return isinstance(exc.__context__, ImportError)
+    return info.create_app is None and not any(map(os.path.exists, ("wsgi.py", "app.py")))
+
+
+def _unread(info: ScriptInfo) -> str:
+    """Return what to say of a file that names FLASK_APP, but is not read."""
+    name = "" if info.app_import_path else flask_environment.unread(os.getcwd())
+    return f" {flask_environment.UNREAD.format(name)}" if name else ""
 
 
 def _is_of_project(error: ImportError) -> bool:

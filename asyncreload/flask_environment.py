@@ -14,6 +14,7 @@ from importlib.util import find_spec
 
 NAMES = (".flaskenv", ".env")
 """The later counts more."""
+UNREAD = "FLASK_APP in {} is not read, as python-dotenv is not installed"
 
 
 def flask_app(directory: str) -> str:

@@ -3,7 +3,7 @@
 A child's life as its parent hears it:
 
     Booted -> (Preload -> Preloading* -> Preloaded) -> (KnownFiles, Go ahead, Go) -> Going
-        -> Loaded | LoadFailed | MissingExtra | Reporting -> FilesChanged -> Left
+        -> Loaded | LoadFailed | GaveUp | Reporting -> FilesChanged -> Left
 
 A checkpoint has a channel of its own, on which the parent sends nothing but descriptors:
 
@@ -113,10 +113,12 @@ class LoadFailed(Message):
     """What may be done about it."""
 
 
-class MissingExtra(Message):
-    """Child: the app cannot be served at all with what is installed; it ends."""
+class GaveUp(Message):
+    """Child: no save is likely to mend the first load, so all ends."""
 
     reason: str
+    lacks_extra: bool
+    """Whether the app cannot be served with what is installed; else there is none."""
 
 
 class Reporting(Message):
@@ -353,7 +355,7 @@ _KINDS = {
         Going,
         Loaded,
         LoadFailed,
-        MissingExtra,
+        GaveUp,
         Reporting,
         Watching,
         FilesChanged,

@@ -21,7 +21,7 @@ from asyncreload.child.lifecycle.signals import end_on_signals
 from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
-from asyncreload.errors import MissingExtraError
+from asyncreload.errors import AbsentTargetError, MissingExtraError
 from asyncreload.exit_codes import INTERRUPTED, NO_DIRECTORY, NOT_SERVED
 from asyncreload.target import Target
 
@@ -55,9 +55,9 @@ def live(side_thread: SideThread) -> int:
 
     1. *Raised*, in the main thread. Whatever comes out of the load is a failure: also `SystemExit`,
        and an error in an environment file or at the start of an ASGI app. It is none if this
-       process is to end: then the app was interrupted. Nor if the first load lacks an extra: no
-       save can help, all ends. A script may also end without a failure: it has served, or it has
-       come to its end, and so do we.
+       process is to end: then the app was interrupted. Nor if the first load lacks an extra, or
+       finds no module of the name that was typed: all ends. A script may also end without a
+       failure: it has served, or it has come to its end, and so do we.
     2. *Watched.* `SideThread.show` hands the report to `LoadOutcome`, in the side thread. That has
        each file watched that may mend the load: all Python files of the project, whether they were
        read or not, and what the report names.
@@ -96,7 +96,7 @@ def live(side_thread: SideThread) -> int:
             raise KeyboardInterrupt from exc
         if side_thread.is_ending():  # whatever the app made of the interrupt
             return side_thread.wait_for_end()
-        if isinstance(exc, MissingExtraError) and side_thread.give_up(exc):
+        if isinstance(exc, MissingExtraError | AbsentTargetError) and side_thread.give_up(exc):
             return NOT_SERVED
         side_thread.show(Report.from_exception(exc))
     process_role.has_loaded()

@@ -100,7 +100,7 @@ class ChildRun:
         """The requests that the child was answering when it ended, as in "GET /cart"."""
         self.starts_again: bool = False
         """Whether the child gives way to one from elsewhere: what it has loaded does not fit."""
-        self.missing_extra: str = ""
+        self.gave_up: protocol.GaveUp | None = None
         """Why the app cannot be served with what is installed; "" if it can, for all we know."""
         self._watchdog = watchdog
         self._services = services
@@ -185,10 +185,7 @@ class ChildRun:
                 self.since = message.began
                 self._enter(Phase.LOADING)
             case (
-                protocol.Loaded()
-                | protocol.LoadFailed()
-                | protocol.Reporting()
-                | protocol.MissingExtra()
+                protocol.Loaded() | protocol.LoadFailed() | protocol.Reporting() | protocol.GaveUp()
             ):
                 self._hear_outcome(message)
             case protocol.Watching():
@@ -223,9 +220,7 @@ class ChildRun:
 
     def _hear_outcome(
         self,
-        message: (
-            protocol.Loaded | protocol.LoadFailed | protocol.Reporting | protocol.MissingExtra
-        ),
+        message: (protocol.Loaded | protocol.LoadFailed | protocol.Reporting | protocol.GaveUp),
     ) -> None:
         """The first requests are answered from now on; or there is nothing to answer them with."""
         policy = self._services.restart_policy
@@ -255,8 +250,8 @@ class ChildRun:
                     message.title, message.trace, message.place, message.own, message.hint
                 )
                 self._services.event_log.tell(self.outcome)
-            case protocol.MissingExtra():
-                self.missing_extra = message.reason
+            case protocol.GaveUp():
+                self.gave_up = message
             case protocol.Reporting():  # the crash itself has been told already
                 self._enter(Phase.REPORTING)
                 self.outcome = policy.crash

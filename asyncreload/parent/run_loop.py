@@ -14,7 +14,7 @@ from functools import partial
 from typing import Self
 
 from asyncreload import lockfile
-from asyncreload.errors import MissingExtraError
+from asyncreload.errors import AbsentTargetError, MissingExtraError
 from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import ChildRun, Services
@@ -133,7 +133,8 @@ class RunLoop:
         """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.
 
         Raises `AsyncreloadError` when no process of the app can be started, and
-        `MissingExtraError` when the first one finds that the app cannot be served.
+        `MissingExtraError` or `AbsentTargetError` when the first one finds that there is nothing
+        to serve.
         """
         serving = asyncio.create_task(self._serve(), name="asyncreload serving")
         heartbeat = asyncio.create_task(touch_until_deleted(self._lock, self._interval))
@@ -166,8 +167,9 @@ class RunLoop:
             await run.follow()
             code = await self._end_of(run)
             run.end(self._inheritance.requests.left_by(run.child.pid))
-            if run.missing_extra:
-                raise MissingExtraError(run.missing_extra)
+            if (given_up := run.gave_up) is not None:
+                error = MissingExtraError if given_up.lacks_extra else AbsentTargetError
+                raise error(given_up.reason)
             following = await self._restart_policy.after(run, code)
         return following
 

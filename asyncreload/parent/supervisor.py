@@ -142,8 +142,8 @@ class Supervisor:
     async def wait(self) -> int:
         """Wait until the app is done; return its exit code, or 0 when the context is left first.
 
-        Raises `AsyncreloadError` when no process of the app can be started, and
-        `MissingExtraError` when what serves it is not installed.
+        Raises `AsyncreloadError` when no process of the app can be started, `MissingExtraError`
+        when what serves it is not installed, and `AbsentTargetError` when there is none.
         """
         _, task = self._opened()
         await asyncio.wait([task])

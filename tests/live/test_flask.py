@@ -13,7 +13,7 @@ import pytest
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
-from tests.live.driving import Connection, Served
+from tests.live.driving import Connection, Served, lay_out
 from tests.live.listening_page import ListeningPage
 
 if TYPE_CHECKING:
@@ -228,6 +228,45 @@ def test_an_open_page_shows_templates_and_style_sheets_as_saved(serve: Serve, ta
     served.edit("shop/templates/index.html", "tall", "taller")
     tab.until_shown("taller")
     assert len(served.loads()) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "reason"),
+    [
+        (["--app", "shpo"], "Could not import 'shpo'."),
+        ([], "Could not locate a Flask application."),
+    ],
+)
+def test_what_is_not_there_ends_the_command_at_its_start(
+    project: Path, start: Start, app: list[str], reason: str
+) -> None:
+    lay_out(project, files={"shop.py": SHOP})
+    served = start(FLASK, *app, "dev", "--port", "0")
+    assert served.wait() == 2
+    assert f"flask dev: error: {reason}" in served.output or f"error: {reason}" in served.output
+    assert "waiting for a change" not in served.output
+
+
+def test_a_module_without_an_app_is_waited_for(project: Path, start: Start) -> None:
+    lay_out(project, files={"shop.py": "import os\n", "pyproject.toml": FILES["pyproject.toml"]})
+    served = start(FLASK, "--app", "shop", "dev", "--port", "0")
+    served.until_told("waiting for a change")
+    served.write("shop.py", "from flask import Flask\napp = Flask(__name__)\n")
+    served.until_told("fresh in")
+    os.unlink(served.directory / "shop.py")  # it was there at the start
+    assert served.get().status == 500
+    served.until_told("Could not import 'shop'")
+    served.write("shop.py", "from flask import Flask\napp = Flask('again')\n")
+    assert served.get().status == 404
+
+
+def test_options_of_a_file_that_change_are_told(serve: Serve) -> None:
+    files = FILES | {".flaskenv": f"{FILES['.flaskenv']}FLASK_RUN_WITH_THREADS=1\n"}
+    served = serve("", files=files, command=(FLASK, "dev"))
+    assert served.body() == "<p>1</p>"
+    served.edit(".flaskenv", "FLASK_RUN_WITH_THREADS=1", "FLASK_RUN_WITH_THREADS=0")
+    assert served.body() == "<p>1</p>"
+    served.until_told("options are read at the start: for threads=1, stop the server")
 
 
 def test_the_debugger_is_asked_for(serve: Serve) -> None:

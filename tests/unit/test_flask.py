@@ -74,6 +74,21 @@ def test_who_types_it_becomes_the_supervisor(
     }
 
 
+def test_variables_switch_off_the_reload_and_debug_mode(
+    became: list[Any], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(door, "serve_here", lambda *given: served.append(given))
+    (directory / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    monkeypatch.syspath_prepend(directory)
+    monkeypatch.setenv("FLASK_RUN_RELOAD", "0")
+    monkeypatch.setenv("FLASK_RUN_DEBUG", "0")
+    flask(monkeypatch, "dev", code=0)
+    assert became == []
+    assert os.environ["FLASK_DEBUG"] == "0"
+    assert len(served) == 1
+
+
 def test_what_is_not_given_is_left_to_others(
     became: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import asyncreload
 from asyncreload import errors, events
 
 NAMES = [
+    "AbsentTargetError",
     "AsyncreloadError",
     "BindError",
     "Changed",

@@ -31,9 +31,10 @@ from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.side_loop import SideLoop, stand_still
 from asyncreload.child.preload.conditions import Conditions
 from asyncreload.child.watch.filesystems import is_local
+from asyncreload.errors import MissingExtraError
 from asyncreload.exit_codes import RELOAD
 from asyncreload.phase import Phase
-from asyncreload.protocol import Booted, Go, Message, MissingExtra, Obstacle, Preload, StartCold
+from asyncreload.protocol import Booted, GaveUp, Go, Message, Obstacle, Preload, StartCold
 from asyncreload.system_calls import files_open_for_writing, process_began
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from asyncreload.child.lifecycle.startup import Legacy
     from asyncreload.child.pages.error_report import Report
     from asyncreload.child.watch.refreshers import Refresh
-    from asyncreload.errors import MissingExtraError
+    from asyncreload.errors import TargetError
     from asyncreload.settings import Settings
 
 INTERRUPT_TOLD = 0.5
@@ -234,14 +235,14 @@ class SideThread:
         self.checkpoints.end()
         self._side_loop.call(self._agent.outcome.show, report, self._load)
 
-    def give_up(self, error: MissingExtraError) -> bool:
-        """Have all ended, as nothing that is saved can help; return False if something might.
+    def give_up(self, error: TargetError) -> bool:
+        """Have all ended, as hardly anything that is saved can help; return False if it might.
 
-        That is when the app did not need the extra before it was changed.
+        That is when the app was there, or did not need the extra, before it was changed.
         """
         if self._load.go.changed:
             return False
-        self._send(MissingExtra(str(error)))
+        self._send(GaveUp(str(error), isinstance(error, MissingExtraError)))
         return True
 
     @property
