@@ -106,7 +106,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int
     if os.getpid() == 1:  # of a container: what loses its parent there comes to us
         orphans = asyncio.create_task(reap_orphans(OrphanReaper.install().look))
         task.add_done_callback(lambda _: orphans.cancel())
-    printer = _speak(voice, note, ending, HINT if lines else "", supervisor.leave_prompt)
+    printer = _speak(voice, note, ending, HINT if lines else "", supervisor)
     if isinstance(printer, ForPeople):
         asyncio.get_running_loop().call_later(START, printer.start)
     else:
@@ -172,20 +172,18 @@ class _Ending:
 # --- what it says ----------------------------------------------------------------------------
 
 
-def _speak(
-    voice: Voice, note: str, ending: _Ending, keys: str, leave_prompt: Callable[[], bool]
-) -> Printer:
+def _speak(voice: Voice, note: str, ending: _Ending, keys: str, supervisor: Supervisor) -> Printer:
     """Print from now on what the supervisor tells.
 
     note: printed first of all, if there is one.
     ending: told when nobody reads it any more; knows the exit code.
     keys: the line of those that may be typed, if any may.
-    leave_prompt: tells whether the cursor stands behind a prompt that is left now.
     """
     if voice.json:
         printer: Printer = ForTools(_own_output(), ending.on_no_reader, ending.exit_code)
     else:
-        printer = ForPeople(sys.stderr, ending.on_no_reader, keys, leave_prompt)
+        prompt = supervisor.leave_prompt, supervisor.show_prompt
+        printer = ForPeople(sys.stderr, ending.on_no_reader, keys, *prompt)
     printer.setLevel(voice.level)
     log = logging.getLogger("asyncreload")
     log.addHandler(printer)

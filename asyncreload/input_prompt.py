@@ -2,8 +2,8 @@
 
 The app has the same terminal as we. Python tells of `input()` by an audit event just before the
 prompt is shown, and by another one when a line was typed. In between, whoever prints a line begins
-a new one first. If the app is interrupted there, or dies, the cursor stays where it is: so the next
-line is the one that begins anew.
+a new one first, and has the prompt shown again behind it. If the app is interrupted there, or dies,
+the cursor stays where it is: so the next line is the one that begins anew.
 """
 
 from __future__ import annotations
@@ -11,9 +11,28 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from typing import Any
+from contextlib import suppress
+from threading import get_ident
+from typing import Any, NamedTuple
 
+from asyncreload.cpython import caller, current_frames
 from asyncreload.system_calls import anonymous_file
+
+
+class _Call(NamedTuple):
+    """A call of `input()` that may still wait for its line."""
+
+    text: str
+    """What it shows."""
+    thread: int
+    frame: int
+    """The frame that calls, by its identity: to keep it would keep what the app has in it."""
+    instruction: int
+
+    def waits(self) -> bool:
+        """Tell whether it has not come back: also by an exception, of which no event tells."""
+        frame = current_frames().get(self.thread)
+        return frame is not None and (id(frame), frame.f_lasti) == (self.frame, self.instruction)
 
 
 class InputPrompt:
@@ -23,6 +42,9 @@ class InputPrompt:
         self.descriptor = descriptor
         self._shared = mmap.mmap(descriptor, 1)
         self._memory: mmap.mmap | bytearray = self._shared
+        self._call: _Call | None = None
+        self.number: int = 0
+        """How many prompts this process has shown."""
 
     @classmethod
     def create(cls) -> InputPrompt:
@@ -35,8 +57,27 @@ class InputPrompt:
             prompt = arguments[0]
             at_start = prompt is None or (isinstance(prompt, str) and prompt[-1:] in {"", "\n"})
             self._memory[0] = not at_start
+            frame = caller(1)
+            text = prompt if isinstance(prompt, str) and not at_start else ""
+            self._call = _Call(text, get_ident(), id(frame), frame.f_lasti)
+            self.number += 1
         elif event == "builtins.input/result":
             self._memory[0] = False
+            self._call = None
+
+    def show_again(self) -> None:
+        """Show the prompt again that still waits, and what is typed already, behind lines of ours.
+
+        Python's `input()` is in a system call there, and does not know that lines were printed.
+        """
+        if self._call is None or not self._call.text or not self._call.waits():
+            return
+        readline: Any = sys.modules.get("readline")
+        typed = readline.get_line_buffer() if readline is not None else ""
+        with suppress(OSError):
+            if os.isatty(1):
+                os.write(1, f"{self._call.text.rpartition(chr(10))[2]}{typed}".encode())
+                self._memory[0] = True
 
     def leave(self) -> bool:
         """Tell whether the cursor stands behind a prompt; it is taken to a new line now."""
@@ -64,6 +105,17 @@ def watch_prompts(prompt: InputPrompt) -> None:
     """Have the flag set whenever this process shows a prompt; called once, in a child."""
     _own.prompt = prompt
     sys.addaudithook(prompt.hear)
+
+
+def number_of_prompts() -> int:
+    """Return how many prompts this process has shown."""
+    return _own.prompt.number if _own.prompt is not None else 0
+
+
+def show_prompt_again() -> None:
+    """Show this process's prompt again, if one was left; see `InputPrompt.show_again`."""
+    if _own.prompt is not None:
+        _own.prompt.show_again()
 
 
 def leave_prompt() -> bool:

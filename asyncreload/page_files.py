@@ -16,11 +16,13 @@ def tell_open_pages(
 ) -> None:
     """Have open pages told of files that change below directories: that reloads nothing.
 
-    Modules are left out: some lie beside templates, and they need a reload.
+    Modules are left out: some lie beside templates, and they need a reload. So are directories of
+    installed packages: nobody edits those, and there are many of them.
 
     endings: of the names of such files; by default, all of them are.
     """
-    places = sorted({os.path.join(os.path.abspath(directory), "") for directory in directories})
+    absolute = {os.path.abspath(directory) for directory in directories}
+    places = [os.path.join(each, "") for each in sorted(absolute) if child.is_own(each)]
     patterns = [f"{escape(place)}**/*{ending}" for place in places for ending in endings]
 
     def is_of_pages(path: str) -> bool:

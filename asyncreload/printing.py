@@ -153,6 +153,7 @@ class ForPeople(Printer):
 
     keys: the line of keys that may be typed, if any may.
     leave_prompt: tells whether the cursor stands behind a prompt that is left now.
+    show_prompt: has that shown again.
     """
 
     def __init__(
@@ -161,10 +162,12 @@ class ForPeople(Printer):
         on_end: Callable[[], None],
         keys: str = "",
         leave_prompt: Callable[[], bool] = lambda: False,
+        show_prompt: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(stream, on_end)
         self._keys = keys
         self._leave_prompt = leave_prompt
+        self._show_prompt = show_prompt
         self._starting: events.Starting | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -211,8 +214,10 @@ class ForPeople(Printer):
     def write(self, text: str) -> None:
         """Write lines in one piece, with what the stream's encoding has for our separator."""
         encoding = (getattr(self.stream, "encoding", "") or "utf-8").lower()
-        text = f"{line_break(self.stream, self._leave_prompt)}{text}"
-        super().write(text if encoding.startswith("utf") else text.replace("·", "-"))
+        start = line_break(self.stream, self._leave_prompt)
+        super().write(start + (text if encoding.startswith("utf") else text.replace("·", "-")))
+        if start:
+            self._show_prompt()
 
 
 def tell_mistake(mistake: Exception) -> None:

@@ -25,6 +25,9 @@ class ForFramework(Protocol):
     def started_with(self) -> Settings:
         """The options that the supervisor goes by."""
 
+    def is_own(self, directory: str) -> bool:
+        """Tell whether a directory is the project's, and no installed package's."""
+
     def is_first_load(self) -> bool:
         """Tell whether no change of a file has led to this load."""
 

@@ -320,6 +320,10 @@ class AskPrompt(Message):
     """Parent: say whether a debugger waits at its prompt."""
 
 
+class ShowPrompt(Message):
+    """Parent: lines were printed behind the prompt of your app's; show it again."""
+
+
 class Debugging(Message):
     """Child: a debugger waits at its prompt; what is typed, Ctrl-C too, is meant for it."""
 
@@ -379,6 +383,7 @@ _KINDS = {
         End,
         Interrupt,
         AskPrompt,
+        ShowPrompt,
         Debugging,
         Look,
         Fresh,

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.page_files import tell_open_pages
 from asyncreload.process_role import for_framework
 
@@ -29,9 +28,7 @@ def tell_of_pages() -> None:
         directories = {*_static_directories(registry)}
         if (registry.settings or {}).get("pyramid.reload_templates"):
             directories |= {*_template_directories(registry)}
-        # Nobody edits those of packages, and there are many of them.
-        own = [each for each in directories if kind_of(each) is FileKind.PROJECT]
-        tell_open_pages(child, own)
+        tell_open_pages(child, directories)
 
 
 def _static_directories(registry: Any) -> Iterator[str]:

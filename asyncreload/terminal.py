@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from asyncreload.input_prompt import leave_prompt
+from asyncreload.input_prompt import leave_prompt, show_prompt_again
 from asyncreload.style import is_terminal
 
 _LOCAL_FLAGS = 3
@@ -58,3 +58,15 @@ def line_break(stream: TextIO | None, leave: Callable[[], bool] = leave_prompt) 
     if stream is None or not is_terminal(stream):
         return ""
     return "\n" if leave() or not waits_for_whole_lines(stream) else ""
+
+
+def write_lines(stream: TextIO, text: str) -> None:
+    """Write lines of ours to a terminal, or elsewhere; an open prompt is shown again behind them.
+
+    Raises what the stream raises.
+    """
+    start = line_break(stream)
+    stream.write(f"{start}{text}")
+    stream.flush()
+    if start:
+        show_prompt_again()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from threading import main_thread
 from types import FrameType
 
 from asyncreload.cpython import current_frames, handler_before_pdb
@@ -17,11 +18,20 @@ _PROMPTS = frozenset({"interaction", "_cmdloop", "cmdloop"})
 
 def is_at_prompt() -> bool:
     """Tell whether pdb, or a debugger that is built on it, waits for a command in any thread."""
+    return bool(_threads_at_prompt())
+
+
+def hears_ctrl_c() -> bool:
+    """Tell whether Ctrl-C reaches a debugger that waits; Python interrupts the main thread."""
+    return main_thread().ident in _threads_at_prompt()
+
+
+def _threads_at_prompt() -> list[int]:
     pdb = sys.modules.get("pdb")
     if pdb is None:
-        return False
-    stacks = current_frames().values()
-    return any(_is_prompt(frame, pdb.Pdb) for frame in stacks)
+        return []
+    stacks = current_frames()
+    return [thread for thread, frame in stacks.items() if _is_prompt(frame, pdb.Pdb)]
 
 
 def give_interrupts_back() -> None:

@@ -25,7 +25,7 @@ from asyncreload.parent.inheritance import Inheritance
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.run_loop import RunLoop
 from asyncreload.parent.threads import in_thread
-from asyncreload.protocol import AskPrompt, Interrupt
+from asyncreload.protocol import AskPrompt, Interrupt, ShowPrompt
 from asyncreload.settings import Options, Settings
 from asyncreload.target import Target
 
@@ -190,6 +190,12 @@ class Supervisor:
         Whoever asks prints a line now, and begins a new one first.
         """
         return self._run_loop is not None and self._run_loop.leave_prompt()
+
+    def show_prompt(self) -> None:
+        """Have that prompt shown again, behind the line."""
+        run = self._run_loop.current if self._run_loop else None
+        if run is not None:
+            run.child.send(ShowPrompt())
 
     async def _is_at_prompt(self, question: Interrupt | AskPrompt) -> bool:
         run = self._run_loop.current if self._run_loop else None

@@ -30,6 +30,7 @@ PROMPT = "(Pdb) "
 QUIT = "q" if sys.version_info < (3, 14) else "q\ny"  # it asks back, and raises another exception
 QUITTED = "bdb.BdbQuit" if sys.version_info < (3, 14) else "SystemExit: 1"
 COLOUR = re.compile(r"\x1b\[\d+m")
+DEAF = "a debugger waits at its prompt, where Ctrl-C does nothing: leave it with c first, or"
 HELD = "app.py changed; reloading when you leave the debugger"
 
 APP = (
@@ -218,8 +219,9 @@ def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> 
             asked = bench.debug()
         for number in (1, 2):
             bench.type("\x03")
-            if moment != "in a request":  # it reaches the main thread, and readline in no other
-                bench.until_told("--KeyboardInterrupt--", number)
+            # It reaches the main thread, and readline in no other.
+            told = DEAF if moment == "in a request" else "--KeyboardInterrupt--"
+            bench.until_told(told, number)
             bench.until_prompt()
             bench.type(f"VERSION * {number + 1}\n")
             bench.until_told("'old" + "old" * number)
@@ -229,6 +231,21 @@ def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> 
         assert asked.receive() == Answer(200, version), bench.output
         assert waiting.receive() == Answer(200, "new")
         bench.fresh("new")
+
+
+def test_p4_ctrl_c_at_a_prompt_that_does_not_hear_it_ends_it_when_it_is_pressed_again(
+    tmp_path: Path,
+) -> None:
+    with at_terminal(tmp_path) as bench:
+        bench.body()
+        bench.debug()
+        bench.type("\x03")
+        bench.until_told(DEAF)
+        bench.until_prompt(2)  # it is shown again
+        assert bench.output.endswith(f" to end all\n{PROMPT}")
+        bench.type("\x03")
+        assert bench.wait() == 130
+        bench.until_as_before()
 
 
 @at_each_moment

@@ -55,6 +55,9 @@ class Stand:
     def leave_prompt(self) -> bool:
         return False
 
+    def show_prompt(self) -> None:
+        """Show none: there is none."""
+
     async def has_prompt(self) -> bool:
         return False
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
+from asyncreload import input_prompt
 from asyncreload.input_prompt import InputPrompt, leave_prompt
 
 
@@ -39,6 +44,37 @@ def test_a_line_that_is_typed_ends_it(prompt: InputPrompt) -> None:
     prompt.hear("open", ("/etc/passwd", "r", 0))
     prompt.hear("builtins.input/result", ("Bob",))
     assert not prompt.leave()
+
+
+def shown_again(prompt: InputPrompt, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Return what is written to standard output, taken for a terminal."""
+    written: list[bytes] = []
+    monkeypatch.setattr(os, "isatty", lambda descriptor: descriptor == 1)
+    monkeypatch.setattr(os, "write", lambda descriptor, data: written.append(data))
+    prompt.show_again()
+    return b"".join(written)
+
+
+def test_one_that_waits_is_shown_again(
+    prompt: InputPrompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readline = SimpleNamespace(get_line_buffer=lambda: "half")
+    monkeypatch.setitem(sys.modules, "readline", readline)
+    frame = SimpleNamespace(f_lasti=7)
+    monkeypatch.setattr(input_prompt, "caller", lambda _depth: frame)
+    monkeypatch.setattr(input_prompt, "current_frames", lambda: {threading.get_ident(): frame})
+    prompt.hear("builtins.input", ("first\nname? ",))
+    assert prompt.leave()
+    assert shown_again(prompt, monkeypatch) == b"name? half"
+    assert prompt.leave()
+    frame.f_lasti = 8  # it has come back, by an exception
+    assert shown_again(prompt, monkeypatch) == b""
+    frame.f_lasti = 7
+    prompt.hear("builtins.input/result", ("Bob",))
+    assert shown_again(prompt, monkeypatch) == b""
+    prompt.hear("builtins.input", (None,))
+    assert shown_again(prompt, monkeypatch) == b""
+    assert prompt.number == 2
 
 
 def test_what_it_was_is_still_known_when_it_is_closed() -> None:

@@ -18,7 +18,7 @@ from asyncreload.style import (
     duration,
     plain,
 )
-from asyncreload.terminal import line_break
+from asyncreload.terminal import write_lines
 
 _STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
@@ -34,7 +34,7 @@ def log_access(request: str, status: str, seconds: float, *, cut_off: bool = Fal
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
         line = access_line(request, status, seconds, stream, cut_off=cut_off)
-        stream.write(f"{line_break(stream)}{line}")
+        write_lines(stream, line)
 
 
 def access_line(

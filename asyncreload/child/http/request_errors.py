@@ -13,7 +13,7 @@ from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import THIS_MACHINE, Trust
 from asyncreload.style import RED, clock, coloured, headline
-from asyncreload.terminal import line_break
+from asyncreload.terminal import write_lines
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -84,5 +84,4 @@ def _tell(report: Report) -> None:
         first = coloured(headline(report.title, report.place, directory), RED, stderr)
         lines = (f"{clock(stderr)} {first}", report.own.rstrip("\n"), report.advice)
         text = "\n".join(filter(None, lines))
-        stderr.write(f"{line_break(stderr)}{text}\n")
-        stderr.flush()
+        write_lines(stderr, f"{text}\n")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asyncreload import protocol
-from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.exit_codes import INTERRUPTED
+from asyncreload.input_prompt import number_of_prompts, show_prompt_again
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 Preparatory = protocol.Preload | protocol.GetReady
 Order = protocol.Go | Preparatory
+
+_DEAF = (
+    "a debugger waits at its prompt, where Ctrl-C does nothing: "
+    "leave it with c first, or press Ctrl-C again to end all"
+)
 
 
 class ParentOrders:
@@ -47,6 +53,7 @@ class ParentOrders:
         self._farewells = farewells
         self._tasks = Tasks()
         self._waiting: deque[Order] = deque()
+        self._deaf_prompt = -1  # the number of the one at which Ctrl-C was pressed in vain
 
     def next_go(self, carry_out: Callable[[Preparatory], object]) -> protocol.Go:
         """Wait for our turn, in the main thread; raise SystemExit if the end comes first.
@@ -89,16 +96,39 @@ class ParentOrders:
                 self._monitor.on_change([])
             case protocol.End():
                 self._shutdown.begin(message.code)
-            case protocol.Interrupt() if is_at_prompt():
-                self._link.send(protocol.Debugging())
-            case protocol.AskPrompt():
-                self._link.send(protocol.Debugging(is_at_prompt()))
-            case protocol.Interrupt():
-                self._shutdown.begin(INTERRUPTED)
+            case protocol.Interrupt() | protocol.AskPrompt() | protocol.ShowPrompt():
+                self._hear_of_prompt(message)
             case protocol.Look():
                 self._tasks.start(self._answer_look(message.number))
             case protocol.Ping():
                 self._link.send(protocol.Pong())
+
+    def _hear_of_prompt(
+        self, message: protocol.Interrupt | protocol.AskPrompt | protocol.ShowPrompt
+    ) -> None:
+        match message:
+            case protocol.Interrupt() if self._is_for_debugger():
+                self._link.send(protocol.Debugging())
+            case protocol.Interrupt():
+                self._shutdown.begin(INTERRUPTED)
+            case protocol.AskPrompt():
+                self._link.send(protocol.Debugging(is_at_prompt()))
+            case protocol.ShowPrompt():
+                show_prompt_again()
+
+    def _is_for_debugger(self) -> bool:
+        """Tell whether Ctrl-C is left to a debugger; pressed again at the same prompt it is not.
+
+        That is, if it does nothing there.
+        """
+        if not is_at_prompt():
+            return False
+        if hears_ctrl_c():
+            return True
+        is_again, self._deaf_prompt = self._deaf_prompt == number_of_prompts(), number_of_prompts()
+        if not is_again:
+            self._link.notice(_DEAF)
+        return not is_again
 
     def _on_order(self, order: Order) -> None:
         self._waiting.append(order)

@@ -30,6 +30,7 @@ from asyncreload.child.lifecycle.load_start import LoadStart
 from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.lifecycle.side_loop import SideLoop, stand_still
 from asyncreload.child.preload.conditions import Conditions
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.errors import MissingExtraError
 from asyncreload.exit_codes import RELOAD
@@ -190,6 +191,10 @@ class SideThread:
         self._state.refreshers.add(refresh, scanner.may_need_no_reload)
         scanner.watch_for_refresh(patterns, self._load.began)
         self._load_start.renew_caches()
+
+    def is_own(self, directory: str) -> bool:
+        """Tell whether a directory is the project's, and no installed package's."""
+        return kind_of(directory) is FileKind.PROJECT
 
     def is_first_load(self) -> bool:
         """Tell whether no change of a file has led to this load."""

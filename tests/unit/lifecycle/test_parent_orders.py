@@ -143,6 +143,20 @@ def test_ctrl_c_is_the_debuggers_while_its_prompt_is_open(
     assert bench.shutdown.begun == ([] if at_prompt else [INTERRUPTED])
 
 
+@pytest.mark.parametrize("hears", [False, True])
+def test_ctrl_c_ends_it_when_it_is_pressed_again_at_a_prompt_that_does_not_hear_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, hears: bool
+) -> None:
+    monkeypatch.setattr(module, "is_at_prompt", lambda: True)
+    monkeypatch.setattr(module, "hears_ctrl_c", lambda: hears)
+    begun = []
+    for number in (1, 2, 2):
+        monkeypatch.setattr(module, "number_of_prompts", lambda number=number: number)
+        bench.orders.hear(protocol.Interrupt())
+        begun.append(len(bench.shutdown.begun))
+    assert begun == [0, 0, not hears]
+
+
 @pytest.mark.parametrize("at_prompt", [False, True])
 def test_whether_there_is_a_prompt_is_told_without_an_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, *, at_prompt: bool
