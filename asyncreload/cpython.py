@@ -24,9 +24,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import wraps
+from importlib.machinery import FileFinder
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 ReadDirectory = Callable[[str], Any]
 
 # By these functions Python code starts processes, `subprocess` and `multiprocessing` included.
@@ -142,6 +144,16 @@ def code_of_cache(data: bytes) -> CodeType:
     """
     code: CodeType = marshal.loads(data[16:])  # noqa: S302  a program that the user runs
     return code
+
+
+def as_import_system(function: Function) -> Function:
+    """Have Python leave frames of a function out of tracebacks, as it does with importlib's.
+
+    It knows those by their files: `remove_importlib_frames` in Python/import.c.
+    """
+    code = FileFinder.find_spec.__code__
+    function.__code__ = function.__code__.replace(co_filename=code.co_filename)
+    return function
 
 
 def current_frames() -> Mapping[int, FrameType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,37 @@ def test_p4_an_error_in_a_request_is_shown_and_told_once(serve: Serve) -> None:
     assert "wsgiref" not in served.output
     assert served.body().endswith("GET: good")  # the app goes on
     assert FAILED not in served.output
+
+
+FORMATS = """\
+import traceback
+def app(environ, start_response):
+    told = "none"
+    try:
+        import lazy
+    except Exception:
+        told = traceback.format_exc()
+    start_response("200 OK", [])
+    return [told.encode()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("def (", 7),
+        ("import absent_module", 6),
+        ("1 / 0", 7),
+        ("\0", 4 + (sys.version_info >= (3, 12))),
+    ],
+)
+def test_p4_a_traceback_of_the_apps_own_is_pythons(serve: Serve, source: str, lines: int) -> None:
+    """A framework that shows the error of a failed import shows none of our frames."""
+    served = serve(files={"app.py": FORMATS, "lazy.py": f"{source}\n"})
+    told = served.body()
+    assert "importlib" not in told
+    assert "asyncreload" not in told.replace(str(served.directory), "")
+    assert len(told.splitlines()) == lines, told
 
 
 RUN_TEMPLATE = 'exec(compile(open("page.tpl").read(), "page.tpl", "exec"))'

@@ -65,13 +65,14 @@ def _could_not_load(error: BaseException, frames: list[FrameType]) -> bool:
     loading = frames[len(importing) :]
     if isinstance(error, SyntaxError) and error.filename:
         path = str(error.filename)
-        # Python leaves out its own frames if none of ours is among them, as in another loader.
+        # Python leaves out its own frames, but for those beside another loader's.
         is_import = bool(loading) or _is_at_import(error)
         return is_import and path.endswith(".py") and _is_projects(path)
     if isinstance(error, ImportError):
         return is_in_project and error.name is not None  # only the import system names it
     # Such as a source that may not be read, or null bytes in it: that error names no file.
-    return is_in_project and any(frame.f_code.co_name == "get_code" for frame in loading)
+    has_loaded = any(frame.f_code.co_name == "get_code" for frame in loading)
+    return is_in_project and (has_loaded or (not loading and _is_at_import(error)))
 
 
 def _is_at_import(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from asyncreload.child.imports.pyc_cache import (
 from asyncreload.child.watch.baselines import Baselines
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
 from asyncreload.child.watch.file_state import FileState, Now
-from asyncreload.cpython import ReadDirectory, wrap_archive_reader
+from asyncreload.cpython import ReadDirectory, as_import_system, wrap_archive_reader
 from asyncreload.forks import in_forks_of_app
 
 EDITED_LATELY = 86_400_000_000_000
@@ -33,7 +33,8 @@ class ImportHooks:
     The hooks wrap `SourceFileLoader.get_code`, which finds and reads cache and source, and what it
     calls: `get_data` reads either of them, `source_to_code` is given the bytes of the source. A
     finder on `sys.meta_path` would be seen by the app, and would miss what
-    `spec_from_file_location` and `runpy` load.
+    `spec_from_file_location` and `runpy` load. Like the import system, the hooks are in no
+    traceback.
 
     Called by whatever thread imports. What is noted of a load is kept by its path, and the import
     system loads a module in one thread at a time.
@@ -73,6 +74,7 @@ class ImportHooks:
     def _wrap(self, name: str, around: Callable[..., Any]) -> Any:
         """Put a method in the place of a loader's, and return that."""
 
+        @as_import_system
         def method(*arguments: Any, **options: Any) -> Any:
             return around(*arguments, **options)
 
@@ -82,6 +84,7 @@ class ImportHooks:
 
     # --- modules that have a source ------------------------------------------------------------
 
+    @as_import_system
     def get_code(self, loader: SourceFileLoader, fullname: str) -> CodeType | None:
         """Take the baseline of a source, load it, and tell the observer before and after."""
         path = absolute(loader.path)
@@ -146,6 +149,7 @@ class ImportHooks:
             return state._replace(signature=None)
         return state
 
+    @as_import_system
     def path_stats(self, loader: SourceFileLoader, path: str) -> Mapping[str, Any]:
         """Give what the baseline has found, so that nothing is asked for twice.
 
@@ -162,6 +166,7 @@ class ImportHooks:
             raise FileNotFoundError(path)
         return {"mtime": state.signature[0] / 1e9, "size": state.signature[2]}
 
+    @as_import_system
     def get_data(self, loader: SourceFileLoader, path: str) -> bytes:
         """Refuse a cache that Python might take for current when it is not."""
         source = absolute(loader.path)
@@ -172,6 +177,7 @@ class ImportHooks:
         return data
 
     # What follows the path differs from one Python to the next.
+    @as_import_system
     def source_to_code(
         self, loader: SourceFileLoader, data: Any, path: Any, *more: Any, **options: Any
     ) -> CodeType:
@@ -222,6 +228,7 @@ class ImportHooks:
         """Wrap the load of what has no source, or none that Python would read."""
         plain = getattr(loader, method)
 
+        @as_import_system
         def load(itself: ExtensionFileLoader | SourcelessFileLoader, *arguments: Any) -> Any:
             self.before_other_code(absolute(itself.path))
             return plain(itself, *arguments)
