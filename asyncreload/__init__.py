@@ -88,3 +88,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
     return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -99,7 +99,7 @@ async def _until_signal(options: dict[str, Any], voice: Voice, note: str) -> int
 
     if lines is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, on_foreground)
-    beside.add(asyncio.create_task(_watch_options()))
+    beside.add(asyncio.create_task(_watch_options(options.get("target", ""))))
     task = asyncio.create_task(_supervise(supervisor, attend))
     ending = _Ending(supervisor, task)
     ending.listen()
@@ -215,16 +215,19 @@ async def _watch_reader(printer: Printer) -> None:
     printer.end()
 
 
-async def _watch_options() -> None:
-    """Tell of options that are changed in pyproject.toml while the server runs."""
+async def _watch_options(target: str) -> None:
+    """Tell of options that are changed in their files while the server runs."""
     from asyncreload.parent.threads import in_thread  # noqa: PLC0415  as for the supervisor
 
-    changes = await in_thread(OptionChanges)(os.getcwd())
-    look = in_thread(changes.look)
+    changes = [await in_thread(OptionChanges.in_pyproject)(os.getcwd())]
+    if is_ini(target):
+        changes.append(await in_thread(OptionChanges.in_ini)(target))
+    looks = [in_thread(one.look) for one in changes]
     while True:
         await asyncio.sleep(OPTIONS_CHECK)
-        if text := await look():
-            logging.getLogger("asyncreload").info("%s", text)
+        for look in looks:
+            if text := await look():
+                logging.getLogger("asyncreload").info("%s", text)
 
 
 def _hush(printer: Printer) -> None:

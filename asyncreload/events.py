@@ -81,7 +81,7 @@ class Ready:
     def _began(self) -> str:
         """What was loaded for a change, and on top of what; nothing to tell of a single module."""
         if self.origin == "checkpoint":
-            return f"{self.anew} of {self.modules} modules"
+            return f"{self.anew} of {self.modules} modules" * (self.anew > 0)
         return f"all {self.modules} modules, {_BEGINNINGS[self.origin]}" * (self.modules > 1)
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.imports.interface import AsgiCallable
+
+
+_IN_A_LOOP = 'write `await asyncreload.supervise("app.py")`, as in a notebook'
 
 
 class RunOptions(CommonOptions, total=False):
@@ -70,8 +74,9 @@ def run(
     options: those of the command, by the names in pyproject.toml, such as `live=True`. Most mean
         something with `reload` only.
 
-    Raises `SettingsError` for an option that there is not, or that cannot work, and where there is
-    no script to run again, or its directory is gone; `NestedError` in a process that
+    Raises `SettingsError` for an option that there is not, or that cannot work, for what is no app,
+    and where there is no script to run again, its directory is gone, or an event loop is running;
+    `NestedError` in a process that
     `multiprocessing` started; `BindError` when the address cannot be listened on;
     `MissingExtraError` for an ASGI app without `reload` where uvicorn is not installed. A script
     that catches none of these ends with one line and the exit code 2.
@@ -89,6 +94,9 @@ def serve_script(
     given: options of the command, by their names; they count more than pyproject.toml.
     usual: options that count less than that.
     """
+    if not callable(app):
+        remedy = ": import it, and pass that" if isinstance(app, str) else ""
+        raise SettingsError(f"run() takes the app itself, not {shown(app)}{remedy}")
     if (serve := process_role.server_of_child()) is not None:
         check_in_child(given)
         serve(app)
@@ -213,7 +221,8 @@ def _repeatable_script() -> list[str]:
     is_typed = not hasattr(main, "__file__") or hasattr(builtins, "__IPYTHON__")
     if not script or script[0] in {"-c", "-"} or is_typed or _is_stream(script[0]):
         raise SettingsError(
-            "run(reload=True) needs a script that can be run again: save the code in a file"
+            "run(reload=True) needs a script that can be run again: save the code in a file, "
+            f"or {_IN_A_LOOP}"
         )
     return script
 
@@ -244,6 +253,12 @@ def _refuse_workers() -> None:
         )
 
 
+def _refuse_running_loop() -> None:
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise SettingsError(f"run() cannot serve where an event loop is running: {_IN_A_LOOP}")
+
+
 def serve_here(found: object, given: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
     """Serve in this process, without reloading, until Ctrl-C.
 
@@ -257,6 +272,7 @@ def serve_here(found: object, given: Mapping[str, Any], usual: Mapping[str, Any]
     from asyncreload.listening import listen, url_of  # noqa: PLC0415
 
     app = app_of(found)
+    _refuse_running_loop()
     _checked(given)
     told = {**usual, **completed(given, os.getcwd())}
     settings = Settings.of("", _checked(told))

@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from asyncreload.system_calls import anonymous_file
@@ -49,9 +49,8 @@ class RunningRequests:
         request: method and path, as in "GET /cart".
         """
         pid = os.getpid()
-        try:
-            place = self._free.pop() * _SLOT
-        except IndexError:
+        place = self._take()
+        if place is None:
             yield
             return
         text = request.encode("utf-8", "backslashreplace")
@@ -63,6 +62,16 @@ class RunningRequests:
             if _OWNER.unpack_from(self._memory, place) == (pid,):  # not of the next process
                 _OWNER.pack_into(self._memory, place, 0)
             self._free.append(place // _SLOT)
+
+    def _take(self) -> int | None:
+        """Return the place of a free slot; one may be taken by a process that still answers."""
+        with suppress(IndexError):  # other threads may take the last ones meanwhile
+            for _ in range(len(self._free)):
+                slot = self._free.pop()
+                if _OWNER.unpack_from(self._memory, slot * _SLOT) == (0,):
+                    return slot * _SLOT
+                self._free.insert(0, slot)
+        return None
 
     def left_by(self, pid: int) -> tuple[str, ...]:
         """Return what a process was answering when it ended, and forget it."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 from asyncreload.editors import editor_url
 from asyncreload.errors import SettingsError
@@ -33,27 +33,25 @@ class CommonOptions(TypedDict, total=False):
     refresh: Texts
     live: bool
     access_log: bool
-    interface: str
+    interface: Literal["auto", "wsgi", "asgi"]
     threads: int
     grace: float
     interval: float
     standby: bool
-    preload: str
+    preload: Literal["packages", "interpreter"]
     inotify: bool
     checkpoints: int
     keep: Texts
 
 
 class Options(CommonOptions, total=False):
-    """What `Supervisor` and `supervise` may be given by name: the fields of `Settings`.
+    """What `Supervisor` and `supervise` may be given by name: the fields of `Settings` for people.
 
     For type checkers, which cannot derive it; a test compares the two.
     """
 
     host: str
     port: int
-    script: tuple[str, ...]
-    door: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,11 +87,18 @@ def coloured(text: str, colour: str, stream: TextIO | None) -> str:
     return f"\033[{colour}m{text}\033[0m" if has_colours(stream) else text
 
 
+_LONG = 120
+"""Characters of an error that a headline has room for, beside the place."""
+
+
 def headline(error: str, place: str, directory: str = "") -> str:
     """Return what went wrong and where, in one line.
 
     place: `file:line`; "" if that is not known. A file below the directory is named from there.
+        Where there is one a traceback follows, which ends with the whole of a long message.
     """
+    if place and len(error) > _LONG:
+        error = f"{error[:_LONG].rpartition(' ')[0] or error[:_LONG]} …"
     return f"{error} · {place.removeprefix(os.path.join(directory, ''))}" if place else error
 
 

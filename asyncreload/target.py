@@ -163,12 +163,24 @@ def _is_there(path: Path) -> bool:
 def _suggestion(location: str, path: Path) -> str:
     near = [file.name for file in path.parent.glob("*.py")]
     otherwise = f" in {path.parent}: check the name and where you are."
+    elsewhere = (each / path.name for each in _below(path.parent))
+    if below := next((each for each in elsewhere if each.is_file()), None):
+        return f': did you mean "{os.path.relpath(below, path.parent)}"?'
+    if above := next((each for each in path.parents if (each / path.name).is_file()), None):
+        return f': did you mean "{os.path.relpath(above / path.name)}"?'
     return did_you_mean(path.name, near, otherwise, location.removesuffix(path.name))
+
+
+def _below(directory: Path) -> Iterable[Path]:
+    """Return the packages in a directory, and `src` and those in it."""
+    inner = [place for place in (directory, directory / "src") if place.is_dir()]
+    packages = [file.parent for place in inner for file in sorted(place.glob("*/__init__.py"))]
+    return [*inner[1:], *packages]
 
 
 def likely_file(directory: Path) -> str:
     """Return the name of the file in a directory that most likely is the app's."""
-    files = sorted(file.name for file in directory.glob("*.py"))
+    files = sorted(file.name for file in directory.glob("*.py") if file.name != "__init__.py")
     if (directory / "development.ini").is_file():
         return "development.ini"
     usual = [f"{name}.py" for name in USUAL_FILES if f"{name}.py" in files]

@@ -12,6 +12,7 @@ _RUNSERVERS = (
     'it is one of "python manage.py runserver", which takes it with "asyncreload.django" '
     "in INSTALLED_APPS"
 )
+_TLS = "there is no TLS: have a proxy serve it"
 _ELSEWHERE = {
     "reload": _ALWAYS,
     "reloader": _ALWAYS,
@@ -23,6 +24,18 @@ _ELSEWHERE = {
     "server": "this is the server, so leave that out",
     "app_dir": 'imports start at the directory of the file, as in "asyncreload chat/main.py"',
     "log_level": "{dashes}verbose tells more, {dashes}quiet less",
+    "reload_dir": "imported modules are watched by themselves, others with {dashes}watch",
+    "reload_dirs": "imported modules are watched by themselves, others with {dashes}watch",
+    "reload_include": "imported modules are watched by themselves, others with {dashes}watch",
+    "reload_exclude": "that is {dashes}ignore here",
+    "timeout_graceful_shutdown": "that is {dashes}grace here, in seconds",
+    "app": 'name it as the target, as in "main.py:app"',
+    "root_path": "this server stands alone: set it in the app",
+    "proxy_headers": "what a proxy says of its clients is not heeded",
+    "log_config": "configure logging in the app",
+    "ssl_keyfile": _TLS,
+    "ssl_certfile": _TLS,
+    "certfile": _TLS,
     "settings": "set DJANGO_SETTINGS_MODULE in the environment",
     "insecure": _RUNSERVERS,
     "noreload": _RUNSERVERS,

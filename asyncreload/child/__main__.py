@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import process_role
 from asyncreload.child.imports.app_loader import app_of, load, prepare
-from asyncreload.child.imports.django_urls import import_urls
+from asyncreload.child.imports.django_app import import_urls, renew_templates
 from asyncreload.child.imports.script_runner import run_script
-from asyncreload.child.imports.unguarded_servers import refuse_unguarded_servers
+from asyncreload.child.imports.unguarded_servers import (
+    GUARD,
+    NAME_OURS,
+    refuse_unguarded_servers,
+)
 from asyncreload.child.lifecycle.load import Load
 from asyncreload.child.lifecycle.shutdown import end_executors
 from asyncreload.child.lifecycle.side_thread import SideThread
@@ -122,22 +126,25 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
 
     def serve(app: object) -> NoReturn:
         import_urls()
+        if not settings.door:
+            renew_templates(what.root)
         process_role.has_loaded()
         side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
 
     process_role.become_child(serve, side_thread)
+    refuse_unguarded_servers(process_role.is_loading, GUARD if target else NAME_OURS)
     if target is None:
         if settings.door:
             import_module(f"asyncreload.{settings.door}.in_child").prepare(what.root)
         side_thread.note_arguments([*settings.script[settings.script[0] == "-m" :]])
         run_script(settings.script, side_thread.hooks)
         return None
-    refuse_unguarded_servers(process_role.is_loading)
     prepare(target)
     side_thread.note_arguments(list(sys.argv))
     app = load(target, settings.interface)
     import_urls()
+    renew_templates(target.root)
     return app
 
 

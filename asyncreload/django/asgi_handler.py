@@ -9,10 +9,14 @@ from django.utils.module_loading import import_string
 
 from asyncreload.child.imports.asgi_server import is_installed
 from asyncreload.errors import MissingExtraError
+from asyncreload.process_role import notice
 
 _MISSING = (
     "{} serves by ASGI, which asyncreload does with uvicorn: install it with "
     "pip install 'asyncreload[asgi]', or type --noasgi"
+)
+_BY_WSGI = (
+    "ASGI_APPLICATION is not served, WSGI_APPLICATION is: for ASGI, pip install 'asyncreload[asgi]'"
 )
 
 
@@ -34,6 +38,8 @@ def asgi_handler(command: Any, options: dict[str, Any]) -> Any | None:
             raise MissingExtraError(_MISSING.format(type(command).__mro__[1].__module__))
         return own(options)
     name = getattr(settings, "ASGI_APPLICATION", None)
+    if name and not is_installed():
+        notice(_BY_WSGI)
     if not name or not is_installed():
         return None
     application = import_string(name)

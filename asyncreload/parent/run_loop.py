@@ -166,7 +166,9 @@ class RunLoop:
             run = await self._begin(following)
             await run.follow()
             code = await self._end_of(run)
-            run.end(self._inheritance.requests.left_by(run.child.pid))
+            # One that has said farewell tells of them itself, after its last response.
+            has_left = run.left is not None
+            run.end(() if has_left else self._inheritance.requests.left_by(run.child.pid))
             if (given_up := run.gave_up) is not None:
                 error = MissingExtraError if given_up.lacks_extra else AbsentTargetError
                 raise error(given_up.reason)

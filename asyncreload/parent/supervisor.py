@@ -36,7 +36,7 @@ ASK_AGAIN = 1.0
 """Seconds until a child that has not answered is asked once more; nobody is given up for it."""
 
 
-async def supervise(target: str, **options: Unpack[Options]) -> int:
+async def supervise(target: str | os.PathLike[str], **options: Unpack[Options]) -> int:
     """Serve `target`, reloading it at every save, until cancelled or until the app is done.
 
     Returns the exit code. The options are the fields of `Settings`; the exceptions are those of
@@ -56,8 +56,9 @@ class Supervisor:
     when called by an app while it is being loaded; OSError when no descriptor is left.
     """
 
-    def __init__(self, target: str, **options: Unpack[Options]) -> None:
-        self.settings: Settings = Settings.of(target, options)
+    def __init__(self, target: str | os.PathLike[str], **options: Unpack[Options]) -> None:
+        text = os.fspath(target) if isinstance(target, os.PathLike) else target
+        self.settings: Settings = Settings.of(text, options)
         self._surroundings = Surroundings(os.getcwd())
         self._event_log = EventLog()
         self._looks = count(1)

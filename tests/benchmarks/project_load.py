@@ -20,7 +20,7 @@ from importlib.util import cache_from_source
 from wsgiref.util import setup_testing_defaults
 
 from asyncreload.child.imports.app_loader import load, prepare
-from asyncreload.child.imports.django_urls import import_urls
+from asyncreload.child.imports.django_app import import_urls
 from asyncreload.child.imports.interface import AsgiApp
 from asyncreload.settings import WSGI
 from asyncreload.target import Target

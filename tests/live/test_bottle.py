@@ -193,6 +193,22 @@ def test_open_pages_are_told_of_templates(
     assert served.output.count("fresh in") == 0
 
 
+@pytest.mark.parametrize("options", ["", ", reloader=True"])
+def test_a_script_that_names_our_server_no_more_is_told_so(serve: Serve, options: str) -> None:
+    """Such as that of another branch: it would serve at another port, or fail at ours."""
+    files = {"app.py": APP.replace("OPTIONS", "")}
+    served = serve("", files=files, command=(sys.executable, "app.py"))
+    assert served.body() == "version 1"
+    served.edit(
+        "app.py", 'server="asyncreload.bottle:Server", port=0', f"port={free_port()}{options}"
+    )
+    answer = served.get()
+    assert answer.status == 500
+    assert "would serve, and the load never end: call asyncreload.run(app) in its" in answer.body
+    served.write("app.py", files["app.py"].replace("version 1", "version 2"))
+    assert served.body() == "version 2"
+
+
 def test_unguarded_run(serve: Serve) -> None:
     unguarded = APP.replace("OPTIONS", "").replace('if __name__ == "__main__"', "if True")
     unguarded = unguarded.replace('server="asyncreload.bottle:Server", ', "")

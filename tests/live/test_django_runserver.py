@@ -575,6 +575,27 @@ def test_a_page_with_django_browser_reload_loads_itself_again(
     assert tab.all("p")[0] == process
 
 
+# --- a project that is served by its module ---------------------------------------------------
+
+
+def test_its_templates_are_renewed_as_well(site: Path, start: Start) -> None:
+    served = start(*COMMAND, "mysite.wsgi", "--port", "0")
+    first = served.body("/")
+    served.until_told('"asyncreload manage.py" has them')
+    served.edit("shop/templates/shop/home.html", "Shop", "Store")
+    assert served.body("/") == first.replace("Shop", "Store")
+    served.until_told("home.html changed · no reload needed")
+    served.edit("shop/views.py", "os.getpid()", '"edited"')
+    assert "<p>edited</p>" in served.body("/")
+    assert served.output.count("asyncreload manage.py") == 1
+
+
+def test_its_package_is_no_target(site: Path, start: Start) -> None:
+    served = start(*COMMAND, "mysite", "--port", "0")
+    served.until_told("the load failed")
+    assert f'has no application in {site}/mysite/__init__.py: write "manage.py".' in served.output
+
+
 # --- a project that does not know of us -----------------------------------------------------------
 
 

@@ -124,6 +124,36 @@ def test_plain_asyncreload_serves_what_pyproject_says(serve: Serve, project: Pat
     served.until_told("options in pyproject.toml changed")
 
 
+SLOW = """\
+import time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        open("begun", "a").close()
+        time.sleep(60)
+    start_response("200 OK", [])
+    return [b"{}"]
+"""
+
+
+def test_a_response_that_is_given_up_is_told(serve: Serve, project: Path) -> None:
+    """At a reload after `grace`, and at the end; the client has nothing else to find it by."""
+    served = serve("app.py", "--grace", "0.5", files={"app.py": SLOW.format("old")})
+    slow = Connection(served.port).send("/slow")
+    served.until((project / "begun").exists, "it is being answered")
+    served.write("app.py", SLOW.format("new"))
+    assert served.body() == "new"
+    served.until_told("GET /slow cut off")
+    slow.close()
+    (project / "begun").unlink()
+    again = Connection(served.port).send("/slow")
+    served.until((project / "begun").exists, "it is being answered")
+    served.signal(signal.SIGINT)
+    served.wait()
+    again.close()
+    assert served.output.count("GET /slow cut off") == 2
+    assert served.output.rindex("cut off") < served.output.index(" stopped\n")
+
+
 def test_p5_what_tools_are_told_at_the_end_is_the_exit_code(project: Path) -> None:
     lay_out(project, files={"app.py": HELLO})
     with told_to_tools(project) as process:

@@ -97,6 +97,12 @@ def test_an_ini_file(serve: Serve) -> None:
     check(served)
 
 
+def test_another_address_in_the_file_is_told(serve: Serve) -> None:
+    served = serve("development.ini", files=FILES)
+    served.edit("development.ini", "port = 0", "port = 1")
+    served.until_told("options in development.ini changed; they are read at the start")
+
+
 def test_another_app_of_the_file(serve: Serve) -> None:
     assert serve("development.ini#admin", files=FILES).body() == "admin"
 

@@ -32,6 +32,10 @@ LINES: list[tuple[Event, str]] = [
         Ready(1, 0.0042, ("/a/app.py",), 3, "checkpoint", 9, 1),
         "app.py changed · fresh in 4 ms · 1 of 9 modules",
     ),
+    (  # of a module that is imported later, by a request
+        Ready(1, 0.0042, ("/a/late.py",), 3, "checkpoint", 9, 0),
+        "late.py changed · fresh in 4 ms",
+    ),
     (
         Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
         "b.py, c.py, d.py changed · fresh in 2.0 s",
@@ -51,6 +55,11 @@ LINES: list[tuple[Event, str]] = [
         "ValueError: x · /srv/app.py:3\nTraceback: all\nthe load failed; waiting for a change",
     ),
     (Ready(1, 0.00042, (), 1), "fresh in 0.4 ms · 1 file"),
+    (  # the whole of it is at the end of the traceback
+        Failed("E: " + "word " * 99, "Traceback: all\n", "/srv/app.py:3"),
+        "E: " + "word " * 22 + "word … · /srv/app.py:3\n"
+        "Traceback: all\nthe load failed; waiting for a change",
+    ),
     (Failed("There is no app", ""), "There is no app\nthe load failed; waiting for a change"),
     (Failed("There is no app", "\n"), "There is no app\nthe load failed; waiting for a change"),
     (

@@ -407,9 +407,33 @@ def test_what_cannot_be_run_again_is_refused_with_the_remedy(
     with pytest.raises(SettingsError) as caught:
         asyncreload.run(app)
     assert str(caught.value) == (
-        "run(reload=True) needs a script that can be run again: save the code in a file"
+        "run(reload=True) needs a script that can be run again: save the code in a file, "
+        'or write `await asyncreload.supervise("app.py")`, as in a notebook'
     )
     assert steps == []
+
+
+@pytest.mark.parametrize("reload", [True, False])
+@pytest.mark.parametrize(
+    ("no_app", "told"),
+    [("app:app", "'app:app': import it, and pass that"), (None, "None"), (3, "3")],
+)
+def test_what_is_no_app_is_refused(
+    no_app: Any, told: str, steps: list[Any], *, reload: bool
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        asyncreload.run(no_app, reload=reload)
+    assert str(caught.value) == f"run() takes the app itself, not {told}"
+    assert steps == []
+
+
+@pytest.mark.asyncio
+async def test_where_a_loop_is_running_it_does_not_say_that_it_serves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SettingsError, match=r"^run\(\) cannot serve where an event loop is"):
+        asyncreload.run(app, port=0, reload=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_notebook_is_refused_as_well(steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,3 +72,14 @@ def test_an_old_process_takes_nothing_from_the_next_one(
         with of_parent.noted("GET /new"):
             old.close()
             assert of_parent.left_by(PID + 1) == ("GET /new",)
+
+
+def test_a_slot_of_a_process_that_still_answers_is_left_to_it(
+    requests: RunningRequests, of_parent: RunningRequests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on with its last response while the next process answers others."""
+    with requests.noted("GET /last"):
+        monkeypatch.setattr(os, "getpid", lambda: PID + 1)
+        with of_parent.noted("GET /next"):  # by a process that takes its slots in the same order
+            assert of_parent.left_by(PID) == ("GET /last",)
+            assert of_parent.left_by(PID + 1) == ("GET /next",)

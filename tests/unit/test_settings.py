@@ -169,7 +169,9 @@ def test_settings_travel_as_json() -> None:
 
 def test_the_options_for_type_checkers_are_the_fields() -> None:
     assert {*Options.__annotations__} == {
-        each.name for each in dataclasses.fields(Settings) if each.name != "target"
+        each.name
+        for each in dataclasses.fields(Settings)
+        if each.name != "target" and "internal" not in each.metadata
     }
 
 
@@ -188,6 +190,8 @@ def test_an_unknown_option_is_told_with_the_one_that_was_meant() -> None:
     [
         ("reload", "it always reloads, so leave that out"),  # and not "preload"
         ("workers", "one process answers; threads says how many requests at a time"),
+        ("reload_dir", "imported modules are watched by themselves, others with watch"),
+        ("timeout_graceful_shutdown", "that is grace here, in seconds"),
         ("debug", "turn it on in the app, as by app.debug = True or bottle.debug(True)"),
     ],
 )

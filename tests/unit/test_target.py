@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,6 +163,22 @@ def test_a_missing_file_with_a_likely_one(tmp_path: Path, text: str, meant: str)
     location = text.partition(":")[0]
 
     assert complaint(text, tmp_path) == f'There is no file "{location}": did you mean "{meant}"?'
+
+
+def test_a_missing_file_that_is_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "manage.py", "shop/__init__.py", "shop/management.py")
+    monkeypatch.chdir(tmp_path / "shop")
+    assert complaint("manage.py", tmp_path / "shop") == (
+        'There is no file "manage.py": did you mean "../manage.py"?'
+    )
+
+
+@pytest.mark.parametrize("place", ["app/main.py", "src/main.py", "src/app/main.py"])
+def test_a_missing_file_that_is_below(tmp_path: Path, place: str) -> None:
+    touch(tmp_path, place, f"{os.path.dirname(place)}/__init__.py")
+    assert complaint("main.py", tmp_path) == (
+        f'There is no file "main.py": did you mean "{place}"?'
+    )
 
 
 def test_a_missing_file_with_others_that_are_not_like_it(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def log_access(request: str, status: str, seconds: float, *, cut_off: bool = Fal
         write_lines(stream, line)
 
 
+def log_cut_off(request: str) -> None:
+    """Write the line of a request that is given up, as the process ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        stream: TextIO = sys.stderr
+        end = coloured("cut off", RED, stream)
+        write_lines(stream, f"{clock(stream)} {plain(request)} {end}\n")
+
+
 def access_line(
     request: str, status: str, seconds: float, stream: TextIO, *, cut_off: bool = False
 ) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from asyncreload.child.http.error_log import log_error
+from asyncreload.child.pages.error_report import Report
 from asyncreload.errors import LifespanError
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ class Lifespan:
             if _error_of(task) is None:
                 _tell(f"the app's shutdown has failed: {answer.get('message', '')}")
         if error := _error_of(task):
-            with suppress(OSError, ValueError, AttributeError):
-                traceback.print_exception(error)
+            log_error(Report.from_exception(error), "in the app's shutdown")
 
     @property
     def task(self) -> asyncio.Task[None] | None:

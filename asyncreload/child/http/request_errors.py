@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+from asyncreload.child.http.error_log import log_error
 from asyncreload.child.imports.import_failure import is_import_failure
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.pages.report_app import make_report_app
 from asyncreload.child.pages.trust import THIS_MACHINE, Trust
-from asyncreload.style import RED, clock, coloured, headline
-from asyncreload.terminal import write_lines
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -65,23 +61,9 @@ class RequestErrors:
         if self._on_import_failure is not None and waits:
             self._on_import_failure(report, began)
         else:
-            _tell(report)
+            log_error(report)
             if self._on_error is not None:
                 self._on_error(report.mending, began)
         return make_report_app(
             report, self._state, self._trust, live=self._live, editor=self._editor
         )
-
-
-def _tell(report: Report) -> None:
-    """Write to standard error what went wrong and where, the traceback, and what may be done."""
-    directory = ""
-    with suppress(OSError):  # it was deleted
-        directory = os.getcwd()
-    # Standard error may be a broken pipe, closed, or None; the client is answered.
-    with suppress(OSError, ValueError, AttributeError):
-        stderr: TextIO = sys.stderr
-        first = coloured(headline(report.title, report.place, directory), RED, stderr)
-        lines = (f"{clock(stderr)} {first}", report.own.rstrip("\n"), report.advice)
-        text = "\n".join(filter(None, lines))
-        write_lines(stderr, f"{text}\n")

@@ -236,7 +236,10 @@ def _nothing(module: ModuleType, target: Target) -> str:
     if file and hasattr(module, "__path__"):
         from asyncreload.discovery import module_with_app  # noqa: PLC0415  for a mistake alone
 
-        if name := module_with_app(os.path.dirname(file)):
+        name = module_with_app(os.path.dirname(file))
+        if name in {"wsgi", "asgi"} and os.path.isfile(os.path.join(target.root, "manage.py")):
+            return f'{message}: write "manage.py".'
+        if name:
             location = target.location.removesuffix("/__init__.py").rstrip("/")
             return (
                 f'{message}: write "{location}/{name}.py".'

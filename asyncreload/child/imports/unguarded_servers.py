@@ -1,7 +1,8 @@
 """Ends a load that begins to serve by itself: by an `app.run()` that nothing guards.
 
-It would serve there, at another port, and the load would never end. The audit events of what any
-server has to do tell of it at once: to bind a socket, or to start a process that does.
+Or that of a script, in the place of one that is ours. It would serve there, at another port, and
+the load would never end. The audit events of what any server has to do tell of it at once: to bind
+a socket, or to start a process that does.
 """
 
 from __future__ import annotations
@@ -30,21 +31,30 @@ SERVERS = frozenset(
 """Functions that serve until the process ends: their modules and names."""
 
 
-def refuse_unguarded_servers(is_loading: Callable[[], bool]) -> None:
-    """Have an import raise `TargetError` when it begins to serve while the app is loaded.
+GUARD = 'put it under `if __name__ == "__main__":`'
+"""What helps in a module that is imported."""
+NAME_OURS = (
+    "call asyncreload.run(app) in its place, or in Bottle's name our server: "
+    'server="asyncreload.bottle:Server"'
+)
+"""What helps in a script."""
+
+
+def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD) -> None:
+    """Have the load raise `TargetError` when it begins to serve by itself.
 
     Python has no way to take an audit hook back, so this one asks for the time that is meant.
     """
 
     def hook(event: str, _arguments: tuple[Any, ...]) -> None:
         if event in _EVENTS and is_loading() and threading.current_thread() is main:
-            _refuse(sys._getframe(1))  # noqa: SLF001  the event's; `inspect` takes its time
+            _refuse(sys._getframe(1), remedy)  # noqa: SLF001  the event's; `inspect` takes time
 
     main = threading.current_thread()
     sys.addaudithook(hook)
 
 
-def _refuse(frame: FrameType | None) -> None:
+def _refuse(frame: FrameType | None, remedy: str) -> None:
     """Raise for a line of the project's that calls one of the servers; `frame` is deeper in it."""
     server = ""
     while frame is not None:
@@ -54,8 +64,6 @@ def _refuse(frame: FrameType | None) -> None:
         path = os.path.abspath(frame.f_code.co_filename)
         if server and module != server and kind_of(path) is FileKind.PROJECT:
             line = linecache.getline(path, frame.f_lineno).strip()
-            raise TargetError(
-                f'"{line}" at {path}:{frame.f_lineno} would serve, and the load never end: '
-                'put it under `if __name__ == "__main__":`.'
-            )
+            where = f'"{line}" at {path}:{frame.f_lineno}'
+            raise TargetError(f"{where} would serve, and the load never end: {remedy}.")
         frame = frame.f_back

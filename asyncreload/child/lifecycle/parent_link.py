@@ -140,6 +140,10 @@ class ParentLink:
         """
         return self._requests.noted(request)
 
+    def unanswered(self) -> tuple[str, ...]:
+        """Return what is being answered now, and have the parent find none of it any more."""
+        return self._requests.left_by(os.getpid())
+
     def check(self, interval: float) -> lockfile.Verdict:
         """Return `GONE` when the parent has ended, or is to end: its lockfile was deleted.
 

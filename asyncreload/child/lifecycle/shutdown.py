@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.debugger import is_at_prompt
 from asyncreload.child.helper_thread import hop
+from asyncreload.child.http.access_log import log_cut_off
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.fair_time import fair_timeout
@@ -193,6 +194,7 @@ class Shutdown:
             self._link.send(Left(code, front_end.busy))
             self._lingering = asyncio.create_task(front_end.quiet(grace))
             await asyncio.wait({self._lingering})
+        self._tell_cut_off()
         if self._finalizes_late:
             await self._finalize_late(until)
         await self._app_processes.end()
@@ -204,6 +206,13 @@ class Shutdown:
             self._process_end.vanish(code, self._link.fileno())
             return
         self._link.send(Left(code))
+
+    def _tell_cut_off(self) -> None:
+        """Tell of requests that are not waited for any longer; a WebSocket may end at any time."""
+        load, unanswered = self._life.load, self._link.unanswered()
+        for request in unanswered if load is not None and load.settings.access_log else ():
+            if not request.startswith("WebSocket "):
+                log_cut_off(request)
 
     async def _finalize_late(self, until: float) -> None:
         """Finalize after the last response: what is left of its time is had for that as well.

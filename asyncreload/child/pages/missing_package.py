@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+
+_ALIKE = 0.8
+"""How alike two names are, from 0 to 1, if one may be a mistyped other."""
 
 DISTRIBUTIONS = {
     "Crypto": "pycryptodome",
@@ -98,13 +102,48 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
         return f"there is {path}, but Python does not look for modules in its directory", ()
     if name in sys.stdlib_module_names and name not in DISTRIBUTIONS:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
-    return "if it is a package from elsewhere, one of these installs it:", _commands(name)
+    install = "if it is a package from elsewhere, one of these installs it:"
+    listed = "INSTALLED_APPS names it; " if _is_in_installed_apps(name) else ""
+    from difflib import get_close_matches  # noqa: PLC0415  a millisecond, for mistakes alone
+
+    if likely := next(iter(get_close_matches(name, _top_names(near), n=1, cutoff=_ALIKE)), ""):
+        return f'{listed}did you mean "{likely}"? {install[0].upper()}{install[1:]}', _commands(
+            name
+        )
+    return f"{listed}{install}", _commands(name)
+
+
+def _is_in_installed_apps(name: str) -> bool:
+    """Tell whether a Django project has it in its settings: no line of the project imports it."""
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return False
+    apps: object = getattr(conf.settings, "INSTALLED_APPS", ())
+    listed = apps if isinstance(apps, list | tuple) else ()
+    return any(isinstance(app, str) and app.partition(".")[0] == name for app in listed)
+
+
+def _top_names(near: Iterable[str]) -> set[str]:
+    """Return the names of modules and packages that lie where the project's are looked for."""
+    names: set[str] = set()
+    for directory in _directories(near):
+        with suppress(OSError):
+            for entry in os.scandir(directory or os.curdir):
+                stem, suffix = os.path.splitext(entry.name)
+                is_package = os.path.isfile(os.path.join(entry.path, "__init__.py"))
+                if suffix == ".py" or is_package:
+                    names.add(stem)
+    return names
+
+
+def _directories(near: Iterable[str]) -> Iterable[str]:
+    beside = [os.path.dirname(file) for file in near if file[:1] != "<"]
+    return dict.fromkeys([os.path.curdir, "src", *beside])
 
 
 def _own(name: str, near: Iterable[str]) -> str:
     """Return the path of a module of the project's that has this name; "" if none is seen."""
-    directories = dict.fromkeys([os.path.dirname(file) for file in near if file[:1] != "<"])
-    for directory in (os.path.curdir, "src", *directories):
+    for directory in _directories(near):
         for path in (f"{name}.py", os.path.join(name, "__init__.py")):
             if os.path.isfile(found := os.path.join(directory, path)):
                 return os.path.abspath(found)

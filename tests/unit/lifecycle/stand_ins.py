@@ -65,6 +65,10 @@ class Link:
 
     lock = "/tmp/asyncreload.test.lock"
     noted = nullcontext
+    running: tuple[str, ...] = ()
+
+    def unanswered(self) -> tuple[str, ...]:
+        return self.running
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -318,3 +319,21 @@ async def test_the_end_is_a_phase_and_begins_once() -> None:
     bench.shutdown.begin(INTERRUPTED)
     assert bench.life.phase is Phase.DRAINING
     assert bench.shutdown.code == RELOAD
+
+
+@pytest.mark.parametrize("access_log", [True, False])
+@pytest.mark.asyncio
+async def test_what_is_not_answered_at_the_end_is_told(
+    capsys: pytest.CaptureFixture[str], *, access_log: bool
+) -> None:
+    bench = Bench()
+    load = bench.life.load
+    assert load is not None
+    settings = dataclasses.replace(load.settings, access_log=access_log)
+    bench.life.load = load.replaced(settings=settings)
+    bench.link.running = ("GET /slow", "WebSocket /chat")
+    bench.shutdown.begin(0)
+    bench.shutdown.main_has_left()
+    await bench.settle()
+    told = [line[9:] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["GET /slow cut off"] * access_log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,28 @@ def test_a_library_beside_which_such_a_module_lies_means_another_one(tmp_path: P
     caught.value.name = "yaml"
 
     assert Report.from_exception(caught.value).install[0] == "pip install PyYAML"
+
+
+def test_a_mistyped_module_of_the_projects_is_guessed(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "prices.py").touch()
+    for name, meant in (("shopp", "shop"), ("price", "prices")):
+        hint, commands = remedy(name, [])
+        assert hint.startswith(f'did you mean "{meant}"? If it is a package from elsewhere, one of')
+        assert commands
+    assert remedy("requests", [])[0].startswith("if it is a package from elsewhere")
+
+
+def test_an_app_of_django_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback names no line of the project that imports it."""
+    settings = SimpleNamespace(configured=True, INSTALLED_APPS=["shop.apps.Shop", "news"])
+    monkeypatch.setitem(sys.modules, "django.conf", SimpleNamespace(settings=settings))
+    assert remedy("news", [])[0].startswith("INSTALLED_APPS names it; if it is a package")
+    assert remedy("shop", [])[0].startswith("INSTALLED_APPS names it; if it is a package")
+    assert remedy("apps", [])[0].startswith("if it is a package")
+    settings.configured = False
+    assert remedy("news", [])[0].startswith("if it is a package")
 
 
 def test_a_part_of_python_cannot_be_installed() -> None:

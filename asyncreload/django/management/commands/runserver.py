@@ -28,6 +28,13 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
     serve here. With `--noreload` it is that other command.
     """
 
+    def add_arguments(self, parser: Any) -> None:
+        """Take the same arguments, and say in the help where others go."""
+        super().add_arguments(parser)
+        parser.epilog = (
+            "Served by asyncreload; its other options go into [tool.asyncreload] in pyproject.toml."
+        )
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; in a child, raise what is wrong with the project."""
         if not process_role.is_child():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload.child.imports.django_urls import import_urls
+from asyncreload.child.imports.django_app import import_urls
 
 
 class Django:
