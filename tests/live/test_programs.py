@@ -157,7 +157,7 @@ def test_what_cannot_be_run_again_says_so_and_leaves_nothing(project: Path, way:
     program = (
         "import asyncreload, atexit\n"
         "_ = atexit.register(print, 'the end')\n"
-        "asyncreload.run(None, port=0, reload=True)\n"
+        "asyncreload.run(print, port=0, reload=True)\n"
     )
     arguments = {"-c": ["-c", program], "a pipe": ["/dev/stdin"], "-i": ["-q", "-i", "-"]}
     done = subprocess.run(

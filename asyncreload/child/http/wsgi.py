@@ -6,7 +6,7 @@ import io
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.access_log import log_access
@@ -109,6 +109,7 @@ class Request:
         self.client = client
         self.on_stream = on_stream
         self._line = ""
+        self._noted = ExitStack()
         """What is logged of it: method and target, or the first line of what is no request."""
         self.environ: WSGIEnvironment = {}
         self.body: RequestBody | None = None
@@ -161,7 +162,8 @@ class Request:
             handler = LivePageHandler(self, self.writer, body, state, multithread=multithread)
         else:
             handler = AppHandler(self, self.writer, body, multithread=multithread)
-        with self.site.noted(self._line):
+        with self._noted:
+            self._noted.enter_context(self.site.noted(self._line))
             handler.run(app)
 
     def report(self, error: BaseException) -> WSGIApplication:
@@ -177,6 +179,7 @@ class Request:
         self._log(code, cut_off=True)
 
     def _log(self, status: str, *, cut_off: bool = False) -> None:
+        self._noted.close()  # first: to write the line takes as long as the next request
         if self.site.access_log:
             seconds = time.perf_counter() - self._began
             log_access(self._line, status, seconds, cut_off=cut_off)
