@@ -18,7 +18,6 @@ Needs the package `asyncinotify`, of the extra `inotify`. Raises ImportError wit
 
 from __future__ import annotations
 
-import ctypes.util
 import errno
 import fcntl
 import os
@@ -29,6 +28,12 @@ import termios
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+
+if find_spec("asyncinotify") is None:  # before anything that only that one needs is imported
+    raise ImportError("asyncinotify is not installed")
+
+import ctypes.util
 
 from asyncreload.child.watch.file_kinds import FileKind, is_below, kind_of
 from asyncreload.child.watch.filesystems import MountTable, is_local
