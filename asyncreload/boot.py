@@ -22,8 +22,11 @@ SEARCH_PATH = list(sys.path)
 def put_named_places_last() -> None:
     """Look in the places of PYTHONPATH last: there may be a project's `queue.py` in one, too."""
     if not sys.flags.ignore_environment:
-        named = {*map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
-        sys.path.sort(key=lambda place: os.path.abspath(place) in named)
+        try:
+            named = {*map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+            sys.path.sort(key=lambda place: os.path.abspath(place) in named)
+        except FileNotFoundError:  # the current directory was removed: who needs it says so
+            pass
 
 
 if __name__ == "__main__":

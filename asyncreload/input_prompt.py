@@ -43,8 +43,8 @@ class InputPrompt:
         self._shared = mmap.mmap(descriptor, 1)
         self._memory: mmap.mmap | bytearray = self._shared
         self._call: _Call | None = None
-        self.number: int = 0
-        """How many prompts this process has shown."""
+        self.lines: int = 0
+        """How many lines were typed at prompts of this process."""
 
     @classmethod
     def create(cls) -> InputPrompt:
@@ -60,10 +60,10 @@ class InputPrompt:
             frame = caller(1)
             text = prompt if isinstance(prompt, str) and not at_start else ""
             self._call = _Call(text, get_ident(), id(frame), frame.f_lasti)
-            self.number += 1
         elif event == "builtins.input/result":
             self._memory[0] = False
             self._call = None
+            self.lines += 1
 
     def show_again(self) -> None:
         """Show the prompt again that still waits, and what is typed already, behind lines of ours.
@@ -107,9 +107,9 @@ def watch_prompts(prompt: InputPrompt) -> None:
     sys.addaudithook(prompt.hear)
 
 
-def number_of_prompts() -> int:
-    """Return how many prompts this process has shown."""
-    return _own.prompt.number if _own.prompt is not None else 0
+def lines_typed() -> int:
+    """Return how many lines were typed at prompts of this process."""
+    return _own.prompt.lines if _own.prompt is not None else 0
 
 
 def show_prompt_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from glob import escape, has_magic
@@ -138,8 +139,10 @@ class Option(FrozenData):
     def placed(self, value: Any, base: str) -> Any:
         """Return a value that was given in a directory; where it names files, these are there."""
         named = self.field.metadata.get("path")
-        if named is None:
-            return value
+        if self.repeats and isinstance(value, str | os.PathLike):
+            value = (os.fspath(value),)
+        if named is None or not isinstance(value, Iterable):
+            return value  # which is refused, or as it is
         return tuple(_placed(each, named, base) for each in value)
 
 

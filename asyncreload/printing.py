@@ -200,7 +200,7 @@ class ForPeople(Printer):
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record: the first with time and colour."""
         event: events.Event | None = getattr(record, "event", None)
-        text = event.for_people(os.getcwd()) if isinstance(event, events.Failed) else None
+        text = event.for_people(_directory()) if isinstance(event, events.Failed) else None
         first, *more = plain(text or record.getMessage()).split("\n")
         colour = next((colour for level, colour in _LEVELS if record.levelno >= level), None)
         if isinstance(event, events.Ready):
@@ -218,6 +218,14 @@ class ForPeople(Printer):
         super().write(start + (text if encoding.startswith("utf") else text.replace("·", "-")))
         if start:
             self._show_prompt()
+
+
+def _directory() -> str:
+    """Return the current directory; "" when it has been removed, as by `git checkout`."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def tell_mistake(mistake: Exception) -> None:

@@ -94,13 +94,12 @@ def serve_script(
     given: options of the command, by their names; they count more than pyproject.toml.
     usual: options that count less than that.
     """
-    if not callable(app):
-        remedy = ": import it, and pass that" if isinstance(app, str) else ""
-        raise SettingsError(f"run() takes the app itself, not {shown(app)}{remedy}")
     if (serve := process_role.server_of_child()) is not None:
+        _check_app(app)
         check_in_child(given)
         serve(app)
     try:
+        _check_app(app)
         if reload:
             become_supervisor(given, Door(usual=usual or {}))
         serve_here(app, given, usual or {})
@@ -109,6 +108,12 @@ def serve_script(
         if is_program:  # else somebody types at a prompt
             _tell_if_uncaught(exc)
         raise
+
+
+def _check_app(app: object) -> None:
+    if not callable(app):
+        remedy = ": import it, and pass that" if isinstance(app, str) else ""
+        raise SettingsError(f"run() takes the app itself, not {shown(app)}{remedy}")
 
 
 def _tell_if_uncaught(mistake: AsyncreloadError) -> None:

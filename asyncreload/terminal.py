@@ -16,12 +16,21 @@ _LOCAL_FLAGS = 3
 
 
 class Terminal:
-    """The settings of the terminal (echo and all the rest) as they are now, to be put back."""
+    """The settings of the terminal (echo and all the rest) as they are now, to be put back.
+
+    Those of an open prompt are none to be put back: it has others, and forgets them when it ends.
+    """
 
     def __init__(self) -> None:
         self._settings: list[Any] | None = None
+        self.note()
+
+    def note(self) -> None:
+        """Take the settings that there are now as those to be put back, unless a prompt is open."""
         with suppress(termios.error, OSError, ValueError):
-            self._settings = termios.tcgetattr(0)
+            settings = termios.tcgetattr(0)
+            if settings[_LOCAL_FLAGS] & termios.ICANON:
+                self._settings = settings
 
     def restore(self) -> None:
         """Put the settings back where they differ; does nothing without a terminal."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from asyncreload import descendants
+from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.process import Process
 from asyncreload.parent.threads import in_thread
 from asyncreload.process_termination import end_all
@@ -18,6 +19,7 @@ from asyncreload.terminal import Terminal
 
 # Both in seconds.
 TO_VANISH = 1.0  # what a child gets for its end that runs nothing and holds nothing any more
+HURRIED = 0.2  # what a child gets that still sends a response when another reload begins
 MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
 
 _descendants = in_thread(descendants.descendants)
@@ -124,7 +126,7 @@ class Children:
     def ask_to_end(self, child: Process) -> None:
         """Have a child end itself, so that the app's `atexit` handlers are run."""
         if child in self._children:
-            self._terminal = Terminal()
+            self._terminal.note()
             child.send(End())
 
     async def wait_for_end(self, child: Process) -> None:
@@ -136,7 +138,8 @@ class Children:
                 await child.wait()
         except TimeoutError:
             await self.kill_with_descendants(child)
-            self._terminal.restore()
+        finally:
+            self._terminal.restore()  # the child may not know how it was before a prompt
 
     async def stop_waiting(self) -> None:
         """Kill those that linger, or were to be reaped later."""
@@ -167,7 +170,7 @@ class Children:
         that itself, as when it crashes, nobody else does.
         """
         try:
-            await self._wait_or_kill(child, self._grace + MARGIN)
+            await self._wait_or_kill(child, self._grace + MARGIN, hurries=True)
         finally:
             try:
                 if not await child.has_vanished():
@@ -181,11 +184,26 @@ class Children:
         finally:
             await self.reap(child)
 
-    async def _wait_or_kill(self, child: Process, patience: float) -> None:
+    async def _wait_or_kill(
+        self, child: Process, patience: float, *, hurries: bool = False
+    ) -> None:
+        """Wait for the end of a child, and kill it if that does not come.
+
+        hurries: whether it ends soon when it is told to, as this is cancelled.
+        """
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await child.wait()
+            await _wait(child, patience)
+        except asyncio.CancelledError:
+            if hurries:
+                child.send(End(RELOAD))
+                await _wait(child, HURRIED)
+            raise
         finally:
             if not child.has_ended():
                 await self.kill_with_descendants(child)
+
+
+async def _wait(child: Process, patience: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await child.wait()

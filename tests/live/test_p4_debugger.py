@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -313,6 +314,29 @@ class Other(pdb.Pdb):
     pass
 sys.breakpointhook = lambda: Other().set_trace(sys._getframe(1))
 """
+
+
+def test_p4_the_terminal_is_as_before_though_the_process_was_made_at_a_prompt(
+    tmp_path: Path,
+) -> None:
+    """It has found the terminal as the prompt had it."""
+    with at_terminal(tmp_path, "", "--standby") as bench:
+        bench.body()
+        bench.replace("app.py", app_of("one"))
+        bench.fresh("one")
+        debugged = bench.debug()
+        bench.replace("app.py", app_of("two"))
+        bench.until_told(HELD)
+        time.sleep(2.0)  # the next process is made ahead meanwhile, if there is time for it
+        bench.type("c\n")
+        debugged.receive()
+        bench.fresh("two")
+        bench.debug()
+        bench.type("\x03")
+        bench.until_told(DEAF)
+        bench.type("\x03")
+        assert bench.wait() == 130
+        bench.until_as_before()
 
 
 def test_p4_a_debugger_built_on_pdb_holds_the_reload_too(tmp_path: Path) -> None:

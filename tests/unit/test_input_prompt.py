@@ -74,7 +74,7 @@ def test_one_that_waits_is_shown_again(
     assert shown_again(prompt, monkeypatch) == b""
     prompt.hear("builtins.input", (None,))
     assert shown_again(prompt, monkeypatch) == b""
-    assert prompt.number == 2
+    assert prompt.lines == 1
 
 
 def test_what_it_was_is_still_known_when_it_is_closed() -> None:

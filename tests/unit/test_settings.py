@@ -189,7 +189,7 @@ def test_an_unknown_option_is_told_with_the_one_that_was_meant() -> None:
     ("name", "remedy"),
     [
         ("reload", "it always reloads, so leave that out"),  # and not "preload"
-        ("workers", "one process answers; threads says how many requests at a time"),
+        ("workers", "one process answers; for WSGI, threads says how many requests at a time"),
         ("reload_dir", "imported modules are watched by themselves, others with watch"),
         ("timeout_graceful_shutdown", "that is grace here, in seconds"),
         ("debug", "turn it on in the app, as by app.debug = True or bottle.debug(True)"),

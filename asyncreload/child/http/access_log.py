@@ -18,7 +18,7 @@ from asyncreload.style import (
     duration,
     plain,
 )
-from asyncreload.terminal import write_lines
+from asyncreload.terminal import line_break, write_lines
 
 _STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
@@ -42,7 +42,9 @@ def log_cut_off(request: str) -> None:
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
         end = coloured("cut off", RED, stream)
-        write_lines(stream, f"{clock(stream)} {plain(request)} {end}\n")
+        # A prompt is not shown again: its process is about to end.
+        stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)} {end}\n")
+        stream.flush()
 
 
 def access_line(

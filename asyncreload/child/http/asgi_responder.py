@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from logging import WARNING, LogRecord, getLogger
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -320,9 +321,18 @@ def _uvicorn(app_loop: AppLoop) -> tuple[Any, Any]:
         interface="asgi3",
         lifespan="off",
         log_config=None,
-        log_level="warning",  # it would tell of each WebSocket where the app logs what it likes
         access_log=False,
         proxy_headers=False,
     )
     config.load()
+    getLogger("uvicorn.error").addFilter(_is_of_app)
     return config, import_module("uvicorn.server").ServerState()
+
+
+def _is_of_app(record: LogRecord) -> bool:
+    """Tell whether a record of uvicorn's logger is worth telling: many apps use it for their own.
+
+    uvicorn itself tells of each WebSocket.
+    """
+    is_uvicorns = f"{os.sep}uvicorn{os.sep}" in record.pathname
+    return record.levelno >= WARNING or not is_uvicorns

@@ -42,15 +42,17 @@ class Lifespan:
 
         Raises what it raises there; `LifespanError` when it says no more than that it has failed.
         """
-        self._task = asyncio.create_task(self._run(self._task_scope()), name="lifespan")
-        answer = await self._ask(self._task, "lifespan.startup")
+        task = self._task = asyncio.create_task(self._run(self._task_scope()), name="lifespan")
+        answer = await self._ask(task, "lifespan.startup")
+        if self._task is not task:
+            return  # stopped meanwhile, by Ctrl-C: what it says of that is no failure
         if answer["type"] == "lifespan.startup.failed":
-            await asyncio.wait({self._task}, timeout=_RAISES_WITHIN)
-            raise _error_of(self._task) or LifespanError(
+            await asyncio.wait({task}, timeout=_RAISES_WITHIN)
+            raise _error_of(task) or LifespanError(
                 f"the app's startup has failed: {answer.get('message') or 'it does not say why'}"
             )
         self._is_up = answer["type"] == "lifespan.startup.complete"
-        if (error := _error_of(self._task)) and self._has_heard:
+        if (error := _error_of(task)) and self._has_heard:
             # It may not know of lifespans, and have taken the message for a request's.
             kind = type(error).__name__
             _tell(f"the app raised {kind} ({error}) at its startup, and is served all the same")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asyncreload import protocol
 from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.exit_codes import INTERRUPTED
-from asyncreload.input_prompt import number_of_prompts, show_prompt_again
+from asyncreload.input_prompt import lines_typed, show_prompt_again
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 Preparatory = protocol.Preload | protocol.GetReady
 Order = protocol.Go | Preparatory
 
-_DEAF = (
-    "a debugger waits at its prompt, where Ctrl-C does nothing: "
-    "leave it with c first, or press Ctrl-C again to end all"
-)
+_LEAVE = "a debugger waits at its prompt{}: leave it with c first, or press Ctrl-C again to end all"
 
 
 class ParentOrders:
@@ -53,7 +50,7 @@ class ParentOrders:
         self._farewells = farewells
         self._tasks = Tasks()
         self._waiting: deque[Order] = deque()
-        self._deaf_prompt = -1  # the number of the one at which Ctrl-C was pressed in vain
+        self._pressed_after = -1  # lines were typed when Ctrl-C was pressed at a prompt
 
     def next_go(self, carry_out: Callable[[Preparatory], object]) -> protocol.Go:
         """Wait for our turn, in the main thread; raise SystemExit if the end comes first.
@@ -117,17 +114,13 @@ class ParentOrders:
                 show_prompt_again()
 
     def _is_for_debugger(self) -> bool:
-        """Tell whether Ctrl-C is left to a debugger; pressed again at the same prompt it is not.
-
-        That is, if it does nothing there.
-        """
+        """Tell whether Ctrl-C is left to a debugger; pressed again at once, it is not."""
         if not is_at_prompt():
             return False
-        if hears_ctrl_c():
-            return True
-        is_again, self._deaf_prompt = self._deaf_prompt == number_of_prompts(), number_of_prompts()
+        is_again, self._pressed_after = self._pressed_after == lines_typed(), lines_typed()
         if not is_again:
-            self._link.notice(_DEAF)
+            where = "" if hears_ctrl_c() else ", where Ctrl-C does nothing"
+            self._link.notice(_LEAVE.format(where))
         return not is_again
 
     def _on_order(self, order: Order) -> None:

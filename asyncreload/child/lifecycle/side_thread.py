@@ -325,7 +325,8 @@ class SideThread:
         """
         if self._app_loop is None:
             return False
-        is_busy = bool(self._agent.front_end.busy)
+        # At the end, none is waited for: it is cancelled, so that the app can clean up behind it.
+        is_busy = self._agent.shutdown.code == RELOAD and bool(self._agent.front_end.busy)
         self._app_loop.shut_down(is_busy=is_busy)
         return is_busy
 
