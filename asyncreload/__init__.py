@@ -84,10 +84,12 @@ _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
 
 # Names are looked up when they are first used: a child needs none of the parent's modules, and
 # `python -m asyncreload` must leave the project's directory before it imports more (boot.py).
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)
+if not TYPE_CHECKING:  # for type checkers, any name would be there
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
+        return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import bottle
 
-from asyncreload.page_files import tell_open_pages
-from asyncreload.process_role import for_framework, is_child, notice
+from asyncreload.process_role import is_child, notice
 from asyncreload.run_app import serve_script
 from asyncreload.system_calls import end_at_parents_end
 
@@ -56,7 +55,6 @@ class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
             _end_bottles_looks()
         elif has_reloader:
             end_at_parents_end()
-        _tell_of_templates()
         try:
             options = dict(self.options)
             reload = options.pop("reload", True)
@@ -65,14 +63,6 @@ class Server(bottle.ServerAdapter):  # type: ignore[misc]  # Bottle has no types
             if is_child():  # Bottle would go on behind `bottle.run`, in a process that is to end
                 raise SystemExit(1) from exc  # the cause says that nothing has failed
             raise
-
-
-def _tell_of_templates() -> None:
-    """Have open pages told of changed templates, which Bottle reads afresh in debug mode."""
-    child = for_framework()
-    if child is not None and child.is_live and bottle.DEBUG:
-        endings = tuple(f".{ending}" for ending in bottle.BaseTemplate.extensions)
-        tell_open_pages(child, bottle.TEMPLATE_PATH, endings)
 
 
 def _end_bottles_looks() -> None:

@@ -14,7 +14,7 @@ from asyncreload import flask_environment
 from asyncreload.frozen_data import FrozenData
 from asyncreload.target import USUAL_FACTORIES, USUAL_FILES, USUAL_NAMES
 
-FLASK_COMMAND = ("-m", "flask", "dev")
+FLASK_COMMAND = ("-m", "flask", "dev", "--found")
 """Finds and serves the app of FLASK_APP, in the child (flask.py)."""
 
 

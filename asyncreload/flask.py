@@ -19,7 +19,6 @@ from flask.cli import NoAppException, ScriptInfo, pass_script_info
 from asyncreload import flask_environment, process_role
 from asyncreload.errors import AbsentTargetError, AsyncreloadError, TargetError
 from asyncreload.exit_codes import BAD_USAGE
-from asyncreload.page_files import tell_open_pages
 from asyncreload.run_app import (
     Door,
     become_supervisor,
@@ -81,6 +80,7 @@ def _variables(name: str) -> list[str]:
     envvar=_variables("CERT"),
     help="Not supported: have a proxy serve HTTPS.",
 )
+@click.option("--found", is_flag=True, hidden=True)  # by plain `asyncreload`, with its own options
 @click.option("--key", envvar=_variables("KEY"), hidden=True)
 @click.option(
     "--reload/--no-reload",
@@ -127,7 +127,8 @@ def command(context: click.Context, info: ScriptInfo, /, **given: Any) -> None:
     if (serve := process_role.server_of_child()) is not None:
         # Not through click: it would print "Aborted!" when a save interrupts the load.
         try:
-            check_in_child(_options(context, given))
+            if not given["found"]:
+                check_in_child(_options(context, given))
             serve(_load(info, given))
         except KeyboardInterrupt as exc:
             raise _Interrupted from exc
@@ -204,8 +205,6 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
             raise exc.__context__ from None
         kind = AbsentTargetError if _is_absent(info, exc) else TargetError
         raise kind(f"{exc.format_message()}{_unread(info)}") from None
-    if (child := process_role.for_framework()) is not None:
-        _tell_of_pages(app, child)
     if not given["debugger"]:
         return app
     from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  seldom wanted
@@ -214,22 +213,6 @@ def _load(info: ScriptInfo, given: dict[str, Any]) -> WSGIApplication:
     if hasattr(debugged, "trusted_hosts"):  # since Werkzeug 3.0.3
         debugged.trusted_hosts.append(given["host"])
     return debugged
-
-
-def _tell_of_pages(app: flask.Flask, child: process_role.ForFramework) -> None:
-    """Have open pages told of changed templates and static files, which requests read afresh.
-
-    Those that are not live pages may show an error in a template: without its static files.
-    """
-    read_afresh = app.config["TEMPLATES_AUTO_RELOAD"]
-    has_fresh_templates = app.debug if read_afresh is None else read_afresh
-    folders = []
-    for part in (app, *app.blueprints.values()):
-        if part.static_folder and child.is_live:
-            folders.append(part.static_folder)
-        if part.template_folder and has_fresh_templates:
-            folders.append(os.path.join(part.root_path, part.template_folder))
-    tell_open_pages(child, folders)
 
 
 def _is_absent(info: ScriptInfo, exc: NoAppException) -> bool:

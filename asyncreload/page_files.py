@@ -1,9 +1,9 @@
-"""Files that requests read afresh, such as templates: when one changes, only pages are outdated."""
+"""Files of pages, such as templates: when one changes, no code has to be loaded again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from glob import escape
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def tell_open_pages(
-    child: ForFramework, directories: Iterable[str], endings: tuple[str, ...] = ("",)
+    child: ForFramework,
+    directories: Iterable[str],
+    endings: tuple[str, ...] = ("",),
+    renew: Callable[[], object] = lambda: None,
 ) -> None:
     """Have open pages told of files that change below directories: that reloads nothing.
 
@@ -20,13 +23,17 @@ def tell_open_pages(
     installed packages: nobody edits those, and there are many of them.
 
     endings: of the names of such files; by default, all of them are.
+    renew: called before, in another thread; has the framework forget what it has read.
     """
     absolute = {os.path.abspath(directory) for directory in directories}
     places = [os.path.join(each, "") for each in sorted(absolute) if child.is_own(each)]
     patterns = [f"{escape(place)}**/*{ending}" for place in places for ending in endings]
 
     def is_of_pages(path: str) -> bool:
-        return path.startswith(tuple(places)) and path.endswith(endings) and path[-3:] != ".py"
+        if not (path.startswith(tuple(places)) and path.endswith(endings)) or path[-3:] == ".py":
+            return False
+        renew()
+        return True
 
     if patterns:
         child.refresh_with(patterns, is_of_pages)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload import process_role
 from asyncreload.child.imports.app_loader import app_of, load, prepare
+from asyncreload.child.imports.cached_templates import renew_cached_templates
 from asyncreload.child.imports.django_app import import_urls, renew_templates
 from asyncreload.child.imports.script_runner import run_script
 from asyncreload.child.imports.unguarded_servers import (
@@ -128,6 +129,7 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
         import_urls()
         if not settings.door:
             renew_templates(what.root)
+        renew_cached_templates(app)
         process_role.has_loaded()
         side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
@@ -145,6 +147,7 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
     app = load(target, settings.interface)
     import_urls()
     renew_templates(target.root)
+    renew_cached_templates(app)
     return app
 
 

@@ -209,6 +209,15 @@ def test_a_script_that_names_our_server_no_more_is_told_so(serve: Serve, options
     assert served.body() == "version 2"
 
 
+def test_templates_are_renewed_without_debug_mode(serve: Serve) -> None:
+    """What stands below the guard is not run, and Bottle keeps its templates."""
+    served = serve(files=SITE_FILES)
+    assert "Hello Stranger" in served.body()
+    served.edit("views/hello.tpl", "Hello", "Welcome")
+    assert "Welcome Stranger" in served.body()
+    served.until_told("hello.tpl changed · no reload needed")
+
+
 def test_unguarded_run(serve: Serve) -> None:
     unguarded = APP.replace("OPTIONS", "").replace('if __name__ == "__main__"', "if True")
     unguarded = unguarded.replace('server="asyncreload.bottle:Server", ', "")

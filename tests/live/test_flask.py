@@ -13,7 +13,7 @@ import pytest
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.comparing import Asked, compare_pages
-from tests.live.driving import Connection, Served, lay_out
+from tests.live.driving import COMMAND, Connection, Served, lay_out
 from tests.live.listening_page import ListeningPage
 
 if TYPE_CHECKING:
@@ -193,6 +193,21 @@ def test_open_pages_are_told_of_templates_and_style_sheets(serve: Serve) -> None
         served.write("shop/more/other.html", "two")
         assert page.changed() == []
     assert served.body() == "<b>1</b>"
+    assert len(served.loads()) == 1
+
+
+@pytest.mark.parametrize("command", [(*COMMAND, "shop:create_app()"), (FLASK, "--no-debug", "dev")])
+def test_templates_are_renewed_without_debug_mode(serve: Serve, command: tuple[str, ...]) -> None:
+    """Flask itself keeps them then."""
+    files = FILES | {"shop/__init__.py": SHOP.replace("Flask(__name__).run(port=1)\n", "")}
+    served = serve("", "--live", files=files, command=command)
+    assert served.body() == "<p>1</p>"
+    with ListeningPage(served) as page:
+        served.write("shop/templates/index.html", "<b>{{ version }}</b>")
+        assert served.body() == "<b>1</b>"
+        assert page.changed() == []  # the page is to be loaded again
+        served.edit("shop/static/site.css", "red", "blue")
+        assert page.changed() == ["site.css"]
     assert len(served.loads()) == 1
 
 

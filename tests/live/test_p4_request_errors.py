@@ -119,15 +119,13 @@ BREAKING = {
     "an exception": "1 / 0\n",
     "an exit": "import sys\nsys.exit('enough')\n",
     "a missing module": "import lower\n",
-    "none of it": None,
 }
 
 
 @pytest.mark.parametrize("broken", BREAKING)
 @pytest.mark.both_interfaces
 def test_p4_what_a_request_imports_fails_like_a_load(serve: Serve, broken: str) -> None:
-    source = BREAKING[broken]
-    served = serve(files={"app.py": APP} | ({"lazy.py": source} if source else {}))
+    served = serve(files={"app.py": APP, "lazy.py": BREAKING[broken]})
     assert served.body().endswith("good")
     served.until_told(" file")  # how many the first load has, in one of two lines
     fresh = served.output.count("fresh in")
@@ -147,6 +145,19 @@ def test_p4_what_a_request_imports_fails_like_a_load(serve: Serve, broken: str) 
     assert served.output.count("fresh in") == fresh + 1
     assert served.output.count(FAILED) == 1
     assert served.output.count(TRACEBACK) <= 1
+
+
+@pytest.mark.both_interfaces
+def test_p4_a_module_that_is_not_there_is_missing_to_that_request_alone(serve: Serve) -> None:
+    """It may be an optional package: the rest of the app can do without."""
+    served = serve(files={"app.py": APP})
+    answer = served.get("/lazy")
+    assert answer.status == 500
+    assert answer.body.startswith("ModuleNotFoundError: No module named 'lazy'\n")
+    assert served.body().endswith("good")
+    assert FAILED not in served.output
+    served.write("lazy.py", "")
+    assert served.body("/lazy").endswith("good")
 
 
 VIEWS = (

@@ -64,7 +64,7 @@ def test_bottles_thread_is_put_to_rest(
 ) -> None:
     told: list[str] = []
     role.serve = print  # type: ignore[assignment]
-    role.for_framework = cast("Any", SimpleNamespace(notice=told.append, is_live=False))
+    role.for_framework = cast("Any", SimpleNamespace(notice=told.append))
     monkeypatch.setenv("BOTTLE_CHILD", "true")
     looks = bottle.FileCheckerThread("", 60)
     ended = threading.Event()

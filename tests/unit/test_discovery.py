@@ -70,7 +70,7 @@ def test_the_order() -> None:
 def test_flask_app_is_served_by_flask_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_APP", "shop:create('x')")
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
-    found = Found("shop:create('x')", "named by FLASK_APP", ("-m", "flask", "dev"))
+    found = Found("shop:create('x')", "named by FLASK_APP", ("-m", "flask", "dev", "--found"))
     assert discover() == found
 
 
@@ -163,7 +163,7 @@ def test_environment_files_are_watched_those_to_come_as_well(
     sub = go_below(directory, "FLASK_APP=shop\n", monkeypatch)
     asked = _asked(["--watch", "x"])
     assert asked["target"] == "shop"
-    assert asked["script"] == ("-m", "flask", "dev")
+    assert asked["script"] == ("-m", "flask", "dev", "--found")
     files = (sub / ".flaskenv", sub / ".env", directory / ".flaskenv")
     assert asked["watch"] == (*map(str, files), "x")
     (directory / ".env").write_text("FLASK_APP=other\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum, auto
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -82,6 +82,7 @@ class Exchange:
         self._connection = connection
         self._site = site
         self._errors = errors
+        self._noted = ExitStack()
         self._websocket = _WebSocket.CONNECTING
         self._began = time.perf_counter()
         self._began_at = time.time_ns()
@@ -92,7 +93,8 @@ class Exchange:
         answer = self._open_websocket if is_websocket else self._respond
         line = f"{'WebSocket' if is_websocket else scope['method']} {target_of(scope)}"
         # Ctrl-C while code of ours ran; uvicorn would log it.
-        with suppress(KeyboardInterrupt), self._site.noted(line):
+        with suppress(KeyboardInterrupt), self._noted:
+            self._noted.enter_context(self._site.noted(line))
             await answer(scope, receive, send, line)
 
     # --- HTTP ----------------------------------------------------------------------------------
@@ -102,7 +104,9 @@ class Exchange:
         if state and not is_navigation(environ_of(scope)):
             state = ""
         is_current = scope["http_version"] >= "1.1"
-        response = _Response(send, self._connection, state, is_current=is_current)
+        response = _Response(
+            send, self._connection, state, partial(self._on_complete, line), is_current=is_current
+        )
         has_heard = False
 
         async def hear() -> Message:
@@ -118,7 +122,7 @@ class Exchange:
         except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
-            if isinstance(exc, KeyboardInterrupt) and await self._is_told_to_end():
+            if await self._is_interrupted(exc):
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
                 page = self._errors.report(exc, line, self._began_at)
@@ -127,10 +131,23 @@ class Exchange:
                 # A reload resets no connection.
                 is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
                 await self._cut_off(is_delimited=is_delimited)
+        if response.is_complete:
+            return  # its line was written then; what the app has done since is in the background
         has_begun = response.status or self._connection.is_closing()
         is_stream = self._connection.use is Use.STREAM
-        is_cut_off = bool(has_begun) and not response.is_complete and not is_stream
+        is_cut_off = bool(has_begun) and not is_stream
         self._log(line, response.status or "500", cut_off=is_cut_off)
+
+    def _on_complete(self, line: str, response: _Response) -> None:
+        """Write the line of a response; what the app does from now on is in the background."""
+        self._noted.close()
+        self._log(line, response.status or "500")
+
+    async def _is_interrupted(self, error: BaseException) -> bool:
+        """Tell whether an exception is how the end of this process ends a request."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._is_ending()
+        return isinstance(error, KeyboardInterrupt) and await self._is_told_to_end()
 
     async def _is_told_to_end(self) -> bool:
         """Tell whether the app was interrupted as it kept its loop from ending, or by Ctrl-C.
@@ -218,13 +235,21 @@ class _Response:
     place of a page that nobody has written.
 
     live_state: if a script is to be appended to a page: the state that names this process.
+    on_complete: called when the last of it has been sent.
     is_current: whether the client speaks HTTP/1.1. It then gets chunks where no length is told, and
         its connection may be kept.
     """
 
     def __init__(
-        self, send: Send, connection: AsgiConnection, live_state: str, *, is_current: bool
+        self,
+        send: Send,
+        connection: AsgiConnection,
+        live_state: str,
+        on_complete: Callable[[_Response], None],
+        *,
+        is_current: bool,
     ) -> None:
+        self._on_complete = on_complete
         self._send = send
         self._is_current = is_current
         self._connection = connection
@@ -234,6 +259,7 @@ class _Response:
         self._sent = 0
         self._told_length: int | None = None
         self._has_begun = False
+        self._is_told = False
         self.is_complete: bool = False
         """Whether the app has sent the last of it."""
         self.status: str = ""
@@ -269,6 +295,9 @@ class _Response:
         if last["type"] == "http.response.body" and not last.get("more_body"):
             self.is_complete = True  # not before: it may be shorter than its header says
             self._connection.end_response()
+            if not self._is_told:  # an app may send more, in vain
+                self._is_told = True
+                self._on_complete(self)
 
     async def finish(self) -> None:
         """Send what is held: the app has returned.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from opcode import opmap
@@ -23,9 +24,9 @@ _IMPORT_NAME = opmap["IMPORT_NAME"]
 def is_import_failure(error: BaseException) -> bool:
     """Tell whether an exception, or one that it was raised from, is that of a failed import.
 
-    It is if the import system was running a module of the project's, or could not find, read or
-    compile what a file of the project's imports. `raise ImportError` in a function is no import,
-    nor is `compile` of what a client has sent.
+    It is if the import system was running a module of the project's, or could not read or compile
+    what a file of the project's imports, or find it in a package of the project's. `raise
+    ImportError` in a function is no import, nor is `compile` of what a client has sent.
 
     Raises nothing, whatever the exception is.
     """
@@ -68,11 +69,20 @@ def _could_not_load(error: BaseException, frames: list[FrameType]) -> bool:
         # Python leaves out its own frames, but for those beside another loader's.
         is_import = bool(loading) or _is_at_import(error)
         return is_import and path.endswith(".py") and _is_projects(path)
+    if isinstance(error, ModuleNotFoundError) and not _is_of_project(error.name):
+        return False  # an optional package: the rest of the app can do without
     if isinstance(error, ImportError):
         return is_in_project and error.name is not None  # only the import system names it
     # Such as a source that may not be read, or null bytes in it: that error names no file.
     has_loaded = any(frame.f_code.co_name == "get_code" for frame in loading)
     return is_in_project and (has_loaded or (not loading and _is_at_import(error)))
+
+
+def _is_of_project(module: object) -> bool:
+    """Tell whether a module that was not found would be in a package of the project's."""
+    top, dot, _ = str(module).partition(".")
+    file: object = getattr(sys.modules.get(top), "__file__", None)
+    return bool(dot) and isinstance(file, str) and _is_projects(file)
 
 
 def _is_at_import(error: BaseException) -> bool:

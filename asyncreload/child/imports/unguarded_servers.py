@@ -34,8 +34,8 @@ SERVERS = frozenset(
 GUARD = 'put it under `if __name__ == "__main__":`'
 """What helps in a module that is imported."""
 NAME_OURS = (
-    "call asyncreload.run(app) in its place, or in Bottle's name our server: "
-    'server="asyncreload.bottle:Server"'
+    "call asyncreload.run(app) in its place, or name our server to Bottle, "
+    'by server="asyncreload.bottle:Server"'
 )
 """What helps in a script."""
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-_ALIKE = 0.8
+_ALIKE = 0.7
 """How alike two names are, from 0 to 1, if one may be a mistyped other."""
 
 DISTRIBUTIONS = {

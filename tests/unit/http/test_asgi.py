@@ -592,8 +592,31 @@ async def test_nothing_is_told_of_a_client_that_is_gone(
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), OSError("mine"), ClientDisconnect()])
 async def test_the_same_of_a_client_that_is_there_is_reported(error: BaseException) -> None:
-    ran = await run(error)
+    ran = await Run(App(error), is_ending=False).run()
     assert ran.status == 500
+
+
+async def test_a_request_that_the_end_cancels_is_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ran = await run(asyncio.CancelledError())
+    assert ran.status == 503
+    assert "Traceback" not in capsys.readouterr().err
+
+
+async def test_what_is_done_in_the_background_is_not_in_its_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a"))
+        written.append(capsys.readouterr().err)
+
+    await Run(app).run()
+    assert "GET /page 200" in written[0]
+    assert capsys.readouterr().err == ""
 
 
 async def test_another_error_is_told_when_the_client_is_gone(

@@ -7,6 +7,7 @@ import importlib
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -271,9 +272,14 @@ async def test_the_report_of_a_crash_has_the_app_started_again(*, crashed: bool)
         front_end.close(hand_over=False)
 
 
-async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answered() -> None:
+async def test_a_request_that_fails_to_import_has_that_told_before_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_for_test.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
     def imports(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
-        importlib.import_module("no_such_module")
+        importlib.import_module("broken_for_test")
         return []
 
     told: list[Callable[[], None]] = []
