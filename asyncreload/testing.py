@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 
 import aiofiles.os
 
+from asyncreload.errors import TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.supervisor import Supervisor
@@ -229,17 +230,19 @@ class Layout:
     ) -> AbstractAsyncContextManager[App]:
         """Copy a file or directory, write files, and serve what that makes.
 
-        source: relative to the test's own file. Of a directory, caches, virtual environments and
-            what belongs to git or npm are left out.
+        source: relative to the test's own file. Of a directory, caches, virtual environments, what
+            belongs to git or npm, and what is no file are left out.
         target: the file that was copied, or `app.py`, if it is not given.
         files: text by name; written after the source was copied.
-        The rest is as for `testing.supervised`. Raises FileNotFoundError for a missing source.
+        The rest is as for `testing.supervised`. Raises `TargetError` for a missing source.
         """
         self._number += 1
         place = self._directory / f"app{self._number}"
         place.mkdir()
         if source is not None:
             origin = self._home / source
+            if not origin.exists():
+                raise TargetError(f'There is no "{source}" in {self._home}: check the name.')
             if origin.is_dir():
                 shutil.copytree(origin, place, dirs_exist_ok=True, ignore=_left_out)
             else:
@@ -283,8 +286,11 @@ def _unchunked(data: bytes) -> bytes | None:
 
 
 def _left_out(directory: str, names: list[str]) -> set[str]:
-    venvs = {name for name in names if os.path.exists(os.path.join(directory, name, "pyvenv.cfg"))}
-    return venvs | {*names} & _NOT_COPIED
+    paths = {name: os.path.join(directory, name) for name in names}
+    venvs = {name for name, path in paths.items() if os.path.exists(f"{path}/pyvenv.cfg")}
+    # Such as sockets, and the links by which an editor locks a file.
+    kept = {name for name, path in paths.items() if os.path.isfile(path) or os.path.isdir(path)}
+    return venvs | {*names} & _NOT_COPIED | {*names} - kept
 
 
 async def _exchange(host: str | None, port: int | None, sent: bytes) -> bytes:

@@ -14,6 +14,8 @@ _RUNSERVERS = (
 )
 _TLS = "there is no TLS: have a proxy serve it"
 _ELSEWHERE = {
+    "plugins": "call app.install(plugin) before",
+    "config": "call app.config.update(config) before",
     "reload": _ALWAYS,
     "reloader": _ALWAYS,
     "use_reloader": _ALWAYS,

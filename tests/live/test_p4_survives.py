@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -443,6 +444,23 @@ def test_p4_taking_a_broken_save_back_recovers(tmp_path: Path) -> None:
         bench.replace("app.py", app_of("good", top=LOGGED))
         bench.fresh("good")
         assert bench.load_count == 2
+
+
+@pytest.mark.both_interfaces
+def test_p4_a_directory_that_went_and_came_back_ends_nothing(tmp_path: Path) -> None:
+    """As by `git checkout` of a branch that has not got it, and back: it is another one then."""
+    with serving(tmp_path, files={"app.py": app_of("good")}) as bench:
+        assert bench.body() == "good"
+        aside = tmp_path / "aside"
+        shutil.copytree(bench.directory, aside)
+        shutil.rmtree(bench.directory)
+        aside.rename(bench.directory)
+        bench.fresh("good")
+        bench.replace("app.py", "def app(:\n")
+        assert bench.get().status == 500
+        bench.until_told(FAILED)
+        bench.replace("app.py", app_of("mended"))
+        bench.fresh("mended")
 
 
 # --- killed from outside ---------------------------------------------------------------------

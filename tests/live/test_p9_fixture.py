@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,19 @@ async def test_copy_leaves_out_what_is_large_and_not_the_app(
 
 @pytest.mark.both_interfaces
 @pytest.mark.asyncio
+async def test_copy_leaves_out_what_is_no_file(supervised: Layout, tmp_path: Path) -> None:
+    """An editor's lock is a link that leads nowhere; who serves may leave a socket or a pipe."""
+    source = tmp_path / "shop"
+    source.mkdir()
+    (source / "app.py").write_text(HELLO)
+    (source / ".#app.py").symlink_to("me@host.1234")
+    os.mkfifo(source / "pipe")
+    async with supervised(source) as app:
+        assert (await app.get("/")).status == 200
+        assert sorted(os.listdir(app.directory)) == ["app.py"]
+
+
+@pytest.mark.asyncio
 async def test_module_is_found_where_the_app_is(supervised: Layout) -> None:
     files = {"shop/__init__.py": "", "shop/wsgi.py": f"def make():\n    return app\n{HELLO}"}
     async with supervised(target="shop.wsgi:make()", files=files) as app:
@@ -125,7 +139,7 @@ async def test_every_wait_has_a_deadline(supervised: Layout) -> None:
 
 @pytest.mark.asyncio
 async def test_what_cannot_be_served(supervised: Layout) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(TargetError, match=r'^There is no "'):
         supervised("nowhere.py")
     with pytest.raises(TargetError):
         async with supervised(target="app.py"):

@@ -223,3 +223,12 @@ def test_the_command_line_wins(project: Path) -> None:
 def test_quiet_is_quiet_about_requests_too(line: str, logged: bool, tmp_path: Path) -> None:  # noqa: FBT001  a parameter
     given = _parse(["app.py", *line.split()])
     assert configured(given, str(tmp_path))["access_log"] is logged
+
+
+@pytest.mark.parametrize("text", ["static", Path("static")])
+def test_a_single_text_is_one_text(text: object, tmp_path: Path) -> None:
+    """Not its letters: `*` of `*.log` would be all files."""
+    placed = OPTIONS["ignore"].placed(text, str(tmp_path))
+    assert placed == (f"{tmp_path}/**/static",)
+    assert OPTIONS["trust"].placed("10.0.0.1", str(tmp_path)) == ("10.0.0.1",)
+    assert OPTIONS["watch"].placed(3, str(tmp_path)) == 3  # which is refused later

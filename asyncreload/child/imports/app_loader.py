@@ -316,6 +316,8 @@ def _remedy(found: object, spelled: str, interface: str) -> str | None:
     count = 3 if is_asgi(found, interface) else 2
     if declared is None or takes(declared, count) or takes(actual, count):
         return None
+    if isinstance(found, type) and "__call__" in vars(found):
+        return f'make an instance, as in "app = {found.__name__}(...)"'
     return _NAME_ANOTHER
 
 

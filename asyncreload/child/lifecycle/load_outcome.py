@@ -98,6 +98,7 @@ class LoadOutcome:
 
     async def _show(self, report: Report, load: Load) -> None:
         go = load.go
+        report = report.after(go.changed)
         await self._watch_what_may_mend(report, load, since=go.since or load.began)
         # A half-written save is mended soon, and a crash has been told already.
         if go.changed and not go.crash and not await self._monitor.is_quiet(PATIENCE_WITH_FAILURE):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import traceback
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asyncreload.child.imports.refused_project import RefusedError
-from asyncreload.child.pages.missing_package import missing_module, remedy
+from asyncreload.child.pages.missing_package import missing_module, module_of, remedy
 from asyncreload.child.pages.stack_frames import (
     Frame,
     cut,
@@ -28,7 +28,7 @@ from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain, uncoloured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 FAILED, CRASHED = 500, 503  # the status of a report: the HTTP status it is answered with
 MAX_RELATED = 50  # causes, contexts and group members that are shown with their frames
@@ -79,6 +79,8 @@ class Report(FrozenData):
     """The causes, contexts and group members, from the exception itself back to the first."""
     notes: tuple[str, ...] = ()
     """What was added to the exception by `add_note`."""
+    missing: str = ""
+    """The module that was not found, if that is why."""
     install: tuple[str, ...] = ()
     """Commands that install the package that seems to be missing; one of them is enough."""
     request: str = ""
@@ -121,6 +123,18 @@ class Report(FrozenData):
     def advice(self) -> str:
         """The hint and what to type, as lines for a terminal; "" if there is none."""
         return "\n".join(filter(None, (self.hint, *(f"  {command}" for command in self.install))))
+
+    def after(self, changed: Iterable[str]) -> Self:
+        """Return the same, as it is after changes: what has just gone is not to be installed.
+
+        changed: the paths of files, those that are there no more included.
+        """
+        for path in changed if self.install else ():
+            name = module_of(path)
+            if self.missing == name and not os.path.exists(path):
+                hint = f"{path} has disappeared: restore it, or import what is in its place"
+                return self.replaced(hint=plain(hint), install=())
+        return self
 
     def text(self) -> str:
         """Return the whole report as plain text, for a terminal or for curl."""
@@ -169,6 +183,7 @@ def _report(exc: BaseException, request: str) -> Report:
         status=FAILED,
         title=_title(summary),
         hint=plain(hint),
+        missing=missing_module(exc) or "",
         install=tuple(map(plain, install)),
         place=_place(placed),
         frames=family[0].frames,

@@ -93,6 +93,12 @@ def missing_module(exc: BaseException) -> str | None:
     return None
 
 
+def module_of(path: str) -> str:
+    """Return the name of the module, or of the package, that a file is."""
+    directory, name = os.path.split(path)
+    return os.path.basename(directory) if name == "__init__.py" else name.removesuffix(".py")
+
+
 def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """Return what may be done about a module that was not found, and the commands that do it.
 

@@ -421,6 +421,11 @@ def test_no_such_attribute(project: Project) -> None:
             "name a callable that takes (environ, start_response) or (scope, receive, send)",
         ),
         (
+            "class x:\n    def __init__(self, name): ...\n    def __call__(self, e, s): ...",
+            "type <class 'web.x'>",
+            'make an instance, as in "app = x(...)"',
+        ),
+        (
             "def x(a): ...",
             "function <function x>",
             "name a callable that takes (environ, start_response) or (scope, receive, send)",

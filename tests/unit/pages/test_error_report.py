@@ -681,3 +681,15 @@ fail(100)
     assert [one.title for one in related[:2]] == ["ValueError: 99", "ValueError: 98"]
     assert len(related) == module.MAX_RELATED + 1
     assert related[-1].title == f"{100 - module.MAX_RELATED} more, see the traceback"
+
+
+def test_a_module_of_the_projects_that_has_gone_is_not_to_be_installed(tmp_path: Path) -> None:
+    missing = ModuleNotFoundError("No module named 'prices'", name="prices")
+    report = Report.from_exception(missing)
+    assert report.install
+    for gone in ("prices.py", "prices/__init__.py"):
+        after = report.after([str(tmp_path / "other.py"), str(tmp_path / gone)])
+        assert after.install == ()
+        assert after.hint.startswith(f"{tmp_path / gone} has disappeared: restore it")
+    (tmp_path / "prices.py").touch()
+    assert report.after([str(tmp_path / "prices.py")]) == report
