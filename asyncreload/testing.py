@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -46,6 +46,8 @@ class Answer:
     headers: Mapping[str, str]
     """By their names in lower case."""
     body: bytes
+    header_list: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """All of them as they were sent: some, such as Set-Cookie, may come several times."""
 
     @property
     def text(self) -> str:
@@ -58,14 +60,15 @@ class Answer:
         head, blank, body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        sent = tuple((name, value.strip()) for name, _, value in pairs)
+        headers = {name.lower(): value for name, value in sent}
         length = headers.get("content-length", "")
         whole: bytes | None = body
         if headers.get("transfer-encoding", "").lower() == "chunked" and body:
             whole = _unchunked(body)
         if not blank or whole is None or (length.isdecimal() and body and int(length) != len(body)):
             raise ConnectionError(f"cut off after {len(data)} bytes: {data[-200:]!r}")
-        return cls(int(first.split()[1]), headers, whole)
+        return cls(int(first.split()[1]), headers, whole, sent)
 
 
 class App:

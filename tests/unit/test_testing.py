@@ -14,6 +14,12 @@ def test_an_answer_is_read_until_the_end_of_the_connection() -> None:
     assert answer == Answer(404, {"x-name": "one"}, b"no\r\n\r\nsuch page")
 
 
+def test_headers_that_come_twice_are_in_the_list() -> None:
+    answer = Answer.parse(b"HTTP/1.0 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n")
+    assert answer.header_list == (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"))
+    assert answer.headers["set-cookie"] == "b=2"
+
+
 def test_an_answer_in_chunks_is_put_together() -> None:
     """As an ASGI app gives one whose length it does not tell."""
     answer = Answer.parse(CHUNKED + b"5\r\nfirst\r\nA;name=x\r\n\r\nsecond\r\n\r\n0\r\n\r\n")

@@ -23,17 +23,17 @@ from asyncreload.terminal import line_break, write_lines
 _STATUSES: Final = {2: GREEN, 3: CYAN, 4: YELLOW, 5: RED}
 
 
-def log_access(request: str, status: str, seconds: float, *, cut_off: bool = False) -> None:
+def log_access(request: str, status: str, seconds: float, remark: str = "") -> None:
     """Write the line of an answer.
 
     request: what was asked for, as in `GET /path`.
     seconds: how long the answer took.
-    cut_off: whether the answer has ended before it was complete; the line says so.
+    remark: why the answer is not what the app meant, such as "cut off".
     """
     # Standard error may be a broken pipe, closed, or None.
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
-        line = access_line(request, status, seconds, stream, cut_off=cut_off)
+        line = access_line(request, status, seconds, stream, remark)
         write_lines(stream, line)
 
 
@@ -47,12 +47,10 @@ def log_cut_off(request: str) -> None:
         stream.flush()
 
 
-def access_line(
-    request: str, status: str, seconds: float, stream: TextIO, *, cut_off: bool = False
-) -> str:
+def access_line(request: str, status: str, seconds: float, stream: TextIO, remark: str = "") -> str:
     """Return the line of an answer, in colours where the stream wants them."""
     colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)
     status = coloured(status, colour, stream)
     took = coloured(duration(seconds), DIM, stream)
-    end = f" · {coloured('cut off', RED, stream)}" if cut_off else ""
+    end = f" · {coloured(remark, RED, stream)}" if remark else ""
     return f"{clock(stream)} {plain(request)} {status} {took}{end}\n"

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _INTERRUPT_TOLD: Final = 0.5
 """Seconds from an interrupt until it is known to be the app's own."""
 _STEP: Final = 0.01
+_AFTER_SHUTDOWN: Final = "after the old app's shutdown"
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -83,6 +84,7 @@ class Exchange:
         self._site = site
         self._errors = errors
         self._noted = ExitStack()
+        self._remark = ""
         self._websocket = _WebSocket.CONNECTING
         self._began = time.perf_counter()
         self._began_at = time.time_ns()
@@ -123,9 +125,12 @@ class Exchange:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
             if await self._is_interrupted(exc):
+                is_blocking = isinstance(exc, KeyboardInterrupt)
+                self._remark = "it blocked the event loop" if is_blocking else "cancelled"
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
-                page = self._errors.report(exc, line, self._began_at)
+                occasion = _AFTER_SHUTDOWN if self._is_ending() else ""
+                page = self._errors.report(exc, line, self._began_at, occasion)
                 await response.replace(page, environ_of(scope))
             if not response.is_complete:
                 # A reload resets no connection.
@@ -225,7 +230,8 @@ class Exchange:
 
     def _log(self, line: str, status: str, *, cut_off: bool = False) -> None:
         if self._site.access_log:
-            log_access(line, status, time.perf_counter() - self._began, cut_off=cut_off)
+            remark = "cut off" if cut_off else self._remark
+            log_access(line, status, time.perf_counter() - self._began, remark)
 
 
 class _Response:

@@ -50,18 +50,21 @@ class RequestErrors:
         self._on_import_failure = on_import_failure
         self._on_error = on_error
 
-    def report(self, error: BaseException, request: str, began: int) -> WSGIApplication:
+    def report(
+        self, error: BaseException, request: str, began: int, occasion: str = ""
+    ) -> WSGIApplication:
         """Have an error told; return an app that answers the request with its report.
 
         request: method and path.
         began: when the request began, in ns since the epoch.
+        occasion: what may have led to it, for the terminal; "" for nothing that we know.
         """
         waits = self._on_import_failure is not None and is_import_failure(error)
         report = Report.from_exception(error, request, waits=waits)
         if self._on_import_failure is not None and waits:
             self._on_import_failure(report, began)
         else:
-            log_error(report)
+            log_error(report, occasion)
             if self._on_error is not None:
                 self._on_error(report.mending, began)
         return make_report_app(

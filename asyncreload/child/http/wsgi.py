@@ -182,7 +182,7 @@ class Request:
         self._noted.close()  # first: to write the line takes as long as the next request
         if self.site.access_log:
             seconds = time.perf_counter() - self._began
-            log_access(self._line, status, seconds, cut_off=cut_off)
+            log_access(self._line, status, seconds, "cut off" if cut_off else "")
 
 
 def _expects_continue(head: RequestHead) -> bool:

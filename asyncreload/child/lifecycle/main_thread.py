@@ -121,15 +121,20 @@ class MainThread:
             signal.pthread_kill(self._ident, signal.SIGINT)
 
     def place(self) -> str:
-        """Return file, line and text of the innermost line of the project that is running."""
-        frame = self._frame()
+        """Return file, line and text of the innermost line of the project that is running.
+
+        Of an app that waits in its startup, none is.
+        """
+        frame, otherwise = self._frame(), ""
         while frame is not None:
             path = frame.f_code.co_filename
+            if frame.f_code is AppLoop.start_up.__code__:
+                otherwise = "the app's startup"
             if not path.startswith("<") and kind_of(os.path.abspath(path)) is FileKind.PROJECT:
                 text = linecache.getline(path, frame.f_lineno).strip()
                 return f"{path}:{frame.f_lineno}: {text}"
             frame = frame.f_back
-        return ""
+        return otherwise
 
     def close(self) -> None:
         """Let go of the pipe, in a process that the app forked."""

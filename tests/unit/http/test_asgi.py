@@ -601,7 +601,25 @@ async def test_a_request_that_the_end_cancels_is_answered(
 ) -> None:
     ran = await run(asyncio.CancelledError())
     assert ran.status == 503
-    assert "Traceback" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert told.endswith(" · cancelled\n")
+
+
+async def test_code_that_holds_the_end_up_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = await run(KeyboardInterrupt())
+    assert ran.status == 503
+    assert capsys.readouterr().err.endswith(" · it blocked the event loop\n")
+
+
+async def test_an_error_after_the_shutdown_is_said_to_be_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The pool that it needs may be closed by then."""
+    await run(ZeroDivisionError("mine"))
+    assert "after the old app's shutdown: ZeroDivisionError: mine" in capsys.readouterr().err
+    await Run(App(ZeroDivisionError("mine")), is_ending=False).run()
+    assert "shutdown" not in capsys.readouterr().err
 
 
 async def test_what_is_done_in_the_background_is_not_in_its_line(
