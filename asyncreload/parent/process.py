@@ -224,13 +224,28 @@ class Process:
             return None
 
 
+class _Reader(asyncio.StreamReader):
+    """Gives all that has arrived, also when the other end was reset.
+
+    It is when a child ends before it has read what we have sent last. The error would come before
+    its last words then, which are in the buffer, or would be.
+    """
+
+    def set_exception(self, _exc: BaseException) -> None:
+        self.feed_eof()
+
+
 async def open_channel(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return our end of a control channel as streams; if that fails, it is closed."""
+    loop = asyncio.get_running_loop()
+    reader = _Reader(limit=_LONGEST_LINE, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     try:
-        return await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
     except BaseException:
         ours.close()
         raise
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def _command(descriptors: Sequence[int], *, is_captured: bool) -> list[str]:

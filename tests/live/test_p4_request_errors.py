@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,7 +75,7 @@ def app(environ, start_response):
         ("def (", 7),
         ("import absent_module", 6),
         ("1 / 0", 7),
-        ("\0", 4 + (sys.version_info >= (3, 12))),
+        ("\0", 4),
     ],
 )
 def test_p4_a_traceback_of_the_apps_own_is_pythons(serve: Serve, source: str, lines: int) -> None:

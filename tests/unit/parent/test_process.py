@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from typing import Any, cast
 
 import pytest
 
-from asyncreload.parent.process import Process, describe
+from asyncreload.parent.process import Process, describe, open_channel
 from asyncreload.protocol import (
     Booted,
     Going,
@@ -20,6 +21,7 @@ from asyncreload.protocol import (
     Preload,
     Preloaded,
     Preloading,
+    StartCold,
 )
 from tests.unit.parent.fakes import NO_PROCESS
 
@@ -79,6 +81,21 @@ class Child(Process):
 async def test_what_a_child_says_is_heard_in_order() -> None:
     child = Child(Booted(), Going(1), b"cut off by its de")
     assert [type(message) async for message in child.messages()] == [Booted, Going]
+
+
+async def test_last_words_are_heard_though_the_child_has_not_read_what_was_sent_last() -> None:
+    """The kernel resets our end then, when all is read that was sent before."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await open_channel(ours)
+    child = Process(cast("Any", Running()), reader, writer)
+    child.send(Ping())
+    for message in (Going(1), StartCold("it does not fit", {}), Left(3, vanished=True)):
+        theirs.sendall(message.encode())
+    theirs.close()
+    while not writer.is_closing():  # until the reset is known
+        await asyncio.sleep(0)
+    assert [type(message) async for message in child.messages()] == [Going, StartCold, Left]
+    assert child.has_ended()
 
 
 async def test_a_line_that_is_far_too_long_is_left_out() -> None:
