@@ -102,6 +102,15 @@ async def app(scope, receive, send):
     if path == "/slow":
         LOG.with_name("slow").touch()
         await asyncio.sleep(1)
+    if path == "/cleaning":
+        LOG.with_name("cleaning").touch()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            log("request cleaned up")
+    if path == "/thread":
+        LOG.with_name("thread").touch()
+        await asyncio.shield(asyncio.to_thread(time.sleep, 60))
     if path == "/block":
         LOG.with_name("blocks").touch()
         time.sleep(1000)
@@ -501,6 +510,49 @@ def test_p5_ctrl_c_shuts_the_app_down(bench: Bench) -> None:
     assert bench.served.wait() == 130
     assert bench.log[-3:] == ["v0 shutdown", "v0 task cancelled", "v0 atexit"]
     assert "Traceback" not in bench.served.output
+
+
+def test_p5_the_end_cancels_a_request_which_cleans_up_and_is_answered(bench: Bench) -> None:
+    asked = Connection(bench.served.port).send("/cleaning")
+    bench.until_exists("cleaning")
+    with at_once():
+        bench.served.signal(2)
+        assert asked.receive().status == 503
+        assert bench.served.wait() == 130
+    assert "v0 request cleaned up" in bench.log
+    assert bench.log[-1] == "v0 atexit"
+    assert re.search(r"GET /cleaning 503 .+ · cancelled\n", bench.served.output)
+    assert "Traceback" not in bench.served.output
+
+
+def test_p5_the_end_does_not_wait_for_a_thread_of_a_request(bench: Bench) -> None:
+    asked = Connection(bench.served.port).send("/thread")
+    bench.until_exists("thread")
+    with at_once():
+        bench.served.signal(2)
+        assert bench.served.wait() == 130
+    asked.close()
+    assert "GET /thread" in bench.served.output
+
+
+def test_p5_ctrl_c_during_the_startup_is_no_error(serve: Serve) -> None:
+    """Starlette says that it has failed, as it is cancelled."""
+    source = APP.replace(
+        '    state["started"] = VERSION\n',
+        """    LOG.with_name("starts").touch()
+    try:
+        await asyncio.sleep(60)
+    except BaseException:
+        await send({"type": "lifespan.startup.failed", "message": "cancelled"})
+        raise
+""",
+    )
+    served = serve("app.py", files={"app.py": source})
+    served.until((served.directory / "starts").exists, "it starts up")
+    served.signal(2)
+    assert served.wait() == 130
+    assert "Traceback" not in served.output
+    assert "never retrieved" not in served.output
 
 
 def test_pages_are_live(serve: Serve) -> None:

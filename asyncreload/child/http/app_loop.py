@@ -78,13 +78,14 @@ class AppLoop:
         finally:
             self.loop.remove_reader(descriptor)
 
-    def shut_down(self, *, is_busy: bool) -> None:
+    def shut_down(self, *, is_busy: bool, patience: float | None = None) -> None:
         """Have the app shut down, and cancel what it has running.
 
         Called again, it goes on where it was interrupted.
 
         is_busy: whether responses are still sent. What was not begun at the startup may belong to
             them, and is not cancelled.
+        patience: seconds that what is cancelled gets; None for as long as it takes.
         """
         if self._state is _State.UP:
             self._state = _State.SHUT_DOWN
@@ -92,7 +93,7 @@ class AppLoop:
         if self._state is _State.SHUT_DOWN:
             self._state = _State.CLEARED
             running = asyncio.all_tasks(self.loop)
-            self._cancel(running & self._of_startup if is_busy else running)
+            self._cancel(running & self._of_startup if is_busy else running, patience)
             if not is_busy:
                 self._complete(self.loop.shutdown_asyncgens())
 
@@ -134,12 +135,12 @@ class AppLoop:
         finally:
             end_if_forked(self._process)
 
-    def _cancel(self, tasks: set[asyncio.Task[Any]]) -> None:
+    def _cancel(self, tasks: set[asyncio.Task[Any]], patience: float | None) -> None:
         for task in tasks:
             task.cancel()
         if tasks:
-            self._complete(asyncio.wait(tasks))
-        for task in tasks:
+            self._complete(asyncio.wait(tasks, timeout=patience))
+        for task in filter(asyncio.Task.done, tasks):
             if not task.cancelled() and (error := task.exception()):
                 told = {"message": "unhandled exception at the end", "exception": error}
                 self.loop.call_exception_handler(told | {"task": task})

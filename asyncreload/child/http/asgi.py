@@ -133,8 +133,8 @@ class Exchange:
                 page = self._errors.report(exc, line, self._began_at, occasion)
                 await response.replace(page, environ_of(scope))
             if not response.is_complete:
-                # A reload resets no connection.
-                is_delimited = response.is_delimited or isinstance(exc, KeyboardInterrupt)
+                # Neither a reload nor the end resets a connection.
+                is_delimited = response.is_delimited or bool(self._remark)
                 await self._cut_off(is_delimited=is_delimited)
         if response.is_complete:
             return  # its line was written then; what the app has done since is in the background

@@ -108,8 +108,8 @@ class Request:
         self.errors = errors
         self.client = client
         self.on_stream = on_stream
-        self._line = ""
         self._noted = ExitStack()
+        self._line = ""
         """What is logged of it: method and target, or the first line of what is no request."""
         self.environ: WSGIEnvironment = {}
         self.body: RequestBody | None = None

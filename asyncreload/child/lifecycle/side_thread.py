@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from asyncreload.errors import TargetError
     from asyncreload.settings import Settings
 
+CANCELLED_WITHIN = 0.5
+"""Seconds that requests get at the end to clean up: one may wait for a thread, which goes on."""
 INTERRUPT_TOLD = 0.5
 """Seconds until a Ctrl-C that reached us has reached the parent, and that has told us to end."""
 
@@ -325,9 +327,11 @@ class SideThread:
         """
         if self._app_loop is None:
             return False
+        is_any = bool(self._agent.front_end.busy)
         # At the end, none is waited for: it is cancelled, so that the app can clean up behind it.
-        is_busy = self._agent.shutdown.code == RELOAD and bool(self._agent.front_end.busy)
-        self._app_loop.shut_down(is_busy=is_busy)
+        is_busy = is_any and self._agent.shutdown.code == RELOAD
+        patience = CANCELLED_WITHIN if is_any and not is_busy else None
+        self._app_loop.shut_down(is_busy=is_busy, patience=patience)
         return is_busy
 
     def finalize(self) -> None:

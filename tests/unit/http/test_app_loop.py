@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -288,6 +289,25 @@ def test_all_is_cancelled_when_nothing_is_sent_any_more(made: Made) -> None:
     assert sorted(made.app.events[2:]) == ["request's ended", "startup's ended"]
     assert not asyncio.all_tasks(made.loop.loop)
     assert made.failures == []
+
+
+def test_what_does_not_heed_that_it_is_cancelled_is_not_waited_for_long(made: Made) -> None:
+    """Such as a request that waits for a thread."""
+    lets_go: list[bool] = []
+
+    async def stubborn() -> None:
+        while not lets_go:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+
+    task = made.loop.loop.create_task(stubborn())
+    made.loop.start_up()
+    made.loop.shut_down(is_busy=False, patience=0.0)
+    assert made.app.events[:2] == ["startup", "shutdown"]
+    assert not task.done()
+    lets_go.append(True)
+    task.cancel()
+    made.loop.loop.run_until_complete(task)
 
 
 def test_what_may_belong_to_a_response_goes_on(made: Made) -> None:
