@@ -348,10 +348,11 @@ def test_a_task_that_takes_its_time_is_waited_for(made: Made) -> None:
                 await asyncio.sleep(0)
             ended.append(True)
 
-    made.loop.loop.create_task(slow())
+    task = made.loop.loop.create_task(slow())  # kept: nobody else does, and it may be collected
     made.run_once()
     made.loop.shut_down(is_busy=False)
     assert ended == [True]
+    assert task.cancelled()
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
