@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 from asyncreload import events
+from asyncreload.current_directory import current_directory
 from asyncreload.errors import SettingsError
 from asyncreload.style import (
     BOLD,
@@ -200,7 +201,7 @@ class ForPeople(Printer):
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record: the first with time and colour."""
         event: events.Event | None = getattr(record, "event", None)
-        text = event.for_people(_directory()) if isinstance(event, events.Failed) else None
+        text = event.for_people(current_directory()) if isinstance(event, events.Failed) else None
         first, *more = plain(text or record.getMessage()).split("\n")
         colour = next((colour for level, colour in _LEVELS if record.levelno >= level), None)
         if isinstance(event, events.Ready):
@@ -218,14 +219,6 @@ class ForPeople(Printer):
         super().write(start + (text if encoding.startswith("utf") else text.replace("·", "-")))
         if start:
             self._show_prompt()
-
-
-def _directory() -> str:
-    """Return the current directory; "" when it has been removed, as by `git checkout`."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def tell_mistake(mistake: Exception) -> None:

@@ -77,10 +77,15 @@ class Target(FrozenData):
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
     """The end of an error message: the known name that is likely meant, if there is one."""
+    close = closest(word, known)
+    return f': did you mean "{prefix}{close}"?' if close else otherwise
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like a word; "" if none is alike enough."""
     from difflib import get_close_matches  # noqa: PLC0415  a millisecond, for mistakes alone
 
-    close = get_close_matches(word, known, n=1, cutoff=_ALIKE)
-    return f': did you mean "{prefix}{close[0]}"?' if close else otherwise
+    return next(iter(get_close_matches(word, known, n=1, cutoff=_ALIKE)), "")
 
 
 def _no_text(target: object) -> str:

@@ -29,7 +29,7 @@ class Terminal:
         """Take the settings that there are now as those to be put back, unless a prompt is open."""
         with suppress(termios.error, OSError, ValueError):
             settings = termios.tcgetattr(0)
-            if settings[_LOCAL_FLAGS] & termios.ICANON:
+            if _has_whole_lines(settings):
                 self._settings = settings
 
     def restore(self) -> None:
@@ -54,9 +54,13 @@ def waits_for_whole_lines(terminal: int | TextIO) -> bool:
     The prompt of a debugger does, as it edits its line. What is no terminal is in no other mode.
     """
     try:
-        return bool(termios.tcgetattr(terminal)[_LOCAL_FLAGS] & termios.ICANON)
+        return _has_whole_lines(termios.tcgetattr(terminal))
     except (termios.error, OSError, ValueError):
         return True
+
+
+def _has_whole_lines(settings: list[Any]) -> bool:
+    return bool(settings[_LOCAL_FLAGS] & termios.ICANON)
 
 
 def line_break(stream: TextIO | None, leave: Callable[[], bool] = leave_prompt) -> str:

@@ -26,6 +26,7 @@ from asyncreload.child.lifecycle.signals import end_on_signals
 from asyncreload.child.lifecycle.startup import take_over
 from asyncreload.child.pages.error_report import Report
 from asyncreload.cpython import run_exit_handlers
+from asyncreload.current_directory import current_directory
 from asyncreload.errors import AbsentTargetError, MissingExtraError
 from asyncreload.exit_codes import INTERRUPTED, NO_DIRECTORY, NOT_SERVED
 from asyncreload.target import Target
@@ -79,7 +80,7 @@ def live(side_thread: SideThread) -> int:
     told, for 5 s at most; for ASGI, all that run in the app's loop are. If an app crashes, the next
     child shows a report of that: see parent/run_loop.py.
     """
-    directory = _current_directory()
+    directory = current_directory()
     go = side_thread.wait_for_go()
     try:
         os.chdir(directory)  # it may be another one by now, of the same name
@@ -125,11 +126,14 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
     if go.crash:
         return Report.crash(*go.crash)
 
-    def serve(app: object) -> NoReturn:
+    def see_to_framework(app: object) -> None:
         import_urls()
         if not settings.door:
             renew_templates(what.root)
         renew_cached_templates(app)
+
+    def serve(app: object) -> NoReturn:
+        see_to_framework(app)
         process_role.has_loaded()
         side_thread.serve(app_of(app, settings.interface))
         raise SystemExit(side_thread.wait_for_end())
@@ -145,9 +149,7 @@ def load_app(side_thread: SideThread, go: Go) -> App | Report | None:
     prepare(target)
     side_thread.note_arguments(list(sys.argv))
     app = load(target, settings.interface)
-    import_urls()
-    renew_templates(target.root)
-    renew_cached_templates(app)
+    see_to_framework(app)
     return app
 
 
@@ -162,11 +164,3 @@ def leave(side_thread: SideThread, code: int) -> NoReturn:
     run_exit_handlers()
     side_thread.finalize()
     side_thread.exit()
-
-
-def _current_directory() -> str:
-    """Return the current directory; "" when that has been removed."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""

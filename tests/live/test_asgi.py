@@ -286,6 +286,17 @@ def at_once() -> Iterator[None]:
     assert time.monotonic() - began < AT_ONCE
 
 
+@contextmanager
+def ended_during(bench: Bench, name: str) -> Iterator[Connection]:
+    """Press Ctrl-C while a request is answered, which says so by a file; all ends at once."""
+    asked = Connection(bench.served.port).send(f"/{name}")
+    bench.until_exists(name)
+    with at_once():
+        bench.served.signal(2)
+        yield asked
+        assert bench.served.wait() == 130
+
+
 def test_p1_each_save_is_answered_by_the_next_request(bench: Bench) -> None:
     for _ in range(RELOADS):
         version = bench.save()
@@ -513,12 +524,8 @@ def test_p5_ctrl_c_shuts_the_app_down(bench: Bench) -> None:
 
 
 def test_p5_the_end_cancels_a_request_which_cleans_up_and_is_answered(bench: Bench) -> None:
-    asked = Connection(bench.served.port).send("/cleaning")
-    bench.until_exists("cleaning")
-    with at_once():
-        bench.served.signal(2)
+    with ended_during(bench, "cleaning") as asked:
         assert asked.receive().status == 503
-        assert bench.served.wait() == 130
     assert "v0 request cleaned up" in bench.log
     assert bench.log[-1] == "v0 atexit"
     assert re.search(r"GET /cleaning 503 .+ · cancelled\n", bench.served.output)
@@ -526,11 +533,8 @@ def test_p5_the_end_cancels_a_request_which_cleans_up_and_is_answered(bench: Ben
 
 
 def test_p5_the_end_does_not_wait_for_a_thread_of_a_request(bench: Bench) -> None:
-    asked = Connection(bench.served.port).send("/thread")
-    bench.until_exists("thread")
-    with at_once():
-        bench.served.signal(2)
-        assert bench.served.wait() == 130
+    with ended_during(bench, "thread") as asked:
+        pass
     asked.close()
     assert "GET /thread" in bench.served.output
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from asyncreload.current_directory import current_directory
 from asyncreload.style import RED, clock, coloured, headline
 from asyncreload.terminal import write_lines
 
@@ -19,13 +19,10 @@ def log_error(report: Report, occasion: str = "") -> None:
 
     occasion: when that was, as in "in the app's shutdown".
     """
-    directory = ""
-    with suppress(OSError):  # it was deleted
-        directory = os.getcwd()
     # Standard error may be a broken pipe, closed, or None; the client is answered.
     with suppress(OSError, ValueError, AttributeError):
         stderr: TextIO = sys.stderr
         title = f"{occasion}: {report.title}" if occasion else report.title
-        first = coloured(headline(title, report.place, directory), RED, stderr)
+        first = coloured(headline(title, report.place, current_directory()), RED, stderr)
         lines = (f"{clock(stderr)} {first}", report.own.rstrip("\n"), report.advice)
         write_lines(stderr, "\n".join(filter(None, lines)) + "\n")

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-_ALIKE = 0.7
-"""How alike two names are, from 0 to 1, if one may be a mistyped other."""
+from asyncreload.target import closest
 
 DISTRIBUTIONS = {
     "Crypto": "pycryptodome",
@@ -110,12 +109,8 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
     install = "if it is a package from elsewhere, one of these installs it:"
     listed = "INSTALLED_APPS names it; " if _is_in_installed_apps(name) else ""
-    from difflib import get_close_matches  # noqa: PLC0415  a millisecond, for mistakes alone
-
-    if likely := next(iter(get_close_matches(name, _top_names(near), n=1, cutoff=_ALIKE)), ""):
-        return f'{listed}did you mean "{likely}"? {install[0].upper()}{install[1:]}', _commands(
-            name
-        )
+    if likely := closest(name, _top_names(near)):
+        install = f'did you mean "{likely}"? {install[0].upper()}{install[1:]}'
     return f"{listed}{install}", _commands(name)
 
 
