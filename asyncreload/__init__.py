@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from asyncreload.run_app import run
     from asyncreload.settings import Settings
 
+    __version__: str
+
 __all__ = [
     "AbsentTargetError",
     "AsyncreloadError",
@@ -87,6 +89,8 @@ _HOMES = dict.fromkeys(_EVENTS, "asyncreload.events") | {
 if not TYPE_CHECKING:  # for type checkers, any name would be there
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("asyncreload")
         if name not in __all__:
             raise AttributeError(f"module 'asyncreload' has no attribute {name!r}")
         return getattr(import_module(_HOMES.get(name, "asyncreload.errors")), name)

@@ -86,10 +86,7 @@ def read(path: str, options: Mapping[str, Option]) -> dict[str, Any]:
         raise SettingsError(f"cannot read {path}: {exc}") from exc
     except RecursionError as exc:
         raise SettingsError(f"cannot read {path}: its values are nested too deeply") from exc
-    tool = document.get("tool", {})
-    table = tool.get("asyncreload", {}) if isinstance(tool, dict) else {}
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: tool.asyncreload must be a table, not {shown(table)}")
+    table = _table(document, path)
     values: dict[str, Any] = {}
     for key, value in table.items():
         try:
@@ -98,6 +95,19 @@ def read(path: str, options: Mapping[str, Option]) -> dict[str, Any]:
         except SettingsError as exc:
             raise SettingsError(f"{path}: in [tool.asyncreload], {exc}") from exc
     return values
+
+
+def _table(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the table of ours. Raises `SettingsError` for one that stands somewhere else."""
+    tool = document.get("tool", {})
+    table = tool.get("asyncreload", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: tool.asyncreload must be a table, not {shown(table)}")
+    tools = document.get("tools", {})
+    for name, place in (("tools.asyncreload", tools), ("asyncreload", document)):
+        if isinstance(place, dict) and "asyncreload" in place:
+            raise SettingsError(f"{path}: write [tool.asyncreload] in the place of [{name}]")
+    return table
 
 
 def _option(key: str, options: Mapping[str, Option]) -> Option:

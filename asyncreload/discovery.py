@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from asyncreload import flask_environment
+from asyncreload import config, flask_environment
 from asyncreload.frozen_data import FrozenData
 from asyncreload.target import USUAL_FACTORIES, USUAL_FILES, USUAL_NAMES
 
@@ -33,7 +33,7 @@ class Found(FrozenData):
 def discover(directory: str = "") -> Found | None:
     """Return what is to be served in a directory, as named from the current one.
 
-    In this order: FLASK_APP; `manage.py`; `app`, `wsgi`, `asgi`, `main`, `api` as a file or a
+    In this order: FLASK_APP; `manage.py`; `[tool.fastapi]` in pyproject.toml; `app`, `wsgi`, `asgi`, `main`, `api` as a file or a
     package, here or in `src`. Those in whose source an app stands come first.
     """
     is_here = os.path.abspath(directory) == os.getcwd()
@@ -44,6 +44,8 @@ def discover(directory: str = "") -> Found | None:
     if os.path.isfile(manage := os.path.join(directory, "manage.py")):
         return Found(manage, f"found in {directory or 'this directory'}")
     # ---
+    if is_here and (entry := _entry_for_fastapi()):
+        return Found(entry, f"named in [tool.fastapi] of {config.NAME}")
     candidates = list(_candidates(directory))
     for path, target, where in candidates:
         if has_app(path):
@@ -53,6 +55,18 @@ def discover(directory: str = "") -> Found | None:
         if target.endswith(".py"):
             return Found(target, where)
     return None
+
+
+def _entry_for_fastapi() -> str:
+    """Return what `fastapi dev` would serve here by its `entrypoint`; "" if that is not given."""
+    import tomllib  # noqa: PLC0415  not every project has a pyproject.toml
+
+    try:
+        with open(config.NAME, "rb") as file:
+            entry = tomllib.load(file)["tool"]["fastapi"]["entrypoint"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return entry if isinstance(entry, str) else ""
 
 
 def _candidates(directory: str) -> Iterator[tuple[str, str, str]]:

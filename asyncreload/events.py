@@ -71,9 +71,16 @@ class Ready:
     anew: int = 0
 
     def __str__(self) -> str:
+        return self.for_people()
+
+    def for_people(self, cwd: str = "", happened: str = "changed") -> str:
+        """Return the line for a terminal: files below the directory are named from there.
+
+        happened: what has become of the files.
+        """
         fresh = f"fresh in {duration(self.seconds)}"
         if self.paths:
-            changed = f"{file_names(self.paths)} changed"
+            changed = f"{file_names(self.paths, cwd)} {happened}"
             return " · ".join(filter(None, [changed, fresh, self._began]))
         return f"{fresh} · {files(self.files)}"
 
@@ -95,9 +102,13 @@ class Changed:
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
+        return self.for_people()
+
+    def for_people(self, cwd: str = "") -> str:
+        """Return the line for a terminal, as `Ready.for_people` does."""
         if not self.paths:
             return "asked to reload: starting from nothing"
-        return f"{file_names(self.paths)}: reloading"
+        return f"{file_names(self.paths, cwd)}: reloading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,11 @@ class Refreshed:
     paths: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{file_names(self.paths)} changed · no reload needed"
+        return self.for_people()
+
+    def for_people(self, cwd: str = "", happened: str = "changed") -> str:
+        """Return the line for a terminal, as `Ready.for_people` does."""
+        return f"{file_names(self.paths, cwd)} {happened} · no reload needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +150,14 @@ class Failed:
     def __str__(self) -> str:
         return self._text(headline(self.error, self.place), self.traceback)
 
-    def for_people(self, cwd: str) -> str:
+    def for_people(self, cwd: str = "") -> str:
         """Return the text for a terminal: shorter."""
         return self._text(headline(self.error, self.place, cwd), self.own)
+
+    def for_people_again(self, cwd: str = "") -> str:
+        """Return the text for a terminal that shows the same failure already."""
+        first = headline(self.error, self.place, cwd)
+        return f"{first}\nthe load failed as before; waiting for a change"
 
     def _text(self, first: str, trace: str) -> str:
         last = "the load failed; waiting for a change"

@@ -170,6 +170,7 @@ class ForPeople(Printer):
         self._leave_prompt = leave_prompt
         self._show_prompt = show_prompt
         self._starting: events.Starting | None = None
+        self._failure: events.Failed | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; the first line waits until it is known how many files there are."""
@@ -178,6 +179,8 @@ class ForPeople(Printer):
             self._starting = event
         elif isinstance(event, events.Ready) and self._starting:
             self.start(events.files(event.files))
+        elif isinstance(event, events.Stopped) and event.code == 1 and self._starting:
+            self._starting = None  # nothing could be served: the error that follows says why
         elif not isinstance(event, events.Changed) or self._tells(event):
             self.start()
             super().emit(record)
@@ -201,8 +204,7 @@ class ForPeople(Printer):
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record: the first with time and colour."""
         event: events.Event | None = getattr(record, "event", None)
-        text = event.for_people(current_directory()) if isinstance(event, events.Failed) else None
-        first, *more = plain(text or record.getMessage()).split("\n")
+        first, *more = plain(self._text(event) or record.getMessage()).split("\n")
         colour = next((colour for level, colour in _LEVELS if record.levelno >= level), None)
         if isinstance(event, events.Ready):
             colour = GREEN
@@ -211,6 +213,22 @@ class ForPeople(Printer):
         # Over the `^C` that a terminal has just shown.
         start = "\r" if isinstance(event, events.Stopped) and is_terminal(self.stream) else ""
         return "\n".join([f"{start}{clock(self.stream)} {first}", *more])
+
+    def _text(self, event: events.Event | None) -> str:
+        """Return an event as a person wants it; "" for what is told to all in the same way."""
+        if isinstance(event, events.Failed):
+            is_shown, self._failure = event == self._failure, event
+            # Without lines of what was loaded meanwhile, nobody sees that it is the same still.
+            if is_shown and self.level <= logging.INFO:
+                return event.for_people_again(current_directory())
+        elif isinstance(event, events.Ready | events.Crashed):
+            self._failure = None
+        if isinstance(event, events.Failed | events.Changed):
+            return event.for_people(current_directory())
+        if isinstance(event, events.Ready | events.Refreshed):
+            are_there = any(map(os.path.lexists, event.paths))
+            return event.for_people(current_directory(), "changed" if are_there else "deleted")
+        return ""
 
     def write(self, text: str) -> None:
         """Write lines in one piece, with what the stream's encoding has for our separator."""

@@ -45,17 +45,23 @@ def shown(value: Any) -> str:
         return "that"
 
 
-def file_names(paths: Sequence[str]) -> str:
+def file_names(paths: Sequence[str], directory: str = "") -> str:
     """Return the names of some files, for a line: of many, the first and how many more there are.
 
     A name that says little is told with its directory: `__init__.py`, or that of several files.
+
+    directory: a file below it is named from there; "" if there is none to name files from.
     """
     times = Counter(map(os.path.basename, paths))
     names = []
     for path in paths:
-        directory, name = os.path.split(path)
-        is_clear = times[name] == 1 and name != "__init__.py"
-        names.append(name if is_clear else os.path.join(os.path.basename(directory), name))
+        above, name = os.path.split(path)
+        if directory and (below := path.removeprefix(os.path.join(directory, ""))) != path:
+            names.append(below)
+        elif times[name] == 1 and name != "__init__.py":
+            names.append(name)
+        else:
+            names.append(os.path.join(os.path.basename(above), name))
     return ", ".join(first_names(names))
 
 

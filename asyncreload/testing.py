@@ -16,6 +16,7 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -51,8 +52,10 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body, as UTF-8."""
-        return self.body.decode()
+        """The body, in the character set of its content type; if that names none, UTF-8."""
+        content_type = Message()
+        content_type["content-type"] = self.headers.get("content-type", "")
+        return self.body.decode(content_type.get_content_charset("utf-8"))
 
     @classmethod
     def parse(cls, data: bytes) -> Self:

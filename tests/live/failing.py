@@ -37,7 +37,7 @@ SILENT = 6.0
 
 def soon() -> float:
     """Return seconds: promised is one. The rest is for a machine with other things to do now."""
-    return min(DEADLINE, max(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    return min(DEADLINE, max(3.0, 2.0 * os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 class Stream(Connection):

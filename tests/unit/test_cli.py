@@ -285,6 +285,19 @@ def test_a_setting_that_cannot_work_is_one_line_too(capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.parametrize("table", ["tools.asyncreload", "asyncreload"])
+def test_options_in_a_table_of_another_name_are_not_passed_over(
+    table: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pyproject.toml").write_text(f"[{table}]\nport = 1\n")
+    assert exit_code(["app.py"]) == 2
+    assert capsys.readouterr().err == (
+        f"asyncreload: error: {tmp_path}/pyproject.toml: write [tool.asyncreload] in the place of "
+        f"[{table}]\n"
+    )
+
+
 def test_whom_nobody_can_trust_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["app.py", "--trust", "10.0.0.0/8", "--trust", "mybox"]) == 2
     assert capsys.readouterr().err == (

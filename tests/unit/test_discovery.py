@@ -67,6 +67,22 @@ def test_the_order() -> None:
     assert taken() == ""
 
 
+def test_what_fastapi_dev_would_serve() -> None:
+    """https://fastapi.tiangolo.com/fastapi-cli/: here, but not in a directory that is named."""
+    lay_out("app.py", "other/app.py")
+    for path in ("pyproject.toml", "other/pyproject.toml"):
+        Path(path).write_text('[tool.fastapi]\nentrypoint = "shop.main:api"\n')
+    assert discover() == Found("shop.main:api", "named in [tool.fastapi] of pyproject.toml")
+    assert taken("other") == "other/app.py"
+
+
+@pytest.mark.parametrize("text", ["[tool", "[tool.fastapi]", "[tool.fastapi]\nentrypoint = 1", ""])
+def test_what_names_nothing_for_fastapi_is_passed_over(text: str) -> None:
+    lay_out("app.py")
+    Path("pyproject.toml").write_text(text)
+    assert taken() == "app.py"
+
+
 def test_flask_app_is_served_by_flask_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASK_APP", "shop:create('x')")
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")

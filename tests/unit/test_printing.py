@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -16,13 +17,22 @@ from typing import Any
 import pytest
 
 from asyncreload import style
-from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
+from asyncreload.events import (
+    Changed,
+    Crashed,
+    Event,
+    Failed,
+    Ready,
+    Refreshed,
+    Starting,
+    Stopped,
+)
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice
 from asyncreload.terminal import line_break
 
 STARTING = Starting("app.py", "http://127.0.0.1:8000/")
 READY = Ready(1, 0.012, (), 12)
-AGAIN = Ready(2, 0.006, ("/srv/views.py",), 12, "checkpoint", 541, 3)
+AGAIN = Ready(2, 0.006, (__file__,), 12, "checkpoint", 541, 3)
 FAILED = Failed("NameError: x", "Traceback: all\n", f"{os.getcwd()}/app.py:3", "Traceback: own\n")
 START = "serving app.py at http://127.0.0.1:8000/"
 
@@ -141,12 +151,13 @@ def test_a_start_that_fails_or_takes_its_time_is_told_without_files() -> None:
     ]
 
 
-def test_a_reload_is_one_line() -> None:
-    changed = Changed(("/srv/views.py",))
-    assert printed(changed, AGAIN) == ["views.py changed · fresh in 6 ms · 3 of 541 modules"]
+def test_a_reload_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changed = Changed((__file__,))
+    assert printed(changed, AGAIN) == ["test_printing.py changed · fresh in 6 ms · 3 of 541 modules"]
     assert printed(changed, AGAIN, voice=Voice(verbose=True)) == [
-        "views.py: reloading",
-        "views.py changed · fresh in 6 ms · 3 of 541 modules",
+        "test_printing.py: reloading",
+        "test_printing.py changed · fresh in 6 ms · 3 of 541 modules",
     ]
 
 
@@ -156,6 +167,39 @@ def test_a_failure_begins_with_error_and_place() -> None:
         "Traceback: own",
         "the load failed; waiting for a change",
     ]
+
+
+def test_a_failure_that_goes_on_is_told_in_short_until_a_load_succeeds() -> None:
+    short = ["NameError: x · app.py:3", "the load failed as before; waiting for a change"]
+    whole = printed(FAILED)
+    assert printed(FAILED, FAILED) == [*whole, *short]
+    other = dataclasses.replace(FAILED, own="Traceback: other\n")
+    assert printed(FAILED, other) == [*whole, *printed(other)]
+    crashed = Crashed(-11, "killed by SIGSEGV while loading", again=False)
+    for between in (READY, crashed):
+        assert printed(FAILED, between, FAILED)[-3:] == whole
+    assert printed(FAILED, FAILED, voice=Voice(quiet=True)) == [*whole, *whole]
+
+
+def test_files_are_named_from_the_current_directory(tmp_path: Path) -> None:
+    views, outside = os.path.join(os.getcwd(), "shop", "views.py"), str(tmp_path / "views.py")
+    ready = Ready(2, 0.006, (views,), 12)
+    (tmp_path / "views.py").touch()
+    elsewhere = dataclasses.replace(ready, paths=(outside,))
+    assert printed(ready, elsewhere) == [
+        "shop/views.py deleted · fresh in 6 ms",
+        "views.py changed · fresh in 6 ms",
+    ]
+    assert printed(Refreshed((views, outside))) == [
+        "shop/views.py, views.py changed · no reload needed"
+    ]
+    assert printed(Changed((views,)), voice=Voice(verbose=True)) == ["shop/views.py: reloading"]
+
+
+def test_where_nothing_could_be_served_nothing_is_told_of_a_start() -> None:
+    assert printed(STARTING, Stopped(1)) == []
+    assert printed(STARTING, FAILED, Stopped(1))[-1] == "stopped"
+    assert printed(STARTING, Stopped(0)) == [f"{START} · Ctrl-C to stop", "stopped"]
 
 
 def test_quiet_tells_of_problems_only() -> None:

@@ -58,6 +58,10 @@ def test_all_is_exactly_this() -> None:
     assert asyncreload.__all__ == NAMES
 
 
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert asyncreload.__version__ == distribution("asyncreload").version
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_resolves_to_what_it_names(name: str) -> None:
     found = getattr(asyncreload, name)

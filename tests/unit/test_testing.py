@@ -20,6 +20,13 @@ def test_headers_that_come_twice_are_in_the_list() -> None:
     assert answer.headers["set-cookie"] == "b=2"
 
 
+def test_a_text_is_in_the_character_set_that_it_names() -> None:
+    head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain{}\r\n\r\né"
+    for charset, named in (("utf-8", ""), ("latin-1", '; charset="ISO-8859-1"')):
+        assert Answer.parse(head.format(named).encode(charset)).text == "é"
+    assert Answer.parse("HTTP/1.0 200 OK\r\n\r\né".encode()).text == "é"
+
+
 def test_an_answer_in_chunks_is_put_together() -> None:
     """As an ASGI app gives one whose length it does not tell."""
     answer = Answer.parse(CHUNKED + b"5\r\nfirst\r\nA;name=x\r\n\r\nsecond\r\n\r\n0\r\n\r\n")

@@ -45,6 +45,10 @@ EXIT_HANDLERS = 0.5  # of fair time, for `atexit` handlers and files to be writt
 WAKE_AFTER = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
 EXECUTORS = 0.1  # what running jobs get before `atexit` handlers have their turn all the same
 
+_CUT_OFF = (
+    "the app's own end (its shutdown, `atexit` handlers) was not done after {:g} s and was cut off"
+)
+
 
 class ProcessEnd:
     """The two ways in which a child ends. Neither waits for the interpreter's own end.
@@ -98,6 +102,7 @@ class Shutdown:
         self._main_has_left = asyncio.Event()
         self._finalizes_late = False
         self._hurries = False
+        self._had_loaded = False
         self._task: asyncio.Task[None] | None = None
         self._lingering: asyncio.Task[None] | None = None
         self.code: int | None = None
@@ -110,8 +115,10 @@ class Shutdown:
 
         In another thread, call `SideThread.end`.
         """
+        was = self._life.phase
         self._life.advance(Phase.DRAINING)
         if self.code is None:
+            self._had_loaded = was is Phase.SERVING
             self.code = code
             self._task = asyncio.create_task(self._end(code, self._grace))
             return
@@ -181,9 +188,12 @@ class Shutdown:
         patience = EXIT_HANDLERS if code in {RELOAD, ORPHANED} else grace
         # What is not done by then is never done: a busy machine is no reason to lose a file.
         most = None if code == RELOAD else patience
-        with suppress(TimeoutError):
+        try:
             async with fair_timeout(_reader(), patience, most):
                 await self._main_has_left.wait()
+        except TimeoutError:
+            if self._had_loaded:
+                self._link.notice(_CUT_OFF.format(patience), once=True)
         self._main_has_left.set()
         until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:

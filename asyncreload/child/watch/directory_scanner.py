@@ -32,6 +32,7 @@ class DirectoryScanner:
         appeared: Callable[[str], object],
     ) -> None:
         self._patterns = patterns
+        self._roots = frozenset(patterns.roots)
         self._tell = found
         self._appeared = appeared
         self._left = MOST
@@ -41,14 +42,14 @@ class DirectoryScanner:
 
     def scan_all(self) -> None:
         """Go through everything for the first time."""
-        for root in self._patterns.roots:
+        for root in sorted(self._roots):
             self._start(root)
         self._tell = self._appeared
 
     def scan_again(self, directory: str) -> None:
         """List a directory again, and go through those that are new in it."""
         self._walk(directory)
-        for root in self._patterns.roots:
+        for root in sorted(self._roots):
             if root not in self.directories and is_below(root, directory):
                 self._start(root)
 
@@ -70,12 +71,16 @@ class DirectoryScanner:
         self.directories.setdefault(above, stat_state(above))
 
     def _walk(self, directory: str) -> None:
-        waiting = self._list(directory)
+        waiting = self._list(directory, self._patterns.above(directory))
         while waiting and self.is_whole:
-            waiting += self._list(waiting.pop())
+            waiting += self._list(*waiting.pop())
 
-    def _list(self, directory: str) -> list[str]:
-        """Tell the files of a directory; return those in it that are to be walked."""
+    def _list(self, directory: str, patterns: Patterns) -> list[tuple[str, Patterns]]:
+        """Tell the files of a directory; return those in it that are to be walked.
+
+        patterns: those that may fit there. A framework may ask for a hundred directories, and to
+            try the patterns of all of them on each file would take most of the time.
+        """
         known = directory in self.directories
         # Before the listing: what comes later makes the next signature differ.
         self.directories[directory] = stat_state(directory)
@@ -86,10 +91,10 @@ class DirectoryScanner:
                 self.directories[directory] = UNLISTED
                 self.unlisted.add(directory)
                 return []
-            if os.path.isfile(directory) and self._patterns.wants(directory):
+            if os.path.isfile(directory) and patterns.wants(directory):
                 self._tell(directory)  # in the place of the directory that was there
             return []
-        if is_marked(entry.name for entry in entries) and directory not in self._patterns.roots:
+        if is_marked(entry.name for entry in entries) and directory not in self._roots:
             return []
         if not known:  # else an app that writes there all the time would use it up
             self._left -= len(entries)
@@ -98,10 +103,12 @@ class DirectoryScanner:
             if _is(entry.is_dir):
                 # A link to a directory is not gone into: it may lead back to where it is.
                 is_known = entry.is_symlink() or entry.path in self.directories
-                if not is_known and self._patterns.enters(entry.path):
-                    below.append(entry.path)
+                begins = entry.path in self._roots
+                inner = self._patterns.above(entry.path) if begins else patterns
+                if not is_known and inner.enters(entry.path):
+                    below.append((entry.path, inner))
             # Also a link that leads nowhere: a file may come to where it leads.
-            elif (_is(entry.is_file) or _is(entry.is_symlink)) and self._patterns.wants(entry.path):
+            elif (_is(entry.is_file) or _is(entry.is_symlink)) and patterns.wants(entry.path):
                 self._tell(entry.path)
         return below
 

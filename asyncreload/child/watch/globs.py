@@ -110,6 +110,14 @@ class Patterns(FrozenData):
         """Where files of the patterns are to be looked for."""
         return sorted({pattern.root for pattern in (*self.watch, *self.refresh)})
 
+    def above(self, directory: str) -> Patterns:
+        """Return the patterns that begin in a directory, or above it."""
+        watch, refresh = (
+            tuple(one for one in some if is_below(directory, one.root))
+            for some in (self.watch, self.refresh)
+        )
+        return Patterns(watch, self.ignore, refresh)
+
     def wants(self, path: str) -> bool:
         """Tell whether a file is watched because of a pattern."""
         return self._takes(path, (*self.watch, *self.refresh))
@@ -125,14 +133,14 @@ class Patterns(FrozenData):
     def _takes(self, path: str, patterns: tuple[Pattern, ...]) -> bool:
         if re.fullmatch(_LEFTOVERS, os.path.basename(path)) or self.ignores(path):
             return False
-        return any(_is_shown(path, one) and one.takes(path) for one in patterns)
+        return any(one.takes(path) and _is_shown(path, one) for one in patterns)
 
     def enters(self, directory: str) -> bool:
         """Tell whether a directory is looked into for such files."""
         if self.ignores(directory):
             return False
         patterns = (*self.watch, *self.refresh)
-        return any(_is_shown(directory, one) and one.leads_to(directory) for one in patterns)
+        return any(one.leads_to(directory) and _is_shown(directory, one) for one in patterns)
 
     def ignores(self, path: str) -> bool:
         """Tell whether nothing is to be made of changes there."""
@@ -162,10 +170,9 @@ def _part(text: str, *, hidden: bool) -> Callable[[str], object] | None:
 
 def _is_shown(path: str, pattern: Pattern) -> bool:
     """Tell whether a path is hidden nowhere below the pattern's root but where the pattern says."""
-    names = [name for name in path[len(pattern.root) :].split(os.sep) if name]
+    names = path[len(pattern.root) :].split(os.sep)
+    hidden = [name for name in names if name and not is_walked(name)]
+    if not hidden:
+        return True
     named = [part for part in pattern.parts if part is not None]
-    return all(
-        is_walked(name) or any(part(name) for part in named)
-        for name in names
-        if name.startswith(".") or name in SKIPPED
-    )
+    return all(any(part(name) for part in named) for name in hidden)

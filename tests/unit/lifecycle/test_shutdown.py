@@ -35,8 +35,10 @@ from tests.unit.lifecycle.stand_ins import (
 
 
 class Bench:
-    def __init__(self, grace: float = 5.0, *, is_at_work: bool = True) -> None:
-        self.life = life_at_work(grace=grace) if is_at_work else Life()
+    def __init__(
+        self, grace: float = 5.0, *, is_at_work: bool = True, phase: Phase = Phase.LOADING
+    ) -> None:
+        self.life = life_at_work(phase, grace=grace) if is_at_work else Life()
         self.main, self.link, self.front_end, self.end = MainThread(), Link(), FrontEnd(), End()
         self.app_processes = AppProcesses()
         self.shutdown = Shutdown(
@@ -197,11 +199,28 @@ async def test_exit_handlers_have_their_time(
             yield
 
     monkeypatch.setattr(module, "fair_timeout", fair_timeout)
-    bench = Bench(9.0)
+    bench = Bench(9.0, phase=Phase.SERVING)
     bench.shutdown.begin(code)
     await bench.settle()
     assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
+    assert bench.link.notices == [
+        f"the app's own end (its shutdown, `atexit` handlers) was not done after {seconds:g} s and "
+        "was cut off"
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_load_that_is_given_up_is_no_end_that_was_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EXIT_HANDLERS", 0.0)
+    bench = Bench()
+    bench.shutdown.begin(RELOAD)
+    await asyncio.sleep(0)
+    await bench.settle()
+    assert bench.end.vanished
+    assert bench.link.notices == []
 
 
 @pytest.mark.asyncio
