@@ -290,7 +290,7 @@ def test_options_in_a_table_of_another_name_are_not_passed_over(
     table: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("pyproject.toml").write_text(f"[{table}]\nport = 1\n")
+    (tmp_path / "pyproject.toml").write_text(f"[{table}]\nport = 1\n")
     assert exit_code(["app.py"]) == 2
     assert capsys.readouterr().err == (
         f"asyncreload: error: {tmp_path}/pyproject.toml: write [tool.asyncreload] in the place of "

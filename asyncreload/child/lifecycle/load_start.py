@@ -49,7 +49,9 @@ class LoadStart:
         self._validity = validity
         self._process_began = process_began
         self._start_cold = start_cold
-        self._caches_began = 0
+        self.caches_began: int = 0
+        """When the app may have begun to keep what it has read, in ns since the epoch: also if it
+        goes on from a checkpoint."""
 
     def begin(self, load: Load) -> None:
         """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
@@ -58,6 +60,7 @@ class LoadStart:
         """
         state, go, settings = self._state, load.go, load.settings
         self._announce(load)
+        state.scanner.opened.install()
         state.baselines.adopt(go.watched)
         if found := state.scanner.searches.scan_all():
             self._start_cold(f"{found[0]} has come or gone since this process looked for it")
@@ -70,8 +73,8 @@ class LoadStart:
             self._refresh_as_asked(patterns)
         if outdated := state.modules.take_start(self._process_began):
             self._start_cold(f"{outdated[0]} has changed since Python ran it")
-        self._caches_began = time.time_ns()
-        self._life.load = load.replaced(began=self._caches_began)
+        self.caches_began = time.time_ns()
+        self._life.load = load.replaced(began=self.caches_began)
         try:
             if not go.crash:
                 self._read_environment(load)
@@ -88,7 +91,7 @@ class LoadStart:
         state = self._state
         self._announce(load)
         self._wait_out_burst(load)
-        state.scanner.watch_patterns(state.baselines.patterns)
+        state.scanner.watch_again(self.caches_began)
         if path := self._validity.differing():
             refuse(self._side_loop.agent, f"{path} has changed")
         self._checkpoints.refresh()
@@ -104,7 +107,7 @@ class LoadStart:
         reload, and a checkpoint has not heard of it. Nor does it know what the app has looked for
         in vain: `os.path.exists` raises no event.
         """
-        for path in self._state.baselines.wanted_since(self._caches_began):
+        for path in self._state.baselines.wanted_since(self.caches_began):
             try:
                 self._state.refreshers.tell([path])
             except Exception as exc:  # noqa: BLE001  it is the code of a framework, or of the app

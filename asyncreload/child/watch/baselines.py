@@ -178,6 +178,27 @@ class Baselines:
             self.take_unless_known(path, since, {}, files)
             self._wanted.add(path)
 
+    def take_opened(self, path: str, since: int) -> None:
+        """Watch a file that was opened at a moment (ns), or was to be; as changed if it is newer.
+
+        If it is not there, it was not there then, unless something has gone from its directory.
+        """
+        above = stat_state(os.path.dirname(path))
+        if not os.path.lexists(path) and is_later(above, since, self._now()):
+            self.project.setdefault(path, MIXED)
+        self.take_for_refresh(path, since)
+        self._wanted.add(path)
+
+    def forget_absent(self) -> None:
+        """Forget files that are asked for, and that were not there: a scan finds those that are."""
+        absent = {path for path in self._wanted if self._is_absent(path)}
+        self.forget(absent & self.project.keys())
+        self._wanted -= absent
+
+    def _is_absent(self, path: str) -> bool:
+        state = self.project.get(path)
+        return state is not None and state.signature is None
+
     def wanted_since(self, moment: int) -> list[str]:
         """Return the files that patterns alone ask for, and that have changed since a moment.
 

@@ -162,7 +162,7 @@ class ChangeMonitor:
         """Return the files that may have changed; nothing is read."""
         self._asked_at = self._last_request = self._clock()
         self._nudged.set()  # what the request imports is to be looked at soon, too
-        return self._look()
+        return self._look(is_for_request=True)
 
     def is_surely_fresh(self) -> bool:
         """Tell whether no file may have changed.
@@ -174,6 +174,7 @@ class ChangeMonitor:
             try:
                 self._asked_at = self._last_request = self._clock()
                 self._scan_modules()
+                self._scanner.take_opened()
                 is_fresh = not self._scanner.look()
                 is_whole = True
             except Exception:  # noqa: BLE001  the acceptor looks again, and copes with it
@@ -196,11 +197,13 @@ class ChangeMonitor:
         suspects = self._look()
         return not (suspects and await self._compare(suspects))
 
-    def _look(self) -> list[str]:
+    def _look(self, *, is_for_request: bool = False) -> list[str]:
         with self._looking:
             try:
                 # What an earlier request has imported by a loader of its own may have been saved.
                 self._scan_modules()
+                if is_for_request:  # other looks run beside a first request, which opens more
+                    self._scanner.take_opened()
                 return self._scanner.look()
             except Exception:  # noqa: BLE001  whatever it is, the request is to be answered
                 self._listener.notice(f"{_LOOK_FAILED}{traceback.format_exc()}", once=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from asyncreload.child.helper_thread import hop
 from asyncreload.child.watch.baselines import Baselines, Changed
@@ -22,6 +22,7 @@ from asyncreload.child.watch.file_state import FileState, read_state, signature_
 from asyncreload.child.watch.filesystems import is_local
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.import_searches import ImportSearches
+from asyncreload.child.watch.opened_files import OpenedFiles
 from asyncreload.child.watch.pace import Pace
 from asyncreload.child.watch.polling import Looks, Polling
 from asyncreload.child.watch.unmatched import unmatched
@@ -53,6 +54,15 @@ class Clock(Protocol):
         """Return the seconds of CPU that this thread has used."""
 
 
+class _Since(NamedTuple):
+    """When a process may have begun to keep what it has read, in ns since the epoch."""
+
+    load: int
+    """When its load began: what changed later counts as changed."""
+    first: int
+    """The same of the load from which it goes on; its own, if it began with nothing."""
+
+
 class ChangeScanner:
     """Looks at files and compares them with their baselines.
 
@@ -78,6 +88,11 @@ class ChangeScanner:
             baselines, self.doubt, clock.time_ns, modules
         )
         """What imports have looked for in the project's directories."""
+        self.opened: OpenedFiles = OpenedFiles(clock.time_ns)
+        """The files of the project that were opened, but for code."""
+        self._asked: Patterns = Patterns()
+        self._misses: tuple[str, ...] = ()
+        self._in_project: _Since | None = None
         self._in_packages: tuple[Patterns, int] | None = None
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
@@ -92,9 +107,23 @@ class ChangeScanner:
 
         Called again, it forgets how that was before, but for what was loaded since.
         """
-        self._baselines.patterns = patterns
+        self._asked = self._baselines.patterns = patterns
         self._baselines.forget_wanted()
         self._scan_directories(patterns, self._take_wanted)
+
+    def watch_again(self, first: int) -> None:
+        """In a process that goes on from a checkpoint: watch what patterns ask for, as it is now.
+
+        first: when the load began from which it goes on, in ns since the epoch.
+        """
+        baselines, now = self._baselines, self._clock.time_ns()
+        patterns = baselines.patterns
+        self.watch_patterns(self._asked)
+        if patterns != self._asked:
+            baselines.patterns = patterns
+            for path in filter(patterns.refreshes, self.opened.paths()):
+                self._take_wanted(path)
+            self._in_project = _Since(now, first)
 
     def unmatched(self, watch: Sequence[str], refresh: Sequence[str]) -> list[str]:
         """Return those patterns, as they were given, that no file fits."""
@@ -112,41 +141,68 @@ class ChangeScanner:
             # If there are many, the others are read when there is time.
             self._baselines.take_wanted(path, reads=len(project) < READ_BEFORE_LOAD)
 
-    def watch_for_refresh(self, texts: Sequence[str], since: int) -> None:
+    def watch_for_refresh(
+        self, texts: Sequence[str], since: int, first: int, misses: tuple[str, ...] = ()
+    ) -> None:
         """Watch what these patterns ask for as well; it needs no reload when it changes.
 
-        In packages, that is the files that are there when there is time: see `complete`.
+        That is at once what was opened, and the rest when there is time: see `complete`.
 
         texts: absolute.
         since: when the load began, in ns since the epoch; what changed later counts as changed.
+        first: the same of the load from which this process goes on.
+        misses: how names end of which the app may keep that there is no such file. What changed
+            after `first` counts as changed, then.
         """
         of_kind: dict[FileKind, list[str]] = {kind: [] for kind in FileKind}
         for text in texts:
             of_kind[kind_of(text)].append(text)
-        added = Patterns.of([], [], os.sep, of_kind[FileKind.PROJECT]).refresh
         known = self._baselines.patterns
-        self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
-        self._scan_directories(
-            self._baselines.patterns, lambda path: self._baselines.take_for_refresh(path, since)
-        )
+        if added := Patterns.of([], [], os.sep, of_kind[FileKind.PROJECT]).refresh:
+            self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
+            self._misses += misses
+            self._in_project = _Since(since, first)
         if in_packages := of_kind[FileKind.PACKAGE]:
             wanted = Patterns.of([], [], os.sep, in_packages).replaced(ignore=known.ignore)
             self._in_packages = (wanted, since)
 
+    def take_opened(self) -> None:
+        """Watch what was opened since the last time, as far as patterns ask for it.
+
+        To be called before a look that must not miss it; not needed when nothing is incomplete.
+        """
+        if self._in_project is None:
+            return
+        near: dict[str, Patterns] = {}
+        for path, opened_at in self.opened.new():
+            if (directory := os.path.dirname(path)) not in near:
+                near[directory] = self._baselines.patterns.above(directory)
+            if near[directory].refreshes(path):
+                self._baselines.take_opened(path, opened_at)
+
     def is_incomplete(self) -> bool:
-        """Tell whether there are files of packages to be watched still."""
-        return self._in_packages is not None
+        """Tell whether there are files that patterns ask for, and that are not watched yet."""
+        return self._in_project is not None or self._in_packages is not None
 
     def complete(self) -> None:
-        """Watch the files that patterns ask for in packages."""
-        if self._in_packages is None:
-            return
-        (patterns, since), self._in_packages = self._in_packages, None
+        """Watch all files that patterns ask for."""
+        if self._in_project is not None:
+            since = self._in_project
+            self.take_opened()
+            self._baselines.forget_absent()
 
-        def take(path: str) -> None:
-            self._baselines.take_for_refresh(path, since, FileKind.PACKAGE)
+            def take_own(path: str) -> None:
+                moment = since.first if path.endswith(self._misses) else since.load
+                self._baselines.take_for_refresh(path, moment)
 
-        DirectoryScanner(patterns, take, take).scan_all()
+            self._scan_directories(self._baselines.patterns, take_own)
+        if self._in_packages is not None:
+            (patterns, moment), self._in_packages = self._in_packages, None
+
+            def take(path: str) -> None:
+                self._baselines.take_for_refresh(path, moment, FileKind.PACKAGE)
+
+            DirectoryScanner(patterns, take, take).scan_all()
 
     def watch_what_may_mend(
         self, root: str, paths: Iterable[str], since: int, changed: Changed
@@ -174,6 +230,7 @@ class ChangeScanner:
         scanner = DirectoryScanner(patterns, take, self._baselines.take_as_absent)
         scanner.scan_all()
         self._directories = scanner
+        self._in_project = None
 
     # --- how it is looked ----------------------------------------------------------------------
 

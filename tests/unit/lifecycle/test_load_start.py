@@ -48,11 +48,15 @@ class Bench:
         self.baselines = SimpleNamespace(
             begin_load=lambda _since, changed, _late: self.log.append(("begin load", [*changed])),
             adopt=lambda _files: self.log.append("adopt"),
-            patterns="patterns of the checkpoint",
             wanted_since=lambda moment: [path for path, at in self.wanted.items() if at > moment],
         )
         searches = SimpleNamespace(scan_all=lambda: self.found)
-        self.scanner = SimpleNamespace(searches=searches, watch_patterns=self.watch_patterns)
+        self.scanner = SimpleNamespace(
+            searches=searches,
+            watch_patterns=lambda _patterns: self.log.append("watch"),
+            watch_again=lambda _first: self.log.append("watch again"),
+            opened=SimpleNamespace(install=lambda: self.log.append("hear of files")),
+        )
         self.modules = SimpleNamespace(take_start=lambda _began: self.outdated)
         self.preload = SimpleNamespace(
             check_shadowed=lambda: self.log.append("check shadowed"),
@@ -70,9 +74,6 @@ class Bench:
         validity = SimpleNamespace(differing=lambda: self.differing)
         parts = (self, self, checkpoints, validity, lambda: 0, self.start_cold)
         self.start = LoadStart(*(cast("Any", part) for part in parts))
-
-    def watch_patterns(self, patterns: object) -> None:
-        self.log.append("watch" if not isinstance(patterns, str) else f"watch {patterns}")
 
     def tell(self, paths: list[str]) -> None:
         self.log.append(f"renew {paths}")
@@ -115,6 +116,7 @@ def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: 
     assert bench.log == [
         Going(load.began),
         ("begin load", []),
+        "hear of files",
         "adopt",
         "check shadowed",
         "forget archives",
@@ -200,7 +202,7 @@ def test_a_process_that_goes_on_looks_whether_it_may_after_the_burst(bench: Benc
         ("begin load", ["/views.py"]),
         "burst",
         "forget archives",
-        "watch patterns of the checkpoint",
+        "watch again",
         "refresh",
         ("checkpoints", (), True, (), Phase.WARM),
     ]

@@ -204,10 +204,8 @@ async def test_exit_handlers_have_their_time(
     await bench.settle()
     assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
-    assert bench.link.notices == [
-        f"the app's own end (its shutdown, `atexit` handlers) was not done after {seconds:g} s and "
-        "was cut off"
-    ]
+    own_end = "the app's own end (its shutdown, `atexit` handlers)"
+    assert bench.link.notices == [f"{own_end} was not done after {seconds:g} s and was cut off"]
 
 
 @pytest.mark.asyncio

@@ -69,6 +69,7 @@ class Parts:
         self.changed: list[str] = []
         self.unknown: list[str] = []
         self.looks: list[float] = []
+        self.took_opened = 0
         self.error: Exception | None = None
         self.look_errors: list[BaseException] = []
         self.events: Events | None = None
@@ -99,6 +100,9 @@ class Parts:
         self.on_nap(len(self.naps))
 
     # --- scanner ---
+
+    def take_opened(self) -> None:
+        self.took_opened += 1
 
     def look(self) -> list[str]:
         if self.look_errors:
@@ -280,6 +284,16 @@ async def test_a_check_only_looks(parts: Parts) -> None:
     parts.save(APP)
     assert monitor.check() == [APP]
     assert parts.log == []
+
+
+@pytest.mark.asyncio
+async def test_what_was_opened_counts_for_a_request_and_not_beside_one(parts: Parts) -> None:
+    monitor = monitor_of(parts)
+    await monitor.is_fresh()
+    assert parts.took_opened == 0
+    monitor.check()
+    monitor.is_surely_fresh()
+    assert parts.took_opened == 2
 
 
 @pytest.mark.asyncio

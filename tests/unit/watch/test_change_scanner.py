@@ -16,7 +16,7 @@ import pytest
 
 from asyncreload.child.watch import change_scanner, file_state
 from asyncreload.child.watch.baselines import Changed
-from asyncreload.child.watch.change_scanner import READ_AT_ONCE, SMALL_FILE
+from asyncreload.child.watch.change_scanner import READ_AT_ONCE, SMALL_FILE, ChangeScanner
 from asyncreload.child.watch.file_state import ABSENT, RACY, FileState, Now, signature_at
 from asyncreload.child.watch.globs import Patterns
 from asyncreload.child.watch.import_searches import Winner
@@ -554,11 +554,99 @@ def test_a_save_while_baselines_are_taken_is_not_lost(project: Project) -> None:
 # --- files that need no reload -------------------------------------------------------------------
 
 
+def watch_for_refresh(scanner: ChangeScanner, text: str, since: int) -> None:
+    """Watch files, also those that nobody has opened."""
+    scanner.watch_for_refresh([text], since, since)
+    assert scanner.is_incomplete()
+    scanner.complete()
+
+
+def opened(scanner: ChangeScanner, path: str) -> None:
+    scanner.opened.hear("open", (path, "r", os.O_RDONLY))
+
+
+def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
+    project: Project,
+) -> None:
+    """A project may have thousands of templates; a page is made of a few."""
+    before, after = project.write("pages/a.html", b"one"), project.write("pages/b.html", b"one")
+    other = project.write("pages/c.html", b"one")
+    scanner = project.watch.scanner
+    project.clock.advance(HOUR)
+    opened(scanner, before)
+    opened(scanner, project.write("notes.txt"))
+    project.clock.advance(HOUR)
+    now = project.clock.time_ns()
+    scanner.watch_for_refresh([project.path("pages")], now, now)
+    opened(scanner, after)
+    scanner.take_opened()
+    assert project.changed() == []
+    assert [*project.watch.baselines.project] == [before, after]
+    for path in (before, after):
+        project.write(os.path.relpath(path, project.root), b"two")
+    assert project.changed() == ["pages/a.html", "pages/b.html"]
+    scanner.complete()
+    assert not scanner.is_incomplete()
+    project.write(os.path.relpath(other, project.root), b"two")
+    assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
+
+
+def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: Project) -> None:
+    """Frameworks keep that there was no such file, and go on using one that has gone."""
+    changed, gone = (project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html"))
+    come, never = project.path("pages/c.html"), project.path("pages/no/d.html")
+    scanner = project.watch.scanner
+    now = project.clock.time_ns()
+    scanner.watch_for_refresh([project.path("pages")], now, now)
+    for path in (changed, gone, come, never):
+        opened(scanner, path)
+    for path in (changed, come):
+        project.write(os.path.relpath(path, project.root), b"two")
+        opened(scanner, path)
+    os.unlink(gone)
+    scanner.take_opened()
+    assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
+    scanner.complete()
+    assert never not in project.watch.baselines.project
+
+
+def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None:
+    """What was opened, and what the app may have looked for in vain; nothing of the rest."""
+    first = project.clock.time_ns()
+    paths = [project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html", "c.mo")]
+    scanner, baselines = project.watch.scanner, project.watch.baselines
+    opened(scanner, paths[0])
+    scanner.watch_for_refresh([project.path("pages")], first, first, (".mo",))
+    scanner.complete()
+    project.clock.advance(HOUR)
+    for name in ("a.html", "b.html", "c.mo"):
+        project.write(f"pages/{name}", b"two")
+    project.clock.advance(HOUR)
+    scanner.watch_again(first)
+    assert baselines.wanted_since(first) == [paths[0]]
+    assert project.changed() == []
+    scanner.complete()
+    assert project.changed() == ["pages/c.mo"]
+    project.write("pages/b.html", b"three")
+    assert project.changed() == ["pages/b.html", "pages/c.mo"]
+
+
+def test_what_is_asked_for_is_watched_again_at_once(project: Project) -> None:
+    page, scanner = project.write("pages/a.html", b"one"), project.watch.scanner
+    scanner.watch_patterns(Patterns.of([], [], str(project.root), ["pages"]))
+    project.clock.advance(HOUR)
+    project.write("pages/a.html", b"two")
+    scanner.watch_again(0)
+    assert not scanner.is_incomplete()
+    assert [*project.watch.baselines.project] == [page]
+    assert project.changed() == []
+
+
 def test_what_is_watched_for_a_refresh_differs_until_it_is_accepted(project: Project) -> None:
     page = project.write("pages/a.html", b"one")
     scanner = project.watch.scanner
     project.clock.advance(HOUR)
-    scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    watch_for_refresh(scanner, project.path("pages"), project.clock.time_ns())
     assert project.changed() == []
     project.write("pages/a.html", b"two")
     added = project.write("pages/b.html")
@@ -573,7 +661,7 @@ def test_what_was_saved_after_it_was_found_is_not_accepted_with_it(project: Proj
     page = project.write("pages/a.html", b"one")
     scanner = project.watch.scanner
     project.clock.advance(HOUR)
-    scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    watch_for_refresh(scanner, project.path("pages"), project.clock.time_ns())
     project.write("pages/a.html", b"two")
     assert project.changed() == ["pages/a.html"]
     states = scanner.states([page])
@@ -586,7 +674,7 @@ def test_what_was_saved_after_it_was_found_is_not_accepted_with_it(project: Proj
 def test_a_page_that_was_saved_during_the_load_may_have_been_read_before(project: Project) -> None:
     began = project.clock.time_ns()
     project.write("pages/a.html")
-    project.watch.scanner.watch_for_refresh([project.path("pages")], began)
+    watch_for_refresh(project.watch.scanner, project.path("pages"), began)
     assert project.changed() == ["pages/a.html"]
 
 
@@ -595,14 +683,14 @@ def test_what_is_watched_for_a_refresh_and_has_changed_since_a_moment(project: P
     began = project.clock.time_ns()
     watch, page = project.watch, project.write("pages/a.html", b"one")
     project.load("app.py")
-    watch.scanner.watch_for_refresh([project.path("pages")], began)
+    watch_for_refresh(watch.scanner, project.path("pages"), began)
     assert watch.baselines.wanted_since(began) == []
     assert watch.baselines.wanted_since(began - 2 * HOUR) == [page]
 
 
 def test_what_was_loaded_is_in_use_until_it_is_loaded_again(project: Project) -> None:
     page, module = project.write("pages/a.html"), project.load("app.py")
-    project.watch.scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    watch_for_refresh(project.watch.scanner, project.path("pages"), project.clock.time_ns())
     is_in_use = project.watch.baselines.is_in_use
     assert not is_in_use(page)
     assert is_in_use(module)
@@ -628,7 +716,8 @@ def test_what_is_watched_in_packages_is_taken_when_there_is_time(project: Projec
     project.clock.advance(HOUR)
     directory = project.path("venv/site-packages/shop/templates")
     assert not scanner.is_incomplete()
-    scanner.watch_for_refresh([f"{directory}/**/*"], project.clock.time_ns())
+    now = project.clock.time_ns()
+    scanner.watch_for_refresh([f"{directory}/**/*"], now, now)
     assert scanner.is_incomplete()
     assert len(watch.baselines) == 0
     scanner.complete()
