@@ -33,9 +33,9 @@ class Found(FrozenData):
 def discover(directory: str = "") -> Found | None:
     """Return what is to be served in a directory, as named from the current one.
 
-    In this order: FLASK_APP; `manage.py`; `[tool.fastapi]` in pyproject.toml; `app`, `wsgi`, `asgi`,
-    `main`, `api` as a file or a package, here or in `src`. Those in whose source an app stands come
-    first.
+    In this order: FLASK_APP; `manage.py`; `[tool.fastapi]` in pyproject.toml; `app`, `wsgi`,
+    `asgi`, `main`, `api` as a file or a package, here or in `src`. Those in whose source an app
+    stands come first.
     """
     is_here = os.path.abspath(directory) == os.getcwd()
     if is_here and (app := flask_environment.flask_app(os.getcwd())) and find_spec("flask"):

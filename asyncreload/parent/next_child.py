@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
-AS_LONG = 1.25
-"""A standby is preferred to a checkpoint only if that would take more than so many times as long: a
-load is not expected to the millisecond."""
+AS_LONG = 1.1
+SLACK = 0.02
+"""A standby is preferred to a checkpoint only if that would take more than so many times as long,
+and seconds longer: a load is not expected to the millisecond."""
 
 
 class Origin(Enum):
@@ -50,7 +51,7 @@ def is_checkpoint_sooner(left: float, standby: float) -> bool:
 
     left, standby: the seconds that either load is expected to take.
     """
-    return left <= AS_LONG * standby
+    return left <= AS_LONG * standby + SLACK
 
 
 class Taken(NamedTuple):

@@ -325,6 +325,27 @@ def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> Non
     assert served.body("/") == again.replace("Store", "Shop")
 
 
+def test_p1_a_template_counts_from_its_first_use_in_a_process_on(site: Path, start: Start) -> None:
+    """The others in the directories of templates are gone through later, when there is time."""
+    install(site, "asyncreload.django")
+    template, over = "shop/templates/shop/home.html", site / "templates/shop/home.html"
+    settings = site / "mysite/settings.py"
+    text = settings.read_text().replace("'DIRS': []", "'DIRS': [BASE_DIR / 'templates']")
+    settings.write_text(text)
+    over.parent.mkdir(parents=True)
+    served = start(*MANAGE, "runserver", "0")
+    served.body("/")
+    for number in range(8):
+        served.write("shop/views.py", served.read("shop/views.py") + f"# {number}\n")
+        for step in range(3):
+            served.write(template, f"<p>{number} {step}</p>")
+            assert served.body("/") == f"<p>{number} {step}</p>"
+        over.write_text(f"<p>over {number}</p>")
+        assert served.body("/") == f"<p>over {number}</p>"
+        over.unlink()
+        assert served.body("/") == f"<p>{number} 2</p>"
+
+
 @pytest.mark.without_standby
 def test_receivers_of_djangos_signals_say_what_needs_a_reload(site: Path, start: Start) -> None:
     install(site, "asyncreload.django")

@@ -86,7 +86,7 @@ async def test_one_that_holds_the_changed_file_is_dropped() -> None:
 
 @pytest.mark.parametrize(
     ("standby", "is_checkpoint"),
-    [(math.inf, True), (5.0, True), (3.3, True), (3.1, False), (0.1, False)],
+    [(math.inf, True), (5.0, True), (3.7, True), (3.5, False), (0.1, False)],
 )
 async def test_a_standby_that_has_more_packages_is_preferred(
     standby: float, *, is_checkpoint: bool

@@ -143,7 +143,14 @@ async def test_at_the_end_nothing_is_taken_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "standby", "sooner"), [(1.0, math.inf, True), (1.2, 1.0, True), (1.3, 1.0, False)]
+    ("left", "standby", "sooner"),
+    [
+        (1.0, math.inf, True),
+        (1.1, 1.0, True),
+        (1.15, 1.0, False),
+        (0.025, 0.01, True),
+        (0.04, 0.01, False),
+    ],
 )
 async def test_the_standby_is_preferred_only_where_it_is_clearly_sooner(
     *, left: float, standby: float, sooner: bool
