@@ -196,6 +196,7 @@ class AppHandler(SimpleHandler):
         error = sys.exception()
         assert error  # noqa: S101  for the type checker: it is being handled
         if self.writer.client_is_gone and isinstance(error, OSError):
+            self._log_abandoned()
             return
         page: WSGIApplication
         if isinstance(error, MalformedBodyError):
@@ -205,6 +206,12 @@ class AppHandler(SimpleHandler):
         else:
             page = self._request.report(error)
         self._answer_error(page)
+
+    def _log_abandoned(self) -> None:
+        """Log a response for which the client has not waited; a stream has no other end."""
+        if self.status is not None:  # else the client has not sent the whole request
+            log = self._request.log if self._is_stream else self._request.log_cut_off
+            log(self.status.partition(" ")[0])
 
     def _is_interrupt(self, error: BaseException) -> bool:
         return isinstance(error, KeyboardInterrupt) and not self.wsgi_multithread

@@ -352,7 +352,18 @@ class TestClientGone:
             browser.close()
             gone.set()
         assert app.closed == 1
-        assert capsys.readouterr().err == ""
+        assert re.fullmatch(r"[\d:]+ GET / 200 [\d.]+ m?s · cut off\n", capsys.readouterr().err)
+
+    def test_a_stream_has_no_other_end(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            start_response("200 OK", [("Content-Type", "text/event-stream")])
+            return (b"data: x\n\n" * 10_000 for _ in range(100))
+
+        with answering(app) as (browser, _):
+            browser.sendall(GET)
+            assert browser.recv(1)
+            browser.close()
+        assert re.fullmatch(r"[\d:]+ GET / 200 [\d.]+ m?s\n", capsys.readouterr().err)
 
     def test_reset(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pair(tcp_pair) as (browser, server):
@@ -419,7 +430,7 @@ class TestClientGone:
             browser.sendall(GET)
             assert answer(server, CLIENT, given_up(), app=app, site=SITE) is False
         assert app.closed == 1
-        assert capsys.readouterr().err == ""
+        assert re.fullmatch(r"[\d:]+ GET / 200 [\d.]+ m?s · cut off\n", capsys.readouterr().err)
 
 
 class TestAppFails:
