@@ -15,13 +15,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.live.driving import LONG, Connection, Served, request
+from tests.live.driving import COMMAND, LONG, Connection, Served, lay_out, request
 from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from tests.live.conftest import Serve
+    from tests.live.conftest import Serve, Start
 
 pytest.importorskip("uvicorn")
 
@@ -570,13 +571,16 @@ def test_pages_are_live(serve: Serve) -> None:
     assert re.search(rb"content-length: (\d+)", head)[1] == b"%d" % len(body)  # type: ignore[index]
 
 
-def test_without_the_extra_the_first_start_ends(serve: Serve) -> None:
+def test_without_the_extra_the_first_start_ends(project: Path, start: Start) -> None:
     hide = "import sys\nsys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
     hide += "sys.modules.pop('uvicorn', None)\n"
-    served = serve("app.py", files={"app.py": hide + APP})
+    lay_out(project, files={"app.py": hide + APP})
+    served = start(*COMMAND, "app.py", "--port", "0")
     assert served.wait() == 2
-    assert "pip install 'asyncreload[asgi]'" in served.output
-    assert "Traceback" not in served.output
+    assert served.output == (
+        "asyncreload: error: this is an ASGI app: install what serves it, with "
+        "pip install 'asyncreload[asgi]'\n"
+    )
 
 
 HIDDEN = "def app(*args):\n    return _app(*args)\n" + APP.replace("def app(", "def _app(")

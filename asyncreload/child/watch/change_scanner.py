@@ -36,6 +36,9 @@ try:  # at boot, which a standby has done long before it is needed
 except ImportError:
     _Events = None
 
+SCANNED_AT_ONCE = 300
+"""How many files and directories are gone through before the first request if a framework asks for
+them: some milliseconds' work."""
 READ_BEFORE_LOAD = 200
 """How many files of the patterns are read before a load: some milliseconds' work."""
 READ_AT_ONCE = 3
@@ -91,6 +94,7 @@ class ChangeScanner:
         self.opened: OpenedFiles = OpenedFiles(clock.time_ns)
         """The files of the project that were opened, but for code."""
         self._asked: Patterns = Patterns()
+        self._are_many = False
         self._misses: tuple[str, ...] = ()
         self._in_project: _Since | None = None
         self._in_packages: tuple[Patterns, int] | None = None
@@ -116,12 +120,13 @@ class ChangeScanner:
 
         first: when the load began from which it goes on, in ns since the epoch.
         """
-        baselines, now = self._baselines, self._clock.time_ns()
-        patterns = baselines.patterns
-        self.watch_patterns(self._asked)
-        if patterns != self._asked:
-            baselines.patterns = patterns
-            for path in filter(patterns.refreshes, self.opened.paths()):
+        asked, all_ = self._asked, self._baselines.patterns
+        now = self._clock.time_ns()
+        self.watch_patterns(asked if self._are_many else all_)
+        self._asked = asked
+        if self._are_many:
+            self._baselines.patterns = all_
+            for path in filter(all_.refreshes, self.opened.paths()):
                 self._take_wanted(path)
             self._in_project = _Since(now, first)
 
@@ -146,7 +151,8 @@ class ChangeScanner:
     ) -> None:
         """Watch what these patterns ask for as well; it needs no reload when it changes.
 
-        That is at once what was opened, and the rest when there is time: see `complete`.
+        If there are many files, those that are named one by one or were opened are watched at once,
+        and the rest when there is time: see `complete`.
 
         texts: absolute.
         since: when the load began, in ns since the epoch; what changed later counts as changed.
@@ -161,7 +167,16 @@ class ChangeScanner:
         if added := Patterns.of([], [], os.sep, of_kind[FileKind.PROJECT]).refresh:
             self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
             self._misses += misses
-            self._in_project = _Since(since, first)
+
+            def take(path: str) -> None:
+                self._baselines.take_for_refresh(path, since)
+
+            if self._are_many or not self._scan_few(self._baselines.patterns, take):
+                self._are_many = True
+                self._in_project = _Since(since, first)
+                for path in (one.root for one in added if not one.parts):
+                    if not os.path.isdir(path):
+                        take(path)
         if in_packages := of_kind[FileKind.PACKAGE]:
             wanted = Patterns.of([], [], os.sep, in_packages).replaced(ignore=known.ignore)
             self._in_packages = (wanted, since)
@@ -231,6 +246,19 @@ class ChangeScanner:
         scanner.scan_all()
         self._directories = scanner
         self._in_project = None
+
+    def _scan_few(self, patterns: Patterns, take: Callable[[str], None]) -> bool:
+        """Do the same if there are few files and directories; tell whether it was done."""
+        found: list[str] = []
+        appeared = self._baselines.take_as_absent
+        scanner = DirectoryScanner(patterns, found.append, appeared, SCANNED_AT_ONCE)
+        scanner.scan_all()
+        if not scanner.is_whole:
+            return False
+        for path in found:
+            take(path)
+        self._directories = scanner
+        return True
 
     # --- how it is looked ----------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class DirectoryScanner:
 
     found: told each file that a pattern wants, by the first scan.
     appeared: told the same by later scans, and of files that were told before.
+    most: how many files and directories are gone through; `MOST`, if not given.
     """
 
     def __init__(
@@ -30,12 +31,13 @@ class DirectoryScanner:
         patterns: Patterns,
         found: Callable[[str], object],
         appeared: Callable[[str], object],
+        most: int | None = None,
     ) -> None:
         self._patterns = patterns
         self._roots = frozenset(patterns.roots)
         self._tell = found
         self._appeared = appeared
-        self._left = MOST
+        self._left = MOST if most is None else most
         self.directories: Files = Files()
         self.unlisted: set[str] = set()
         """Directories that could not be listed, for lack of descriptors."""

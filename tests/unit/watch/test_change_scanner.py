@@ -555,16 +555,22 @@ def test_a_save_while_baselines_are_taken_is_not_lost(project: Project) -> None:
 
 
 def watch_for_refresh(scanner: ChangeScanner, text: str, since: int) -> None:
-    """Watch files, also those that nobody has opened."""
+    """Watch files, a few of them."""
     scanner.watch_for_refresh([text], since, since)
-    assert scanner.is_incomplete()
-    scanner.complete()
+    assert not scanner.is_incomplete()
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are more files than are gone through before a request."""
+    monkeypatch.setattr(change_scanner, "SCANNED_AT_ONCE", 1)
 
 
 def opened(scanner: ChangeScanner, path: str) -> None:
     scanner.opened.hear("open", (path, "r", os.O_RDONLY))
 
 
+@pytest.mark.usefixtures("many")
 def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
     project: Project,
 ) -> None:
@@ -591,6 +597,7 @@ def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
     assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
 
 
+@pytest.mark.usefixtures("many")
 def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: Project) -> None:
     """Frameworks keep that there was no such file, and go on using one that has gone."""
     changed, gone = (project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html"))
@@ -610,6 +617,7 @@ def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: 
     assert never not in project.watch.baselines.project
 
 
+@pytest.mark.usefixtures("many")
 def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None:
     """What was opened, and what the app may have looked for in vain; nothing of the rest."""
     first = project.clock.time_ns()
@@ -629,6 +637,28 @@ def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None
     assert project.changed() == ["pages/c.mo"]
     project.write("pages/b.html", b"three")
     assert project.changed() == ["pages/b.html", "pages/c.mo"]
+
+
+@pytest.mark.usefixtures("many")
+def test_a_file_that_is_named_is_watched_at_once(project: Project) -> None:
+    lone, scanner = project.write("rules.txt"), project.watch.scanner
+    for name in ("a", "b"):
+        project.write(f"pages/{name}.html")
+    project.clock.advance(HOUR)
+    now = project.clock.time_ns()
+    scanner.watch_for_refresh([lone, project.path("pages")], now, now)
+    assert scanner.is_incomplete()
+    assert [*project.watch.baselines.project] == [lone]
+
+
+def test_a_few_files_are_watched_again_at_once(project: Project) -> None:
+    page, scanner = project.write("pages/a.html", b"one"), project.watch.scanner
+    watch_for_refresh(scanner, project.path("pages"), project.clock.time_ns())
+    project.clock.advance(HOUR)
+    project.write("pages/a.html", b"two")
+    scanner.watch_again(0)
+    assert not scanner.is_incomplete()
+    assert project.watch.baselines.wanted_since(0) == [page]
 
 
 def test_what_is_asked_for_is_watched_again_at_once(project: Project) -> None:
