@@ -23,7 +23,8 @@ class DirectoryScanner:
 
     found: told each file that a pattern wants, by the first scan.
     appeared: told the same by later scans, and of files that were told before.
-    most: how many files and directories are gone through; `MOST`, if not given.
+    most: how many files and directories are gone through; if there are more, it is given up. If not
+        given, that is `MOST`, and what lies directly at the root of a pattern is found in any case.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class DirectoryScanner:
         self._roots = frozenset(patterns.roots)
         self._tell = found
         self._appeared = appeared
+        self._gives_up = most is not None
         self._left = MOST if most is None else most
         self.directories: Files = Files()
         self.unlisted: set[str] = set()
@@ -45,6 +47,8 @@ class DirectoryScanner:
     def scan_all(self) -> None:
         """Go through everything for the first time."""
         for root in sorted(self._roots):
+            if self._gives_up and not self.is_whole:
+                return
             self._start(root)
         self._tell = self._appeared
 
