@@ -199,12 +199,18 @@ class ChangeScanner:
         """Tell whether there are files that patterns ask for, and that are not watched yet."""
         return self._in_project is not None or self._in_packages is not None
 
+    def begin_to_complete(self) -> None:
+        """Do what comes before `complete`, and must not be done while another thread looks."""
+        if self._in_project is not None:
+            self.take_opened()
+            # In the directories that are listed now, those that come are seen by themselves.
+            self._baselines.forget_absent()
+            self._looks.begin_afresh()
+
     def complete(self) -> None:
         """Watch all files that patterns ask for."""
         if self._in_project is not None:
             since = self._in_project
-            self.take_opened()
-            self._baselines.forget_absent()
 
             def take_own(path: str) -> None:
                 moment = since.first if path.endswith(self._misses) else since.load

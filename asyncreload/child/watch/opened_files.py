@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
@@ -20,6 +21,9 @@ from asyncreload.child.watch.file_state import Now
 
 _CODE = (".py", ".pyc", ".so")
 """How the names of files end that have baselines, or none, whoever opens them."""
+
+MOST = 10_000
+"""How many files are noted: an app may open one after the other for as long as it lives."""
 
 
 class OpenedFiles:
@@ -43,9 +47,10 @@ class OpenedFiles:
 
     def new(self) -> Iterator[tuple[str, int]]:
         """Iterate over those of which this has not told yet: when each was opened, in ns."""
-        while self._new:
-            path = self._new.popleft()
-            yield path, self._opened[path]
+        with suppress(IndexError):  # there is no more, or another thread has had it
+            while True:
+                path = self._new.popleft()
+                yield path, self._opened[path]
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take in an audit event. Raises nothing: that would be raised by what opens the file.
@@ -58,11 +63,11 @@ class OpenedFiles:
         is_name = isinstance(path, str) and not path.endswith(_CODE)
         if not is_name or flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_NONBLOCK:
             return  # nothing is read, or it is we who read (file_state.py)
-        if path[:1] != "/":
-            try:
-                path = absolute(path)
-            except OSError:  # the current directory is gone
-                return
-        if path not in self._opened and kind_of(path) is FileKind.PROJECT:
+        try:
+            path = absolute(path)
+            is_news = path not in self._opened and kind_of(path) is FileKind.PROJECT
+        except (OSError, ValueError):  # the current directory is gone; it can be no path
+            return
+        if is_news and len(self._opened) < MOST:
             self._opened[path] = self._now()
             self._new.append(path)

@@ -566,6 +566,11 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_scanner, "SCANNED_AT_ONCE", 1)
 
 
+def complete(scanner: ChangeScanner) -> None:
+    scanner.begin_to_complete()
+    scanner.complete()
+
+
 def opened(scanner: ChangeScanner, path: str) -> None:
     scanner.opened.hear("open", (path, "r", os.O_RDONLY))
 
@@ -591,7 +596,7 @@ def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
     for path in (before, after):
         project.write(os.path.relpath(path, project.root), b"two")
     assert project.changed() == ["pages/a.html", "pages/b.html"]
-    scanner.complete()
+    complete(scanner)
     assert not scanner.is_incomplete()
     project.write(os.path.relpath(other, project.root), b"two")
     assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
@@ -613,7 +618,7 @@ def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: 
     os.unlink(gone)
     scanner.take_opened()
     assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
-    scanner.complete()
+    complete(scanner)
     assert never not in project.watch.baselines.project
 
 
@@ -625,7 +630,7 @@ def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None
     scanner, baselines = project.watch.scanner, project.watch.baselines
     opened(scanner, paths[0])
     scanner.watch_for_refresh([project.path("pages")], first, first, (".mo",))
-    scanner.complete()
+    complete(scanner)
     project.clock.advance(HOUR)
     for name in ("a.html", "b.html", "c.mo"):
         project.write(f"pages/{name}", b"two")
@@ -633,7 +638,7 @@ def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None
     scanner.watch_again(first)
     assert baselines.wanted_since(first) == [paths[0]]
     assert project.changed() == []
-    scanner.complete()
+    complete(scanner)
     assert project.changed() == ["pages/c.mo"]
     project.write("pages/b.html", b"three")
     assert project.changed() == ["pages/b.html", "pages/c.mo"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncreload.child.watch import opened_files
 from asyncreload.child.watch.opened_files import OpenedFiles
 
 READ = os.O_RDONLY | os.O_CLOEXEC
@@ -43,6 +44,16 @@ def test_nothing_else_is_told(event: str, path: object, flags: int) -> None:
     files = OpenedFiles()
     files.hear(event, (path, "r", flags))
     assert files.paths() == []
+
+
+def test_an_app_that_opens_ever_more_files_costs_no_ever_larger_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opened_files, "MOST", 3)
+    files = OpenedFiles()
+    for number in range(5):
+        files.hear("open", (f"/srv/{number}", "r", READ))
+    assert files.paths() == ["/srv/0", "/srv/1", "/srv/2"]
 
 
 def test_a_current_directory_that_is_gone_keeps_nobody_from_opening_a_file(
