@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncreload.child.watch.change_scanner import SCANNED_AT_ONCE
 from tests.live.browsing import in_chromium, until_streams
 from tests.live.commands import free_port
 from tests.live.django_projects import APP, MANAGE, install
@@ -325,9 +326,13 @@ def test_a_template_is_renewed_without_a_reload(site: Path, start: Start) -> Non
     assert served.body("/") == again.replace("Store", "Shop")
 
 
-def test_p1_a_template_counts_from_its_first_use_in_a_process_on(site: Path, start: Start) -> None:
-    """The others in the directories of templates are gone through later, when there is time."""
+@pytest.mark.parametrize("others", [0, 2 * SCANNED_AT_ONCE])
+def test_p1_a_template_counts_from_its_first_use_in_a_process_on(
+    site: Path, start: Start, others: int
+) -> None:
+    """If there are many, the others are gone through later, when there is time."""
     install(site, "asyncreload.django")
+    lay_out(site, files={f"shop/templates/other/{n}.html": "" for n in range(others)})
     template, over = "shop/templates/shop/home.html", site / "templates/shop/home.html"
     settings = site / "mysite/settings.py"
     text = settings.read_text().replace("'DIRS': []", "'DIRS': [BASE_DIR / 'templates']")
@@ -344,6 +349,9 @@ def test_p1_a_template_counts_from_its_first_use_in_a_process_on(site: Path, sta
         assert served.body("/") == f"<p>over {number}</p>"
         over.unlink()
         assert served.body("/") == f"<p>{number} 2</p>"
+    if others:
+        served.write("shop/templates/other/7.html", "new")
+        served.until_told("shop/templates/other/7.html changed · no reload needed")
 
 
 @pytest.mark.without_standby

@@ -717,7 +717,7 @@ async def test_what_is_to_be_watched_in_packages_is_watched_after_a_look(parts: 
     await run(parts, 3)
     expected = ["packages taken", "begun to complete", "completed", "learned"]
     assert parts.log[:4] == expected
-    assert parts.log[3:] == ["after look"] * 2
+    assert parts.log[4:] == ["after look"] * 2
 
 
 @pytest.mark.asyncio
