@@ -48,10 +48,11 @@ def bench(supervisors: list[Checkpointed]) -> Checkpointed:
     (bench,) = supervisors
     version = random.randrange(10**9)
     # Other than it was: the last test may have left no checkpoint that lies before it.
-    bench.replace("holder.py", f"VERSION = {version}\n")
-    bench.begin().save(f"before {version}", PAUSE)
+    bench.begin().replace("holder.py", f"VERSION = {version}\n")
+    bench.save(f"before {version}", PAUSE)
     bench.fresh(f"before {version}")
     bench.until_ready()
+    bench.until_places("views.py")  # the supervisor may hear of it later than of the load
     bench.begin().save(version, PAUSE)
     bench.fresh(str(version))
     assert bench.loaded() == "1 of 3"
