@@ -168,6 +168,25 @@ def test_pages_are_those_of_djangos_own_server(site: Path, start: Start) -> None
     )
 
 
+def test_migrations_are_loaded_before_views_and_what_is_not_applied_is_told(
+    site: Path, start: Start
+) -> None:
+    """There may be hundreds: a load that goes on from before a view has them already."""
+    install(site, "asyncreload.django")
+    package = "shop/migrations/__init__.py"
+    lay_out(site, files={package: "import shop\nshop.migrated = True\n"})
+    views = APP["shop/views.py"] + "\nimport shop\nMIGRATED = hasattr(shop, 'migrated')\n"
+    lay_out(site, files={"shop/views.py": views + "assert MIGRATED\n"})
+    served = start(*MANAGE, "runserver", "0")
+    first = served.body("/")
+    assert "unapplied" not in served.output
+    empty = "from django.db import migrations\nclass Migration(migrations.Migration): pass\n"
+    lay_out(site, files={"shop/migrations/0001_first.py": empty})
+    served.edit("shop/views.py", "def home", "def  home")
+    assert served.body("/") != first
+    served.until_told("You have 1 unapplied migration(s)")
+
+
 @pytest.mark.without_standby
 def test_the_next_command_in_the_list_is_extended(site: Path, start: Start) -> None:
     """As staticfiles', whitenoise's or one's own: with its arguments and its handler."""

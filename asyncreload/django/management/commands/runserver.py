@@ -64,15 +64,19 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
     def _check(self, options: dict[str, Any], is_first: Callable[[], bool]) -> None:
         """Check project and migrations, as `runserver` does; what is well is told the first time.
 
+        The migrations come first: that is to import all of them, hundreds in a large project, and
+        the other checks import the views. A load that goes on from before a view has them already.
+        A connection that was left open would be shared by all of these loads.
+
         Raises `SystemCheckError`.
 
         is_first: tells whether this is the first load.
         """
+        self.check_migrations()
+        _close_connections()
         if not options["skip_checks"]:
             self.check()
-        self.check_migrations()
-        for connection in connections.all(initialized_only=True):
-            connection.close()
+            _close_connections()
         # Asked late: the checks import the views, so a later load may go on from within them.
         if is_first():
             told = f"Django version {self.get_version()}, using settings"
@@ -107,6 +111,11 @@ class Command(next_command()):  # type: ignore[misc]  # Django has no types
         except OSError as exc:
             raise CommandError(f'"{self.addr}" has no IPv6 address: leave out -6') from exc
         return str(found[0][4][0])
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        connection.close()
 
 
 def _set_colours(options: dict[str, Any]) -> None:
