@@ -13,9 +13,11 @@ import os
 import sys
 from contextlib import suppress
 from threading import get_ident
+from types import FrameType
 from typing import Any, NamedTuple
 
-from asyncreload.cpython import caller, current_frames
+from asyncreload import audit
+from asyncreload.cpython import current_frames
 from asyncreload.system_calls import anonymous_file
 
 
@@ -51,15 +53,15 @@ class InputPrompt:
         """Return one that is not set. Raises OSError when there is no memory for it."""
         return cls(anonymous_file(1))
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def hear(self, event: str, arguments: tuple[Any, ...], frame: FrameType | None) -> None:
         """Hear an audit event."""
         if event == "builtins.input":
             prompt = arguments[0]
             at_start = prompt is None or (isinstance(prompt, str) and prompt[-1:] in {"", "\n"})
             self._memory[0] = not at_start
-            frame = caller(1)
             text = prompt if isinstance(prompt, str) and not at_start else ""
-            self._call = _Call(text, get_ident(), id(frame), frame.f_lasti)
+            if frame is not None:
+                self._call = _Call(text, get_ident(), id(frame), frame.f_lasti)
         elif event == "builtins.input/result":
             self._memory[0] = False
             self._call = None
@@ -104,7 +106,7 @@ _own = _Own()
 def watch_prompts(prompt: InputPrompt) -> None:
     """Have the flag set whenever this process shows a prompt; called once, in a child."""
     _own.prompt = prompt
-    sys.addaudithook(prompt.hear)
+    audit.listen(prompt.hear, "builtins.input", "builtins.input/result")
 
 
 def lines_typed() -> int:

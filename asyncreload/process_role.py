@@ -37,13 +37,10 @@ class ForFramework(Protocol):
     def notice(self, text: str) -> None:
         """Tell the user something, once for all loads."""
 
-    def refresh_with(
-        self, patterns: Sequence[str], refresh: Callable[[str], bool], misses: tuple[str, ...] = ()
-    ) -> None:
+    def refresh_with(self, patterns: Sequence[str], refresh: Callable[[str], bool]) -> None:
         """Watch these files as well, and ask of each change whether it needs a reload.
 
         patterns: absolute.
-        misses: how names end of which the framework may keep that there is no such file.
         refresh: called with the path of each file that has changed, modules included, in another
             thread; returns whether that is seen to. If nobody has, the app is reloaded.
         """

@@ -72,6 +72,8 @@ class Go(Message):
     """The files before which a checkpoint is to be taken, if they are loaded."""
     checkpoint_at_end: bool = False
     """Whether one is to be taken at the end of the load."""
+    refreshed: tuple[str, ...] = ()
+    """The files that have changed since the oldest checkpoint was taken, and needed no reload."""
     asgi: bool | None = None
     """Whether the app spoke ASGI when it was last loaded: what serves it is then imported first.
 

@@ -45,8 +45,7 @@ class Reloader(BaseReloader):  # type: ignore[misc]  # Django has no types
         ]
         patterns += [glob.escape(os.path.abspath(path)) for path in self.extra_files]
         patterns += [os.path.join(glob.escape(path), "**", "*") for path in self._pages_only]
-        # What a load looks for in vain, and Django then keeps, are translations, not templates.
-        self._child.refresh_with(patterns, self.notify, misses=(".mo",))
+        self._child.refresh_with(patterns, self.notify)
 
     def notify(self, path: str) -> bool:
         """Tell of a changed file; return whether a receiver has seen to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from asyncreload.parent.checkpoint import Checkpoint
@@ -62,6 +62,7 @@ class Checkpoints:
         self._drops_arrivals = False
         self._last_edited: frozenset[str] = frozenset()
         self._asked: tuple[Mapping[str, Any], bool] | None = None
+        self._refreshed: dict[str, None] = {}
 
     async def open(self) -> None:
         """Begin to take checkpoints in; look for the files that were changed last."""
@@ -88,7 +89,8 @@ class Checkpoints:
             self._last_edited = edited
         _, is_again = self._asked
         at_end = not is_again and (taken is None or taken.place not in edited)
-        return go.replaced(checkpoints=places, checkpoint_at_end=at_end)
+        refreshed = tuple(self._refreshed)
+        return go.replaced(checkpoints=places, checkpoint_at_end=at_end, refreshed=refreshed)
 
     def pids(self) -> set[int]:
         """Return the process IDs, also of the processes that go on from them."""
@@ -134,9 +136,14 @@ class Checkpoints:
         if self._used is not None:
             self._used.left = seconds
 
+    def has_refreshed(self, files: Iterable[str]) -> None:
+        """Note files that have changed and needed no reload: a checkpoint may have used them."""
+        self._refreshed |= dict.fromkeys(files)
+
     def forget(self) -> None:
         """Drop all, and those that come until the next load, which starts from nothing."""
         self._drops_arrivals = True
+        self._refreshed.clear()
         for checkpoint in list(self._all):
             checkpoint.kill()
 

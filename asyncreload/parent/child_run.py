@@ -213,6 +213,7 @@ class ChildRun:
         match message:
             case protocol.Refreshed():
                 self._services.event_log.tell(Refreshed(message.files))
+                self._services.checkpoints.has_refreshed(message.files)
             case protocol.Notice():
                 self._services.notices.tell(message)
             case protocol.WatchReasons():

@@ -28,6 +28,7 @@ log: logging.Logger = logging.getLogger("asyncreload")
 BURST = 0.1  # a change that follows another one, or its load, so soon belongs to the same burst
 STURDY = 2.0  # an app that was killed, and has answered for so long, may be started again at once
 INTERRUPT = 0.5  # until the Ctrl-C that ended a child has reached us, too
+HEARD_WITHIN = 500_000_000  # nanoseconds until we have heard of a crash, also on a slow machine
 KILLED_PAUSE = 0.1  # between two starts of a process that somebody keeps killing
 
 _FROM_OUTSIDE = {
@@ -181,8 +182,18 @@ class RestartPolicy:
         return self._go(
             crash=(how, when),
             watched=self.files | run.go.changed | run.files,
-            since=run.since,
+            since=_may_mend_since(run),
         )
+
+
+def _may_mend_since(run: EndedRun) -> int:
+    """Return from when on a save of any file counts as one that may mend, in ns since the epoch.
+
+    What was saved while the app answered, and is not loaded, has nothing to do with its crash.
+    """
+    if run.last_phase is not Phase.SERVING:
+        return run.since
+    return max(run.since, time.time_ns() - HEARD_WITHIN)
 
 
 def _when(run: EndedRun) -> str:

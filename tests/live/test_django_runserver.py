@@ -459,8 +459,12 @@ def compile_messages(site: Path) -> None:
 
 @pytest.mark.without_standby
 @pytest.mark.skipif(not shutil.which("msgfmt"), reason="Django compiles by msgfmt")
-def test_a_translation_is_renewed_without_a_reload(site: Path, start: Start) -> None:
+@pytest.mark.parametrize("templates", [0, 2 * SCANNED_AT_ONCE])
+def test_a_translation_is_renewed_without_a_reload(
+    site: Path, start: Start, templates: int
+) -> None:
     install(site, "asyncreload.django")
+    lay_out(site, files={f"shop/templates/other/{n}.html": "" for n in range(templates)})
     messages = "shop/locale/de/LC_MESSAGES/django.po"
     views, urls = APP["shop/views.py"], APP["mysite/urls.py"]
     urls = urls.replace('path("", v', 'path("greet/", views.greet), path("", v')

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,15 +35,15 @@ def test_a_prompt_is_open_until_somebody_leaves_it(
 ) -> None:
     of_supervisor = InputPrompt(prompt.descriptor)
     assert not of_supervisor.leave()
-    prompt.hear("builtins.input", (shown,))
+    prompt.hear("builtins.input", (shown,), sys._getframe())
     assert of_supervisor.leave() is behind
     assert not of_supervisor.leave()
 
 
 def test_a_line_that_is_typed_ends_it(prompt: InputPrompt) -> None:
-    prompt.hear("builtins.input", ("name? ",))
-    prompt.hear("open", ("/etc/passwd", "r", 0))
-    prompt.hear("builtins.input/result", ("Bob",))
+    prompt.hear("builtins.input", ("name? ",), sys._getframe())
+    prompt.hear("open", ("/etc/passwd", "r", 0), sys._getframe())
+    prompt.hear("builtins.input/result", ("Bob",), sys._getframe())
     assert not prompt.leave()
 
 
@@ -60,26 +61,25 @@ def test_one_that_waits_is_shown_again(
 ) -> None:
     readline = SimpleNamespace(get_line_buffer=lambda: "half")
     monkeypatch.setitem(sys.modules, "readline", readline)
-    frame = SimpleNamespace(f_lasti=7)
-    monkeypatch.setattr(input_prompt, "caller", lambda _depth: frame)
+    frame: Any = SimpleNamespace(f_lasti=7)
     monkeypatch.setattr(input_prompt, "current_frames", lambda: {threading.get_ident(): frame})
-    prompt.hear("builtins.input", ("first\nname? ",))
+    prompt.hear("builtins.input", ("first\nname? ",), frame)
     assert prompt.leave()
     assert shown_again(prompt, monkeypatch) == b"name? half"
     assert prompt.leave()
     frame.f_lasti = 8  # it has come back, by an exception
     assert shown_again(prompt, monkeypatch) == b""
     frame.f_lasti = 7
-    prompt.hear("builtins.input/result", ("Bob",))
+    prompt.hear("builtins.input/result", ("Bob",), frame)
     assert shown_again(prompt, monkeypatch) == b""
-    prompt.hear("builtins.input", (None,))
+    prompt.hear("builtins.input", (None,), frame)
     assert shown_again(prompt, monkeypatch) == b""
     assert prompt.lines == 1
 
 
 def test_what_it_was_is_still_known_when_it_is_closed() -> None:
     prompt = InputPrompt.create()
-    prompt.hear("builtins.input", ("name? ",))
+    prompt.hear("builtins.input", ("name? ",), sys._getframe())
     prompt.close()
     assert prompt.leave()
 

@@ -12,16 +12,15 @@ opens by itself.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from itertools import filterfalse
 from types import FrameType
 from typing import Any
 
+from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
 from asyncreload.child.watch.file_state import FileState, read_state, stat_state
-from asyncreload.cpython import caller
 
 _OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
 _OF_IMPORTS = "<frozen importlib"
@@ -33,9 +32,9 @@ Names = frozenset[tuple[str, bool]]
 
 
 class Inputs:
-    """Notes what is read while `is_noting`, but by our own threads. Its hook stays for good.
+    """Notes what is read while `is_noting`, but by our own threads. It listens for good.
 
-    There is one in a process: an audit hook cannot be removed.
+    There is one in a process: nobody stops to listen to audit events.
 
     is_loaded: tells whether a file was loaded as code, and so has a baseline of its own.
     """
@@ -58,14 +57,13 @@ class Inputs:
         """Whether what is read now is an input of the load."""
 
     def install(self) -> None:
-        """Add the hook."""
-        events = self._events
+        """Be told of what is read from now on."""
 
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            if event in events and self.is_noting:
-                self._hear(event, arguments)
+        def hear(event: str, arguments: tuple[Any, ...], frame: FrameType | None) -> None:
+            if self.is_noting:
+                self._hear(event, arguments, frame)
 
-        sys.addaudithook(hook)
+        audit.listen(hear, *self._events)
 
     def paths(self) -> list[str]:
         """Return the files that were read, and the directories that were listed."""
@@ -105,15 +103,14 @@ class Inputs:
         if before.signature != state.signature or (both_read and before.digest != state.digest):
             self._mixed[path] = None  # the load has read the one and the other
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _hear(self, event: str, arguments: tuple[Any, ...], frame: FrameType | None) -> None:
         thread = threading.get_ident()
         if thread in self._hearing:  # what is done here is no input
             return
         self._hearing.add(thread)
         try:
-            reader = caller(1).f_back
-            origin = reader.f_code.co_filename if reader is not None else ""
-            if not origin.startswith(_OURS) and not self._is_own_thread(reader):
+            origin = frame.f_code.co_filename if frame is not None else ""
+            if not origin.startswith(_OURS) and not self._is_own_thread(frame):
                 self._events[event](*arguments, is_import=origin.startswith(_OF_IMPORTS))
         finally:
             self._hearing.discard(thread)

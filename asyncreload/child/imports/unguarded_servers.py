@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import linecache
 import os
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.errors import TargetError
 
-_EVENTS = frozenset({"socket.bind", "subprocess.Popen"})
+_EVENTS = ("socket.bind", "subprocess.Popen")
 SERVERS = frozenset(
     {
         ("aiohttp.web", "run_app"),
@@ -43,15 +43,15 @@ NAME_OURS = (
 def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD) -> None:
     """Have the load raise `TargetError` when it begins to serve by itself.
 
-    Python has no way to take an audit hook back, so this one asks for the time that is meant.
+    Nobody stops to listen to audit events, so this asks for the time that is meant.
     """
 
-    def hook(event: str, _arguments: tuple[Any, ...]) -> None:
-        if event in _EVENTS and is_loading() and threading.current_thread() is main:
-            _refuse(sys._getframe(1), remedy)  # noqa: SLF001  the event's; `inspect` takes time
+    def hear(_event: str, _arguments: tuple[Any, ...], frame: FrameType | None) -> None:
+        if is_loading() and threading.current_thread() is main:
+            _refuse(frame, remedy)
 
     main = threading.current_thread()
-    sys.addaudithook(hook)
+    audit.listen(hear, *_EVENTS)
 
 
 def _refuse(frame: FrameType | None, remedy: str) -> None:

@@ -49,9 +49,7 @@ class LoadStart:
         self._validity = validity
         self._process_began = process_began
         self._start_cold = start_cold
-        self.caches_began: int = 0
-        """When the app may have begun to keep what it has read, in ns since the epoch: also if it
-        goes on from a checkpoint."""
+        self._caches_began = 0
 
     def begin(self, load: Load) -> None:
         """Watch from now on; in a burst of changes, wait for its end; set the app's variables.
@@ -73,8 +71,8 @@ class LoadStart:
             self._refresh_as_asked(patterns)
         if outdated := state.modules.take_start(self._process_began):
             self._start_cold(f"{outdated[0]} has changed since Python ran it")
-        self.caches_began = time.time_ns()
-        self._life.load = load.replaced(began=self.caches_began)
+        self._caches_began = time.time_ns()
+        self._life.load = load.replaced(began=self._caches_began)
         try:
             if not go.crash:
                 self._read_environment(load)
@@ -91,7 +89,7 @@ class LoadStart:
         state = self._state
         self._announce(load)
         self._wait_out_burst(load)
-        state.scanner.watch_again(self.caches_began)
+        state.scanner.watch_again()
         if path := self._validity.differing():
             refuse(self._side_loop.agent, f"{path} has changed")
         self._checkpoints.refresh()
@@ -107,7 +105,11 @@ class LoadStart:
         reload, and a checkpoint has not heard of it. Nor does it know what the app has looked for
         in vain: `os.path.exists` raises no event.
         """
-        for path in self._state.baselines.wanted_since(self.caches_began):
+        load = self._life.load
+        is_resumed = load is not None and load.began > self._caches_began
+        refreshed = load.go.refreshed if load is not None and is_resumed else ()
+        found = self._state.baselines.wanted_since(self._caches_began)
+        for path in dict.fromkeys([*found, *refreshed]):
             try:
                 self._state.refreshers.tell([path])
             except Exception as exc:  # noqa: BLE001  it is the code of a framework, or of the app

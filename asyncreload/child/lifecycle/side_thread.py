@@ -184,18 +184,14 @@ class SideThread:
         """The options that the supervisor goes by."""
         return self._load.settings
 
-    def refresh_with(
-        self, patterns: Sequence[str], refresh: Refresh, misses: tuple[str, ...] = ()
-    ) -> None:
+    def refresh_with(self, patterns: Sequence[str], refresh: Refresh) -> None:
         """Watch these files as well; whatever changes needs no reload if `refresh` says so.
 
         patterns: absolute.
-        misses: how names end of which the app may keep that there is no such file.
         """
         scanner = self._state.scanner
         self._state.refreshers.add(refresh, scanner.may_need_no_reload)
-        first = self._load_start.caches_began
-        scanner.watch_for_refresh(patterns, self._load.began, first, misses)
+        scanner.watch_for_refresh(patterns, self._load.began)
         self._load_start.renew_caches()
 
     def is_own(self, directory: str) -> bool:

@@ -190,14 +190,15 @@ class Baselines:
         self._wanted.add(path)
 
     def forget_absent(self) -> None:
-        """Forget files that are asked for, and that were not there: a scan finds those that are."""
-        absent = {path for path in self._wanted if self._is_absent(path)}
-        self.forget(absent & self.project.keys())
+        """Forget files that are asked for, were not there, and are not there now."""
+        known = self.project
+        absent = {
+            path
+            for path in self._wanted
+            if path in known and known[path].signature is None and not os.path.lexists(path)
+        }
+        self.forget(absent)
         self._wanted -= absent
-
-    def _is_absent(self, path: str) -> bool:
-        state = self.project.get(path)
-        return state is not None and state.signature is None
 
     def wanted_since(self, moment: int) -> list[str]:
         """Return the files that patterns alone ask for, and that have changed since a moment.

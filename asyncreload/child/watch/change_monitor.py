@@ -369,9 +369,7 @@ class ChangeMonitor:
     def _catch_up(self) -> None:
         """Take in what no hook has seen of packages; read some of the unknown digests."""
         self._modules.take_packages()
-        with self._looking:
-            self._scanner.begin_to_complete()
-        self._scanner.complete()
+        self._scanner.complete(self._looking)
         self._baselines.learn()
 
     def _pause(self, interval: float) -> float:

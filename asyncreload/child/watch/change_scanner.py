@@ -10,9 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asyncreload.child.helper_thread import hop
 from asyncreload.child.watch.baselines import Baselines, Changed
@@ -57,15 +58,6 @@ class Clock(Protocol):
         """Return the seconds of CPU that this thread has used."""
 
 
-class _Since(NamedTuple):
-    """When a process may have begun to keep what it has read, in ns since the epoch."""
-
-    load: int
-    """When its load began: what changed later counts as changed."""
-    first: int
-    """The same of the load from which it goes on; its own, if it began with nothing."""
-
-
 class ChangeScanner:
     """Looks at files and compares them with their baselines.
 
@@ -95,8 +87,7 @@ class ChangeScanner:
         """The files of the project that were opened, but for code."""
         self._asked: Patterns = Patterns()
         self._are_many = False
-        self._misses: tuple[str, ...] = ()
-        self._in_project: _Since | None = None
+        self._in_project: int | None = None
         self._in_packages: tuple[Patterns, int] | None = None
         self._packages_due = self._sweep_due = 0.0
         self.cost: float = 0.0
@@ -115,11 +106,8 @@ class ChangeScanner:
         self._baselines.forget_wanted()
         self._scan_directories(patterns, self._take_wanted)
 
-    def watch_again(self, first: int) -> None:
-        """In a process that goes on from a checkpoint: watch what patterns ask for, as it is now.
-
-        first: when the load began from which it goes on, in ns since the epoch.
-        """
+    def watch_again(self) -> None:
+        """In a process that goes on from a checkpoint: watch what patterns ask for, as it is."""
         asked, all_ = self._asked, self._baselines.patterns
         now = self._clock.time_ns()
         self.watch_patterns(asked if self._are_many else all_)
@@ -128,7 +116,7 @@ class ChangeScanner:
             self._baselines.patterns = all_
             for path in filter(all_.refreshes, self.opened.paths()):
                 self._take_wanted(path)
-            self._in_project = _Since(now, first)
+            self._in_project = now
 
     def unmatched(self, watch: Sequence[str], refresh: Sequence[str]) -> list[str]:
         """Return those patterns, as they were given, that no file fits."""
@@ -146,9 +134,7 @@ class ChangeScanner:
             # If there are many, the others are read when there is time.
             self._baselines.take_wanted(path, reads=len(project) < READ_BEFORE_LOAD)
 
-    def watch_for_refresh(
-        self, texts: Sequence[str], since: int, first: int, misses: tuple[str, ...] = ()
-    ) -> None:
+    def watch_for_refresh(self, texts: Sequence[str], since: int) -> None:
         """Watch what these patterns ask for as well; it needs no reload when it changes.
 
         If there are many files, those that are named one by one or were opened are watched at once,
@@ -156,9 +142,6 @@ class ChangeScanner:
 
         texts: absolute.
         since: when the load began, in ns since the epoch; what changed later counts as changed.
-        first: the same of the load from which this process goes on.
-        misses: how names end of which the app may keep that there is no such file. What changed
-            after `first` counts as changed, then.
         """
         of_kind: dict[FileKind, list[str]] = {kind: [] for kind in FileKind}
         for text in texts:
@@ -166,14 +149,13 @@ class ChangeScanner:
         known = self._baselines.patterns
         if added := Patterns.of([], [], os.sep, of_kind[FileKind.PROJECT]).refresh:
             self._baselines.patterns = known.replaced(refresh=(*known.refresh, *added))
-            self._misses += misses
 
             def take(path: str) -> None:
                 self._baselines.take_for_refresh(path, since)
 
             if self._are_many or not self._scan_few(self._baselines.patterns, take):
                 self._are_many = True
-                self._in_project = _Since(since, first)
+                self._in_project = since
                 for path in (one.root for one in added if not one.parts):
                     if not os.path.isdir(path):
                         take(path)
@@ -199,24 +181,13 @@ class ChangeScanner:
         """Tell whether there are files that patterns ask for, and that are not watched yet."""
         return self._in_project is not None or self._in_packages is not None
 
-    def begin_to_complete(self) -> None:
-        """Do what comes before `complete`, and must not be done while another thread looks."""
+    def complete(self, looking: AbstractContextManager[object]) -> None:
+        """Watch all files that patterns ask for. It takes its time.
+
+        looking: entered for what must not be done while another thread looks.
+        """
         if self._in_project is not None:
-            self.take_opened()
-            # In the directories that are listed now, those that come are seen by themselves.
-            self._baselines.forget_absent()
-            self._looks.begin_afresh()
-
-    def complete(self) -> None:
-        """Watch all files that patterns ask for."""
-        if self._in_project is not None:
-            since = self._in_project
-
-            def take_own(path: str) -> None:
-                moment = since.first if path.endswith(self._misses) else since.load
-                self._baselines.take_for_refresh(path, moment)
-
-            self._scan_directories(self._baselines.patterns, take_own)
+            self._complete_project(self._in_project, looking)
         if self._in_packages is not None:
             (patterns, moment), self._in_packages = self._in_packages, None
 
@@ -224,6 +195,23 @@ class ChangeScanner:
                 self._baselines.take_for_refresh(path, moment, FileKind.PACKAGE)
 
             DirectoryScanner(patterns, take, take).scan_all()
+
+    def _complete_project(self, since: int, looking: AbstractContextManager[object]) -> None:
+        with looking:
+            self.take_opened()
+        baselines = self._baselines
+        scanner = DirectoryScanner(
+            baselines.patterns,
+            lambda path: baselines.take_for_refresh(path, since),
+            baselines.take_as_absent,
+        )
+        scanner.scan_all()
+        with looking:
+            self.take_opened()
+            self._directories, self._in_project = scanner, None
+            # Only now: from the listing on, their directories tell of those that come.
+            baselines.forget_absent()
+            self._looks.begin_afresh()
 
     def watch_what_may_mend(
         self, root: str, paths: Iterable[str], since: int, changed: Changed

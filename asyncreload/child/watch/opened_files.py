@@ -9,13 +9,14 @@ Not known are files that C code opens by itself, as no event is raised for them.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
+from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, absolute, kind_of
 from asyncreload.child.watch.file_state import Now
 
@@ -39,7 +40,7 @@ class OpenedFiles:
 
     def install(self) -> None:
         """Be told of what is opened from now on, for as long as the process lives."""
-        sys.addaudithook(self.hear)
+        audit.listen(self.hear, "open")
 
     def paths(self) -> list[str]:
         """Return the files that were opened so far."""
@@ -52,13 +53,11 @@ class OpenedFiles:
                 path = self._new.popleft()
                 yield path, self._opened[path]
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def hear(self, _event: str, arguments: tuple[Any, ...], _frame: FrameType | None) -> None:
         """Take in an audit event. Raises nothing: that would be raised by what opens the file.
 
         Quickly: a framework tries to open each template in all of its directories.
         """
-        if event != "open":
-            return
         path, _, flags = arguments
         is_name = isinstance(path, str) and not path.endswith(_CODE)
         if not is_name or flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_NONBLOCK:

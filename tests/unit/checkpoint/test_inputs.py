@@ -24,7 +24,7 @@ def _forward(event: str, arguments: tuple[object, ...]) -> None:
     """Hand an event to the inputs of the present test: a hook cannot be removed."""
     for inputs in _PRESENT:
         if event in inputs._events and inputs.is_noting:
-            inputs._hear(event, arguments)
+            inputs._hear(event, arguments, sys._getframe(1))
 
 
 sys.addaudithook(_forward)

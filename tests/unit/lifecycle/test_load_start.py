@@ -54,7 +54,7 @@ class Bench:
         self.scanner = SimpleNamespace(
             searches=searches,
             watch_patterns=lambda _patterns: self.log.append("watch"),
-            watch_again=lambda _first: self.log.append("watch again"),
+            watch_again=lambda: self.log.append("watch again"),
             opened=SimpleNamespace(install=lambda: self.log.append("hear of files")),
         )
         self.modules = SimpleNamespace(take_start=lambda _began: self.outdated)
@@ -217,9 +217,17 @@ def test_it_has_renewed_what_was_kept_of_files_that_have_changed_since_the_load_
     bench.wanted = {"/old.html": 1, "/new.html": time.time_ns() + HOUR}
     bench.start.resume(resumed())
     assert bench.log[-1] == "renew ['/new.html']"
+    bench.start.resume(resumed(refreshed=("/new.html", "/late.mo")))
+    assert bench.log[-2:] == ["renew ['/new.html']", "renew ['/late.mo']"]
     bench.cannot_renew = True
     with pytest.raises(ColdStartError, match=r"/new\.html cannot be renewed"):
         bench.start.renew_caches()
+
+
+def test_a_load_from_nothing_has_nothing_to_renew(bench: Bench) -> None:
+    bench.start.begin(load_of(refreshed=("/new.html",)))
+    bench.start.renew_caches()
+    assert not [told for told in bench.log if str(told).startswith("renew")]
 
 
 def test_it_ends_when_what_it_rests_on_has_changed(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -40,6 +40,9 @@ class FakeCheckpoints:
 
     def has_loaded(self, seconds: float) -> None:
         self.asked_for.append(f"loaded in {seconds:g}")
+
+    def has_refreshed(self, files: Iterable[str]) -> None:
+        self.asked_for.append(f"refreshed {' '.join(files)}".strip())
 
     def forget(self) -> None:
         self.asked_for.append("forget")

@@ -171,6 +171,17 @@ async def test_a_single_one_is_for_the_end(bench: Bench) -> None:
     assert bench.checkpoints.asked(GO) == GO.replaced(checkpoint_at_end=True)
 
 
+async def test_a_load_is_told_what_needed_no_reload_since_the_first_checkpoint(
+    bench: Bench,
+) -> None:
+    """The process that goes on from one has not heard of it."""
+    bench.checkpoints.has_refreshed(["a.html", "b.html"])
+    bench.checkpoints.has_refreshed(["a.html"])
+    assert bench.checkpoints.asked(GO).refreshed == ("a.html", "b.html")
+    bench.checkpoints.forget()
+    assert bench.checkpoints.asked(GO).refreshed == ()
+
+
 async def test_where_none_are_wanted_nothing_is_asked_for_or_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -145,11 +145,7 @@ class Parts:
     def is_incomplete(self) -> bool:
         return self.incomplete
 
-    def begin_to_complete(self) -> None:
-        if self.incomplete:
-            self.log.append("begun to complete")
-
-    def complete(self) -> None:
+    def complete(self, _looking: object) -> None:
         if self.incomplete:
             self.incomplete = False
             self.log.append("completed")
@@ -715,9 +711,8 @@ async def test_what_is_left_to_be_learned_is_learned_after_a_look(parts: Parts) 
 async def test_what_is_to_be_watched_in_packages_is_watched_after_a_look(parts: Parts) -> None:
     parts.incomplete = True
     await run(parts, 3)
-    expected = ["packages taken", "begun to complete", "completed", "learned"]
-    assert parts.log[:4] == expected
-    assert parts.log[4:] == ["after look"] * 2
+    assert parts.log[:3] == ["packages taken", "completed", "learned"]
+    assert parts.log[3:] == ["after look"] * 2
 
 
 @pytest.mark.asyncio

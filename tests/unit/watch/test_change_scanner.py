@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from threading import get_ident
 
 import pytest
@@ -556,7 +557,7 @@ def test_a_save_while_baselines_are_taken_is_not_lost(project: Project) -> None:
 
 def watch_for_refresh(scanner: ChangeScanner, text: str, since: int) -> None:
     """Watch files, a few of them."""
-    scanner.watch_for_refresh([text], since, since)
+    scanner.watch_for_refresh([text], since)
     assert not scanner.is_incomplete()
 
 
@@ -566,13 +567,8 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_scanner, "SCANNED_AT_ONCE", 1)
 
 
-def complete(scanner: ChangeScanner) -> None:
-    scanner.begin_to_complete()
-    scanner.complete()
-
-
 def opened(scanner: ChangeScanner, path: str) -> None:
-    scanner.opened.hear("open", (path, "r", os.O_RDONLY))
+    scanner.opened.hear("open", (path, "r", os.O_RDONLY), None)
 
 
 @pytest.mark.usefixtures("many")
@@ -588,7 +584,7 @@ def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
     opened(scanner, project.write("notes.txt"))
     project.clock.advance(HOUR)
     now = project.clock.time_ns()
-    scanner.watch_for_refresh([project.path("pages")], now, now)
+    scanner.watch_for_refresh([project.path("pages")], now)
     opened(scanner, after)
     scanner.take_opened()
     assert project.changed() == []
@@ -596,7 +592,7 @@ def test_what_was_opened_is_watched_at_once_and_the_rest_when_there_is_time(
     for path in (before, after):
         project.write(os.path.relpath(path, project.root), b"two")
     assert project.changed() == ["pages/a.html", "pages/b.html"]
-    complete(scanner)
+    scanner.complete(nullcontext())
     assert not scanner.is_incomplete()
     project.write(os.path.relpath(other, project.root), b"two")
     assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
@@ -609,7 +605,7 @@ def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: 
     come, never = project.path("pages/c.html"), project.path("pages/no/d.html")
     scanner = project.watch.scanner
     now = project.clock.time_ns()
-    scanner.watch_for_refresh([project.path("pages")], now, now)
+    scanner.watch_for_refresh([project.path("pages")], now)
     for path in (changed, gone, come, never):
         opened(scanner, path)
     for path in (changed, come):
@@ -618,30 +614,53 @@ def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: 
     os.unlink(gone)
     scanner.take_opened()
     assert project.changed() == ["pages/a.html", "pages/b.html", "pages/c.html"]
-    complete(scanner)
+    scanner.complete(nullcontext())
     assert never not in project.watch.baselines.project
 
 
 @pytest.mark.usefixtures("many")
-def test_what_is_changed_while_a_checkpoint_lies_there(project: Project) -> None:
-    """What was opened, and what the app may have looked for in vain; nothing of the rest."""
+def test_what_was_opened_is_watched_again_after_a_checkpoint(project: Project) -> None:
     first = project.clock.time_ns()
-    paths = [project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html", "c.mo")]
+    paths = [project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html")]
     scanner, baselines = project.watch.scanner, project.watch.baselines
     opened(scanner, paths[0])
-    scanner.watch_for_refresh([project.path("pages")], first, first, (".mo",))
-    complete(scanner)
+    scanner.watch_for_refresh([project.path("pages")], first)
+    scanner.complete(nullcontext())
     project.clock.advance(HOUR)
-    for name in ("a.html", "b.html", "c.mo"):
+    for name in ("a.html", "b.html"):
         project.write(f"pages/{name}", b"two")
     project.clock.advance(HOUR)
-    scanner.watch_again(first)
+    scanner.watch_again()
+    assert scanner.is_incomplete()
     assert baselines.wanted_since(first) == [paths[0]]
     assert project.changed() == []
-    complete(scanner)
-    assert project.changed() == ["pages/c.mo"]
+    scanner.complete(nullcontext())
+    assert project.changed() == []
     project.write("pages/b.html", b"three")
-    assert project.changed() == ["pages/b.html", "pages/c.mo"]
+    assert project.changed() == ["pages/b.html"]
+
+
+@pytest.mark.usefixtures("many")
+def test_what_comes_while_all_is_gone_through_is_seen_at_any_moment(project: Project) -> None:
+    """One that was looked for in vain, before; other threads look meanwhile."""
+    listed, later = project.write("pages/a/x.html"), project.path("pages/b.html")
+    scanner = project.watch.scanner
+    now = project.clock.time_ns()
+    scanner.watch_for_refresh([project.path("pages")], now)
+    opened(scanner, later)
+    seen: list[list[str]] = []
+
+    class Looking:
+        def __enter__(self) -> None:
+            if seen:  # for the second time: all is listed
+                project.write("pages/b.html")
+            seen.append(project.changed())
+
+        def __exit__(self, *_: object) -> None: ...
+
+    scanner.complete(Looking())
+    assert project.changed() == ["pages/a/x.html", "pages/b.html"]  # the one is as new as the load
+    assert listed in project.watch.baselines.project
 
 
 @pytest.mark.usefixtures("many")
@@ -651,7 +670,7 @@ def test_a_file_that_is_named_is_watched_at_once(project: Project) -> None:
         project.write(f"pages/{name}.html")
     project.clock.advance(HOUR)
     now = project.clock.time_ns()
-    scanner.watch_for_refresh([lone, project.path("pages")], now, now)
+    scanner.watch_for_refresh([lone, project.path("pages")], now)
     assert scanner.is_incomplete()
     assert [*project.watch.baselines.project] == [lone]
 
@@ -661,7 +680,7 @@ def test_a_few_files_are_watched_again_at_once(project: Project) -> None:
     watch_for_refresh(scanner, project.path("pages"), project.clock.time_ns())
     project.clock.advance(HOUR)
     project.write("pages/a.html", b"two")
-    scanner.watch_again(0)
+    scanner.watch_again()
     assert not scanner.is_incomplete()
     assert project.watch.baselines.wanted_since(0) == [page]
 
@@ -671,7 +690,7 @@ def test_what_is_asked_for_is_watched_again_at_once(project: Project) -> None:
     scanner.watch_patterns(Patterns.of([], [], str(project.root), ["pages"]))
     project.clock.advance(HOUR)
     project.write("pages/a.html", b"two")
-    scanner.watch_again(0)
+    scanner.watch_again()
     assert not scanner.is_incomplete()
     assert [*project.watch.baselines.project] == [page]
     assert project.changed() == []
@@ -752,10 +771,10 @@ def test_what_is_watched_in_packages_is_taken_when_there_is_time(project: Projec
     directory = project.path("venv/site-packages/shop/templates")
     assert not scanner.is_incomplete()
     now = project.clock.time_ns()
-    scanner.watch_for_refresh([f"{directory}/**/*"], now, now)
+    scanner.watch_for_refresh([f"{directory}/**/*"], now)
     assert scanner.is_incomplete()
     assert len(watch.baselines) == 0
-    scanner.complete()
+    scanner.complete(nullcontext())
     assert not scanner.is_incomplete()
     assert sorted(watch.baselines.packages) == [page, other]
     project.write("venv/site-packages/shop/templates/a.html", b"two")
