@@ -161,6 +161,7 @@ def leave(side_thread: SideThread, code: int) -> NoReturn:
     side_thread.drain(code)
     if not side_thread.shut_down_app():  # what runs on may need them
         end_executors()
-    run_exit_handlers()
-    side_thread.finalize()
+    if not side_thread.was_cut_off:
+        run_exit_handlers()
+        side_thread.finalize()
     side_thread.exit()

@@ -137,8 +137,11 @@ class Checkpoints:
             self._used.left = seconds
 
     def has_refreshed(self, files: Iterable[str]) -> None:
-        """Note files that have changed and needed no reload: a checkpoint may have used them."""
-        self._refreshed |= dict.fromkeys(files)
+        """Note files that have changed and needed no reload: a checkpoint may have used them.
+
+        Not modules, of which it knows: one that holds an old one is not valid.
+        """
+        self._refreshed |= dict.fromkeys(path for path in files if not path.endswith(".py"))
 
     def forget(self) -> None:
         """Drop all, and those that come until the next load, which starts from nothing."""

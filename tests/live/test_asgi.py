@@ -639,3 +639,42 @@ def test_frameworks(serve: Serve, framework: str) -> None:
     assert boom.status == 500
     assert "ZeroDivisionError" in boom.body
     assert served.output.count("Traceback") == 1
+
+
+SLOW_END = """
+import asyncio
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        with open("steps", "a", buffering=1) as steps:
+            for step in range(30):
+                steps.write("one\\n")
+                await asyncio.sleep(0.1)
+        return
+    if scope["path"] == "/long":
+        open("begun", "w").close()
+        await asyncio.sleep(2)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"v0"})
+"""
+CUT_OFF = "was not done after 0.5 s and was cut off"
+
+
+def test_a_shutdown_that_is_cut_off_does_not_run_on_beside_a_last_response(serve: Serve) -> None:
+    served = serve("app.py", files={"app.py": SLOW_END})
+    assert served.body() == "v0"
+    begun, steps = served.directory / "begun", served.directory / "steps"
+    for number in (1, 2):
+        under_way = served.connect().send("/long")
+        served.until(begun.exists, "it is being answered")
+        served.edit("app.py", f'b"v{number - 1}"', f'b"v{number}"')
+        assert served.body() == f"v{number}"
+        done = steps.read_text()
+        assert done.count("one") > 1
+        assert under_way.receive().status == 200
+        assert steps.read_text() == done
+        served.until(lambda: served.output.count(CUT_OFF) == number, "it is told")  # noqa: B023
+        for file in (begun, steps):
+            file.unlink()

@@ -104,6 +104,11 @@ class AppLoop:
                 self.loop.run_forever()
         self._has_stopped.set()
 
+    def cut_off_shutdown(self) -> None:
+        """Have the app's own shutdown cancelled, if it goes on. Called in another thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._lifespan.cut_off)
+
     def stop(self) -> None:
         """Have `run_on` return, and wait for that, but not for long. Called in another thread.
 

@@ -32,6 +32,7 @@ class Lifespan:
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._has_heard = False
         self._is_up = False
         self.state: dict[str, Any] = {}
@@ -60,6 +61,7 @@ class Lifespan:
     async def stop(self) -> None:
         """Have the app shut down, if it has started up; tell in the terminal what it raises."""
         task, self._task = self._task, None
+        self._stopping = task
         if task is None:
             return
         if not self._is_up:
@@ -73,6 +75,11 @@ class Lifespan:
                 _tell(f"the app's shutdown has failed: {answer.get('message', '')}")
         if error := _error_of(task):
             log_error(Report.from_exception(error), "in the app's shutdown")
+
+    def cut_off(self) -> None:
+        """Cancel the app's shutdown: there is no more time for it."""
+        if self._stopping is not None:
+            self._stopping.cancel()
 
     @property
     def task(self) -> asyncio.Task[None] | None:

@@ -52,6 +52,11 @@ class MainThread:
         if self._app_loop is not None:
             self._app_loop.stop()
 
+    def cut_off_shutdown(self) -> None:
+        """Have an ASGI app's shutdown cancelled, if it goes on. Called in another thread."""
+        if self._app_loop is not None:
+            self._app_loop.cut_off_shutdown()
+
     def wait(self, also_for: int | None = None) -> None:
         """Wait for `wake` or `interrupt`, or until another descriptor is readable."""
         self._waits = True

@@ -102,9 +102,11 @@ class Shutdown:
         self._main_has_left = asyncio.Event()
         self._finalizes_late = False
         self._hurries = False
-        self._had_loaded = False
+        self._runs_own_end = False
         self._task: asyncio.Task[None] | None = None
         self._lingering: asyncio.Task[None] | None = None
+        self.was_cut_off: bool = False
+        """Whether the time for the app's own end is over. Set once, and read by the main thread."""
         self.code: int | None = None
         """The exit code, once the end has begun. Set once, and read by the main thread."""
         self.drained: threading.Event = threading.Event()
@@ -118,7 +120,7 @@ class Shutdown:
         was = self._life.phase
         self._life.advance(Phase.DRAINING)
         if self.code is None:
-            self._had_loaded = was is Phase.SERVING
+            self._runs_own_end = was is Phase.SERVING
             self.code = code
             self._task = asyncio.create_task(self._end(code, self._grace))
             return
@@ -134,6 +136,7 @@ class Shutdown:
         Called by the main thread. While responses are still sent in a reload, their code runs: then
         the files are only flushed, before the next child loads, and the rest is done after them.
         """
+        self._runs_own_end = False
         self._finalizes_late = self.code == RELOAD and bool(self._front_end.busy)
         finalization = self._process_end.finalization
         if has_del:
@@ -192,8 +195,11 @@ class Shutdown:
             async with fair_timeout(_reader(), patience, most):
                 await self._main_has_left.wait()
         except TimeoutError:
-            if self._had_loaded:
-                self._link.notice(_CUT_OFF.format(patience), once=True)
+            # A last response may still need its loop: what is not done by now is not done beside it.
+            self.was_cut_off = True
+            self._main.cut_off_shutdown()
+            if self._runs_own_end:
+                self._link.notice(_CUT_OFF.format(patience))
         self._main_has_left.set()
         until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:

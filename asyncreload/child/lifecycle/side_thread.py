@@ -334,6 +334,11 @@ class SideThread:
         self._app_loop.shut_down(is_busy=is_busy, patience=patience)
         return is_busy
 
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether the time for the app's own end is over: the next process may load already."""
+        return self._agent.shutdown.was_cut_off
+
     def finalize(self) -> None:
         """Have the app's files written and its objects deleted, after its `atexit` handlers."""
         self._agent.shutdown.finalize(has_del=self.hooks.defines_del)

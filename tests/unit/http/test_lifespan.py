@@ -283,6 +283,26 @@ async def test_what_is_within_its_startup_is_cancelled() -> None:
     assert app.told == ["lifespan.startup"]
 
 
+async def test_a_shutdown_that_takes_too_long_is_cut_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.Event().wait()
+
+    lifespan = Lifespan(app)
+    await lifespan.start()
+    lifespan.cut_off()  # it has not begun
+    stopping = asyncio.create_task(lifespan.stop())
+    await iterate(10)
+    assert not stopping.done()
+    lifespan.cut_off()
+    await asyncio.wait_for(stopping, DEADLINE)
+    assert capsys.readouterr() == ("", "")
+
+
 async def test_it_stops_once() -> None:
     app = App()
     lifespan = Lifespan(app)

@@ -27,6 +27,7 @@ class MainThread:
         self.woken = 0
         self.interrupted = 0
         self.signalled = 0
+        self.cut_off = 0
         self.frame: Any = None
         self.on_wait: Callable[[], None] = lambda: None
         self.moved = False
@@ -34,6 +35,9 @@ class MainThread:
 
     def rest(self) -> None:
         pass
+
+    def cut_off_shutdown(self) -> None:
+        self.cut_off += 1
 
     def wake(self) -> None:
         self.woken += 1

@@ -204,8 +204,23 @@ async def test_exit_handlers_have_their_time(
     await bench.settle()
     assert waited == [(seconds, most)]
     assert bench.end.exited or bench.end.vanished  # also without a word of the main thread
+    assert bench.main.cut_off == 1
+    assert bench.shutdown.was_cut_off
     own_end = "the app's own end (its shutdown, `atexit` handlers)"
     assert bench.link.notices == [f"{own_end} was not done after {seconds:g} s and was cut off"]
+
+
+@pytest.mark.asyncio
+async def test_it_is_not_the_app_that_was_not_done_once_we_see_to_its_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EXIT_HANDLERS", 0.0)
+    bench = Bench(phase=Phase.SERVING)
+    bench.shutdown.begin(RELOAD)
+    bench.shutdown.finalize(has_del=False)
+    await bench.settle()
+    assert bench.end.vanished
+    assert bench.link.notices == []
 
 
 @pytest.mark.asyncio

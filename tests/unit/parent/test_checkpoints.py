@@ -176,7 +176,7 @@ async def test_a_load_is_told_what_needed_no_reload_since_the_first_checkpoint(
 ) -> None:
     """The process that goes on from one has not heard of it."""
     bench.checkpoints.has_refreshed(["a.html", "b.html"])
-    bench.checkpoints.has_refreshed(["a.html"])
+    bench.checkpoints.has_refreshed(["a.html", "c.py"])
     assert bench.checkpoints.asked(GO).refreshed == ("a.html", "b.html")
     bench.checkpoints.forget()
     assert bench.checkpoints.asked(GO).refreshed == ()
