@@ -485,6 +485,9 @@ def test_a_translation_is_renewed_without_a_reload(
         "mysite/settings.py", "USE_I18N = True", "USE_I18N = True; LOCALE_PATHS = ['words']"
     )
     process = served.body("/greet/").split()[-1]
+    if templates:  # what nobody has tried to open is watched when all are
+        served.write("shop/templates/other/7.html", "new")
+        served.until_told("7.html changed · no reload needed")
     lay_out(site, files={"words/de/LC_MESSAGES/django.po": PO.replace("Guten Tag", "Moin")})
     compile_messages(site)
     assert served.body("/greet/") == f"Moin {process}"

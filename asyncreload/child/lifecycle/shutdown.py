@@ -195,7 +195,7 @@ class Shutdown:
             async with fair_timeout(_reader(), patience, most):
                 await self._main_has_left.wait()
         except TimeoutError:
-            # A last response may still need its loop: what is not done by now is not done beside it.
+            # A last response may need its loop still: nothing else goes on beside the next child.
             self.was_cut_off = True
             self._main.cut_off_shutdown()
             if self._runs_own_end:
