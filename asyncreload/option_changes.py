@@ -19,12 +19,18 @@ class OptionChanges:
 
     find: returns the path of the file, None if there is none.
     read: returns the options by name; raises `SettingsError` for a file that is wrong.
+    has_any: a file without any is wrong, too, and somebody else says so.
     """
 
     def __init__(
-        self, find: Callable[[], str | None], read: Callable[[str], Mapping[str, Any]]
+        self,
+        find: Callable[[], str | None],
+        read: Callable[[str], Mapping[str, Any]],
+        *,
+        has_any: bool = False,
     ) -> None:
         self._find = find
+        self._has_any = has_any
         self._read = read
         self._name = ""
         self._state = self._look()
@@ -39,14 +45,17 @@ class OptionChanges:
     @classmethod
     def in_ini(cls, target: str) -> Self:
         """Return the address in a file of PasteDeploy's."""
-        return cls(lambda: files_of(target)[0], address_in)
+        return cls(lambda: files_of(target)[0], address_in, has_any=True)
 
     def look(self) -> str:
         """Return what is to be told: that options are others than at the start. Else ""."""
         if (state := self._look()) == self._state:
             return ""
         self._state = state
-        before, self._told = self._told, self._options()
+        now = self._options()
+        if self._has_any and not now:
+            return ""
+        before, self._told = self._told, now
         if self._told in (before, self._at_start):
             return ""
         if isinstance(self._told, str):

@@ -21,6 +21,10 @@ USUAL_NAMES = ("application", "app")
 """Looked at first, in this order; WSGI servers call for the one, Flask's users write the other."""
 USUAL_FACTORIES = ("create_app", "make_app")
 """What returns an app; called if a module has none."""
+_NO_CODE = frozenset(
+    {".css", ".html", ".js", ".json", ".md", ".rst", ".toml", ".txt", ".yaml", ".yml"}
+)
+"""How the names of files end that are no Python's, and may be typed by mistake."""
 _ALIKE = 0.74
 """How much of two names is the same if one is taken for a slip of the other, as `prot`."""
 
@@ -134,9 +138,10 @@ def _find_file(location: str, base: Path, *, must_exist: bool) -> Path | None:
     if not location.endswith(".py") and os.sep not in location:
         source = base.joinpath(*location.split(".")).with_suffix(".py")
         is_there = _is_there(path)
-        if _is_dotted(location) and (source.is_file() or not path.is_file()):
+        is_module = _is_dotted(location) and path.suffix not in _NO_CODE
+        if is_module and (source.is_file() or not path.is_file()):
             return None
-        if not is_there:
+        if not is_there and path.suffix not in _NO_CODE:
             raise TargetError(
                 f'"{location}" is neither a file nor a module\'s name{_suggestion(location, path)}'
             )
@@ -150,6 +155,11 @@ def _find_file(location: str, base: Path, *, must_exist: bool) -> Path | None:
         )
     if must_exist and not (_is_there(path) and path.is_file()):
         raise TargetError(f'There is no file "{location}"{_suggestion(location, path)}')
+    if path.suffix in _NO_CODE:
+        raise TargetError(
+            f'"{location}" has no Python code in it: name the file in which the app is, '
+            f'such as "{Path(location).with_name(likely_file(path.parent))}".'
+        )
     return path
 
 

@@ -13,10 +13,10 @@ from asyncreload.process_role import notice
 
 _MISSING = (
     "{} serves by ASGI, which asyncreload does with uvicorn: install it with "
-    "pip install 'asyncreload[asgi]', or type --noasgi"
+    "pip install uvicorn websockets, or type --noasgi"
 )
 _BY_WSGI = (
-    "ASGI_APPLICATION is not served, WSGI_APPLICATION is: for ASGI, pip install 'asyncreload[asgi]'"
+    "ASGI_APPLICATION is not served, WSGI_APPLICATION is: for ASGI, pip install uvicorn websockets"
 )
 
 

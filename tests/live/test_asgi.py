@@ -579,7 +579,7 @@ def test_without_the_extra_the_first_start_ends(project: Path, start: Start) -> 
     assert served.wait() == 2
     assert served.output == (
         "asyncreload: error: this is an ASGI app: install what serves it, with "
-        "pip install 'asyncreload[asgi]'\n"
+        "pip install uvicorn websockets, which is what the extra asgi brings\n"
     )
 
 

@@ -52,3 +52,7 @@ def test_the_address_in_an_ini_file_counts_and_nothing_else_in_it(tmp_path: Path
     assert not changes.look()
     file.write_text("[server:main]\nlisten = localhost:6544\n")
     assert changes.look() == CHANGED.replace("pyproject.toml", "development.ini")
+    file.write_text("[server:main\n")  # which the load tells
+    assert not changes.look()
+    file.write_text("[server:main]\nlisten = localhost:6544\n")
+    assert not changes.look()

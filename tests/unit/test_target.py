@@ -238,6 +238,18 @@ def test_a_notebook(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["notes.md", "pages/x.html", "pages/x.html:app"])
+def test_what_is_no_code(text: str, tmp_path: Path) -> None:
+    touch(tmp_path, "notes.md", "pages/x.html", "shop.py", "pages/site.py")
+    file = text.removesuffix(":app")
+    app = "shop.py" if file == "notes.md" else "pages/site.py"
+    assert complaint(text, tmp_path) == (
+        f'"{file}" has no Python code in it: name the file in which the app is, such as "{app}".'
+    )
+    (tmp_path / file).unlink()
+    assert complaint(text, tmp_path).startswith(f'There is no file "{file}"')
+
+
 def test_a_directory_with_a_file_of_pastedeploy(tmp_path: Path) -> None:
     touch(tmp_path, "web/app.py", "web/development.ini")
     told = complaint("web/", tmp_path)

@@ -77,7 +77,8 @@ def app_of(found: object, interface: str = AUTO) -> App:
         return cast("WSGIApplication", found)
     if not is_installed():
         raise MissingExtraError(
-            "this is an ASGI app: install what serves it, with pip install 'asyncreload[asgi]'"
+            "this is an ASGI app: install what serves it, with pip install uvicorn websockets, "
+            "which is what the extra asgi brings"
         )
     return AsgiApp(cast("AsgiCallable", found))
 
@@ -296,6 +297,9 @@ def _check(found: object, spelled: str, interface: str) -> None:
 
 def _fault(found: object, spelled: str, interface: str) -> str | None:
     """Why this cannot be served, and the remedy; None when it can, or when nobody can tell."""
+    if inspect.iscoroutine(found):
+        found.close()  # else Python warns, at some line of ours
+        return f'"{spelled}" makes a coroutine, which nobody awaits: write "def", without "async".'
     remedy = _remedy(found, spelled, interface)
     if remedy is None:
         return None

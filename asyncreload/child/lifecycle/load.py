@@ -8,6 +8,7 @@ from typing import Self
 
 from asyncreload.child.imports.script_runner import root_of
 from asyncreload.child.watch.file_state import ABSENT, FileState
+from asyncreload.current_directory import current_directory
 from asyncreload.frozen_data import FrozenData
 from asyncreload.protocol import Go
 from asyncreload.settings import Settings
@@ -53,4 +54,6 @@ class Load(FrozenData):
         changed = self.go.changed
         are_gone = all(FileState.from_json(state).digest == ABSENT for state in changed.values())
         what = "disappeared" if are_gone else "changed"
-        return plain(f"after {file_names([*changed])} {what}") if changed else ""
+        return (
+            plain(f"after {file_names([*changed], current_directory())} {what}") if changed else ""
+        )

@@ -173,5 +173,8 @@ class LoadOutcome:
         self._link.send(protocol.Watching(files, settled))
         if load.go.explain:
             packages = len(self._state.baselines) - len(files)
-            why = reasons(files, load.env_files, self._state.scanner.is_asked_for)
+            scanner = self._state.scanner
+            why = reasons(
+                files, load.env_files, scanner.is_asked_for, scanner.is_watched_for_refresh
+            )
             self._link.send(protocol.WatchReasons(why, packages))

@@ -7,7 +7,13 @@ import traceback
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asyncreload.child.imports.refused_project import RefusedError
-from asyncreload.child.pages.missing_package import missing_module, module_of, remedy
+from asyncreload.child.pages.missing_package import (
+    missing_distribution,
+    missing_module,
+    module_of,
+    remedy,
+    remedy_of_distribution,
+)
 from asyncreload.child.pages.stack_frames import (
     Frame,
     cut,
@@ -282,6 +288,8 @@ def _hint(exc: BaseException, request: str) -> tuple[str, tuple[str, ...]]:
         code = "" if exc.code is None else _one_line(repr(exc.code))
         when = "in a request" if request else "while it was being loaded"
         return f"the app called sys.exit({code}) {when}", ()
+    if distribution := missing_distribution(exc):
+        return remedy_of_distribution(distribution)
     if (name := missing_module(exc)) is None:
         return "", ()
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(exc.__traceback__)}

@@ -92,6 +92,14 @@ def missing_module(exc: BaseException) -> str | None:
     return None
 
 
+def missing_distribution(exc: BaseException) -> str | None:
+    """Return the distribution whose metadata were not found, if that is what was raised."""
+    metadata = sys.modules.get("importlib.metadata")
+    if metadata is None or not isinstance(exc, metadata.PackageNotFoundError):
+        return None
+    return str(exc.args[0]) if exc.args else None
+
+
 def module_of(path: str) -> str:
     """Return the name of the module, or of the package, that a file is."""
     directory, name = os.path.split(path)
@@ -105,6 +113,12 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """
     if path := _own(name, near):
         return f"there is {path}, but Python does not look for modules in its directory", ()
+    if os.path.isdir(name) and _has_sources(name):
+        return (
+            f"there is the directory {os.path.abspath(name)}, but Python does not look in the one "
+            f'above it: name the app by its module, as in "{name}.main:app", or put an '
+            "__init__.py into each directory down to it"
+        ), ()
     if name in sys.stdlib_module_names and name not in DISTRIBUTIONS:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
     install = "if it is a package from elsewhere, one of these installs it:"
@@ -112,6 +126,13 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     if likely := closest(name, _top_names(near)):
         install = f'did you mean "{likely}"? {install[0].upper()}{install[1:]}'
     return f"{listed}{install}", _commands(name)
+
+
+def remedy_of_distribution(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return what may be done about a distribution of which Python knows nothing."""
+    if os.path.isfile("pyproject.toml") or os.path.isfile("setup.py"):
+        return f"if {name} is this project, one of these installs it:", _commands("-e .")
+    return "one of these installs it:", _commands(name)
 
 
 def _is_in_installed_apps(name: str) -> bool:
@@ -149,6 +170,12 @@ def _own(name: str, near: Iterable[str]) -> str:
             if os.path.isfile(found := os.path.join(directory, path)):
                 return os.path.abspath(found)
     return ""
+
+
+def _has_sources(directory: str) -> bool:
+    with suppress(OSError):
+        return any(name.endswith(".py") for name in os.listdir(directory))
+    return False
 
 
 def _commands(name: str) -> tuple[str, ...]:

@@ -431,6 +431,10 @@ class ChangeScanner:
         """Tell whether a pattern says that nothing is to be made of a file's changes."""
         return self._baselines.patterns.ignores(path)
 
+    def is_watched_for_refresh(self, path: str) -> bool:
+        """Tell whether a pattern says that a file needs no reload when it changes."""
+        return self._baselines.patterns.refreshes(path)
+
     def is_asked_for(self, path: str) -> bool:
         """Tell whether a pattern asks for a file."""
         return self._baselines.patterns.wants(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
+from asyncreload.current_directory import current_directory
 from asyncreload.style import file_names
 
 
@@ -41,7 +42,9 @@ class HeldReload:
     def hold(self, paths: list[str]) -> None:
         """Hold back a reload for these files; for none, one that somebody has asked for."""
         if not self:
-            cause = f"{file_names(paths)} changed" if paths else "asked to reload"
+            cause = (
+                f"{file_names(paths, current_directory())} changed" if paths else "asked to reload"
+            )
             self._notice(f"{cause}; reloading when you leave the debugger")
         if not self.was_asked_for:
             self._held = _Held.CHANGE if paths else _Held.REQUEST

@@ -611,6 +611,13 @@ def test_no_asgi_app(project: Project, source: str) -> None:
     assert "has no application in" in project.complaint("web.py", source)
 
 
+def test_a_factory_that_is_a_coroutine_function(project: Project) -> None:
+    """Python's warning of what is never awaited would be an error here."""
+    project.write("web.py", "async def make(): ...\n")
+    told = '"web.py:make()" makes a coroutine, which nobody awaits: write "def", without "async".'
+    assert project.complaint("web.py:make()", "async def make(): ...\n") == told
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -661,7 +668,8 @@ def test_an_asgi_app_without_what_serves_it(
         project.load(text, f"{ASYNC_APP}def create(): return app")
 
     assert str(caught.value) == (
-        "this is an ASGI app: install what serves it, with pip install 'asyncreload[asgi]'"
+        "this is an ASGI app: install what serves it, with pip install uvicorn websockets, "
+        "which is what the extra asgi brings"
     )
     project.write("other.py", APP)
     assert project.served("other.py") == "other"

@@ -75,10 +75,15 @@ def test_why_a_file_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
         module.__file__ = file
         monkeypatch.setitem(sys.modules, name, module)
     paths = ["/srv/.env", "/srv/shop/models.py", "/srv/run.py", "/srv/a.html", "/srv/new.py"]
-    assert reasons(paths, ["/srv/.env"], lambda path: path.endswith(".html")) == {
+    paths += ["/srv/b.css"]
+    told = reasons(
+        paths, ["/srv/.env"], lambda path: path.endswith("l"), lambda path: path.endswith(".css")
+    )
+    assert told == {
         "/srv/.env": "an environment file",
         "/srv/shop/models.py": "imported as shop.models",
         "/srv/run.py": "run as a script",
         "/srv/a.html": "asked for by --watch",
+        "/srv/b.css": "it is read afresh, or renewed, when it changes: no reload is needed",
         "/srv/new.py": "a change of it may mend the load, or it was imported and dropped",
     }

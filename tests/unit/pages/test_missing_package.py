@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncreload.child.pages.error_report import Report
-from asyncreload.child.pages.missing_package import DISTRIBUTIONS, missing_module, remedy
+from asyncreload.child.pages.missing_package import (
+    DISTRIBUTIONS,
+    missing_distribution,
+    missing_module,
+    remedy,
+    remedy_of_distribution,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +115,34 @@ def test_an_app_of_django_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert remedy("apps", [])[0].startswith("if it is a package")
     settings.configured = False
     assert remedy("news", [])[0].startswith("if it is a package")
+
+
+def test_a_directory_that_is_no_package_is_not_to_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "web").mkdir()
+    assert remedy("web", ())[1]
+    (tmp_path / "web/main.py").touch()
+    told, commands = remedy("web", ())
+    assert told.startswith(f"there is the directory {tmp_path}/web, but Python does not look in")
+    assert '"web.main:app"' in told
+    assert commands == ()
+
+
+def test_a_distribution_that_is_not_there_may_be_the_project_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        version("no-such-shop")
+    assert missing_distribution(caught.value) == "no-such-shop"
+    assert missing_distribution(ModuleNotFoundError(name="shop")) is None
+    assert "pip install shop" in remedy_of_distribution("shop")[1]
+    (tmp_path / "setup.py").touch()
+    told, commands = remedy_of_distribution("shop")
+    assert told == "if shop is this project, one of these installs it:"
+    assert "pip install -e ." in commands
 
 
 def test_a_part_of_python_cannot_be_installed() -> None:
