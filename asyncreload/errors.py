@@ -36,7 +36,14 @@ class EnvironmentFileError(AsyncreloadError):
 
 
 class BindError(AsyncreloadError, OSError):
-    """The address cannot be listened on: in use, not this machine's, or not permitted."""
+    """The address cannot be listened on: in use, not this machine's, or not permitted.
+
+    `errno` tells which, as by any OSError; it is that of `socket.gaierror` for an unknown name.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class LockfileError(AsyncreloadError, OSError):

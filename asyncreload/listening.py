@@ -41,7 +41,7 @@ def resolve(host: str, port: int) -> Address:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:
-        raise BindError(_not_here(host, exc)) from exc
+        raise BindError(_not_here(host, exc), getattr(exc, "errno", None)) from exc
     family, _, _, _, name = min(found, key=lambda one: one[0] != socket.AF_INET)
     return Address(family, name)
 
@@ -52,7 +52,7 @@ def bind(address: Address, host: str, port: int) -> socket.socket:
     try:
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
-        raise BindError(_not_here(host, exc)) from exc
+        raise BindError(_not_here(host, exc), exc.errno) from exc
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -69,7 +69,7 @@ def bind(address: Address, host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as exc:
         listener.close()
-        raise BindError(_explain(exc, host, port)) from exc
+        raise BindError(_explain(exc, host, port), exc.errno) from exc
     return listener
 
 

@@ -230,8 +230,9 @@ class Supervisor:
         """Wait until something happens; or for so many seconds."""
         _, task = self._opened()
         if self._event_log.has_ended:
-            if not task.cancelled():
-                task.result()
+            if task.cancelled():
+                raise AsyncreloadError("the supervisor was left: nothing is served any more")
+            task.result()
             raise AsyncreloadError("the app came to its end before it was ready")
         await self._event_log.step(most)
 

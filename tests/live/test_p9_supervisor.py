@@ -227,7 +227,9 @@ async def test_p9_waiting_ends_with_the_supervisor(serving: Serving) -> None:
         waits = [asyncio.create_task(server.wait()) for _ in range(2)]
         await next_of(events, Changed, Failed)
     assert await asyncio.gather(*waits) == [0, 0]
-    with pytest.raises(AsyncreloadError, match="the app came to its end before it was ready"):
+    with pytest.raises(
+        AsyncreloadError, match="the supervisor was left: nothing is served any more"
+    ):
         await ready
     assert await server.wait() == 0
     assert server.pid is None

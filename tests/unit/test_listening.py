@@ -42,6 +42,7 @@ def complaint(host: str, port: int) -> str:
     assert isinstance(caught.value, AsyncreloadError)
     assert isinstance(caught.value, OSError)
     assert caught.value.__cause__ is not None
+    assert caught.value.errno == getattr(caught.value.__cause__, "errno", None)
     return str(caught.value)
 
 
