@@ -258,6 +258,7 @@ def test_nothing_of_ours_lands_behind_a_prompt(
             replace(app, PROMPTING.format("new"))
             seen.until_seen("app.py changed")
             if path == "/debug":
+                seen.until_prompt(prompt)  # it is shown again
                 seen.type(answer)
                 seen.until_seen("fresh in")
         seen.press("C-c")
