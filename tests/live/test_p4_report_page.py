@@ -113,7 +113,7 @@ def test_p4_an_open_report_shows_the_next_error_by_itself(
     served.write("shop/prices.py", UNREADABLE)
 
     tab.until_shown("SyntaxError")
-    assert tab.one(".request") == "after prices.py changed"
+    assert tab.one(".request") == "after shop/prices.py changed"
     assert tab.one(".place .location") == f"{served.directory}/shop/prices.py:2"
     assert tab.all("mark") == ["2def total(names:\n", "2from shop import prices\n"]
     assert tab.one(".caret b").endswith("^")
