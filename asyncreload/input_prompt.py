@@ -8,9 +8,11 @@ the cursor stays where it is: so the next line is the one that begins anew.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import sys
+import time
 from contextlib import suppress
 from threading import get_ident
 from types import FrameType
@@ -45,8 +47,8 @@ class InputPrompt:
         self._shared = mmap.mmap(descriptor, 1)
         self._memory: mmap.mmap | bytearray = self._shared
         self._call: _Call | None = None
-        self.lines: int = 0
-        """How many lines were typed at prompts of this process."""
+        self.typed_at: float = -math.inf
+        """When the last line was typed at a prompt of this process, by `time.monotonic`."""
 
     @classmethod
     def create(cls) -> InputPrompt:
@@ -65,7 +67,7 @@ class InputPrompt:
         elif event == "builtins.input/result":
             self._memory[0] = False
             self._call = None
-            self.lines += 1
+            self.typed_at = time.monotonic()
 
     def show_again(self) -> None:
         """Show the prompt again that still waits, and what is typed already, behind lines of ours.
@@ -109,9 +111,9 @@ def watch_prompts(prompt: InputPrompt) -> None:
     audit.listen(prompt.hear, "builtins.input", "builtins.input/result")
 
 
-def lines_typed() -> int:
-    """Return how many lines were typed at prompts of this process."""
-    return _own.prompt.lines if _own.prompt is not None else 0
+def last_typed() -> float:
+    """Return when the last line was typed at a prompt of this process, by `time.monotonic`."""
+    return _own.prompt.typed_at if _own.prompt is not None else -math.inf
 
 
 def show_prompt_again() -> None:

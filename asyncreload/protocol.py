@@ -317,6 +317,9 @@ class End(Message):
 class Interrupt(Message):
     """Parent: Ctrl-C was pressed; say if it is yours, else leave."""
 
+    at: float = 0.0
+    """When, in seconds by the system's clock that only goes forward."""
+
 
 class AskPrompt(Message):
     """Parent: say whether a debugger waits at its prompt."""

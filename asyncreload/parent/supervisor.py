@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
@@ -179,7 +180,7 @@ class Supervisor:
 
         If there is none, the app ends as it does after Ctrl-C.
         """
-        return await self._is_at_prompt(Interrupt())
+        return await self._is_at_prompt(Interrupt(time.monotonic()))
 
     async def has_prompt(self) -> bool:
         """Tell whether a debugger waits at its prompt in the app: what is typed is meant for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from asyncreload import protocol
 from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.exit_codes import INTERRUPTED
-from asyncreload.input_prompt import lines_typed, show_prompt_again
+from asyncreload.input_prompt import last_typed, show_prompt_again
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
 
@@ -50,7 +51,7 @@ class ParentOrders:
         self._farewells = farewells
         self._tasks = Tasks()
         self._waiting: deque[Order] = deque()
-        self._pressed_after = -1  # lines were typed when Ctrl-C was pressed at a prompt
+        self._pressed_at = math.inf  # when Ctrl-C was pressed at a prompt for the last time
 
     def next_go(self, carry_out: Callable[[Preparatory], object]) -> protocol.Go:
         """Wait for our turn, in the main thread; raise SystemExit if the end comes first.
@@ -104,7 +105,7 @@ class ParentOrders:
         self, message: protocol.Interrupt | protocol.AskPrompt | protocol.ShowPrompt
     ) -> None:
         match message:
-            case protocol.Interrupt() if self._is_for_debugger():
+            case protocol.Interrupt() if self._is_for_debugger(message.at):
                 self._link.send(protocol.Debugging())
             case protocol.Interrupt():
                 self._shutdown.begin(INTERRUPTED)
@@ -113,11 +114,15 @@ class ParentOrders:
             case protocol.ShowPrompt():
                 show_prompt_again()
 
-    def _is_for_debugger(self) -> bool:
-        """Tell whether Ctrl-C is left to a debugger; pressed again at once, it is not."""
+    def _is_for_debugger(self, pressed_at: float) -> bool:
+        """Tell whether Ctrl-C is left to a debugger; pressed again with nothing typed, it is not.
+
+        pressed_at: by `time.monotonic`. On a busy machine this may be heard of much later.
+        """
         if not is_at_prompt():
             return False
-        is_again, self._pressed_after = self._pressed_after == lines_typed(), lines_typed()
+        is_again = last_typed() < self._pressed_at < pressed_at
+        self._pressed_at = pressed_at
         if not is_again:
             where = "" if hears_ctrl_c() else ", where Ctrl-C does nothing"
             self._link.notice(_LEAVE.format(where))

@@ -150,11 +150,12 @@ def test_ctrl_c_ends_it_when_it_is_pressed_again_with_nothing_typed(
     monkeypatch.setattr(module, "is_at_prompt", lambda: True)
     monkeypatch.setattr(module, "hears_ctrl_c", lambda: hears)
     begun = []
-    for lines in (1, 2, 2):
-        monkeypatch.setattr(module, "lines_typed", lambda lines=lines: lines)
-        bench.orders.hear(protocol.Interrupt())
+    # The second is heard of when a line was typed after it; before the third, none was.
+    for pressed, typed in ((1.0, 1.5), (2.0, 2.5), (3.0, 2.5), (4.0, 2.5)):
+        monkeypatch.setattr(module, "last_typed", lambda typed=typed: typed)
+        bench.orders.hear(protocol.Interrupt(pressed))
         begun.append(len(bench.shutdown.begun))
-    assert begun == [0, 0, 1]
+    assert begun == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("at_prompt", [False, True])
