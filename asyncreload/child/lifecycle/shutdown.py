@@ -17,7 +17,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from asyncreload.child.debugger import is_at_prompt
+from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.child.helper_thread import hop
 from asyncreload.child.http.access_log import log_cut_off
 from asyncreload.cpython import thread_exit_handlers
@@ -188,18 +188,7 @@ class Shutdown:
         if (frame := self._main.interrupt()) is not None:
             wake = partial(self._wake, frame, frame.f_lasti)
             asyncio.get_running_loop().call_later(WAKE_AFTER, wake)
-        patience = EXIT_HANDLERS if code in {RELOAD, ORPHANED} else grace
-        # What is not done by then is never done: a busy machine is no reason to lose a file.
-        most = None if code == RELOAD else patience
-        try:
-            async with fair_timeout(_reader(), patience, most):
-                await self._main_has_left.wait()
-        except TimeoutError:
-            # A last response may need its loop still: nothing else goes on beside the next child.
-            self.was_cut_off = True
-            self._main.cut_off_shutdown()
-            if self._runs_own_end:
-                self._link.notice(_CUT_OFF.format(patience))
+        await self._let_main_leave(code, grace)
         self._main_has_left.set()
         until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:
@@ -222,6 +211,23 @@ class Shutdown:
             self._process_end.vanish(code, self._link.fileno())
             return
         self._link.send(Left(code))
+
+    async def _let_main_leave(self, code: int, grace: float) -> None:
+        """Wait until the main thread runs no more code of the app, for as long as it may take."""
+        # A debugger that waits there makes a prompt of each interrupt, and never leaves.
+        is_short = code in {RELOAD, ORPHANED} or hears_ctrl_c()
+        patience = EXIT_HANDLERS if is_short else grace
+        # What is not done by then is never done: a busy machine is no reason to lose a file.
+        most = None if code == RELOAD else patience
+        try:
+            async with fair_timeout(_reader(), patience, most):
+                await self._main_has_left.wait()
+        except TimeoutError:
+            # A last response may need its loop still: nothing else goes on beside the next child.
+            self.was_cut_off = True
+            self._main.cut_off_shutdown()
+            if self._runs_own_end and not is_at_prompt():
+                self._link.notice(_CUT_OFF.format(patience))
 
     def _tell_cut_off(self) -> None:
         """Tell of requests that are not waited for any longer; a WebSocket may end at any time."""

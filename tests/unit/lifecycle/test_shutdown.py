@@ -211,6 +211,20 @@ async def test_exit_handlers_have_their_time(
 
 
 @pytest.mark.asyncio
+async def test_a_debugger_in_the_main_thread_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "EXIT_HANDLERS", 0.0)
+    monkeypatch.setattr(module, "hears_ctrl_c", lambda: True)
+    bench = Bench(9.0)
+    bench.shutdown.begin(INTERRUPTED)
+    await bench.settle()
+    await asyncio.sleep(0)
+    await bench.settle()
+    assert bench.end.exited == [INTERRUPTED]
+
+
+@pytest.mark.asyncio
 async def test_it_is_not_the_app_that_was_not_done_once_we_see_to_its_objects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
