@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _INTERRUPT_TOLD: Final = 0.5
 """Seconds from an interrupt until it is known to be the app's own."""
 _STEP: Final = 0.01
-_AFTER_SHUTDOWN: Final = "after the old app's shutdown"
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -129,8 +128,7 @@ class Exchange:
                 self._remark = "it blocked the event loop" if is_blocking else "cancelled"
                 await response.replace(interrupted, environ_of(scope))
             elif not self._is_of_lost_client(exc):
-                occasion = _AFTER_SHUTDOWN if self._is_ending() else ""
-                page = self._errors.report(exc, line, self._began_at, occasion)
+                page = self._errors.report(exc, line, self._began_at)
                 await response.replace(page, environ_of(scope))
             if not response.is_complete:
                 # Neither a reload nor the end resets a connection.

@@ -97,6 +97,7 @@ class FrontEnd:
         self._on_error = supervision.on_error
         self._on_restart = supervision.on_restart
         self._noted = supervision.noted
+        self._is_closed = False
         self._acceptor: Acceptor | None = None
         self._asgi_listener: AsgiListener | None = None
         self._responders: list[Responder | AsgiResponder] = []
@@ -150,6 +151,7 @@ class FrontEnd:
 
         hand_over: whether connections that wait are left to the next process, or closed.
         """
+        self._is_closed = True
         if self._asgi_listener is not None:
             self._asgi_listener.close()
         if self._acceptor is not None:
@@ -211,6 +213,7 @@ class FrontEnd:
                 editor=editor,
                 on_import_failure=on_import_failure,
                 on_error=on_error,
+                is_ending=lambda: self._is_closed,
             )
             return site, errors
 

@@ -19,6 +19,8 @@ OnImportFailure = Callable[[Report, int], None]
 OnError = Callable[[tuple[str, ...], int], None]
 """Called with the absolute paths of files that an error names, and with that time."""
 
+_IN_OLD_PROCESS = "in the old process, which has begun to end"
+
 
 class RequestErrors:
     """Reports what the app raises in requests. Changes nothing, so threads may share it.
@@ -31,6 +33,8 @@ class RequestErrors:
     on_import_failure: called in the thread of a request that has imported project code which fails;
         returns when that is told. None where nothing reloads: then it is an error like any other.
     on_error: called in the thread of a request that has failed otherwise.
+    is_ending: tells whether the process is on its way out: the app may have shut down already what
+        the request needs.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class RequestErrors:
         editor: str = "",
         on_import_failure: OnImportFailure | None = None,
         on_error: OnError | None = None,
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_ending = is_ending
         self._state = state
         self._trust = trust
         self._live = live
@@ -50,21 +56,18 @@ class RequestErrors:
         self._on_import_failure = on_import_failure
         self._on_error = on_error
 
-    def report(
-        self, error: BaseException, request: str, began: int, occasion: str = ""
-    ) -> WSGIApplication:
+    def report(self, error: BaseException, request: str, began: int) -> WSGIApplication:
         """Have an error told; return an app that answers the request with its report.
 
         request: method and path.
         began: when the request began, in ns since the epoch.
-        occasion: what may have led to it, for the terminal; "" for nothing that we know.
         """
         waits = self._on_import_failure is not None and is_import_failure(error)
         report = Report.from_exception(error, request, waits=waits)
         if self._on_import_failure is not None and waits:
             self._on_import_failure(report, began)
         else:
-            log_error(report, occasion)
+            log_error(report, _IN_OLD_PROCESS if self._is_ending() else "")
             if self._on_error is not None:
                 self._on_error(report.mending, began)
         return make_report_app(

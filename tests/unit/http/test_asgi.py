@@ -612,16 +612,6 @@ async def test_code_that_holds_the_end_up_is_said_to(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.endswith(" · it blocked the event loop\n")
 
 
-async def test_an_error_after_the_shutdown_is_said_to_be_one(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The pool that it needs may be closed by then."""
-    await run(ZeroDivisionError("mine"))
-    assert "after the old app's shutdown: ZeroDivisionError: mine" in capsys.readouterr().err
-    await Run(App(ZeroDivisionError("mine")), is_ending=False).run()
-    assert "shutdown" not in capsys.readouterr().err
-
-
 async def test_what_is_done_in_the_background_is_not_in_its_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -68,6 +68,15 @@ def test_a_browser_is_shown_the_report() -> None:
     assert b"state-1" in body
 
 
+def test_an_error_in_an_old_process_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """The pool that the request needs may be closed by then."""
+    for is_ending in (True, False):
+        errors = RequestErrors("", live=False, is_ending=lambda: is_ending)  # noqa: B023
+        errors.report(ZeroDivisionError("mine"), "GET /", 0)
+        told = "in the old process, which has begun to end: ZeroDivisionError: mine"
+        assert (told in capsys.readouterr().err) is is_ending
+
+
 def test_a_missing_package_is_named_in_the_terminal_and_in_the_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
