@@ -152,6 +152,8 @@ class Standby:
                     return child
                 if not one.task.done() and one.is_stopped():
                     self._discard(one)
+            if candidates[-1].stage is Stage.STARTING:
+                began = self._clock()  # nothing is slow yet; why there is no process is told
             if not told and self._clock() - began >= SLOW:
                 told = _tell_what_is_waited_for(candidates[-1].stage)
             await asyncio.wait(

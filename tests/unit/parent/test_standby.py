@@ -691,6 +691,24 @@ async def test_what_is_left_of_a_replay_is_waited_for(caplog: pytest.LogCaptureF
     assert fakes.alive == fakes.children
 
 
+async def test_a_process_that_could_not_be_started_for_long_is_not_slow_itself(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the project's directory was away."""
+    monkeypatch.setattr(preparation, "RETRY_PAUSE", 0)
+    away = {"raises": OSError(errno.ENOENT, "no directory")}
+    fakes = Fakes(*[away] * 150, {"hangs": True})
+    taking = asyncio.create_task(fakes.take())
+    await fakes.until(lambda: caplog.messages)
+    for _ in range(5):
+        await fakes.passes(10)
+    await fakes.until(lambda: fakes.children)
+    await fakes.passes(2.9)
+    assert caplog.messages == ["cannot start a process: no directory; trying again"]
+    taking.cancel()
+    await fakes.standby.end()
+
+
 async def test_a_replay_that_takes_longer_than_a_load_is_not_waited_for() -> None:
     """A process starts from nothing beside it; the replay goes on, for the next reload."""
     fakes = Fakes({}, ENDLESS)
