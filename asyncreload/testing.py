@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
@@ -39,13 +39,32 @@ _NOT_COPIED = {"__pycache__", ".git", "node_modules"}
 _AS_IT_IS = "/?&=%:@+,;!$'()*~[]"
 
 
+class Headers(Mapping[str, str]):
+    """Headers, found by their names in any case; of one that was sent twice, the last."""
+
+    def __init__(self, sent: Iterable[tuple[str, str]]) -> None:
+        self._values = {name.lower(): value for name, value in sent}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole response."""
 
     status: int
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """By their names, in any case."""
     body: bytes
     header_list: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """All of them as they were sent: some, such as Set-Cookie, may come several times."""
@@ -64,7 +83,7 @@ class Answer:
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
         sent = tuple((name, value.strip()) for name, _, value in pairs)
-        headers = {name.lower(): value for name, value in sent}
+        headers = Headers(sent)
         length = headers.get("content-length", "")
         whole: bytes | None = body
         if headers.get("transfer-encoding", "").lower() == "chunked" and body:

@@ -20,6 +20,15 @@ def test_headers_that_come_twice_are_in_the_list() -> None:
     assert answer.headers["set-cookie"] == "b=2"
 
 
+def test_a_header_is_found_by_its_name_in_any_case() -> None:
+    headers = Answer.parse(b"HTTP/1.0 200 OK\r\nX-Version: 1\r\n\r\n").headers
+    assert headers["X-Version"] == headers["x-version"] == "1"
+    assert "X-VERSION" in headers
+    assert headers.get("X-Other") is None
+    assert dict(headers) == {"x-version": "1"}
+    assert repr(headers) == "{'x-version': '1'}"
+
+
 def test_a_text_is_in_the_character_set_that_it_names() -> None:
     head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain{}\r\n\r\né"
     for charset, named in (("utf-8", ""), ("latin-1", '; charset="ISO-8859-1"')):
