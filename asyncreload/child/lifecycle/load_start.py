@@ -106,8 +106,7 @@ class LoadStart:
         in vain: `os.path.exists` raises no event.
         """
         load = self._life.load
-        is_resumed = load is not None and load.began > self._caches_began
-        refreshed = load.go.refreshed if load is not None and is_resumed else ()
+        refreshed = load.go.refreshed if load and load.began > self._caches_began else ()
         found = self._state.baselines.wanted_since(self._caches_began)
         for path in dict.fromkeys([*found, *refreshed]):
             try:

@@ -22,6 +22,7 @@ from socket import getdefaulttimeout
 from typing import Any
 
 from asyncreload.cpython import event_loop_policy
+from asyncreload.current_directory import current_directory
 
 Conditions = dict[str, Any]
 """Plain data, as JSON carries it, by names that a person understands."""
@@ -72,14 +73,6 @@ def after_load() -> Conditions:
 def patcher() -> str:
     """Return the module that has changed the interpreter for all others; "" if there is none."""
     return next((name for name in _PATCHERS if name in sys.modules), "")
-
-
-def current_directory() -> str:
-    """Return the current directory; "" when that has been removed."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def describe_filter(each: Any) -> list[Any]:

@@ -26,7 +26,6 @@ from asyncreload.child.preload.conditions import (
     LOGGERS,
     UNTOUCHED,
     Conditions,
-    current_directory,
     describe_filter,
     logger_states,
     policy_name,
@@ -37,6 +36,7 @@ from asyncreload.child.preload.conditions import (
 )
 from asyncreload.child.preload.stand_ins import HOOKS, Undo, make_signal_handlers, stand_in
 from asyncreload.cpython import event_loop_policy, set_event_loop_policy
+from asyncreload.current_directory import current_directory
 
 
 class CannotReproduceError(Exception):

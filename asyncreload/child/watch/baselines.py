@@ -183,18 +183,21 @@ class Baselines:
 
         If it is not there, it was not there then, unless something has gone from its directory.
         """
-        above = stat_state(os.path.dirname(path))
-        if not os.path.lexists(path) and is_later(above, since, self._now()):
-            self.project.setdefault(path, MIXED)
+        if path in self.project:
+            return
+        may_be_gone = not os.path.lexists(path) and is_later(
+            stat_state(os.path.dirname(path)), since, self._now()
+        )
         self.take_for_refresh(path, since)
-        self._wanted.add(path)
+        if may_be_gone:
+            self.accept(path, MIXED)
 
     def forget_absent(self) -> None:
         """Forget files that are asked for, were not there, and are not there now."""
         known = self.project
         absent = {
             path
-            for path in self._wanted
+            for path in list(self._wanted)  # an import may take one out meanwhile
             if path in known and known[path].signature is None and not os.path.lexists(path)
         }
         self.forget(absent)

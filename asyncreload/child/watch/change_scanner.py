@@ -102,21 +102,26 @@ class ChangeScanner:
 
         Called again, it forgets how that was before, but for what was loaded since.
         """
-        self._asked = self._baselines.patterns = patterns
-        self._baselines.forget_wanted()
-        self._scan_directories(patterns, self._take_wanted)
+        self._asked = patterns
+        self._watch(patterns)
 
     def watch_again(self) -> None:
         """In a process that goes on from a checkpoint: watch what patterns ask for, as it is."""
-        asked, all_ = self._asked, self._baselines.patterns
+        all_ = self._baselines.patterns
+        if not self._are_many:
+            self._watch(all_)
+            return
         now = self._clock.time_ns()
-        self.watch_patterns(asked if self._are_many else all_)
-        self._asked = asked
-        if self._are_many:
-            self._baselines.patterns = all_
-            for path in filter(all_.refreshes, self.opened.paths()):
-                self._take_wanted(path)
-            self._in_project = now
+        self._watch(self._asked)
+        self._baselines.patterns = all_
+        for path in filter(all_.refreshes, self.opened.paths()):
+            self._take_wanted(path)
+        self._in_project = now
+
+    def _watch(self, patterns: Patterns) -> None:
+        self._baselines.patterns = patterns
+        self._baselines.forget_wanted()
+        self._scan_directories(patterns, self._take_wanted)
 
     def unmatched(self, watch: Sequence[str], refresh: Sequence[str]) -> list[str]:
         """Return those patterns, as they were given, that no file fits."""

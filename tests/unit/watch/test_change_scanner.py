@@ -619,6 +619,17 @@ def test_what_has_come_and_gone_since_it_was_opened_for_the_first_time(project: 
 
 
 @pytest.mark.usefixtures("many")
+def test_what_was_loaded_and_is_opened_as_well_stays_loaded(project: Project) -> None:
+    loaded, scanner = project.load("pages/rules.xyz"), project.watch.scanner
+    project.write("pages/a.html")
+    scanner.watch_for_refresh([project.path("pages")], project.clock.time_ns())
+    opened(scanner, loaded)
+    scanner.take_opened()
+    assert project.watch.baselines.loaded() == [loaded]
+    assert project.watch.baselines.is_loaded(loaded)
+
+
+@pytest.mark.usefixtures("many")
 def test_what_was_opened_is_watched_again_after_a_checkpoint(project: Project) -> None:
     first = project.clock.time_ns()
     paths = [project.write(f"pages/{name}", b"one") for name in ("a.html", "b.html")]
