@@ -357,11 +357,11 @@ class _Response:
                 self._held.append(message)  # the exception may come behind it
                 self.is_complete = True
                 return
-            if self._live_state and body:
+            if self._live_state and (body or not more):
                 self._tag = self._make_tag(self._held[0], body)
         self._sent += len(body)
-        # Not behind an empty page, nor behind one that is shorter or longer than its header says.
-        if self._tag and not more and self._sent and self._told_length in {None, self._sent}:
+        # Not behind a page that is shorter or longer than its header says.
+        if self._tag and not more and self._told_length in {None, self._sent}:
             message = {**message, "body": body + self._tag}
         await self.release(message)
 

@@ -2,7 +2,8 @@
 
 A live page reloads itself when the app has been reloaded. The tag comes last so that an answer that
 is streamed is not held back, and the page's own bytes stay as they are. Every answer that is not
-a whole HTML page is sent unchanged.
+a whole HTML page is sent unchanged. An empty page gets the tag, too: many editors empty a template
+before they write it, and a page that is shown at that moment has to come back.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SCRIPT_URL = ".asyncreload/live.js"
 _VALIDATORS = ("ETag", "Last-Modified")
 _POLICY_HEADERS = ("Content-Security-Policy", "Content-Security-Policy-Report-Only")
 _NOT_WHOLE_PAGES = frozenset({"204", "205", "206"})  # no content, or a range of it
-_LENGTH = re.compile("[1-9][0-9]{,17}")
+_LENGTH = re.compile("0|[1-9][0-9]{,17}")
 _WIDE_CHARSET = re.compile("charset[ \t]*=[ \t]*[\"']?(utf-?16|utf-?32|ucs|iso-10646|(cs)?unicode)")
 _WIDE_BYTE_ORDER_MARKS = (b"\xfe\xff", b"\xff\xfe")
 _NONCE = re.compile("'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
@@ -31,7 +32,7 @@ def script_tag(state: str, status: str, headers: Headers, first_bytes: bytes) ->
     """Return the tag to send behind the answer to a navigation; b"" if it is no page for a script.
 
     state: names the process that answers, see `EventStreams`.
-    first_bytes: how the body begins, two bytes at least.
+    first_bytes: how the body begins, two bytes if it has so many.
     """
     whole = _is_whole_page(status, headers) and not first_bytes.startswith(_WIDE_BYTE_ORDER_MARKS)
     if not whole or not _may_be_changed(headers):

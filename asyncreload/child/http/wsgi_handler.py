@@ -286,8 +286,7 @@ class LivePageHandler(AppHandler):
                 adapt_headers(self.headers, len(self._tag))
 
     def finish_content(self) -> None:
-        # Not behind an empty page, nor behind one that is shorter or longer than its header says.
+        # Not behind a page that is shorter or longer than its header says.
         super().finish_content()
-        is_as_told = self._told_length in {None, self.bytes_sent}
-        if self._tag and is_as_told and self.bytes_sent:
+        if self._tag and self._told_length in {None, self.bytes_sent}:
             self.write(self._tag)

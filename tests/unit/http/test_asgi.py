@@ -313,7 +313,6 @@ async def test_a_page_that_is_streamed_gets_a_script_at_its_end() -> None:
         (navigation(), start(headers=TEXT), b"text"),
         (navigation(), start(headers=[*HTML, (b"content-encoding", b"gzip")]), b"<html>"),
         (navigation(), start(302, HTML), b"<html>"),
-        (navigation(), start(headers=HTML), b""),
     ],
 )
 async def test_what_is_no_page_stays_as_it_is(scope: Scope, head: Message, data: bytes) -> None:
@@ -321,6 +320,14 @@ async def test_what_is_no_page_stays_as_it_is(scope: Scope, head: Message, data:
 
     assert ran.body == data
     assert [pair for pair in ran.sent[0]["headers"] if pair[0] not in OWN] == head["headers"]
+
+
+async def test_a_page_that_is_empty_for_a_moment_gets_a_script_too() -> None:
+    head = start(headers=[*HTML, (b"content-length", b"0")])
+    ran = await run(head, body(b""), scope=navigation())
+
+    assert ran.body == TAG
+    assert ran.headers[b"content-length"] == b"%d" % len(TAG)
 
 
 @pytest.mark.parametrize("told", [b"5", b"7"])
