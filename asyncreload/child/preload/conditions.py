@@ -23,6 +23,7 @@ from typing import Any
 
 from asyncreload.cpython import event_loop_policy
 from asyncreload.current_directory import current_directory
+from asyncreload.style import first_names
 
 Conditions = dict[str, Any]
 """Plain data, as JSON carries it, by names that a person understands."""
@@ -68,6 +69,14 @@ def read_conditions() -> Conditions:
 def after_load() -> Conditions:
     """Return what must be the same after two loads for the one to have stood for the other."""
     return {ENVIRONMENT: dict(os.environ)} | read_conditions()
+
+
+def describe_difference(name: str, then: Any, now: Any) -> str:
+    """Return which condition differs; of one that has parts, such as loggers, which of them do."""
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        return name
+    differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    return f"{name} ({', '.join(first_names(differing))})"
 
 
 def patcher() -> str:

@@ -9,7 +9,12 @@ from typing import Any, NoReturn
 from asyncreload.child.helper_thread import hop
 from asyncreload.child.imports.asgi_server import import_server
 from asyncreload.child.imports.import_observer import Code, ImportObserver
-from asyncreload.child.preload.conditions import FILTERS, Conditions, after_load
+from asyncreload.child.preload.conditions import (
+    FILTERS,
+    Conditions,
+    after_load,
+    describe_difference,
+)
 from asyncreload.child.preload.recorder import Recorder
 from asyncreload.child.preload.refusal import RefusingObserver
 from asyncreload.child.preload.replay import replay
@@ -161,8 +166,12 @@ class PreloadSession:
         conditions = after_load()
         if differing := self._recorder.mismatches(conditions):
             found = {name: conditions[name] for name in differing}
-            self._start_cold(f"after the load these differ: {', '.join(differing)}", found)
+            self._start_cold(f"after the load these differ: {self._described(found)}", found)
         self._after_load = conditions
+
+    def _described(self, found: Conditions) -> str:
+        then = self._replayed.final if self._replayed else {}
+        return ", ".join(describe_difference(name, then.get(name), found[name]) for name in found)
 
     async def tell(self, root: str) -> None:
         """Tell what a standby should import: after the load, and when requests imported more."""

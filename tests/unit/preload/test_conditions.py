@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncreload.child.preload.conditions import after_load, patcher
+from asyncreload.child.preload.conditions import after_load, describe_difference, patcher
 from asyncreload.protocol import Preload, decode
 from tests.unit.preload.child_runs import ChildRun
 
@@ -59,3 +59,11 @@ def test_they_travel(child: ChildRun) -> None:
     travelled = decode(found.encode())
     assert isinstance(travelled, Preload)
     assert travelled.final == after_load()
+
+
+def test_a_difference_is_told_with_its_parts() -> None:
+    """Of environment variables, the names: the values may be secrets."""
+    then, now = {"A": "1", "B": "2", "C": "3"}, {"A": "1", "B": "4", "D": "5"}
+    assert describe_difference("variables", then, now) == "variables (B, C, D)"
+    assert describe_difference("locale", "C", "de_DE") == "locale"
+    assert describe_difference("loggers", None, {"a": 1}) == "loggers"
