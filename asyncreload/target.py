@@ -176,6 +176,11 @@ def _is_there(path: Path) -> bool:
 
 
 def _suggestion(location: str, path: Path) -> str:
+    if path.with_name(f"{path.name}.py").is_file():  # app/main
+        return f': did you mean "{location}.py"?'
+    dotted = Path(path.stem.replace(".", os.sep) + ".py")  # app.main.py
+    if (path.parent / dotted).is_file():
+        return f': did you mean "{Path(location).parent / dotted}"?'
     near = [file.name for file in path.parent.glob("*.py")]
     otherwise = f" in {path.parent}: check the name and where you are."
     elsewhere = (each / path.name for each in _below(path.parent))

@@ -155,10 +155,16 @@ def test_nothing_before_the_colon(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("appp.py", "app.py"), ("pkg/modul.py:app", "pkg/module.py"), ("pkg/module", "pkg/module.py")],
+    [
+        ("appp.py", "app.py"),
+        ("pkg/modul.py:app", "pkg/module.py"),
+        ("pkg/module", "pkg/module.py"),
+        ("pkg/a", "pkg/a.py"),
+        ("pkg.a.py", "pkg/a.py"),
+    ],
 )
 def test_a_missing_file_with_a_likely_one(tmp_path: Path, text: str, meant: str) -> None:
-    touch(tmp_path, "app.py", "pkg/module.py")
+    touch(tmp_path, "app.py", "pkg/module.py", "pkg/a.py")
 
     location = text.partition(":")[0]
 
