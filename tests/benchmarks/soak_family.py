@@ -36,13 +36,14 @@ def family(served: Served) -> dict[int, Role]:
     found = {}
     for pid in filter(is_alive, processes_of(served.directory.parent)):
         with suppress(ProcessLookupError):
-            # The child is in the supervisor's process group; those that wait are each in its own.
+            # The child is in the supervisor's process group, and so is a checkpoint that it has
+            # gone on from. The others that wait are each in a group of its own.
+            role = told.get(str(pid), Role.STANDBY)
             if pid == served.pid:
-                found[pid] = Role.SUPERVISOR
-            elif os.getpgid(pid) == served.pid:
-                found[pid] = Role.CHILD
-            else:
-                found[pid] = told.get(str(pid), Role.STANDBY)
+                role = Role.SUPERVISOR
+            elif role is not Role.CHECKPOINT and os.getpgid(pid) == served.pid:
+                role = Role.CHILD
+            found[pid] = role
     return found
 
 
