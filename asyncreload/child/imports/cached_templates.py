@@ -11,37 +11,66 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from asyncreload.child.imports.wrapped_apps import apps_behind
 from asyncreload.page_files import tell_open_pages
 from asyncreload.process_role import ForFramework, for_framework
 
 
-def renew_cached_templates(app: object) -> None:
-    """Have the templates of an app of Flask's or Bottle's renewed; else do nothing."""
+def renew_cached_templates(served: object) -> None:
+    """Have the templates of apps of Flask's, Quart's or Bottle's renewed; else do nothing.
+
+    served: one of these, or what wraps it.
+    """
     child = for_framework()
     if child is None:
         return
-    debug = sys.modules.get("werkzeug.debug")
-    if debug is not None and isinstance(app, debug.DebuggedApplication):  # `flask dev --debugger`
-        app = app.app
-    flask, bottle = sys.modules.get("flask"), sys.modules.get("bottle")
-    if flask is not None and isinstance(app, flask.Flask):
-        _renew_flasks(app, child)
-    elif bottle is not None and isinstance(app, bottle.Bottle):
+    of_flask = _kinds("flask.Flask", "quart.Quart")
+    of_bottle = _kinds("bottle.Bottle")
+    found = list(apps_behind(served, of_flask + of_bottle)) if of_flask or of_bottle else []
+    for app in found:
+        if isinstance(app, of_flask):
+            _renew_flasks(app, child)
+    if any(isinstance(app, of_bottle) for app in found):
+        bottle = sys.modules["bottle"]
         endings = tuple(f".{ending}" for ending in bottle.BaseTemplate.extensions)
         tell_open_pages(child, bottle.TEMPLATE_PATH, endings, renew=bottle.TEMPLATES.clear)
 
 
+def _kinds(*names: str) -> tuple[type, ...]:
+    """Return those of the classes whose modules are imported."""
+    parts = [name.split(".") for name in names]
+    found = [getattr(sys.modules.get(module), kind, None) for module, kind in parts]
+    return tuple(kind for kind in found if isinstance(kind, type))
+
+
 def _renew_flasks(app: Any, child: ForFramework) -> None:
-    tell_open_pages(child, _template_folders(app), renew=_clear_cache_of(app))
+    """Do so for an app of Flask's, or of Quart's, which is made of the same parts."""
+    tell_open_pages(child, _template_directories(app), renew=_clear_cache_of(app))
     if child.is_live:  # nothing is kept of these
         parts = (app, *app.blueprints.values())
         tell_open_pages(child, [part.static_folder for part in parts if part.static_folder])
 
 
-def _template_folders(app: Any) -> Iterator[str]:
+def _template_directories(app: Any) -> Iterator[str]:
     for part in (app, *app.blueprints.values()):
         if part.template_folder:
             yield os.path.join(part.root_path, part.template_folder)
+        yield from _searched_by(vars(part).get("jinja_loader"))
+    if (environment := vars(app).get("jinja_env")) is not None:
+        yield from _searched_by(environment.loader)
+
+
+def _searched_by(loader: Any) -> Iterator[str]:
+    """Iterate over the directories in which one of Jinja's loaders looks, or those within it."""
+    if loader is None:
+        return
+    yield from map(os.fspath, getattr(loader, "searchpath", ()))
+    if directory := getattr(loader, "_template_root", ""):  # of a `PackageLoader`: no public name
+        yield directory
+    inner = [*getattr(loader, "loaders", ()), *getattr(loader, "mapping", {}).values()]
+    for each in inner:
+        if not isinstance(each, str):  # the templates of a `DictLoader` are code
+            yield from _searched_by(each)
 
 
 def _clear_cache_of(app: Any) -> Callable[[], object]:
