@@ -42,7 +42,8 @@ CASES = {
     "Starlette": f"{FLASK}\n{MOUNTED}",
     "loader": f"{FLASK}\nimport jinja2\n{LOADER}\napp = site",
     "loader of the environment": f"{FLASK}\nimport jinja2\n"
-    "site.jinja_env.loader = jinja2.PrefixLoader({'': jinja2.FileSystemLoader('themes')}, '')\n"
+    "inner = jinja2.PrefixLoader({'page': jinja2.FileSystemLoader('themes')}, '.')\n"
+    "site.jinja_env.loader = jinja2.ChoiceLoader([jinja2.DictLoader({}), inner])\n"
     "app = site",
     "package": f"{FLASK}\nimport jinja2\nsite.jinja_loader = jinja2.PackageLoader('pages', 'all')\n"
     "app = site",
@@ -50,7 +51,7 @@ CASES = {
 }
 PLACES = {
     "loader": "themes/page.html",
-    "loader of the environment": "themes/page.html",
+    "loader of the environment": "themes/html",
     "package": "pages/all/page.html",
 }
 
