@@ -21,6 +21,7 @@ from asyncreload.terminal import Terminal
 TO_VANISH = 1.0  # what a child gets for its end that runs nothing and holds nothing any more
 HURRIED = 0.2  # what a child gets that still sends a response when another reload begins
 MARGIN = 0.5  # what a child gets on top of the app's `grace` for an end of its own
+CLEANUP = 0.5  # what its last requests get on top of that, once they are cancelled
 
 _descendants = in_thread(descendants.descendants)
 _family = in_thread(descendants.family)
@@ -170,7 +171,7 @@ class Children:
         that itself, as when it crashes, nobody else does.
         """
         try:
-            await self._wait_or_kill(child, self._grace + MARGIN, hurries=True)
+            await self._wait_or_kill(child, self._grace + CLEANUP + MARGIN, hurries=True)
         finally:
             try:
                 if not await child.has_vanished():

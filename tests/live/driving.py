@@ -223,6 +223,10 @@ class Connection:
                 data += more
         return Answer.parse(bytes(data))
 
+    def receive_some(self) -> bytes:
+        """Wait for the first bytes of the response; return them."""
+        return self._socket.recv(65536)
+
     def close(self) -> None:
         self._socket.close()
 

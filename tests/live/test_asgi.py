@@ -678,3 +678,78 @@ def test_a_shutdown_that_is_cut_off_does_not_run_on_beside_a_last_response(serve
         served.until(lambda: served.output.count(CUT_OFF) == number, "it is told")  # noqa: B023
         for file in (begun, steps):
             file.unlink()
+
+
+LAST_WORDS = """
+import asyncio
+import time
+
+async def block():
+    time.sleep(60)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    open("begun" + scope["path"][1:], "w").close()
+    if scope["path"] == "/group":
+        async with asyncio.TaskGroup() as group:
+            await group.create_task(block())
+    if scope["path"] == "/long":
+        await wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"v0"})
+    if scope["path"] == "/after":
+        await wait()
+
+async def wait():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        with open("cleaned up", "a") as file:
+            file.write("one\\n")
+"""
+
+
+def test_what_outlives_grace_is_cancelled_and_cleans_up(serve: Serve) -> None:
+    served = serve("app.py", "--grace", "0.5", files={"app.py": LAST_WORDS})
+    long = served.connect().send("/long")
+    after = served.connect().send("/after")
+    for name in ("long", "after"):
+        served.until((served.directory / f"begun{name}").exists, f"{name} is under way")
+    served.edit("app.py", 'b"v0"', 'b"v1"')
+    assert served.body() == "v1"
+    answer = long.receive()
+    assert (answer.status, "Please ask again" in answer.body) == (503, True)
+    assert after.receive().body == "v0"
+    cleaned_up = served.directory / "cleaned up"
+    served.until(lambda: cleaned_up.exists() and cleaned_up.read_text() == "one\n" * 2, "both have")
+    served.until_told("GET /after: what goes on behind its response cut off")
+    assert "Traceback" not in served.output
+
+
+def test_p2_code_that_blocks_the_loop_within_a_group_is_interrupted(serve: Serve) -> None:
+    """As any handler is behind the middleware of Starlette."""
+    served = serve("app.py", files={"app.py": LAST_WORDS})
+    blocking = served.connect().send("/group")
+    served.until((served.directory / "begungroup").exists, "it blocks")
+    served.edit("app.py", 'b"v0"', 'b"v1"')
+    assert served.body() == "v1"
+    assert blocking.receive().status == 503
+    served.until_told("it blocked the event loop")
+    assert "Traceback" not in served.output
+
+
+def test_a_websocket_is_answered_by_its_version_while_the_load_fails(serve: Serve) -> None:
+    """Clients take HTTP/1.0 for something else than a server that has a bad moment."""
+    served = serve("app.py", files={"app.py": LAST_WORDS})
+    served.replace("app.py", "app = (")
+    assert served.get().status == 500
+    with socket.create_connection(("127.0.0.1", served.port), 10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"\r\nConnection: close\r\n" in answer

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, Connection, lay_out, replace
+from tests.live.driving import COMMAND, SPEAKS_ASGI, Connection, lay_out, replace
 from tests.live.test_ways_in import HELLO, PYTHON
 
 if TYPE_CHECKING:
@@ -142,16 +144,43 @@ def test_a_response_that_is_given_up_is_told(serve: Serve, project: Path) -> Non
     served.until((project / "begun").exists, "it is being answered")
     served.write("app.py", SLOW.format("new"))
     assert served.body() == "new"
-    served.until_told("GET /slow cut off")
-    slow.close()
+    served.until_told("GET /slow cut off after 0.5 s (--grace)")
+    assert slow.receive().status == 503
     (project / "begun").unlink()
     again = Connection(served.port).send("/slow")
     served.until((project / "begun").exists, "it is being answered")
     served.signal(signal.SIGINT)
     served.wait()
-    again.close()
+    assert "Please ask again" in again.receive().body
     assert served.output.count("GET /slow cut off") == 2
     assert served.output.rindex("cut off") < served.output.index(" stopped\n")
+
+
+STREAMED = """\
+import time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/export":
+        start_response("200 OK", [("Content-Type", "text/csv")])
+        return (time.sleep(0.2) or b"a line\\n" for _ in range(100))
+    start_response("200 OK", [])
+    return [b"{}"]
+"""
+
+
+@pytest.mark.skipif(SPEAKS_ASGI, reason="its chunks tell")
+def test_a_client_notices_that_a_response_is_cut_off(serve: Serve) -> None:
+    """Whose end nothing tells but that of the connection."""
+    served = serve("app.py", "--grace", "0.5", files={"app.py": STREAMED.format("old")})
+    for ending in ("reload", "end"):
+        export = Connection(served.port).send("/export")
+        assert export.receive_some()
+        if ending == "reload":
+            served.write("app.py", STREAMED.format("new"))
+            assert served.body() == "new"
+        else:
+            served.signal(signal.SIGINT)
+        with pytest.raises(ConnectionResetError):
+            export.receive()
 
 
 def test_p5_what_tools_are_told_at_the_end_is_the_exit_code(project: Path) -> None:

@@ -37,11 +37,14 @@ def log_access(request: str, status: str, seconds: float, remark: str = "") -> N
         write_lines(stream, line)
 
 
-def log_cut_off(request: str) -> None:
-    """Write the line of a request that is given up, as the process ends."""
+def log_cut_off(request: str, when: str = "") -> None:
+    """Write the line of a request that is given up, as the process ends.
+
+    when: such as "after 5 s".
+    """
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
-        end = coloured("cut off", RED, stream)
+        end = coloured(f"cut off {when}".rstrip(), RED, stream)
         # A prompt is not shown again: its process is about to end.
         stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)} {end}\n")
         stream.flush()

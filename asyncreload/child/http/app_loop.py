@@ -109,6 +109,16 @@ class AppLoop:
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self._lifespan.cut_off)
 
+    def cancel_last(self) -> None:
+        """Have all that runs in the loop cancelled. Called in another thread."""
+
+        def cancel() -> None:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+
+        with suppress(RuntimeError):  # it is closed
+            self.loop.call_soon_threadsafe(cancel)
+
     def stop(self) -> None:
         """Have `run_on` return, and wait for that, but not for long. Called in another thread.
 

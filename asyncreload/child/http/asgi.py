@@ -14,7 +14,7 @@ from urllib.parse import quote
 from wsgiref.handlers import format_date_time
 from wsgiref.headers import Headers
 
-from asyncreload.child.http.access_log import log_access
+from asyncreload.child.http.access_log import log_access, log_cut_off
 from asyncreload.child.http.asgi_connection import Use
 from asyncreload.child.http.interrupted import interrupted
 from asyncreload.child.http.live_injection import adapt_headers, script_tag
@@ -123,13 +123,7 @@ class Exchange:
         except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
-            if await self._is_interrupted(exc):
-                is_blocking = isinstance(exc, KeyboardInterrupt)
-                self._remark = "it blocked the event loop" if is_blocking else "cancelled"
-                await response.replace(interrupted, environ_of(scope))
-            elif not self._is_of_lost_client(exc):
-                page = self._errors.report(exc, line, self._began_at)
-                await response.replace(page, environ_of(scope))
+            await self._fail(exc, response, scope, line)
             if not response.is_complete:
                 # Neither a reload nor the end resets a connection.
                 is_delimited = response.is_delimited or bool(self._remark)
@@ -141,6 +135,20 @@ class Exchange:
         is_cut_off = bool(has_begun) and not is_stream
         self._log(line, response.status or "500", cut_off=is_cut_off)
 
+    async def _fail(
+        self, error: BaseException, response: _Response, scope: Scope, line: str
+    ) -> None:
+        """Answer by what an exception means, if the app has sent nothing yet."""
+        if await self._is_interrupted(error):
+            is_blocking = _has_interrupt(error)
+            self._remark = "it blocked the event loop" if is_blocking else "cancelled"
+            if response.is_complete:
+                log_cut_off(f"{line}: what goes on behind its response")
+            await response.replace(interrupted, environ_of(scope))
+        elif not self._is_of_lost_client(error):
+            page = self._errors.report(error, line, self._began_at)
+            await response.replace(page, environ_of(scope))
+
     def _on_complete(self, line: str, response: _Response) -> None:
         """Write the line of a response; what the app does from now on is in the background."""
         self._noted.close()
@@ -150,7 +158,7 @@ class Exchange:
         """Tell whether an exception is how the end of this process ends a request."""
         if isinstance(error, asyncio.CancelledError):
             return self._is_ending()
-        return isinstance(error, KeyboardInterrupt) and await self._is_told_to_end()
+        return _has_interrupt(error) and await self._is_told_to_end()
 
     async def _is_told_to_end(self) -> bool:
         """Tell whether the app was interrupted as it kept its loop from ending, or by Ctrl-C.
@@ -193,7 +201,7 @@ class Exchange:
             raise
         except BaseException as exc:  # noqa: BLE001  whatever an app raises
             can_answer = "websocket.http.response" in scope.get("extensions", {})
-            if isinstance(exc, KeyboardInterrupt):  # as in `_respond`
+            if _has_interrupt(exc):  # as in `_respond`
                 await self._fail_websocket(send_and_note, 503, 1012, can_answer=can_answer)
             elif not self._is_of_lost_client(exc):
                 self._errors.report(exc, line, self._began_at)
@@ -230,6 +238,17 @@ class Exchange:
         if self._site.access_log:
             remark = "cut off" if cut_off else self._remark
             log_access(line, status, time.perf_counter() - self._began, remark)
+
+
+def _has_interrupt(error: BaseException) -> bool:
+    """Tell whether an exception is KeyboardInterrupt, or a group in which one is.
+
+    Where a framework calls what answers in a task group of its own, as Starlette's
+    `BaseHTTPMiddleware` does, the interrupt comes with what that makes of it.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
 
 
 class _Response:

@@ -139,6 +139,9 @@ class AsgiResponder:
             self._call_in_app(partial(self._leave, connection))
         return kept
 
+    def cut_off(self) -> None:
+        """Do nothing: what could be cancelled was answered, and chunks tell what is not whole."""
+
     async def answered(self, seconds: float) -> None:
         """Wait until all is answered, but not longer than `seconds`."""
         await self.quiet(seconds)

@@ -175,6 +175,11 @@ class FrontEnd:
         for responder in self._responders:
             await responder.quiet(seconds)
 
+    def cut_off(self) -> None:
+        """Have clients notice that they are not waited for any longer: the process is to end."""
+        for responder in self._responders:
+            responder.cut_off()
+
     @property
     def busy(self) -> int:
         """How many requests are being answered, or have their last bytes delivered."""
@@ -270,6 +275,7 @@ class FrontEnd:
                 app=present,
                 site=site,
                 errors=errors,
+                on_begun=slot.answer_by,
                 on_stream=slot.begin_stream,
             )
 

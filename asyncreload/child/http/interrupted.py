@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 STATUS: Final = "503 Service Unavailable"
 TEXT: Final = b"Interrupted by a reload, or by the end of the server. Please ask again."
+RESPONSE: Final = (
+    f"HTTP/1.0 {STATUS}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+    f"Content-Length: {len(TEXT)}\r\n\r\n"
+).encode() + TEXT
+"""The same as bytes, for a request whose thread has no more time to answer."""
 
 
 def interrupted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

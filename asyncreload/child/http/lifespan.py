@@ -35,6 +35,7 @@ class Lifespan:
         self._stopping: asyncio.Task[None] | None = None
         self._has_heard = False
         self._is_up = False
+        self._was_cut_off = False
         self.state: dict[str, Any] = {}
         """What the app wants each of its requests to have."""
 
@@ -69,6 +70,8 @@ class Lifespan:
             await asyncio.wait({task})
             return
         answer = await self._ask(task, "lifespan.shutdown")
+        if self._was_cut_off:
+            return  # which is told: that it was cancelled then is no failure of the app's
         if answer["type"] == "lifespan.shutdown.failed":
             await asyncio.wait({task}, timeout=_RAISES_WITHIN)
             if _error_of(task) is None:
@@ -79,6 +82,7 @@ class Lifespan:
     def cut_off(self) -> None:
         """Cancel the app's shutdown: there is no more time for it."""
         if self._stopping is not None:
+            self._was_cut_off = True
             self._stopping.cancel()
 
     @property

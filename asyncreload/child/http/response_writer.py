@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from asyncreload.child.http.client_io import WhileWaiting, send
@@ -21,8 +23,9 @@ class ResponseWriter:
     connections break, such as those to its database.
 
     It is used by one thread at a time: the one that answers the request, or one in which the app
-    reads the body while that one waits for it. No lock guards it: an app that writes and reads in
-    two threads at once has to see to their order itself, as with any file.
+    reads the body while that one waits for it. An app that writes and reads in two threads at once
+    has to see to their order itself, as with any file. `cut_off` alone may be called by another
+    thread at any time; the lock is for that.
     """
 
     def __init__(self, connection: socket.socket, while_waiting: WhileWaiting) -> None:
@@ -36,7 +39,9 @@ class ResponseWriter:
         """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
         self.expects_continue: bool = False
         """Whether the client waits for `100 Continue` before it sends the request body."""
+        self._lock = Lock()
         self._is_finished = False
+        self._is_cut_off = False
         self.was_reset: bool = False
         """Whether the connection was closed by `reset`."""
 
@@ -67,9 +72,15 @@ class ResponseWriter:
         if self._unsent:
             data = b"".join(self._unsent)  # a single block is not copied
             self._unsent.clear()
-            self.has_sent = True
             with self:
+                self._begin_to_send()
                 send(self._connection, data, self._while_waiting)
+
+    def _begin_to_send(self) -> None:
+        with self._lock:
+            if self._is_cut_off:
+                raise BrokenPipeError(errno.EPIPE, "the process ends: the response was cut off")
+            self.has_sent = True
 
     def finish(self) -> None:
         """Send what was written, and tell the client that the response is complete.
@@ -79,11 +90,36 @@ class ResponseWriter:
         try:
             self.flush()
         finally:
-            if not self._is_finished:
-                self._is_finished = True
+            if self._claim_end():
                 with suppress(OSError):
                     # Not a close alone: a process that the app forked may hold the connection open.
                     self._connection.shutdown(socket.SHUT_WR)
+
+    def cut_off(self, instead: bytes) -> None:
+        """Give the response up, as the process is about to end. Called in another thread.
+
+        The client gets another response if it has got nothing yet. If only the end of the
+        connection tells it that the response is complete, that will be a reset.
+
+        instead: the other response.
+        """
+        with self._lock:
+            is_delimited = self.limit is not None
+            if self._is_finished or (self.has_sent and is_delimited):
+                return
+            self._is_finished = self._is_cut_off = True
+        with suppress(OSError):
+            if not self.has_sent:
+                self._connection.send(instead, socket.MSG_DONTWAIT)
+                self._connection.shutdown(socket.SHUT_WR)
+            else:
+                self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+
+    def _claim_end(self) -> bool:
+        """Tell whether the response is to be ended: it is, once."""
+        with self._lock:
+            before, self._is_finished = self._is_finished, True
+        return not before
 
     def discard(self) -> None:
         """Forget what was written and not sent."""

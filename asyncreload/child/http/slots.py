@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
+from asyncreload.child.http import interrupted
+from asyncreload.child.http.response_writer import ResponseWriter
 from asyncreload.child.sockets import share_of_descriptors
 
 _MAX_BLOCKED = 256  # requests; each of them has a thread
@@ -32,12 +34,18 @@ class Slot:
         """When it blocked for the first time, by the clock of `Slots`."""
         self.is_stream: bool = False
         """Whether its response has begun, and goes on until the client has enough."""
+        self.writer: ResponseWriter | None = None
+        """To which its response is written, once it is known."""
 
     def __enter__(self) -> None:
         self._slots.release(self)
 
     def __exit__(self, *_: object) -> None:
         self._slots.reclaim(self)
+
+    def answer_by(self, writer: ResponseWriter) -> None:
+        """Note what the response is written to."""
+        self.writer = writer
 
     def begin_stream(self) -> None:
         """Note that the response has begun, and has no end of its own."""
@@ -153,6 +161,16 @@ class Slots:
             for slot in self._slots:
                 if slot.is_stream:
                     _end_response(slot)
+
+    def cut_off(self) -> None:
+        """Give all responses up, as the process is about to end; their clients shall notice.
+
+        Those that have no end of their own were ended before.
+        """
+        with self._lock:
+            for slot in self._slots:
+                if slot.writer is not None and not slot.is_stream:
+                    slot.writer.cut_off(interrupted.RESPONSE)
 
     def _count_free(self) -> int:
         # With one slot, the app need not be thread-safe: it is called only after it has returned.

@@ -51,7 +51,7 @@ class Site(FrozenData):
     """Notes what is answered."""
 
 
-def answer(
+def answer(  # noqa: PLR0913  but for the first three, each is given by name
     connection: socket.socket,
     client: ClientAddress,
     while_waiting: WhileWaiting,
@@ -59,6 +59,7 @@ def answer(
     app: WSGIApplication,
     site: Site,
     errors: RequestErrors = TERSE_ERRORS,
+    on_begun: Callable[[ResponseWriter], None] = lambda _: None,
     on_stream: Callable[[], None] = lambda: None,
 ) -> bool:
     """Answer the one request on `connection`, and tell the client that the answer has ended.
@@ -67,6 +68,7 @@ def answer(
     complete.
 
     while_waiting: a context that is entered each time that the client has to be waited for.
+    on_begun: called with what the response will be written to, before the request is read.
     on_stream: called, perhaps again and again, when a response that has no end of its own has
         begun, such as an event stream. Then the connection may be shut down for sending.
 
@@ -80,6 +82,7 @@ def answer(
     """
     with open_reader(connection, while_waiting) as reader:
         writer = ResponseWriter(connection, while_waiting)
+        on_begun(writer)
         request = Request(reader, writer, client, site, errors, on_stream)
         # An OSError here is the connection's: the client went away. The app's are caught inside.
         with suppress(OSError), request.writer:

@@ -79,6 +79,10 @@ class AppHandler(SimpleHandler):
         self.writer = writer
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
+        if self.base_env.get("HTTP_UPGRADE"):
+            # Who asks for a WebSocket takes an answer by HTTP/1.0 for that of something else, and
+            # does not try again. Such as the report's, while the load of an ASGI app fails.
+            self.http_version = "1.1"
         self._told_length: int | None = None
         self._is_stream = False
 
@@ -141,6 +145,8 @@ class AppHandler(SimpleHandler):
         super().cleanup_headers()
         if self.status[0] == "1" or self.status[:3] == "204":
             del self.headers["Content-Length"]  # RFC 9110 forbids it, but not with 304
+        if self.http_version != "1.0":
+            self.headers["Connection"] = "close"
         length = self.headers["Content-Length"]
         self._told_length = None if length is None else int(length)
 

@@ -57,6 +57,11 @@ class MainThread:
         if self._app_loop is not None:
             self._app_loop.cut_off_shutdown()
 
+    def cancel_last(self) -> None:
+        """Have what an ASGI app still has running cancelled. Called in another thread."""
+        if self._app_loop is not None:
+            self._app_loop.cancel_last()
+
     def wait(self, also_for: int | None = None) -> None:
         """Wait for `wake` or `interrupt`, or until another descriptor is readable."""
         self._waits = True

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 LAST_REQUESTS = 0.1  # what requests in flight get before the old code is told to go
 EXIT_HANDLERS = 0.5  # of fair time, for `atexit` handlers and files to be written in a reload
 WAKE_AFTER = 0.1  # until a main thread that sleeps in the app's code is woken by a real signal
+LAST_CLEANUP = 0.3  # for the last requests of an ASGI app to clean up, when `grace` is over
 EXECUTORS = 0.1  # what running jobs get before `atexit` handlers have their turn all the same
 
 _CUT_OFF = (
@@ -190,16 +191,12 @@ class Shutdown:
             asyncio.get_running_loop().call_later(WAKE_AFTER, wake)
         await self._let_main_leave(code, grace)
         self._main_has_left.set()
-        until = asyncio.get_running_loop().time()
+        began = until = asyncio.get_running_loop().time()
         if code == RELOAD and front_end.busy and not self._hurries:
             until += grace
-            # A later child may go on from a checkpoint that a child between us and it has taken.
-            # When the one between has ended, we would adopt both, and end them with the app's own.
-            leave_orphans()
-            self._link.send(Left(code, front_end.busy))
-            self._lingering = asyncio.create_task(front_end.quiet(grace))
-            await asyncio.wait({self._lingering})
-        self._tell_cut_off()
+            await self._linger(grace)
+        self._tell_cut_off(f"after {grace:g} s (--grace)" if until > began else "")
+        front_end.cut_off()
         if self._finalizes_late:
             await self._finalize_late(until)
         await self._app_processes.end()
@@ -211,6 +208,21 @@ class Shutdown:
             self._process_end.vanish(code, self._link.fileno())
             return
         self._link.send(Left(code))
+
+    async def _linger(self, grace: float) -> None:
+        """Go on with the last responses, beside the next child; then have them cancelled.
+
+        Those of an ASGI app clean up and say so to their clients. A thread cannot be cancelled.
+        """
+        # A later child may go on from a checkpoint that a child between us and it has taken.
+        # When the one between has ended, we would adopt both, and end them with the app's own.
+        leave_orphans()
+        self._link.send(Left(RELOAD, self._front_end.busy))
+        self._lingering = asyncio.create_task(self._front_end.quiet(grace))
+        await asyncio.wait({self._lingering})
+        if self._front_end.busy and not self._hurries:
+            self._main.cancel_last()
+            await self._front_end.quiet(LAST_CLEANUP)
 
     async def _let_main_leave(self, code: int, grace: float) -> None:
         """Wait until the main thread runs no more code of the app, for as long as it may take."""
@@ -229,12 +241,12 @@ class Shutdown:
             if self._runs_own_end and not is_at_prompt():
                 self._link.notice(_CUT_OFF.format(patience))
 
-    def _tell_cut_off(self) -> None:
+    def _tell_cut_off(self, when: str) -> None:
         """Tell of requests that are not waited for any longer; a WebSocket may end at any time."""
         load, unanswered = self._life.load, self._link.unanswered()
         for request in unanswered if load is not None and load.settings.access_log else ():
             if not request.startswith("WebSocket "):
-                log_cut_off(request)
+                log_cut_off(request, when)
 
     async def _finalize_late(self, until: float) -> None:
         """Finalize after the last response: what is left of its time is had for that as well.

@@ -619,6 +619,25 @@ async def test_code_that_holds_the_end_up_is_said_to(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.endswith(" · it blocked the event loop\n")
 
 
+async def test_an_interrupt_within_a_group_is_one() -> None:
+    """As Starlette's `BaseHTTPMiddleware` passes it on."""
+    found = [KeyboardInterrupt(), RuntimeError("No response returned.")]
+    nested = BaseExceptionGroup("unhandled errors in a TaskGroup", found)
+    ran = await run(BaseExceptionGroup("outer", [nested]))
+    assert ran.status == 503
+    ran = await run(ExceptionGroup("outer", [RuntimeError("mine")]))
+    assert ran.status == 500
+
+
+async def test_what_is_cancelled_behind_its_response_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ran = await run(start(), body(b"a"), asyncio.CancelledError())
+    assert ran.status == 200
+    told = capsys.readouterr().err
+    assert told.endswith("GET /page: what goes on behind its response cut off\n")
+
+
 async def test_what_is_done_in_the_background_is_not_in_its_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

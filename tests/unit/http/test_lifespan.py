@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -298,6 +299,30 @@ async def test_a_shutdown_that_takes_too_long_is_cut_off(
     stopping = asyncio.create_task(lifespan.stop())
     await iterate(10)
     assert not stopping.done()
+    lifespan.cut_off()
+    await asyncio.wait_for(stopping, DEADLINE)
+    assert capsys.readouterr() == ("", "")
+
+
+async def test_that_a_shutdown_was_cut_off_is_no_failure_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Starlette tells by a traceback what has ended it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            await send({"type": "lifespan.shutdown.failed", "message": traceback.format_exc()})
+            raise
+
+    lifespan = Lifespan(app)
+    await lifespan.start()
+    stopping = asyncio.create_task(lifespan.stop())
+    await iterate(10)
     lifespan.cut_off()
     await asyncio.wait_for(stopping, DEADLINE)
     assert capsys.readouterr() == ("", "")

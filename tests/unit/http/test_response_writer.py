@@ -89,3 +89,54 @@ def test_a_client_that_is_gone_is_noted_and_an_error_of_the_app_is_not(opened: O
     with pytest.raises(BrokenPipeError):
         writer.flush()
     assert writer.client_is_gone
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+def test_a_client_that_has_got_nothing_gets_something_else(
+    opened: Opened, *, has_written: bool
+) -> None:
+    writer, client = opened
+    if has_written:
+        writer.write(b"unsent")
+    writer.cut_off(b"instead")
+    assert receive_now(client, 100) == b"instead"
+    assert receive_now(client, 100) == b""
+    writer.write(b"late")
+    with pytest.raises(BrokenPipeError):
+        writer.flush()
+
+
+def test_a_response_whose_end_is_that_of_the_connection_is_reset() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    with client, server:
+        client.settimeout(10)
+        writer = ResponseWriter(server, nullcontext())
+        writer.write(b"half")
+        writer.flush()
+        assert client.recv(100) == b"half"
+        writer.cut_off(b"instead")
+        server.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(100)
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_response_whose_length_is_told_is_left_alone(opened: Opened, limit: int) -> None:
+    writer, client = opened
+    writer.write(b"half")
+    writer.limit = limit
+    writer.flush()
+    writer.cut_off(b"instead")
+    assert receive_now(client, 100) == b"half"
+    assert receive_now(client, 100) is None
+
+
+def test_a_response_that_has_ended_is_left_alone(opened: Opened) -> None:
+    writer, client = opened
+    writer.write(b"all")
+    writer.finish()
+    writer.cut_off(b"instead")
+    assert receive_now(client, 100) == b"all"
+    assert receive_now(client, 100) == b""

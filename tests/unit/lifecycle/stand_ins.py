@@ -28,6 +28,7 @@ class MainThread:
         self.interrupted = 0
         self.signalled = 0
         self.cut_off = 0
+        self.cancelled = 0
         self.frame: Any = None
         self.on_wait: Callable[[], None] = lambda: None
         self.moved = False
@@ -38,6 +39,9 @@ class MainThread:
 
     def cut_off_shutdown(self) -> None:
         self.cut_off += 1
+
+    def cancel_last(self) -> None:
+        self.cancelled += 1
 
     def wake(self) -> None:
         self.woken += 1
@@ -189,6 +193,7 @@ class FrontEnd:
         """Whether a response is sent for ever."""
         self.delegated: list[int] = []
         self.has_closed_delegated = False
+        self.has_cut_off = False
         self.has_listeners = True
         self.refreshed: list[list[str]] = []
         self.resumed = 0
@@ -207,6 +212,9 @@ class FrontEnd:
 
     def close_delegated(self) -> None:
         self.has_closed_delegated = True
+
+    def cut_off(self) -> None:
+        self.has_cut_off = True
 
     async def answered(self, seconds: float) -> None:
         self.waited.append(("answered", seconds))

@@ -15,6 +15,7 @@ from asyncreload.child.lifecycle import shutdown as module
 from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.shutdown import (
     EXIT_HANDLERS,
+    LAST_CLEANUP,
     LAST_REQUESTS,
     Shutdown,
     end_executors,
@@ -144,7 +145,13 @@ async def test_a_last_response_gets_grace_after_the_farewell() -> None:
     bench.shutdown.main_has_left()
     await bench.settle()
     assert bench.link.sent == [Left(RELOAD, 2)]
-    assert bench.front_end.waited == [("answered", LAST_REQUESTS), ("quiet", 5.0)]
+    assert bench.front_end.waited == [
+        ("answered", LAST_REQUESTS),
+        ("quiet", 5.0),
+        ("quiet", LAST_CLEANUP),
+    ]
+    assert bench.main.cancelled == 1
+    assert bench.front_end.has_cut_off
 
 
 @pytest.mark.asyncio
