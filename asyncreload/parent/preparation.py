@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 
@@ -17,7 +18,8 @@ log: logging.Logger = logging.getLogger("asyncreload")
 
 _LACKING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
-    | {errno.ENOENT, errno.ENOTDIR}  # until the current directory is checked out again, say
+    # Until the current directory is checked out again, say, or the interpreter has been replaced.
+    | {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ETXTBSY}
 )
 _MOST_TRIES = 12
 _MOST_REPLAYS = 8
@@ -135,7 +137,7 @@ class Preparation:
             try:
                 return await self._start()
             except OSError as exc:
-                if exc.errno not in _LACKING:
+                if not _may_pass(exc):
                     raise
                 if not told:
                     what = f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
@@ -157,3 +159,13 @@ class Preparation:
         preloaded = await child.preload(preload)
         self.replay_seconds = self._clock() - began
         return self._plan.accepts(child.pid, preloaded)
+
+
+def _may_pass(error: OSError) -> bool:
+    """Tell whether another try may succeed.
+
+    A directory may be closed for a moment, the current one too. An interpreter that is there and
+    may not be run stays so.
+    """
+    is_closed = error.errno == errno.EACCES and bool(error.filename)
+    return error.errno in _LACKING or (is_closed and not os.path.isfile(error.filename))

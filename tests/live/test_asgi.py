@@ -577,7 +577,7 @@ def test_without_the_extra_the_first_start_ends(project: Path, start: Start) -> 
     lay_out(project, files={"app.py": hide + APP})
     served = start(*COMMAND, "app.py", "--port", "0")
     assert served.wait() == 2
-    assert served.output == (
+    assert served.output.endswith(  # on a slow machine, what is served is told before
         "asyncreload: error: this is an ASGI app: install what serves it, with "
         "pip install uvicorn websockets, which is what the extra asgi brings\n"
     )

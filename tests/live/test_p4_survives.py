@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.driving import DEADLINE, LOGGED, LONG, SPEAKS_ASGI, Answer, lay_out
+from tests.live.driving import COMMAND, DEADLINE, LOGGED, LONG, SPEAKS_ASGI, Answer, lay_out
 from tests.live.failing import (
     DIED,
     FAILED,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.live.conftest import Serve
     from tests.live.driving import Connection
     from tests.live.failing import Bench
 
@@ -583,3 +584,45 @@ def test_p4_a_slow_load_is_told_and_where_it_is(tmp_path: Path) -> None:
         bench.replace("app.py", app_of("mended"))
         bench.fresh("mended")
         assert bench.told.count("still loading") == 1
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["asked meanwhile", "not asked"])
+@pytest.mark.parametrize("way", ["by file", "by import"])
+def test_p4_what_a_linked_directory_leads_to_goes_and_comes(
+    serve: Serve, project: Path, way: str, *, asks: bool
+) -> None:
+    """Nothing changes in the directory in which the link is."""
+    code = 'def app(environ, start):\n    start("200 OK", [])\n    return [b"%s"]\n'
+    lay_out(project, files={"work/main.py": "from shop.app import app\n", "work/x": ""})
+    lay_out(project, files={"src/shop/app.py": code % "one"})
+    (project / "work" / "shop").symlink_to("../src/shop")
+    target = "shop/app.py" if way == "by file" else "main.py"
+    command = ("sh", "-c", f"cd work && exec {' '.join(COMMAND)} {target} --port 0", "sh")
+    served = serve(command=command)
+    assert served.body() == "one"
+    (project / "src" / "shop").rename(project / "src" / "old")
+    if asks:
+        assert served.get().status == 500
+    served.until_told("waiting for a change")
+    (project / "src" / "old").rename(project / "src" / "shop")
+    assert served.body() == "one"
+    served.replace("src/shop/app.py", code % "two")
+    assert served.body() == "two"
+
+
+AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") * (os.geteuid() == 0)
+"""Root may enter every directory."""
+
+
+@pytest.mark.skipif(bool(AS_ANYBODY) and not shutil.which("setpriv"), reason="needs util-linux")
+def test_p4_a_current_directory_that_is_closed_for_a_moment(serve: Serve, project: Path) -> None:
+    code = 'def app(environ, start):\n    start("200 OK", [])\n    return [b"%s"]\n'
+    served = serve("app.py", files={"app.py": code % "one"}, command=(*AS_ANYBODY, *COMMAND))
+    assert served.body() == "one"
+    os.chmod(project, 0)
+    try:
+        waiting = served.connect().send()
+        served.until_told("cannot start a process: Permission denied")
+    finally:
+        os.chmod(project, 0o755)
+    assert waiting.receive().body == "one"

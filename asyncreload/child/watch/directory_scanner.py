@@ -71,10 +71,12 @@ class DirectoryScanner:
             return
         if self._patterns.wants(root):
             self._tell(root)  # also if there is no such file yet
-        above = os.path.dirname(root)
+        missing, above = root, os.path.dirname(root)
         while not os.path.isdir(above):
-            above = os.path.dirname(above)
+            missing, above = above, os.path.dirname(above)
         self.directories.setdefault(above, stat_state(above))
+        if os.path.islink(missing):  # that it leads somewhere again changes nothing where it lies
+            self.directories.setdefault(missing, stat_state(missing))
 
     def _walk(self, directory: str) -> None:
         waiting = self._list(directory, self._patterns.above(directory))

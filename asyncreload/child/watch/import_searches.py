@@ -138,8 +138,10 @@ class ImportSearches:
                 return  # whoever looked first has met something else, which counts
             self._searches[directory][tail] = _Search(name, met)
             package = os.path.join(directory, tail)
-            # Beside a module, a directory of its name may become a package, and go before it.
-            if met.is_portion or (met.path and os.path.isdir(package)):
+            # Beside a module, a directory of its name may become a package, and go before it. And
+            # a link that leads nowhere may come to lead to one.
+            may_become = os.path.isdir if met.path else os.path.islink
+            if met.is_portion or may_become(package):
                 self._watch(package, began)
             if known is not None or not met.path:
                 # Python's own list of the directory can be outdated by a tick of the clock.
@@ -263,8 +265,9 @@ class ImportSearches:
         """Return what Python would find, looking in the same order."""
         package = os.path.join(directory, tail)
         is_directory = entries.get(tail) is _Entry.DIRECTORY
-        if is_directory:
+        if is_directory or entries.get(tail) is _Entry.OTHER:
             self._watch(package, self._now())  # before it is looked into
+        if is_directory:
             for suffix in _SUFFIXES:
                 init = os.path.join(package, f"__init__{suffix}")
                 if os.path.isfile(init):

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -165,6 +166,17 @@ async def test_without_the_means_for_a_process_it_is_tried_again(
     assert await fakes.take() is fakes.children[0]
     told = f"cannot start a process: {os.strerror(number)}; trying again"
     assert caplog.messages == [told]
+
+
+async def test_a_current_directory_that_is_closed_for_a_moment_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+    fakes = Fakes(*[{"raises": closed}] * 3)
+    assert await fakes.take() is fakes.children[0]
+    assert caplog.messages == [
+        f"cannot start a process: Permission denied: {tmp_path}; trying again"
+    ]
 
 
 async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:

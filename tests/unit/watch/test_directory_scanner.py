@@ -109,6 +109,20 @@ def test_a_link_that_leads_nowhere_is_told_as_a_file_may_come_to_its_end(tmp_pat
     assert Told(tmp_path, "*.txt").found == [str(tmp_path / "a.txt")]
 
 
+@pytest.mark.parametrize("inner", ["", "/inner"])
+def test_a_root_behind_a_link_that_leads_nowhere_may_come(tmp_path: Path, inner: str) -> None:
+    """What is above the link is as it was when it leads somewhere again."""
+    work, target = tmp_path / "work", tmp_path / "target"
+    work.mkdir()
+    (work / "link").symlink_to(target)
+    told = Told(work, f"link{inner}/*.txt")
+    assert str(work / "link") in told.scanner.directories
+    assert told.again(work / "link") == []
+    (tmp_path / f"target{inner}").mkdir(parents=True)
+    (tmp_path / f"target{inner}" / "a.txt").touch()
+    assert told.again(work / "link") == [f"link{inner}/a.txt"]
+
+
 def test_a_directory_that_is_gone_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     told = Told(tmp_path, "*.txt")
