@@ -42,6 +42,8 @@ class PreloadPlan:
         self._warm_load: float | None = None
         self.preload: Preload | None = None
         """What to import; None when that is not known, or nothing is to be imported."""
+        self.has_booted: bool = False
+        """Whether any process has."""
         self.known_files: dict[str, Any] = {}
         """How the last child saw the project's files."""
 

@@ -24,6 +24,8 @@ _LACKING = frozenset(
 _MOST_TRIES = 12
 _MOST_REPLAYS = 8
 """Of these tries: each replay may find packages that the next one is to leave out."""
+BOOT_PAUSES = 0.5, 5.0
+"""Seconds until another try when processes do not boot any more: at first, and at last."""
 RETRY_PAUSE = 0.1
 """Seconds until another try, when the system lacks the means for a process."""
 
@@ -103,6 +105,28 @@ class Preparation:
             await self._reap(child)
 
     async def _make(self) -> Process:
+        """Return a process that is ready.
+
+        Once one has booted, the next not doing so is no reason to end: Python, or asyncreload, is
+        being installed anew, or the project breaks what Python runs at its start.
+        """
+        pause = BOOT_PAUSES[0]
+        while True:
+            made, code = await self._try_often()
+            if made is not None:
+                self._plan.has_booted = True
+                return made
+            if not self._plan.has_booted:
+                raise AsyncreloadError(
+                    f"the child process ended with exit code {code} before it could load anything; "
+                    "what it printed above says why"
+                )
+            log.warning("no process starts any more, as told above; trying again")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, BOOT_PAUSES[1])
+
+    async def _try_often(self) -> tuple[Process | None, int]:
+        """Return a process that is ready, or None and the exit code of the last that has ended."""
         code = 0
         for left in reversed(range(_MOST_TRIES)):
             if left < _MOST_TRIES - _MOST_REPLAYS:  # the last tries are the simplest
@@ -114,7 +138,7 @@ class Preparation:
                     if await self._preload(child):
                         child.send(KnownFiles(self._plan.known_files))
                         self.stage = Stage.READY
-                        return child
+                        return child, 0
                 else:
                     code = await child.wait()
             except BaseException:
@@ -125,10 +149,7 @@ class Preparation:
             await self._reap(child)
             if code > 0:  # it has said why; after a signal from outside it is worth another try
                 break
-        raise AsyncreloadError(
-            f"the child process ended with exit code {code} before it could load anything; "
-            "what it printed above says why"
-        )
+        return None, code
 
     async def _start_when_possible(self) -> Process:
         """Start a process; as long as it lacks descriptors, memory, a directory or such, wait."""

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count, product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import asyncreload
 from tests.live.driving import COMMAND, DEADLINE, LOGGED, LONG, SPEAKS_ASGI, Answer, lay_out
 from tests.live.failing import (
     DIED,
@@ -33,7 +35,6 @@ from tests.live.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.live.conftest import Serve
     from tests.live.driving import Connection
@@ -626,3 +627,20 @@ def test_p4_a_current_directory_that_is_closed_for_a_moment(serve: Serve, projec
     finally:
         os.chmod(project, 0o755)
     assert waiting.receive().body == "one"
+
+
+def test_p4_a_save_while_asyncreload_is_installed_anew(serve: Serve, project: Path) -> None:
+    """For a moment, no process can boot."""
+    package = project / "lib" / "asyncreload"
+    shutil.copytree(Path(asyncreload.__file__).parent, package)
+    code = 'def app(environ, start):\n    start("200 OK", [])\n    return [b"%s"]\n'
+    command = ("env", f"PYTHONPATH={package.parent}", *COMMAND)
+    options = ("--no-standby", "--no-checkpoints")
+    served = serve("app.py", *options, files={"app.py": code % "one"}, command=command)
+    assert served.body() == "one"
+    (package / "protocol.py").rename(package / "gone")
+    served.replace("app.py", code % "two")
+    waiting = served.connect().send()
+    served.until_told("no process starts any more")
+    (package / "gone").rename(package / "protocol.py")
+    assert waiting.receive().body == "two"

@@ -152,6 +152,7 @@ def preload(*modules: str) -> Preload:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for long."""
     monkeypatch.setattr(preparation, "RETRY_PAUSE", 0.001)
+    monkeypatch.setattr(preparation, "BOOT_PAUSES", (0.001, 0.001))
 
 
 # --- starting --------------------------------------------------------------------------------
@@ -213,6 +214,17 @@ async def test_a_prepared_child_is_the_one_that_is_taken() -> None:
 async def test_each_child_is_taken_once() -> None:
     fakes = Fakes()
     assert await fakes.take() is not await fakes.take()
+
+
+async def test_children_that_do_not_boot_any_more_are_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Python or asyncreload may be on the way to being installed anew."""
+    fakes = Fakes({}, *[{"boots": False, "code": 1}] * 3)
+    assert await fakes.take() is fakes.children[0]
+    assert await fakes.take() is fakes.children[4]
+    assert caplog.messages == ["no process starts any more, as told above; trying again"] * 3
+    assert fakes.alive == [fakes.children[0], fakes.children[4]]
 
 
 async def test_a_child_that_still_boots_is_waited_for() -> None:
