@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from asyncreload import config
-from asyncreload.errors import AsyncreloadError, SettingsError
+from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.exit_codes import BAD_USAGE, SIGNALLED
 from asyncreload.ini_files import address_in, is_ini
 from asyncreload.keys import HINT, Keys
@@ -24,7 +24,7 @@ from asyncreload.options import Option, options_of
 from asyncreload.orphans import OrphanReaper, reap_orphans
 from asyncreload.printing import ForPeople, ForTools, Printer, Voice, tell_mistake
 from asyncreload.settings import Settings
-from asyncreload.target import USUAL_FILES, likely_file
+from asyncreload.target import USUAL_FILES, Target, likely_file
 from asyncreload.terminal import is_in_foreground
 from asyncreload.typed_lines import TypedLines
 from asyncreload.unknown_option import unknown_option
@@ -261,11 +261,21 @@ def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:
     in_file = config.read(path, options_of(Settings, Voice)) if path else {}
     if path and "target" in in_file and "target" not in given:
         os.chdir(os.path.dirname(path))
+        _check_target(in_file["target"], path)
     asked = config.merged(given, in_file, cwd)
     if is_ini(asked.get("target", "")):
         written = address_in(asked["target"])
         return asked | {name: value for name, value in written.items() if name not in given}
     return asked | _found(asked)
+
+
+def _check_target(target: str, path: str) -> None:
+    """Raise `SettingsError` for a target that cannot be one, with the file in which it stands."""
+    if not is_ini(target) and not _is_mere_directory(target):
+        try:
+            Target.parse(target, os.getcwd())
+        except TargetError as exc:
+            raise SettingsError(f"{path}: in [tool.asyncreload], target: {exc}") from exc
 
 
 def _found(asked: dict[str, Any]) -> dict[str, Any]:

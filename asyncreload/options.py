@@ -112,7 +112,9 @@ class Option(FrozenData):
         if self.repeats and isinstance(value, str):
             value = [value]
         if not self._fits(value):
-            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {shown(value)}")
+            told = str(value).lower() if isinstance(value, bool) else shown(value)  # as TOML has it
+            remedy = ": write 0 for none" if value is False and self.kind is int else ""
+            raise SettingsError(f"{self.name} must be {_KINDS[self.kind]}, not {told}{remedy}")
         value = tuple(value) if self.repeats else value
         required = {each.name: "" for each in fields(self.owner) if each.default is MISSING}
         self.owner(**required | {self.name: value})

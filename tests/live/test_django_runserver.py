@@ -662,3 +662,21 @@ def test_a_project_needs_no_setting(site: Path, start: Start, target: str) -> No
     served.edit("shop/views.py", "os.getpid()", '"edited"')
     assert "<p>edited</p>" in served.body("/")
     assert served.output.count("Django version") == 1
+
+
+def test_p1_a_directory_of_static_files_that_an_app_had_not_before(
+    site: Path, start: Start
+) -> None:
+    """Django looks once whether there is one: in a checkpoint, before it came."""
+    install(site, "asyncreload.django")
+    lay_out(site, files={"second/__init__.py": ""})
+    install(site, "second")
+    served = start(*MANAGE, "runserver", "0")
+    served.body("/")
+    for number in range(4):  # until a checkpoint lies before what is edited
+        served.write("shop/views.py", served.read("shop/views.py") + f"# {number}\n")
+        served.body("/")
+    lay_out(site, files={"second/static/second/a.css": "body {}"})
+    served.write("shop/views.py", served.read("shop/views.py") + "# last\n")
+    served.body("/")
+    assert served.get("/static/second/a.css").body == "body {}"

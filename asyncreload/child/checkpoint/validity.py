@@ -7,6 +7,7 @@ import sys
 from itertools import chain
 
 from asyncreload.child.checkpoint.inputs import Inputs
+from asyncreload.child.imports.django_app import directories_of_apps
 from asyncreload.child.watch.change_scanner import ChangeScanner
 from asyncreload.child.watch.file_kinds import absolute
 
@@ -31,7 +32,8 @@ class Validity:
             self._directory = os.getcwd()
         except OSError:  # it has been removed
             self._directory = ""
-        self._missing = [path for path in _places_of_imports() if not os.path.exists(path)]
+        asked_for = {*_places_of_imports(), *directories_of_apps()}
+        self._missing = [path for path in asked_for if not os.path.exists(path)]
 
     def differing(self) -> str:
         """Return what has changed since the checkpoint that this process goes on from.

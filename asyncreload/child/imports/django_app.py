@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 from asyncreload import process_role
+from asyncreload.child.watch.file_kinds import FileKind, kind_of
 
 _DOOR = "django"
 """The room that has this for `runserver`; it is opened only where Django is imported already."""
+_OF_APPS = ("static", "templates", "jinja2")
 _HANDLERS = frozenset({"django.core.handlers.wsgi", "django.core.handlers.asgi"})
 
 
@@ -43,6 +47,19 @@ def renew_templates(root: str) -> None:
             'served without the static files and checks of runserver: "asyncreload manage.py" '
             "has them"
         )
+
+
+def directories_of_apps() -> Iterator[str]:
+    """Iterate over the directories of apps that Django looks for once, with `os.path.isdir`.
+
+    It keeps which of them there are, of static files for good; none of that raises an event.
+    """
+    apps: Any = getattr(sys.modules.get("django.apps"), "apps", None)
+    if not getattr(apps, "ready", False):
+        return
+    for config in apps.get_app_configs():
+        if kind_of(config.path) is FileKind.PROJECT:
+            yield from (os.path.join(config.path, name) for name in _OF_APPS)
 
 
 def _is_served() -> bool:

@@ -1,8 +1,8 @@
 """Ends a load that begins to serve by itself: by an `app.run()` that nothing guards.
 
 Or that of a script, in the place of one that is ours. It would serve there, at another port, and
-the load would never end. The audit events of what any server has to do tell of it at once: to bind
-a socket, or to start a process that does.
+the load would never end. The audit events of what any server has to do tell of it at once: to make
+a socket, be it for an event loop that has run nothing yet, or to start a process that does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
 from asyncreload.errors import TargetError
 
-_EVENTS = ("socket.bind", "subprocess.Popen")
+_EVENTS = ("socket.__new__", "socket.bind", "subprocess.Popen")
 SERVERS = frozenset(
     {
         ("aiohttp.web", "run_app"),
@@ -33,11 +33,10 @@ SERVERS = frozenset(
 
 GUARD = 'put it under `if __name__ == "__main__":`'
 """What helps in a module that is imported."""
-NAME_OURS = (
-    "call asyncreload.run(app) in its place, or name our server to Bottle, "
-    'by server="asyncreload.bottle:Server"'
-)
+NAME_OURS = "call asyncreload.run(app) in its place"
 """What helps in a script."""
+_FOR_BOTTLE = ', or name our server to Bottle, by server="asyncreload.bottle:Server"'
+"""And with Bottle."""
 
 
 def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD) -> None:
@@ -65,5 +64,6 @@ def _refuse(frame: FrameType | None, remedy: str) -> None:
         if server and module != server and kind_of(path) is FileKind.PROJECT:
             line = linecache.getline(path, frame.f_lineno).strip()
             where = f'"{line}" at {path}:{frame.f_lineno}'
-            raise TargetError(f"{where} would serve, and the load never end: {remedy}.")
+            more = _FOR_BOTTLE if remedy is NAME_OURS and server == "bottle" else ""
+            raise TargetError(f"{where} would serve, and the load never end: {remedy}{more}.")
         frame = frame.f_back

@@ -5,6 +5,7 @@ The way of a save as a whole, from one process to the next, is told in watch/cha
 
 from __future__ import annotations
 
+import linecache
 import os
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,9 @@ class ChangeResponse(ChangeListener):
             or os.path.basename(path) in flask_environment.NAMES
             for path in paths
         )
+        for path in paths:
+            # The tracebacks of this process show no text any more where the file has another one.
+            linecache.cache[path] = (0, None, [], path)
         is_loading = self.phase is Phase.LOADING
         late = self._state.baselines.late(paths)
         self._link.send(FilesChanged(scanner.found(paths), is_loading, packages, late))

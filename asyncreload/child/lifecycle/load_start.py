@@ -141,9 +141,9 @@ class LoadStart:
     def _read_environment(self, load: Load) -> None:
         """Set the variables of the environment files; from now on these are watched."""
         changed = load.go.changed
-        for path in read_files(load.env_files, self._state.baselines):
+        for path, sentence in read_files(load.env_files, self._state.baselines).items():
             if not changed or path in changed:
-                self._side_loop.agent.link.notice(f"there is no {path}: going on without it")
+                self._side_loop.agent.link.notice(sentence)
 
     def _begin_checkpoints(self, load: Load) -> None:
         go = load.go

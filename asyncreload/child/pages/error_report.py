@@ -272,13 +272,22 @@ def _related(root: Raised) -> Iterator[Raised]:
 def _innermost(frames: tuple[Frame, ...]) -> Frame | None:
     """Return the frame to look at first: of a SyntaxError, else the innermost of the project."""
     unread = [frame for frame in frames if not frame.function and not frame.file.startswith("<")]
-    in_project = [frame for frame in frames if frame.in_project]
+    in_project = [
+        frame for frame in frames if frame.in_project and not _has_launched(frame, frames)
+    ]
     return next(reversed(unread or in_project), None)
+
+
+def _has_launched(frame: Frame, frames: tuple[Frame, ...]) -> bool:
+    """Tell whether a frame is that of Django's `manage.py`, by which a command has been started."""
+    return os.path.basename(frame.file) == "manage.py" and frame is not frames[-1]
 
 
 def _place(frames: tuple[Frame, ...]) -> str:
     real = [frame for frame in frames if not frame.file.startswith("<")]
-    frame = _innermost(frames) or next(reversed(real), None)
+    frame = _innermost(frames)
+    if frame is None and not any(_has_launched(one, frames) for one in frames):
+        frame = next(reversed(real), None)
     return f"{frame.file}:{frame.line}" if frame else ""
 
 

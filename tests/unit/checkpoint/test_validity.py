@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from asyncreload.child.checkpoint import validity as module
 from asyncreload.child.checkpoint.validity import Validity
 
 
@@ -97,3 +98,14 @@ def test_or_the_current_directory_is_gone(bench: Bench, tmp_path: Path) -> None:
     os.chdir(tmp_path)
     here.rmdir()
     assert bench.validity.differing() == str(here)
+
+
+def test_or_a_directory_has_come_that_django_looks_for_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "static"
+    monkeypatch.setattr(module, "directories_of_apps", lambda: [str(directory)])
+    bench.validity.note()
+    assert bench.validity.differing() == ""
+    directory.mkdir()
+    assert bench.validity.differing() == str(directory)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from asyncreload.child.imports.django_app import import_urls
+from asyncreload.child.imports.django_app import directories_of_apps, import_urls
 
 
 class Django:
@@ -61,3 +63,16 @@ def test_nothing_is_imported_where_django_does_not_serve(
     monkeypatch.delitem(sys.modules, "django.core.handlers.wsgi")
     import_urls()
     assert django.imported == 0
+
+
+def test_the_directories_of_the_projects_apps_are_those_that_are_looked_for_once(
+    django: Django, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [SimpleNamespace(path=path) for path in (str(tmp_path), os.path.dirname(os.__file__))]
+    django.apps.get_app_configs = lambda: configs
+    found = [os.path.relpath(path, tmp_path) for path in directories_of_apps()]
+    assert found == ["static", "templates", "jinja2"]
+    django.apps.ready = False
+    assert [*directories_of_apps()] == []
+    monkeypatch.delitem(sys.modules, "django.apps")
+    assert [*directories_of_apps()] == []

@@ -35,7 +35,7 @@ def test_the_later_file_counts_more_and_what_is_given_most(tmp_path: Path) -> No
     os.environ["GIVEN"] = "given"
     first = write(tmp_path / "1", "A=1\nB='1 # 1'  # comment\nGIVEN=1\nEMPTY\n")
     second = write(tmp_path / "2", "A=2\nC=${GIVEN}${A}\nGIVEN=2\n")
-    assert read_files([first, second], Watch().baselines) == []
+    assert read_files([first, second], Watch().baselines) == {}
     names = ("A", "B", "C", "GIVEN", "EMPTY")
     assert [os.environ.get(name) for name in names] == ["2", "1 # 1", "given1", "given", None]
 
@@ -43,16 +43,26 @@ def test_the_later_file_counts_more_and_what_is_given_most(tmp_path: Path) -> No
 def test_one_that_is_absent_is_watched_as_well(tmp_path: Path) -> None:
     watch = Watch()
     path = str(tmp_path / ".env")
-    assert read_files([path], watch.baselines) == [path]
+    assert read_files([path], watch.baselines) == {path: f"there is no {path}: going on without it"}
     assert watch.scanner.look() == []
     write(tmp_path / ".env", "A=1\n")
     assert watch.scanner.look() == [path]
     assert len(watch.baselines) == 1
 
 
+def test_a_line_that_cannot_be_understood_is_told_with_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / ".env", 'A=1\nB="x\nC=2\n')
+    told = f"{path}, line 2: this is no NAME=value; going on without it"
+    assert read_files([path], Watch().baselines) == {path: told}
+    assert os.environ["A"] == "1"
+    assert capsys.readouterr().err == ""  # python-dotenv would tell of it without the file
+
+
 def test_none_at_all_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dotenv.main", None)
-    assert read_files([], Watch().baselines) == []
+    assert read_files([], Watch().baselines) == {}
     with pytest.raises(ImportError):
         read_files(["x"], Watch().baselines)
 

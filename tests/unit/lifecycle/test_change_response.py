@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 from importlib.util import cache_from_source
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +80,18 @@ def test_a_change_is_told_before_the_end_begins(bench: Bench, phase: Phase) -> N
     assert [*changed.files] == ["/app.py"]
     assert not changed.packages
     assert bench.link.log == [FilesChanged, RELOAD]
+
+
+def test_tracebacks_show_no_text_of_what_has_changed(bench: Bench, tmp_path: Path) -> None:
+    """The file has another text than the code that runs on."""
+    path = tmp_path / "app.py"
+    path.write_text("old = 1 / 0\n")
+    assert linecache.getline(str(path), 1) == "old = 1 / 0\n"
+    path.write_text("new = 1\n")
+    bench.changed(str(path))
+    linecache.checkcache(str(path))
+    assert linecache.getline(str(path), 1) == ""
+    linecache.cache.pop(str(path))
 
 
 def test_the_cache_of_what_python_runs_at_its_start_goes_with_a_change(

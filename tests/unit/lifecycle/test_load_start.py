@@ -104,7 +104,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "speaks_asgi_likely", lambda _file: False)
-    monkeypatch.setattr(module, "read_files", lambda _files, _baselines: [])
+    monkeypatch.setattr(module, "read_files", lambda _files, _baselines: {})
     bench = Bench()
     monkeypatch.setattr(module, "forget_archives", lambda: bench.log.append("forget archives"))
     return bench
@@ -173,7 +173,8 @@ def with_environment(path: str) -> Settings:
 def test_an_environment_file_that_is_not_there_is_told_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], *, told: bool
 ) -> None:
-    monkeypatch.setattr(module, "read_files", lambda files, _baselines: files)
+    sentences = {"/.env": "there is no /.env: going on without it"}
+    monkeypatch.setattr(module, "read_files", lambda _files, _baselines: sentences)
     bench.start.begin(load_of(settings=with_environment("/.env"), changed=changed))
     assert ("there is no /.env: going on without it" in bench.log) is told
 

@@ -693,3 +693,11 @@ def test_a_module_of_the_projects_that_has_gone_is_not_to_be_installed(tmp_path:
         assert after.hint.startswith(f"{tmp_path / gone} has disappeared: restore it")
     (tmp_path / "prices.py").touch()
     assert report.after([str(tmp_path / "prices.py")]) == report
+
+
+def test_the_place_is_not_where_a_command_of_django_was_started(tmp_path: Path) -> None:
+    """Nor is it in Django: whatever the settings name is looked up there."""
+    manage = tmp_path / "manage.py"
+    source = "import json\njson.loads('no settings')\n"
+    assert Report.from_exception(load(manage, source)).place == ""
+    assert Report.from_exception(load(manage, "1 / 0\n")).place == f"{manage}:1"
