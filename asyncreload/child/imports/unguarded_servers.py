@@ -16,7 +16,7 @@ from typing import Any
 
 from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
-from asyncreload.errors import TargetError
+from asyncreload.errors import UnguardedServerError
 
 _EVENTS = ("socket.__new__", "socket.bind", "subprocess.Popen")
 SERVERS = frozenset(
@@ -40,7 +40,7 @@ _FOR_BOTTLE = ', or name our server to Bottle, by server="asyncreload.bottle:Ser
 
 
 def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD) -> None:
-    """Have the load raise `TargetError` when it begins to serve by itself.
+    """Have the load raise `UnguardedServerError` when it begins to serve by itself.
 
     Nobody stops to listen to audit events, so this asks for the time that is meant.
     """
@@ -65,5 +65,7 @@ def _refuse(frame: FrameType | None, remedy: str) -> None:
             line = linecache.getline(path, frame.f_lineno).strip()
             where = f'"{line}" at {path}:{frame.f_lineno}'
             more = _FOR_BOTTLE if remedy is NAME_OURS and server == "bottle" else ""
-            raise TargetError(f"{where} would serve, and the load never end: {remedy}{more}.")
+            raise UnguardedServerError(
+                f"{where} would serve, and the load never end: {remedy}{more}."
+            )
         frame = frame.f_back

@@ -29,6 +29,7 @@ from asyncreload.errors import (
     InterfaceError,
     LifespanError,
     TargetError,
+    UnguardedServerError,
 )
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain, uncoloured
@@ -108,6 +109,8 @@ class Report(FrozenData):
         while isinstance(exc, TargetError) and exc.__cause__ is not None:
             exc = exc.__cause__
         try:
+            # Raised deep in a server, whose event loop may make something else of it.
+            exc = next((one for one in _related(exc) if type(one) is UnguardedServerError), exc)
             if isinstance(exc, _SAY_IT_ALL):
                 title = _one_line(str(exc))
                 return cls(FAILED, title, request=_one_line(request), waits=waits)
