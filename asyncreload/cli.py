@@ -233,7 +233,7 @@ async def _watch_options(target: str) -> None:
 def _hush(printer: Printer) -> None:
     logging.getLogger("asyncreload").removeHandler(printer)
     # What could not be written must not be tried again at the exit.
-    if printer.stream and printer.has_ended:
+    if not printer.finish() and printer.stream:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), printer.stream.fileno())
 

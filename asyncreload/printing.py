@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from asyncreload import events
 from asyncreload.current_directory import current_directory
 from asyncreload.errors import SettingsError
+from asyncreload.outlet import Outlet
 from asyncreload.style import (
     BOLD,
     DIM,
@@ -33,6 +34,10 @@ from asyncreload.style import (
 from asyncreload.terminal import line_break
 
 _LEVELS = ((logging.ERROR, RED), (logging.WARNING, YELLOW))
+log: logging.Logger = logging.getLogger("asyncreload")
+
+LAST_LINES = 0.3
+"""Seconds that a reader gets for the last lines."""
 _SEPARATOR = " · "
 _CLEAR = "\033[H\033[2J\033[3J"
 
@@ -80,6 +85,7 @@ class Printer(logging.Handler):
         super().__init__()
         self.stream = stream
         self._on_end = on_end
+        self._outlet = None if stream is None else Outlet(stream, self.end, _tell_lost)
         self.has_ended: bool = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -89,19 +95,21 @@ class Printer(logging.Handler):
 
     def write(self, text: str) -> None:
         """Write lines in one piece."""
-        if self.stream is None or self.has_ended:
+        if self._outlet is None or self.has_ended:
             return
         try:
-            self.stream.write(f"{text}\n")
-            self.stream.flush()
+            self._outlet.write(f"{text}\n")
         except (OSError, ValueError):
             self.end()
 
     def clear(self) -> None:
         """Clear the screen, and what has scrolled off it."""
-        if self.stream is not None and os.environ.get("TERM") != "dumb":
-            self.stream.write(_CLEAR)
-            self.stream.flush()
+        if self._outlet is not None and os.environ.get("TERM") != "dumb":
+            self._outlet.write(_CLEAR)
+
+    def finish(self) -> bool:
+        """Write what still waits, but not for long; tell whether all is written."""
+        return self._outlet is None or (not self.has_ended and self._outlet.drain(LAST_LINES))
 
     def end(self) -> None:
         """Note that nobody reads any more what is written, and tell it."""
@@ -237,6 +245,10 @@ class ForPeople(Printer):
         super().write(start + (text if encoding.startswith("utf") else text.replace("·", "-")))
         if start:
             self._show_prompt()
+
+
+def _tell_lost(count: int) -> None:
+    log.warning("%d messages were left out here, as nobody has read them", count)
 
 
 def tell_mistake(mistake: Exception) -> None:

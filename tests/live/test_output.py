@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, SPEAKS_ASGI, Connection, lay_out, replace
+from tests.live.driving import COMMAND, DEADLINE, SPEAKS_ASGI, Connection, lay_out, replace
 from tests.live.test_ways_in import HELLO, PYTHON
 
 if TYPE_CHECKING:
@@ -214,3 +216,61 @@ def test_bad_options_in_pyproject_are_one_line(project: Path) -> None:
         f"asyncreload: error: {path}: in [tool.asyncreload], "
         'there is no option "prot": did you mean "port"?\n'
     )
+
+
+def test_p2_a_terminal_that_is_held_holds_nobody_up(project: Path) -> None:
+    """As by Ctrl-S: nothing can be written to it then."""
+    lay_out(project, files={"app.py": HELLO})
+    terminal, ours = pty.openpty()
+    port = free_port()
+    command = [*COMMAND, "app.py", "--port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=project, stdin=ours, stdout=ours, stderr=ours, start_new_session=True
+    )
+    os.close(ours)
+    try:
+        assert Connection.when_open(port).send().receive().body == "app=1"
+        os.write(terminal, b"\x13")
+        for number in range(2, 20):
+            replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
+            assert Connection(port).send().receive().body == f"app={number}"
+        process.terminate()
+        process.wait(DEADLINE)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def test_p2_a_tool_that_reads_no_more_holds_nobody_up(project: Path) -> None:
+    lay_out(project, files={"app.py": HELLO})
+    port = free_port()
+    reads, writes = os.pipe()
+    process = subprocess.Popen(
+        [*COMMAND, "app.py", "--port", str(port), "--json", "--verbose"],
+        cwd=project,
+        stdout=writes,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writes)
+    try:
+        assert Connection.when_open(port).send().receive().body == "app=1"
+        fill(reads)
+        for number in range(2, 10):
+            replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
+            assert Connection(port).send().receive().body == f"app={number}"
+        process.terminate()
+        process.wait(DEADLINE)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reads)
+
+
+def fill(pipe: int) -> None:
+    """Write to a pipe, by its end for reading, until it takes no more."""
+    descriptor = os.open(f"/dev/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"\n")
+    os.close(descriptor)

@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from typing import Final, TextIO
 
+from asyncreload.outlet import PATIENCE, takes_some
 from asyncreload.style import (
     BOLD,
     CYAN,
@@ -33,8 +34,9 @@ def log_access(request: str, status: str, seconds: float, remark: str = "") -> N
     # Standard error may be a broken pipe, closed, or None.
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
-        line = access_line(request, status, seconds, stream, remark)
-        write_lines(stream, line)
+        if takes_some(stream, PATIENCE):  # else all threads would soon wait here, and none answer
+            line = access_line(request, status, seconds, stream, remark)
+            write_lines(stream, line)
 
 
 def log_cut_off(request: str, when: str = "") -> None:
@@ -45,9 +47,10 @@ def log_cut_off(request: str, when: str = "") -> None:
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
         end = coloured(f"cut off {when}".rstrip(), RED, stream)
-        # A prompt is not shown again: its process is about to end.
-        stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)} {end}\n")
-        stream.flush()
+        if takes_some(stream, PATIENCE):
+            # A prompt is not shown again: its process is about to end.
+            stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)} {end}\n")
+            stream.flush()
 
 
 def access_line(request: str, status: str, seconds: float, stream: TextIO, remark: str = "") -> str:

@@ -1,0 +1,101 @@
+"""Text on its way to a terminal or a pipe, without waiting for whoever reads there.
+
+A terminal that is held by Ctrl-S takes nothing, nor does a full pipe whose reader has stopped. To
+write there would block our loop, and with it the next reload, and even the end. So it is asked
+before whether it takes anything; what it does not take waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
+
+PIECE = select.PIPE_BUF // 4
+"""Characters that are written at once: so many bytes at most as a pipe takes without blocking."""
+MOST = 10_000
+"""How many pieces wait; the texts that come then are left out."""
+# In seconds.
+PATIENCE = 0.02  # for a reader who is slow, and no more
+AGAIN = 0.1  # until another try
+
+
+class Outlet:
+    """Writes to a stream what that takes, at once if it can, and the rest as soon as it can.
+
+    on_error: called when a later try fails; the first one raises.
+    on_lost: called with the number of texts that were left out, once there is room again.
+    """
+
+    def __init__(
+        self, stream: TextIO, on_error: Callable[[], object], on_lost: Callable[[int], object]
+    ) -> None:
+        self._stream = stream
+        self._on_error = on_error
+        self._on_lost = on_lost
+        self._pieces: deque[str] = deque()
+        self._lost = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, text: str) -> None:
+        """Write text. Raises OSError or ValueError if it can never be written."""
+        if len(self._pieces) >= MOST:
+            self._lost += 1
+            return
+        patience = 0.0 if self._pieces else PATIENCE
+        self._pieces += [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+        self._write_on(patience)
+        if self._pieces:
+            self._try_again()
+
+    def drain(self, seconds: float) -> bool:
+        """Write what still waits, for so many seconds at most; tell whether nothing is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        with suppress(OSError, ValueError):
+            self._write_on(seconds)
+        return not self._pieces
+
+    def _write_on(self, patience: float | None) -> None:
+        while self._pieces and takes_some(self._stream, patience):
+            self._stream.write(self._pieces.popleft())
+            self._stream.flush()
+
+    def _try_again(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # there is nothing that could be blocked
+            self._write_on(None)
+            return
+        if self._timer is None:
+            self._timer = loop.call_later(AGAIN, self._again)
+
+    def _again(self) -> None:
+        self._timer = None
+        try:
+            self._write_on(0)
+        except (OSError, ValueError):
+            self._pieces.clear()
+            self._on_error()
+        if self._pieces:
+            self._try_again()
+        elif self._lost:
+            lost, self._lost = self._lost, 0
+            self._on_lost(lost)
+
+
+def takes_some(stream: TextIO, patience: float | None) -> bool:
+    """Wait until a stream takes a piece; tell whether it does. What has no descriptor always does.
+
+    patience: seconds; None for as long as it takes.
+    """
+    poller = select.poll()
+    try:
+        poller.register(stream.fileno(), select.POLLOUT)
+        # An end that is closed counts as well: to write there raises what is to be told.
+        return bool(poller.poll(None if patience is None else patience * 1000))
+    except (OSError, ValueError, AttributeError):
+        return True
