@@ -205,17 +205,6 @@ class Connection:
     def __init__(self, port: int, patience: float = DEADLINE) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), patience)
 
-    @classmethod
-    def when_open(cls, port: int) -> Self:
-        """Connect as soon as somebody listens."""
-
-        def connected() -> Self | None:
-            with suppress(ConnectionRefusedError):
-                return cls(port)
-            return None
-
-        return until(connected, f"port {port} is open")
-
     def send(self, path: str = "/", part: slice = slice(None)) -> Self:
         """Send the request, or a part of it."""
         self._socket.sendall(request(path)[part])
@@ -240,6 +229,17 @@ class Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def connect_when_open(port: int) -> Connection:
+    """Connect as soon as somebody listens."""
+
+    def connected() -> Connection | None:
+        with suppress(ConnectionRefusedError):
+            return Connection(port)
+        return None
+
+    return until(connected, f"port {port} is open")
 
 
 def port_is_free(port: int) -> bool:

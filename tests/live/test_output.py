@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.commands import free_port
-from tests.live.driving import COMMAND, DEADLINE, SPEAKS_ASGI, Connection, lay_out, replace
+from tests.live.driving import (
+    COMMAND,
+    DEADLINE,
+    SPEAKS_ASGI,
+    Connection,
+    connect_when_open,
+    lay_out,
+    replace,
+)
 from tests.live.test_ways_in import HELLO, PYTHON
 
 if TYPE_CHECKING:
@@ -229,7 +237,7 @@ def test_p2_a_terminal_that_is_held_holds_nobody_up(project: Path) -> None:
     )
     os.close(ours)
     try:
-        assert Connection.when_open(port).send().receive().body == "app=1"
+        assert connect_when_open(port).send().receive().body == "app=1"
         os.write(terminal, b"\x13")
         for number in range(2, 20):
             replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
@@ -254,7 +262,7 @@ def test_p2_a_tool_that_reads_no_more_holds_nobody_up(project: Path) -> None:
     )
     os.close(writes)
     try:
-        assert Connection.when_open(port).send().receive().body == "app=1"
+        assert connect_when_open(port).send().receive().body == "app=1"
         fill(reads)
         for number in range(2, 10):
             replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
