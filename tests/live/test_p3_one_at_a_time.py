@@ -312,8 +312,9 @@ def test_p3_one_that_lingers_is_gone_after_grace(tmp_path: Path) -> None:
             bench.fresh("new")
             bench.until(lambda: not is_alive(old), "grace is over", 1 + soon())
             assert time.monotonic() - began > 1
-            while stream.some():  # the client is told
-                pass
+            with suppress(ConnectionResetError):  # by a reset, where nothing else tells
+                while stream.some():  # the client is told
+                    pass
         bench.fresh("new")
 
 

@@ -94,15 +94,21 @@ class AppHandler(SimpleHandler):
         """
         # wsgiref's own hides every broken connection, also the app's to its database.
         try:
+            self._run(application)
+        except KeyboardInterrupt:
+            self._answer_interrupted()
+            raise
+
+    def _run(self, application: WSGIApplication) -> None:
+        try:
             self.setup_environ()
             self.result = call(application, self.environ, self.start_response)
             self._begin_stream()
             self.finish_response()
         except BaseException as exc:  # sys.exit() in an app must not end our thread
             if self._is_interrupt(exc):
-                self._answer_interrupted()
                 raise
-            self.handle_error()
+            self.handle_error()  # which may be interrupted as well
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None

@@ -9,11 +9,12 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from wsgiref.validate import validator
 
 import pytest
 
+from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.wsgi import answer
 from tests.unit.http.exchange import (
     CLIENT,
@@ -477,6 +478,23 @@ class TestAppFails:
                 answer(server, CLIENT, NEVER_WAITS, app=app, site=UNLOGGED)
             assert receive(browser).startswith(b"HTTP/1.0 503 Service Unavailable\r\n")
         assert capsys.readouterr().err == ""
+
+    def test_an_interrupt_while_an_error_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As when somebody quits a debugger that has held a reload."""
+
+        def report(*_: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            raise SystemExit(1)
+
+        errors = RequestErrors("", live=False)
+        monkeypatch.setattr(errors, "report", report)
+        with pair() as (browser, server):
+            browser.sendall(GET)
+            with pytest.raises(KeyboardInterrupt):
+                answer(server, CLIENT, NEVER_WAITS, app=app, site=UNLOGGED, errors=errors)
+            assert receive(browser).startswith(b"HTTP/1.0 503 Service Unavailable\r\n")
 
     def test_before_the_first_block(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = Blocks(b"%d" % (1 // 0) for _ in range(1))
