@@ -36,6 +36,8 @@ READER_CHECK = 1.0
 """Seconds between two looks whether anybody still reads what `--json` writes."""
 OPTIONS_CHECK = 1.0
 """Seconds between two looks whether options in pyproject.toml have changed."""
+END_TOLD = 1.0
+"""Seconds from Ctrl-C until it is told what is waited for."""
 START = 1.0
 """Seconds after which the first line is printed though it is not known how many files there are."""
 
@@ -53,6 +55,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         asked = _asked(sys.argv[1:] if arguments is None else arguments)
         voice = Voice(**{name: asked.pop(name) for name in options_of(Voice) if name in asked})
+        if voice.json and sys.stdout is None:
+            raise SettingsError("standard output is closed, and --json has nowhere else to write")
         code = _run(asked, voice, asked.pop("note", ""))
         # Once more would disturb what Python cleans up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,8 +165,15 @@ class _Ending:
         return SIGNALLED + self._signals[0] if self._signals else code
 
     def _end(self, number: int) -> None:
+        if not self._signals and number == signal.SIGINT:
+            asyncio.get_running_loop().call_later(END_TOLD, self._tell_of_wait)
         self._signals.append(number)
         self._task.cancel()
+
+    def _tell_of_wait(self) -> None:
+        if not self._task.done() and len(self._signals) == 1:
+            text = "waiting for the app's own end; Ctrl-C again ends it at once"
+            logging.getLogger("asyncreload").info(text)
 
     async def _interrupt(self) -> None:
         if not await self._supervisor.is_debugging():
@@ -249,7 +260,11 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
             script = tuple(options["script"])
             usual = {"target": " ".join(script), "access_log": True}
             return usual | options | {"script": script}
-    return configured(_parse(arguments), os.getcwd())
+    try:
+        cwd = os.getcwd()
+    except OSError as exc:
+        raise SettingsError(f"there is no current directory ({exc.strerror}): enter one") from exc
+    return configured(_parse(arguments), cwd)
 
 
 def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 
 from asyncreload.style import duration, file_names, headline
 
+LONG = 1.0
+"""Seconds of a reload after which one wants to know why."""
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
 
@@ -86,10 +88,17 @@ class Ready:
 
     @property
     def _began(self) -> str:
-        """What was loaded for a change, and on top of what; nothing to tell of a single module."""
+        """What was loaded for a change, and on top of what.
+
+        Of a single module there is nothing to tell, unless it took long.
+        """
         if self.origin == "checkpoint":
             return f"{self.anew} of {self.modules} modules" * (self.anew > 0)
-        return f"all {self.modules} modules, {_BEGINNINGS[self.origin]}" * (self.modules > 1)
+        beginning = _BEGINNINGS[self.origin]
+        if self.modules > 1:
+            return f"all {self.modules} modules, {beginning}"
+        is_odd = self.modules == 1 and self.origin == "cold" and self.seconds >= LONG
+        return beginning * is_odd
 
 
 @dataclass(frozen=True, slots=True)

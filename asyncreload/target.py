@@ -201,6 +201,9 @@ def _below(directory: Path) -> Iterable[Path]:
 def likely_file(directory: Path) -> str:
     """Return the name of the file in a directory that most likely is the app's."""
     files = sorted(file.name for file in directory.glob("*.py") if file.name != "__init__.py")
+    if not files and (packages := sorted(directory.glob("*/__init__.py"))):
+        package = packages[0].parent
+        return os.path.join(package.name, likely_file(package))
     if (directory / "development.ini").is_file():
         return "development.ini"
     usual = [f"{name}.py" for name in USUAL_FILES if f"{name}.py" in files]

@@ -9,14 +9,16 @@ import logging
 import os
 import re
 import signal
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from asyncreload.cli import _asked, _parse, main
-from asyncreload.errors import BindError, TargetError
+from asyncreload.errors import AsyncreloadError, BindError, SettingsError, TargetError
 from asyncreload.parent import supervisor as supervisor_module
+from asyncreload.parent.supervisor import Supervisor
 from asyncreload.settings import Settings
 
 if TYPE_CHECKING:
@@ -283,6 +285,50 @@ def test_a_setting_that_cannot_work_is_one_line_too(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == (
         "asyncreload: error: port must be a whole number from 0 to 65535, not 99999\n"
     )
+
+
+@pytest.mark.parametrize("target", ["nope.py", "app.py:", "shop:create_app(1)"])
+def test_a_target_in_a_file_that_cannot_be_one_is_told_with_the_file(
+    target: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    (tmp_path / "app.py").touch()
+    (tmp_path / "pyproject.toml").write_text(f'[tool.asyncreload]\ntarget = "{target}"\n')
+    assert exit_code([]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"asyncreload: error: {tmp_path}/pyproject.toml: in [tool.asyncreload], target: "
+    )
+
+
+def test_a_current_directory_that_was_removed_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert exit_code(["app.py"]) == 2
+    told = "there is no current directory (No such file or directory): enter one"
+    assert capsys.readouterr().err == f"asyncreload: error: {told}\n"
+    with pytest.raises(SettingsError, match="no current directory"):
+        Supervisor("app.py")
+
+
+def test_without_an_event_loop_of_asyncio_nothing_is_begun() -> None:
+    """As under trio, which drives its coroutines itself."""
+    entering = Supervisor("app.py", port=0).__aenter__()
+    with pytest.raises(AsyncreloadError, match=r"asyncio\.run\(supervise\(\.\.\.\)\) in a thread"):
+        entering.send(None)
+
+
+def test_standard_output_must_be_open_for_tools(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert exit_code(["app.py", "--json"]) == 2
+    assert "standard output is closed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("table", ["tools.asyncreload", "asyncreload"])

@@ -40,6 +40,11 @@ LINES: list[tuple[Event, str]] = [
         Ready(1, 2.0, ("/a/b.py", "/a/c.py", "/a/d.py"), 3),
         "b.py, c.py, d.py changed · fresh in 2.0 s",
     ),
+    (
+        Ready(1, 2.0, ("/a/app.py",), 3, "cold", 1, 1),
+        "app.py changed · fresh in 2.0 s · from nothing",
+    ),
+    (Ready(1, 0.9, ("/a/app.py",), 3, "cold", 1, 1), "app.py changed · fresh in 900 ms"),
     (Changed(()), "asked to reload: starting from nothing"),
     (Changed(("/srv/shop/models.py",)), "models.py: reloading"),
     (Changed(("/s/shop/__init__.py",)), "shop/__init__.py: reloading"),

@@ -260,3 +260,10 @@ def test_a_directory_with_a_file_of_pastedeploy(tmp_path: Path) -> None:
     touch(tmp_path, "web/app.py", "web/development.ini")
     told = complaint("web/", tmp_path)
     assert told.endswith('such as "web/development.ini".')
+
+
+def test_a_directory_of_packages_is_answered_by_a_file_in_one(tmp_path: Path) -> None:
+    touch(tmp_path, "src/shop/__init__.py", "src/shop/main.py")
+    assert complaint("src/", tmp_path) == (
+        '"src/" is a directory: name a file in it, such as "src/shop/main.py".'
+    )

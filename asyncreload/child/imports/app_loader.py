@@ -106,10 +106,40 @@ def _no_module(missing: str, target: Target) -> str:
     parent, _, leaf = missing.rpartition(".")
     if parent in sys.modules and hasattr(sys.modules[parent], leaf):
         return f'There is no module "{missing}": did you mean "{parent}:{leaf}"?'
+    if where := _where_not_looked(missing, target):
+        return f'There is no module "{missing}": {where}'
     siblings = [file.stem for file in Path(target.root, *parent.split(".")).glob("*.py")]
     otherwise = f", neither in {target.root} nor installed: check the name and where you are."
     prefix = f"{parent}." if parent else ""
     return f'There is no module "{missing}"{did_you_mean(leaf, siblings, otherwise, prefix)}'
+
+
+def _where_not_looked(missing: str, target: Target) -> str:
+    """Return why a module is not found that is there; "" if it is not."""
+    top, _, below = missing.partition(".")
+    if below:
+        return ""
+    root = Path(target.root)
+    if _is_left_out(target.root) and _holds(root, top):
+        return (
+            f"Python does not look in {target.root}, as PYTHONSAFEPATH or -P says: "
+            "name a file, or leave that out."
+        )
+    if _holds(root / "src", top):
+        parts = target.name.split(".")
+        path = Path("src", *parts)
+        file = path / "__init__.py" if (root / path).is_dir() else path.with_suffix(".py")
+        attribute = target.text.removeprefix(target.location)
+        return f'it is in src, where Python does not look by itself: write "{file}{attribute}".'
+    return ""
+
+
+def _is_left_out(root: str) -> bool:
+    return sys.flags.safe_path and root not in sys.path
+
+
+def _holds(directory: Path, name: str) -> bool:
+    return (directory / name).is_dir() or (directory / f"{name}.py").is_file()
 
 
 def _import_file(target: Target) -> ModuleType:
@@ -308,7 +338,9 @@ def _fault(found: object, spelled: str, interface: str) -> str | None:
 
 def _remedy(found: object, spelled: str, interface: str) -> str | None:
     if not callable(found):
-        return _NAME_ANOTHER
+        # web.py's way to make one of its own kind of application.
+        has_maker = callable(getattr(found, "wsgifunc", None))
+        return f'write "{spelled}.wsgifunc()"' if has_maker else _NAME_ANOTHER
     declared = signature(found)
     if _is_factory(declared) and not is_async(found):
         made = spelled.endswith(")")

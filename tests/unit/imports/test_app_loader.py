@@ -247,6 +247,29 @@ def test_no_such_module(project: Project, text: str, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "meant"),
+    [("shop.main:app", "src/shop/main.py:app"), ("shop", "src/shop/__init__.py")],
+)
+def test_a_module_that_is_in_src(project: Project, text: str, meant: str) -> None:
+    project.write("src/shop/__init__.py")
+    project.write("src/shop/main.py", APP)
+    assert project.complaint(text) == (
+        'There is no module "shop": it is in src, where Python does not look by itself: '
+        f'write "{meant}".'
+    )
+
+
+def test_a_module_where_python_is_told_not_to_look(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("pkg/__init__.py")
+    monkeypatch.setattr(app_loader, "_is_left_out", lambda _root: True)
+    target = Target.parse("pkg.web", str(project.root))
+    assert "as PYTHONSAFEPATH or -P says" in app_loader._where_not_looked("pkg", target)
+    assert app_loader._where_not_looked("other", target) == ""
+
+
+@pytest.mark.parametrize(
     ("text", "missing", "meant"),
     [
         ("modul", "modul", "module"),
@@ -415,6 +438,11 @@ def test_no_such_attribute(project: Project) -> None:
 @pytest.mark.parametrize(
     ("source", "described", "remedy"),
     [
+        (
+            "class Maker:\n __repr__ = wsgifunc = lambda self: 'web.py'\nx = Maker()",
+            "Maker web.py",
+            'write "web.py:x.wsgifunc()"',
+        ),
         (
             "x = 42",
             "int 42",
