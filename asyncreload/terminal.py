@@ -19,6 +19,7 @@ class Terminal:
     """The settings of the terminal (echo and all the rest) as they are now, to be put back.
 
     Those of an open prompt are none to be put back: it has others, and forgets them when it ends.
+    Nor are those of `getpass`, which has what is typed not shown.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class Terminal:
         """Take the settings that there are now as those to be put back, unless a prompt is open."""
         with suppress(termios.error, OSError, ValueError):
             settings = termios.tcgetattr(0)
-            if _has_whole_lines(settings):
+            if _has_whole_lines(settings) and settings[_LOCAL_FLAGS] & termios.ECHO:
                 self._settings = settings
 
     def restore(self) -> None:
