@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -1134,3 +1135,22 @@ def test_p7_frameworks(serve: Serve, app: str, target: str, file: str, needs: li
         pytest.fail(f"each standby was replaced\n{warm.output}")
     assert answer == first.replace("version=1", f"version={number + 1}")
     assert warm.output.count("Traceback") == 0
+
+
+def test_p1_a_package_that_the_app_has_done_without_is_installed(
+    serve: Serve, packages: Packages
+) -> None:
+    source = """
+try:
+    import optional
+except ImportError:
+    optional = None
+"""
+    served = serve("app.py", files={"app.py": page(source, "optional and optional.NAME")})
+    standby(served)
+    assert json.loads(served.body())[1] is None
+    packages.write("other", "")
+    packages.write("optional", "NAME = 'installed'")
+    served.until(lambda: json.loads(served.body())[1] == "installed", "it is used")
+    shutil.rmtree(packages.directory / "optional")
+    served.until(lambda: json.loads(served.body())[1] is None, "it is done without")

@@ -316,10 +316,14 @@ class ChangeMonitor:
         changed = await self._outdated(suspects)
         is_serving = self._listener.phase is Phase.SERVING
         if is_serving and all(map(self._scanner.is_package_directory, changed)):
-            # A new package is nothing to an app that works, but may mend one that failed to load.
+            # A new package is nothing to an app that works, unless it has asked for that one.
+            installed: list[str] = []
             if changed:
                 self._listener.on_packages_moved()
-            return False
+                installed = await hop(self._scanner.installed)
+            if installed:
+                self.on_change(installed)
+            return bool(installed)
         if changed:
             self.on_change(changed)
         return bool(changed)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -349,6 +350,11 @@ class ChangeScanner:
     def moved_packages(self) -> list[str]:
         """Return the directories in which packages have come or gone. A look for once."""
         return self._polling.look(self._baselines.package_directories)
+
+    def installed(self) -> list[str]:
+        """Return the files of modules that the app has done without, and that are there by now."""
+        specs = map(PathFinder.find_spec, self.searches.found_nowhere())
+        return [spec.origin for spec in specs if spec is not None and spec.origin]
 
     def _moved_package_directories(self) -> list[str]:
         """Return the same, but each change once."""

@@ -284,6 +284,17 @@ class ImportSearches:
         """Return what would be found now and was not, or was found and is gone."""
         return list(self._differing.values())
 
+    def found_nowhere(self) -> list[str]:
+        """Return the names of modules on the path that were looked for, and are not imported."""
+        with self._lock:
+            names = {
+                search.name
+                for directory in self._on_path
+                for search in self._searches.get(directory, {}).values()
+                if search.met == NOTHING and "." not in search.name
+            }
+        return sorted(names - self._modules.keys())
+
     def ignored(self) -> list[str]:
         """Return the same of what patterns ignore: another load would find it, but none is due."""
         return list(self._ignored.values())

@@ -310,3 +310,17 @@ def test_directories_of_packages_are_not_noted(importing: Project) -> None:
     try_to_import("optional")
     importing.write("site-packages/optional.py")
     assert importing.changed() == []
+
+
+def test_a_package_that_was_found_nowhere_is_found_when_it_is_installed(importing: Project) -> None:
+    place = importing.root / "site-packages"
+    place.mkdir()
+    sys.path.insert(0, str(place))
+    for name in ("optional_one", "optional_two"):
+        try_to_import(name)
+    scanner = importing.watch.scanner
+    assert {"optional_one", "optional_two"} <= {*scanner.searches.found_nowhere()}
+    assert scanner.installed() == []
+    (place / "optional_one.py").touch()
+    importlib.invalidate_caches()  # the clock tells too coarsely of directories for a test
+    assert scanner.installed() == [str(place / "optional_one.py")]

@@ -72,6 +72,7 @@ class Parts:
         self.took_opened = 0
         self.error: Exception | None = None
         self.look_errors: list[BaseException] = []
+        self.has_installed: list[str] = []
         self.events: Events | None = None
         self.limit: LimitError | None = None
         self.is_all_watched = True
@@ -141,6 +142,9 @@ class Parts:
 
     def is_package_directory(self, path: str) -> bool:
         return path == PACKAGES
+
+    def installed(self) -> list[str]:
+        return self.has_installed
 
     def is_incomplete(self) -> bool:
         return self.incomplete
@@ -563,6 +567,14 @@ async def test_a_new_package_is_nothing_to_an_app_that_works(parts: Parts) -> No
     parts.save(PACKAGES)
     assert await monitor_of(parts).is_fresh()
     assert parts.told() == ["packages moved"]
+
+
+@pytest.mark.asyncio
+async def test_a_new_package_is_a_change_if_the_app_has_looked_for_it(parts: Parts) -> None:
+    parts.has_installed = ["/packages/optional.py"]
+    parts.save(PACKAGES)
+    assert not await monitor_of(parts).is_fresh()
+    assert parts.told() == ["packages moved", ("changed", "/packages/optional.py")]
 
 
 @pytest.mark.asyncio
