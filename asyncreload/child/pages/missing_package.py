@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib.machinery import PathFinder
 
 from asyncreload.target import closest
 
@@ -123,6 +124,8 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
     install = "if it is a package from elsewhere, one of these installs it:"
     listed = "INSTALLED_APPS names it; " if _is_in_installed_apps(name) else ""
+    if listed and (both := _two_in_one(name, near)):
+        return f"INSTALLED_APPS has them in one: is a comma missing between {both}?", ()
     if likely := closest(name, _top_names(near)):
         install = f'did you mean "{likely}"? {install[0].upper()}{install[1:]}'
     return f"{listed}{install}", _commands(name)
@@ -143,6 +146,20 @@ def _is_in_installed_apps(name: str) -> bool:
     apps: object = getattr(conf.settings, "INSTALLED_APPS", ())
     listed = apps if isinstance(apps, list | tuple) else ()
     return any(isinstance(app, str) and app.partition(".")[0] == name for app in listed)
+
+
+def _two_in_one(name: str, near: Iterable[str]) -> str:
+    """Return the two modules whose names have become one, each with the quotes it should have."""
+    near = list(near)
+
+    def is_there(part: str) -> bool:
+        return bool(_own(part, near)) or PathFinder.find_spec(part) is not None
+
+    for end in range(len(name) - 1, 0, -1):
+        first, second = name[:end], name[end:]
+        if is_there(first) and is_there(second):
+            return f'"{first}" and "{second}"'
+    return ""
 
 
 def _top_names(near: Iterable[str]) -> set[str]:

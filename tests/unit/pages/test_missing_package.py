@@ -117,6 +117,19 @@ def test_an_app_of_django_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert remedy("news", [])[0].startswith("if it is a package")
 
 
+def test_two_apps_of_django_without_a_comma_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is to install what is called like both."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    settings = SimpleNamespace(configured=True, INSTALLED_APPS=["jsonshop.apps.ShopConfig"])
+    monkeypatch.setitem(sys.modules, "django.conf", SimpleNamespace(settings=settings))
+    hint, commands = remedy("jsonshop", [str(tmp_path / "manage.py")])
+    assert hint == 'INSTALLED_APPS has them in one: is a comma missing between "json" and "shop"?'
+    assert commands == ()
+
+
 def test_a_directory_that_is_no_package_is_not_to_be_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
