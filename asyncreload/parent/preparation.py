@@ -18,9 +18,10 @@ log: logging.Logger = logging.getLogger("asyncreload")
 
 _LACKING = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC}
-    # Until the current directory is checked out again, say, or the interpreter has been replaced.
-    | {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ETXTBSY}
+    | {errno.ETXTBSY}  # while the interpreter is replaced
 )
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
+"""Of the current directory, until it is checked out again, say; or of the interpreter."""
 _MOST_TRIES = 12
 _MOST_REPLAYS = 8
 """Of these tries: each replay may find packages that the next one is to leave out."""
@@ -72,6 +73,8 @@ class Preparation:
         self._child: Process | None = None
         self._replays_since: float | None = None
         self.stage: Stage = Stage.STARTING
+        self.lack: str = ""
+        """Why no process can be started, while that is so, and likely to last."""
         self.has_preloaded: bool = False
         """Whether packages were imported in the process that is, or becomes, ready."""
         self.replay_seconds: float = 0.0
@@ -156,7 +159,7 @@ class Preparation:
         told = False
         while True:
             try:
-                return await self._start()
+                child = await self._start()
             except OSError as exc:
                 if not _may_pass(exc):
                     raise
@@ -164,7 +167,11 @@ class Preparation:
                     what = f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
                     log.warning("cannot start a process: %s; trying again", what)
                 told = True
+                self.lack = "" if exc.errno in _LACKING else str(exc.strerror)
                 await asyncio.sleep(RETRY_PAUSE)
+            else:
+                self.lack = ""
+                return child
 
     async def _preload(self, child: Process) -> bool:
         """Have the packages imported; tell whether the process is as good as a new one then."""
@@ -189,4 +196,4 @@ def _may_pass(error: OSError) -> bool:
     may not be run stays so.
     """
     is_closed = error.errno == errno.EACCES and bool(error.filename)
-    return error.errno in _LACKING or (is_closed and not os.path.isfile(error.filename))
+    return error.errno in _LACKING | _MISSING or (is_closed and not os.path.isfile(error.filename))

@@ -27,6 +27,7 @@ from asyncreload.parent.process import Process, Surroundings
 from asyncreload.parent.recent_files import recent_files
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.standby import Standby
+from asyncreload.parent.stopgap import Stopgap
 from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
 from asyncreload.protocol import Go
@@ -90,7 +91,8 @@ class RunLoop:
 
         children = Children(start, lock, settings.grace, checkpoint_pids)
         roots = (root, surroundings.directory)
-        standby = Standby(settings, children.start, children.reap, roots=roots)
+        stopgap = Stopgap(inheritance.descriptors[0])
+        standby = Standby(settings, children.start, children.reap, stopgap, roots=roots)
         checkpoints = Checkpoints(
             inheritance.rendezvous,
             settings.checkpoints if has_checkpoints() else 0,

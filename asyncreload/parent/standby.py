@@ -13,6 +13,7 @@ from typing import Any
 from asyncreload.parent.preload_plan import PreloadPlan
 from asyncreload.parent.preparation import Preparation, Stage
 from asyncreload.parent.process import Process
+from asyncreload.parent.stopgap import Stopgap
 from asyncreload.protocol import KnownFiles, Preload
 from asyncreload.settings import Settings
 
@@ -43,6 +44,7 @@ class Standby:
     start: starts a process.
     reap: kills one and waits for its end.
     look_every: seconds.
+    stopgap: answers while no process can be started.
     roots: the directories of the project. Where Python itself runs code in them when it starts, no
         process is started before the last child has ended.
     """
@@ -52,6 +54,7 @@ class Standby:
         settings: Settings,
         start: Callable[[], Awaitable[Process]],
         reap: Callable[[Process], Awaitable[None]],
+        stopgap: Stopgap,
         clock: Callable[[], float] = time.monotonic,
         look_every: float = LOOK_EVERY,
         roots: Sequence[str] = (),
@@ -60,6 +63,7 @@ class Standby:
         self._plan = PreloadPlan(replays=settings.standby and settings.preload == "packages")
         self._start = start
         self._reap = reap
+        self._stopgap = stopgap
         self._clock = clock
         self._look_every = look_every
         self._roots = [os.path.join(root, "") for root in roots]
@@ -144,7 +148,14 @@ class Standby:
         Raises `AsyncreloadError` when children end before they have booted, and OSError when none
         can be started for good.
         """
-        began, told, early = self._clock(), False, self._next
+        try:
+            return await self._take()
+        finally:
+            self._stopgap.close()
+
+    async def _take(self) -> Process:
+        asked = began = self._clock()
+        told, early = False, self._next
         while True:
             candidates = self._candidates()
             for one in candidates:
@@ -154,6 +165,8 @@ class Standby:
                     self._discard(one)
             if candidates[-1].stage is Stage.STARTING:
                 began = self._clock()  # nothing is slow yet; why there is no process is told
+                if candidates[-1].lack and began - asked >= SLOW:
+                    self._stopgap.open(candidates[-1].lack)
             if not told and self._clock() - began >= SLOW:
                 told = _tell_what_is_waited_for(candidates[-1].stage)
             await asyncio.wait(

@@ -626,7 +626,21 @@ def test_p4_a_current_directory_that_is_closed_for_a_moment(serve: Serve, projec
         served.until_told("cannot start a process: Permission denied")
     finally:
         os.chmod(project, 0o755)
-    assert waiting.receive().body == "one"
+    assert waiting.receive().status in {200, 503}  # the latter where 3 s have passed
+    served.until(lambda: served.get().body == "one", "it is served again")
+
+
+def test_p4_a_current_directory_that_is_gone(serve: Serve, project: Path) -> None:
+    code = 'def app(environ, start):\n    start("200 OK", [])\n    return [b"%s"]\n'
+    served = serve("app.py", files={"app.py": code % "one"})
+    assert served.body() == "one"
+    project.rename(project.parent / "elsewhere")
+    answer = served.get()
+    assert answer.status == 503
+    assert "No process can be started for the app: No such file or directory" in answer.body
+    assert str(project) not in answer.body
+    lay_out(project, files={"app.py": code % "two"})
+    served.until(lambda: served.get().body == "two", "it is served again")
 
 
 def test_p4_a_save_while_asyncreload_is_installed_anew(serve: Serve, project: Path) -> None:

@@ -22,6 +22,7 @@ from asyncreload.parent.process import Process
 from asyncreload.parent.restart_policy import RestartPolicy
 from asyncreload.parent.run_loop import RunLoop
 from asyncreload.parent.standby import Standby
+from asyncreload.parent.stopgap import Stopgap
 from asyncreload.parent.watchdog import Watchdog
 from asyncreload.phase import Phase
 from asyncreload.protocol import FilesChanged, Go, Left
@@ -83,7 +84,7 @@ class Scene:
         settings = Settings(target="app.py", standby=False)
         self.event_log = EventLog()
         children = Children(self.start, lock, grace=60)
-        standby = Standby(settings, children.start, children.reap)
+        standby = Standby(settings, children.start, children.reap, Stopgap(-1))
         policy = RestartPolicy(settings, None, ("", 1), lock, self.event_log)
         self.loop = RunLoop(
             children,

@@ -80,6 +80,21 @@ class Child:
         return [preload.modules for preload in self.preloads]
 
 
+class Stopgap:
+    """Notes for what it answers."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.is_open = False
+
+    def open(self, reason: str) -> None:
+        self.opened.append(reason)
+        self.is_open = True
+
+    def close(self) -> None:
+        self.is_open = False
+
+
 class Fakes:
     """Where the fake children come from, and where they end."""
 
@@ -88,10 +103,12 @@ class Fakes:
         self.children: list[Child] = []
         settings = Settings(target="app.py", **options)
         self.now = 1000.0
+        self.stopgap = Stopgap()
         self.standby = Standby(
             settings,
             self.start,
             self.reap,
+            cast("Any", self.stopgap),
             lambda: self.now,
             look_every=0,
             roots=("/project",),
@@ -178,6 +195,22 @@ async def test_a_current_directory_that_is_closed_for_a_moment_is_waited_for(
     assert caplog.messages == [
         f"cannot start a process: Permission denied: {tmp_path}; trying again"
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "reasons"), [(errno.ENOENT, {"No such file or directory"}), (errno.EMFILE, set())]
+)
+async def test_what_is_likely_to_last_is_answered_meanwhile(number: int, reasons: set[str]) -> None:
+    """While the system lacks something for a moment, requests wait."""
+    fakes = Fakes(*[{"raises": OSError(number, os.strerror(number))}] * 5)
+    taking = asyncio.create_task(fakes.take())
+    await fakes.rest()
+    assert fakes.stopgap.opened == []
+    while not taking.done():
+        await fakes.passes(1)
+        await asyncio.sleep(0.001)
+    assert {*fakes.stopgap.opened} == reasons
+    assert not fakes.stopgap.is_open
 
 
 async def test_a_process_that_cannot_be_started_at_all_is_told() -> None:
