@@ -91,7 +91,7 @@ class RunLoop:
 
         children = Children(start, lock, settings.grace, checkpoint_pids)
         roots = (root, surroundings.directory)
-        stopgap = Stopgap(inheritance.descriptors[0])
+        stopgap = Stopgap(*inheritance.descriptors[:3])
         standby = Standby(settings, children.start, children.reap, stopgap, roots=roots)
         checkpoints = Checkpoints(
             inheritance.rendezvous,

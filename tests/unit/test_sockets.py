@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncreload.child.sockets import (
+from asyncreload.sockets import (
     accept,
     from_descriptor,
     receive_now,

@@ -21,9 +21,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from asyncreload import lockfile
-from asyncreload.child.sockets import from_descriptor
 from asyncreload.forks import own_fork
 from asyncreload.protocol import NO_PROCESS, Resumed, ResumedEnded
+from asyncreload.sockets import from_descriptor
 from asyncreload.system_calls import continue_when_readable, open_process
 
 _ONE_MESSAGE = 64

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from asyncreload.child.http.request_head import PendingHeads
-from asyncreload.child.sockets import (
+from asyncreload.sockets import (
     ACCEPTS_AGAIN,
     ACCEPTS_AT_ONCE,
     OUT_OF_RESOURCES,
@@ -21,10 +21,10 @@ from asyncreload.child.sockets import (
 if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
     from asyncreload.child.http.gate import Gate
-    from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.http.refusal import RefusedRequestError
     from asyncreload.child.http.responder import Responder
     from asyncreload.child.pages.event_stream import EventStreams
+    from asyncreload.lobby import Lobby
 
 
 class _State(Enum):

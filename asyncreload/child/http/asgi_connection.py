@@ -17,7 +17,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from asyncreload.child.sockets import RESET_ON_CLOSE, ClientAddress, receive_now
+from asyncreload.sockets import RESET_ON_CLOSE, ClientAddress, receive_now
 
 _CHUNK = 65536
 """Bytes that are read at a time."""

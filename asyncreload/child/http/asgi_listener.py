@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from asyncreload.child.sockets import (
+from asyncreload.sockets import (
     ACCEPTS_AGAIN,
     ACCEPTS_AT_ONCE,
     OUT_OF_RESOURCES,

@@ -24,9 +24,9 @@ from asyncreload.child.http.lingering_close import LingeringClose
 from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
 from asyncreload.child.http.request_head import MAX_HEAD, USUAL_HEAD, request_size
-from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
 from asyncreload.cpython import call_next
 from asyncreload.forks import end_if_forked, in_forks_of_app
+from asyncreload.sockets import ClientAddress, receive_now, share_of_descriptors
 
 if TYPE_CHECKING:
     from asyncreload.child.http.app_loop import AppLoop

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
     from asyncreload.child.http.head_parser import RequestHead, Target
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.sockets import ClientAddress
 
 SERVER_SOFTWARE: Final = "WSGIServer/0.2"
 """As wsgiref's own server calls itself."""

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from asyncreload.child.http.gate import Gate
-    from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.http.slots import Slot
     from asyncreload.child.pages.error_report import Report
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.lobby import Lobby
     from asyncreload.settings import Settings
+    from asyncreload.sockets import ClientAddress
 
 Address = tuple[str, int]
 """The host and port of the server, as the app gets them in its environ."""

@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from asyncreload.child.sockets import receive_now
+from asyncreload.sockets import receive_now
 
 _SECONDS = 2.0  # until a connection is closed even if its client goes on sending
 _MAX_CONNECTIONS = 128

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from asyncreload.child.http.front_end import FrontEnd
 from asyncreload.child.http.gate import OpenGate
-from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.http.request_threads import RequestThreads
+from asyncreload.lobby import Lobby
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

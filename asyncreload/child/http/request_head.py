@@ -16,7 +16,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from asyncreload.child.http.refusal import RefusedRequestError
-from asyncreload.child.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
+from asyncreload.sockets import ClientAddress, set_low_water_mark, share_of_descriptors
 
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 USUAL_HEAD = 8192  # bytes that a head seldom exceeds

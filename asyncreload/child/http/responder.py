@@ -14,7 +14,7 @@ from asyncreload.child.http.progress import Progress
 from asyncreload.child.http.refusal import RefusedRequestError, refuse
 from asyncreload.child.http.slots import Slot, Slots
 from asyncreload.child.http.thread_pool import Job
-from asyncreload.child.sockets import ClientAddress, receive_now
+from asyncreload.sockets import ClientAddress, receive_now
 
 Respond = Callable[[socket.socket, ClientAddress, Slot], bool]
 """Answers the request on a connection, as `wsgi.answer` does.

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from asyncreload.child.http.client_io import WhileWaiting, send
-from asyncreload.child.sockets import RESET_ON_CLOSE
+from asyncreload.sockets import RESET_ON_CLOSE
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,7 +15,7 @@ from threading import Lock
 
 from asyncreload.child.http import interrupted
 from asyncreload.child.http.response_writer import ResponseWriter
-from asyncreload.child.sockets import share_of_descriptors
+from asyncreload.sockets import share_of_descriptors
 
 _MAX_BLOCKED = 256  # requests; each of them has a thread
 

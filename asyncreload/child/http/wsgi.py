@@ -22,8 +22,8 @@ from asyncreload.child.http.request_body import RequestBody, body_length
 from asyncreload.child.http.request_errors import RequestErrors
 from asyncreload.child.http.response_writer import ResponseWriter
 from asyncreload.child.http.wsgi_handler import AppHandler, LivePageHandler
-from asyncreload.child.sockets import ClientAddress
 from asyncreload.frozen_data import FrozenData
+from asyncreload.sockets import ClientAddress
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment

@@ -26,10 +26,10 @@ from asyncreload.tasks import Tasks
 if TYPE_CHECKING:
     import socket
 
-    from asyncreload.child.http.lobby import Lobby
     from asyncreload.child.lifecycle.app_processes import AppProcesses
     from asyncreload.child.lifecycle.load_state import LoadState
     from asyncreload.child.lifecycle.main_thread import MainThread
+    from asyncreload.lobby import Lobby
 
 
 class Agent:

@@ -7,7 +7,6 @@ import socket
 from contextlib import suppress
 from typing import Self
 
-from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.app_processes import AppProcesses
 from asyncreload.child.lifecycle.farewells import Farewells
@@ -20,6 +19,7 @@ from asyncreload.finalization import Finalization
 from asyncreload.forks import in_forks_of_app
 from asyncreload.input_prompt import InputPrompt, watch_prompts
 from asyncreload.liveness import LivenessCounter
+from asyncreload.lobby import Lobby
 from asyncreload.orphans import OrphanReaper
 from asyncreload.running_requests import RunningRequests
 from asyncreload.system_calls import (

@@ -27,7 +27,7 @@ from urllib.parse import quote
 from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.report_app import EVENTS
 from asyncreload.child.pages.trust import THIS_MACHINE, Trust, is_same_origin
-from asyncreload.child.sockets import ClientAddress, receive_now, share_of_descriptors
+from asyncreload.sockets import ClientAddress, receive_now, share_of_descriptors
 
 _REQUEST = re.compile(f"GET {re.escape(EVENTS)} ".encode())
 _LIVE_REQUEST = re.compile(rb"GET [^ \r\n]*/\.asyncreload/(?:events|(live\.js)) ")

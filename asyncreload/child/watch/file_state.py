@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from asyncreload.child.sockets import OUT_OF_RESOURCES
+from asyncreload.sockets import OUT_OF_RESOURCES
 
 Signature = tuple[int, int, int, int]
 """Modification time (ns), change time (ns), size (bytes), inode."""

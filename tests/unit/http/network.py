@@ -14,15 +14,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.http.acceptor import Acceptor, _State
-from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.http.request_threads import RequestThreads
 from asyncreload.child.http.responder import Responder
 from asyncreload.child.http.thread_pool import Job
+from asyncreload.lobby import Lobby
 from tests.unit.looping import until
 
 if TYPE_CHECKING:
     from asyncreload.child.http.client_io import WhileWaiting
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.sockets import ClientAddress
 
 DEADLINE = 10.0
 END = b"\r\n\r\n"

@@ -15,7 +15,7 @@ from tests.unit.looping import until
 
 if TYPE_CHECKING:
     from asyncreload.child.http.asgi_responder import AsgiResponder
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.sockets import ClientAddress
 
 pytestmark = pytest.mark.asyncio
 

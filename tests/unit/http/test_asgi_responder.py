@@ -31,7 +31,7 @@ from tests.unit.looping import DEADLINE, until
 
 if TYPE_CHECKING:
     from asyncreload.child.imports.interface import Message, Receive, Scope, Send
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.sockets import ClientAddress
     from tests.unit.http.exchange import Connect
 
 pytestmark = pytest.mark.asyncio

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from asyncreload.child.http.client_io import open_reader, send
-from asyncreload.child.sockets import receive_now
+from asyncreload.sockets import receive_now
 
 DEADLINE = 10.0
 LARGE = bytes(range(256)) * 40_000

@@ -11,7 +11,7 @@ from asyncreload.child.http.head_parser import RequestHead, parse_target
 from asyncreload.child.pages.trust import THIS_MACHINE
 
 if TYPE_CHECKING:
-    from asyncreload.child.sockets import ClientAddress
+    from asyncreload.sockets import ClientAddress
 
 CLIENT = ("127.0.0.1", 54321)
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import pytest
 
 from asyncreload.child.http.response_writer import ResponseWriter
-from asyncreload.child.sockets import receive_now
+from asyncreload.sockets import receive_now
 
 Opened = tuple[ResponseWriter, socket.socket]
 

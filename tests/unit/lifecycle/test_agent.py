@@ -13,7 +13,6 @@ from typing import Any, NoReturn, cast
 import pytest
 
 from asyncreload import protocol
-from asyncreload.child.http.lobby import Lobby
 from asyncreload.child.lifecycle import load_watch, parent_guard
 from asyncreload.child.lifecycle.agent import Agent
 from asyncreload.child.lifecycle.load import Load
@@ -21,6 +20,7 @@ from asyncreload.child.lifecycle.load_state import LoadState
 from asyncreload.child.pages.error_report import Report
 from asyncreload.child.preload.conditions import Conditions
 from asyncreload.exit_codes import ORPHANED, RELOAD
+from asyncreload.lobby import Lobby
 from asyncreload.lockfile import Verdict
 from asyncreload.phase import Phase
 from asyncreload.settings import Settings

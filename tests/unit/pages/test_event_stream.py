@@ -14,7 +14,7 @@ from asyncreload.child.pages.browser_scripts import LIVE_SCRIPT
 from asyncreload.child.pages.event_stream import EventStreams
 from asyncreload.child.pages.report_app import EVENTS
 from asyncreload.child.pages.trust import Trust
-from asyncreload.child.sockets import ClientAddress
+from asyncreload.sockets import ClientAddress
 
 STATE = "0123abcd"
 HERE = ("127.0.0.1", 54321)

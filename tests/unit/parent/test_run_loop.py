@@ -84,7 +84,7 @@ class Scene:
         settings = Settings(target="app.py", standby=False)
         self.event_log = EventLog()
         children = Children(self.start, lock, grace=60)
-        standby = Standby(settings, children.start, children.reap, Stopgap(-1))
+        standby = Standby(settings, children.start, children.reap, Stopgap(-1, -1, -1))
         policy = RestartPolicy(settings, None, ("", 1), lock, self.event_log)
         self.loop = RunLoop(
             children,

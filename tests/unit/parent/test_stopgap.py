@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from asyncreload.lobby import Lobby
 from asyncreload.parent.stopgap import Stopgap
 
 pytestmark = pytest.mark.asyncio
@@ -18,6 +19,18 @@ def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as made:
         made.setblocking(False)
         yield made
+
+
+@pytest.fixture
+def lobby() -> Iterator[Lobby]:
+    one, other = socket.socketpair()
+    with one, other:
+        yield Lobby(one, other)
+
+
+@pytest.fixture
+def stopgap(listener: socket.socket, lobby: Lobby) -> Stopgap:
+    return Stopgap(*(one.fileno() for one in (listener, lobby.entrance, lobby.exit)))
 
 
 async def ask(listener: socket.socket, *parts: bytes) -> bytes:
@@ -32,8 +45,7 @@ async def ask(listener: socket.socket, *parts: bytes) -> bytes:
     return answer
 
 
-async def test_each_request_is_told_why(listener: socket.socket) -> None:
-    stopgap = Stopgap(listener.fileno())
+async def test_each_request_is_told_why(listener: socket.socket, stopgap: Stopgap) -> None:
     stopgap.open("No such file or directory")
     stopgap.open("again")
     for parts in ([b"GET / HTTP/1.1\r\n\r\n"], [b"GET / HTTP", b"/1.1\r\n", b"\r\n"]):
@@ -45,8 +57,7 @@ async def test_each_request_is_told_why(listener: socket.socket) -> None:
     stopgap.close()
 
 
-async def test_later_ones_are_left_to_a_process(listener: socket.socket) -> None:
-    stopgap = Stopgap(listener.fileno())
+async def test_later_ones_are_left_to_a_process(listener: socket.socket, stopgap: Stopgap) -> None:
     stopgap.open("gone")
     stopgap.close()
     stopgap.close()
@@ -57,8 +68,7 @@ async def test_later_ones_are_left_to_a_process(listener: socket.socket) -> None
     assert await asking == b"the process's"
 
 
-async def test_who_sends_nothing_is_not_answered(listener: socket.socket) -> None:
-    stopgap = Stopgap(listener.fileno())
+async def test_who_sends_nothing_is_not_answered(listener: socket.socket, stopgap: Stopgap) -> None:
     stopgap.open("gone")
     reader, writer = await asyncio.open_connection(*listener.getsockname())
     writer.write_eof()
@@ -67,7 +77,20 @@ async def test_who_sends_nothing_is_not_answered(listener: socket.socket) -> Non
     stopgap.close()
 
 
-async def test_without_a_descriptor_requests_wait(listener: socket.socket) -> None:
-    stopgap = Stopgap(-1)
+async def test_who_waits_in_the_lobby_is_answered_too(stopgap: Stopgap, lobby: Lobby) -> None:
+    client, server = socket.socketpair()
+    with client, server:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        lobby.put([server])
+        server.close()
+        stopgap.open("gone")
+        client.setblocking(False)
+        answer = await asyncio.get_running_loop().sock_recv(client, 1000)
+    assert answer.startswith(b"HTTP/1.0 503 ")
+    stopgap.close()
+
+
+async def test_without_a_descriptor_requests_wait() -> None:
+    stopgap = Stopgap(-1, -1, -1)
     stopgap.open("gone")
     stopgap.close()

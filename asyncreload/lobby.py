@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
-from asyncreload.child.sockets import from_descriptor
+from asyncreload.sockets import from_descriptor
 
 _MAX_DESCRIPTORS = 32  # in a message; few, so that the taker answers requests in between
 _CONNECTIONS, _TO_CLOSE = b"c", b"x"  # what the descriptors of a message are

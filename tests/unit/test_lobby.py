@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from asyncreload.child.http.lobby import Lobby
+from asyncreload.lobby import Lobby
 from tests.unit.http.network import take_all
 
 
