@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload.child import sockets
+from asyncreload import sockets
 from asyncreload.child.http import lobby
 from tests.unit.http.network import (
     DEADLINE,
