@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncreload import sockets
-from asyncreload.child.http import lobby
+from asyncreload import lobby, sockets
 from tests.unit.http.network import (
     DEADLINE,
     END,
