@@ -70,7 +70,9 @@ class Journal:
         return any(end - begin > HALF and begin < ended and began < end for begin, end in half)
 
     def saves_between(self, began: float, ended: float) -> int:
-        return sum(began - 0.5 <= one <= ended for one in self.saves[-2000:])
+        # One may have been seen that is noted only in a moment.
+        under_way = self.writing is not None
+        return under_way + sum(began - 0.5 <= one <= ended for one in self.saves[-2000:])
 
     def is_held(self, began: float, now: float) -> bool:
         """Tell whether what was begun should have been ended long ago by a save."""
