@@ -141,7 +141,10 @@ class Report(FrozenData):
         for path in changed if self.install else ():
             name = module_of(path)
             if self.missing == name and not os.path.exists(path):
-                hint = f"{path} has disappeared: restore it, or import what is in its place"
+                is_listed = self.hint.startswith("INSTALLED_APPS")
+                other = "name" if is_listed else "import"
+                where = " in INSTALLED_APPS" if is_listed else ""
+                hint = f"{path} has disappeared: restore it, or {other} what is in its place{where}"
                 return self.replaced(hint=plain(hint), install=())
         return self
 

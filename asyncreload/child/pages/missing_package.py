@@ -113,7 +113,10 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     near: files; where one of them lies, the module may be as well.
     """
     if path := _own(name, near):
-        return f"there is {path}, but Python does not look for modules in its directory", ()
+        return (
+            f"there is {path}, but Python does not look for modules in its directory: name the app "
+            "by its file, or put the directory into PYTHONPATH"
+        ), ()
     if os.path.isdir(name) and _has_sources(name):
         return (
             f"there is the directory {os.path.abspath(name)}, but Python does not look in the one "

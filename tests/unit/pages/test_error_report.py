@@ -691,6 +691,9 @@ def test_a_module_of_the_projects_that_has_gone_is_not_to_be_installed(tmp_path:
         after = report.after([str(tmp_path / "other.py"), str(tmp_path / gone)])
         assert after.install == ()
         assert after.hint.startswith(f"{tmp_path / gone} has disappeared: restore it")
+    listed = report.replaced(hint="INSTALLED_APPS names it; if it is a package")
+    hint = listed.after([str(tmp_path / "prices.py")]).hint
+    assert hint.endswith("restore it, or name what is in its place in INSTALLED_APPS")
     (tmp_path / "prices.py").touch()
     assert report.after([str(tmp_path / "prices.py")]) == report
 
