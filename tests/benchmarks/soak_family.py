@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 from tests.live.driving import Served
 from tests.live.processes import is_alive, processes_of
@@ -27,12 +29,34 @@ class Role(Enum):
     """It stands by to go on from a checkpoint."""
 
 
+class _Told:
+    """What a command has told of its processes; read as it comes, as it prints very much."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._offset = 0
+        self._roles: dict[str, Role] = {}
+
+    def read(self, served: Served) -> dict[str, Role]:
+        with self._lock:
+            whole = served.output_from(self._offset).rpartition(b"\n")[0]
+            self._offset += len(whole)
+            for pid, what in re.findall(rb"checkpoint: process (\d+)(, taken| stands by)", whole):
+                is_taken = what == b", taken"
+                self._roles[pid.decode()] = Role.CHECKPOINT if is_taken else Role.FORKED_AHEAD
+            return dict(self._roles)
+
+
+_all_told: WeakKeyDictionary[Served, _Told] = WeakKeyDictionary()
+
+
+def _told_by(served: Served) -> dict[str, Role]:
+    return _all_told.setdefault(served, _Told()).read(served)
+
+
 def family(served: Served) -> dict[int, Role]:
     """Return the processes that live. The command has to tell of its checkpoints: `--verbose`."""
-    output = served.output
-    told = dict.fromkeys(re.findall(r"checkpoint: process (\d+), taken", output), Role.CHECKPOINT)
-    for pid in re.findall(r"checkpoint: process (\d+) stands by, from", output):
-        told[pid] = Role.FORKED_AHEAD
+    told = _told_by(served)
     found = {}
     for pid in filter(is_alive, processes_of(served.directory.parent)):
         with suppress(ProcessLookupError):

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -319,7 +320,13 @@ class Served:
         """All that was printed so far, by supervisor and app."""
         return self._output.read_text(errors="replace")
 
-    @property
+    def output_from(self, offset: int) -> bytes:
+        """Return what was printed after so many bytes."""
+        with self._output.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+
+    @cached_property
     def port(self) -> int:
         """The port, as soon as it is told."""
 
