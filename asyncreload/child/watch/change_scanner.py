@@ -41,6 +41,8 @@ except ImportError:
 SCANNED_AT_ONCE = 300
 """How many files and directories are gone through before the first request if a framework asks for
 them: some milliseconds' work."""
+DIRECTORIES_AT_ONCE = 30
+"""And of how many directories, if as many are named: to go through more takes longer."""
 READ_BEFORE_LOAD = 200
 """How many files of the patterns are read before a load: some milliseconds' work."""
 READ_AT_ONCE = 3
@@ -159,6 +161,8 @@ class ChangeScanner:
             def take(path: str) -> None:
                 self._baselines.take_for_refresh(path, since)
 
+            directories = {one.root for one in added if one.parts}
+            self._are_many = self._are_many or len(directories) > DIRECTORIES_AT_ONCE
             if self._are_many or not self._scan_few(self._baselines.patterns, take):
                 self._are_many = True
                 self._in_project = since

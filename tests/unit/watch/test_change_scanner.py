@@ -567,6 +567,19 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_scanner, "SCANNED_AT_ONCE", 1)
 
 
+@pytest.mark.parametrize(("most", "are_many"), [(1, True), (2, False)])
+def test_many_directories_are_many_files(
+    project: Project, monkeypatch: pytest.MonkeyPatch, most: int, *, are_many: bool
+) -> None:
+    """To find out by going through them takes what is to be saved."""
+    monkeypatch.setattr(change_scanner, "DIRECTORIES_AT_ONCE", most)
+    for name in ("one", "two"):
+        project.write(f"{name}/a.html", b"one")
+    texts = [project.path(f"{name}/**/*") for name in ("one", "two")]
+    project.watch.scanner.watch_for_refresh(texts, project.clock.time_ns())
+    assert project.watch.scanner.is_incomplete() is are_many
+
+
 def opened(scanner: ChangeScanner, path: str) -> None:
     scanner.opened.hear("open", (path, "r", os.O_RDONLY), None)
 
