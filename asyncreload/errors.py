@@ -15,10 +15,6 @@ class TargetError(AsyncreloadError):
     """The target names no application: nothing has that name, or it is not a callable."""
 
 
-class UnguardedServerError(TargetError):
-    """The target's module serves by itself when it is imported, so that the load would not end."""
-
-
 class MissingExtraError(TargetError):
     """The app cannot be served with what is installed."""
 

@@ -65,7 +65,8 @@ def test_a_template_is_shown_as_saved(serve: Serve, case: str) -> None:
     files = {"app.py": CASES[case], template: "one", "pages/__init__.py": ""}
     served = serve("", files=files, command=(*COMMAND, "app.py", "--live"))
     path = "/shop/" if case == "dispatcher" else "/"
-    for text in "one", "two", "three":
+    assert served.get(path).body == "one"
+    for text in "two", "three", "four":
         served.write(template, text)
         assert served.get(path).body == text
     served.until_told("no reload needed")

@@ -187,6 +187,7 @@ def asked(project: Path, line: str) -> dict[str, Any]:
 
 
 def test_plain_asyncreload_serves_the_target_of_the_project(project: Path) -> None:
+    (project / "shop.py").touch()
     assert asked(project, "") == {
         "target": "shop.py",
         "port": 9000,

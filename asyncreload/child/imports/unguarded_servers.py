@@ -16,7 +16,7 @@ from typing import Any
 
 from asyncreload import audit
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
-from asyncreload.errors import UnguardedServerError
+from asyncreload.errors import TargetError
 
 _EVENTS = ("socket.__new__", "socket.bind", "subprocess.Popen")
 SERVERS = frozenset(
@@ -37,6 +37,10 @@ NAME_OURS = "call asyncreload.run(app) in its place"
 """What helps in a script."""
 _FOR_BOTTLE = ', or name our server to Bottle, by server="asyncreload.bottle:Server"'
 """And with Bottle."""
+
+
+class UnguardedServerError(TargetError):
+    """The load begins to serve by itself, and so would not end."""
 
 
 def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD) -> None:

@@ -7,6 +7,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asyncreload.child.imports.refused_project import RefusedError
+from asyncreload.child.imports.unguarded_servers import UnguardedServerError
 from asyncreload.child.pages.missing_package import (
     missing_distribution,
     missing_module,
@@ -29,7 +30,6 @@ from asyncreload.errors import (
     InterfaceError,
     LifespanError,
     TargetError,
-    UnguardedServerError,
 )
 from asyncreload.frozen_data import FrozenData
 from asyncreload.style import plain, uncoloured
