@@ -8,10 +8,11 @@ before whether it takes anything; what it does not take waits here.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
+import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 PIECE = select.PIPE_BUF // 4
@@ -46,7 +47,7 @@ class Outlet:
             self._lost += 1
             return
         patience = 0.0 if self._pieces else PATIENCE
-        self._pieces += [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+        self._pieces += _pieces(text)
         self._write_on(patience)
         if self._pieces:
             self._try_again()
@@ -55,12 +56,19 @@ class Outlet:
         """Write what still waits, for so many seconds at most; tell whether nothing is left."""
         if self._timer is not None:
             self._timer.cancel()
-        with suppress(OSError, ValueError):
+        try:
             self._write_on(seconds)
+        except (OSError, ValueError):
+            return False
         return not self._pieces
 
     def _write_on(self, patience: float | None) -> None:
-        while self._pieces and takes_some(self._stream, patience):
+        """Write for so many seconds; None for as long as it takes."""
+        until = math.inf if patience is None else time.monotonic() + patience
+        while self._pieces:
+            left = None if patience is None else max(0.0, until - time.monotonic())
+            if not takes_some(self._stream, left):
+                return
             self._stream.write(self._pieces.popleft())
             self._stream.flush()
 
@@ -85,6 +93,20 @@ class Outlet:
         elif self._lost:
             lost, self._lost = self._lost, 0
             self._on_lost(lost)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text where it is too long, between lines if that is possible."""
+    piece = ""
+    for line in text.splitlines(keepends=True):
+        for start in range(0, len(line), PIECE):
+            part = line[start : start + PIECE]
+            if len(piece) + len(part) > PIECE:
+                yield piece
+                piece = ""
+            piece += part
+    if piece:
+        yield piece
 
 
 def takes_some(stream: TextIO, patience: float | None) -> bool:

@@ -113,7 +113,7 @@ class Preparation:
         Once one has booted, the next not doing so is no reason to end: Python, or asyncreload, is
         being installed anew, or the project breaks what Python runs at its start.
         """
-        pause = BOOT_PAUSES[0]
+        pause, told = BOOT_PAUSES[0], False
         while True:
             made, code = await self._try_often()
             if made is not None:
@@ -124,7 +124,9 @@ class Preparation:
                     f"the child process ended with exit code {code} before it could load anything; "
                     "what it printed above says why"
                 )
-            log.warning("no process starts any more, as told above; trying again")
+            if not told:
+                log.warning("no process starts any more, as told above; trying again")
+            told, self.lack = True, "none comes up any more"
             await asyncio.sleep(pause)
             pause = min(2 * pause, BOOT_PAUSES[1])
 

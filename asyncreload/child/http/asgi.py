@@ -142,7 +142,7 @@ class Exchange:
         if await self._is_interrupted(error):
             is_blocking = _has_interrupt(error)
             self._remark = "it blocked the event loop" if is_blocking else "cancelled"
-            if response.is_complete:
+            if response.is_complete and self._site.access_log:
                 log_cut_off(f"{line}: what goes on behind its response")
             await response.replace(interrupted, environ_of(scope))
         elif not self._is_of_lost_client(error):

@@ -62,14 +62,18 @@ def _template_directories(app: Any) -> Iterator[str]:
 
 def _searched_by(loader: Any) -> Iterator[str]:
     """Iterate over the directories in which one of Jinja's loaders looks, or those within it."""
-    if loader is None:
+    jinja: Any = sys.modules.get("jinja2")
+    if jinja is None:
         return
-    yield from map(os.fspath, getattr(loader, "searchpath", ()))
-    if directory := getattr(loader, "_template_root", ""):  # of a `PackageLoader`: no public name
-        yield directory
-    inner = [*getattr(loader, "loaders", ()), *getattr(loader, "mapping", {}).values()]
-    for each in inner:
-        if not isinstance(each, str):  # the templates of a `DictLoader` are code
+    if isinstance(loader, jinja.FileSystemLoader):
+        yield from map(os.fspath, loader.searchpath)
+    elif isinstance(loader, jinja.PackageLoader):
+        yield loader._template_root  # noqa: SLF001  it has no public name
+    elif isinstance(loader, jinja.ChoiceLoader):
+        for each in loader.loaders:
+            yield from _searched_by(each)
+    elif isinstance(loader, jinja.PrefixLoader):
+        for each in loader.mapping.values():
             yield from _searched_by(each)
 
 

@@ -58,8 +58,9 @@ def directories_of_apps() -> Iterator[str]:
     if not getattr(apps, "ready", False):
         return
     for config in apps.get_app_configs():
-        if kind_of(config.path) is FileKind.PROJECT:
-            yield from (os.path.join(config.path, name) for name in _OF_APPS)
+        path = os.fspath(config.path)
+        if kind_of(os.path.join(path, "")) is FileKind.PROJECT:  # of what is in it
+            yield from (os.path.join(path, name) for name in _OF_APPS)
 
 
 def _is_served() -> bool:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
+from typing import cast
 
+MOST_IN_ONE = 100
+"""How many objects a container may have that is gone through."""
 MOST = 500
 """How many objects are looked at: an app that is no framework's may hold anything."""
 _CONTAINERS = (dict, list, tuple, partial, MethodType)
@@ -23,9 +26,10 @@ def apps_behind(served: object, kinds: tuple[type, ...]) -> Iterator[object]:
 
     What is inside such an app is not looked at.
     """
-    waiting, seen = deque([served]), {id(served)}
-    while waiting and len(seen) < MOST:
+    waiting, seen, left = deque([served]), {id(served)}, MOST
+    while waiting and left:
         one = waiting.popleft()
+        left -= 1
         if issubclass(type(one), kinds):
             yield one
             continue
@@ -37,6 +41,8 @@ def apps_behind(served: object, kinds: tuple[type, ...]) -> Iterator[object]:
 
 def _held_by(one: object) -> list[object]:
     # By its type: a proxy, such as `flask.request`, would ask the object that it stands for.
+    if issubclass(type(one), dict | list | tuple) and len(cast("Sized", one)) > MOST_IN_ONE:
+        return []  # of files, say
     if issubclass(type(one), _CONTAINERS):
         return gc.get_referents(one)
     if type(one) is FunctionType:

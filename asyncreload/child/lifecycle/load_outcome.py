@@ -72,6 +72,7 @@ class LoadOutcome:
         """Do what has time until the first requests are answered."""
         await self._close_delegated()
         await hop(self._state.baselines.learn)
+        await hop(self._state.scanner.note_absent)
         await self._tell_unmatched(load)
         await asyncio.sleep(SETTLED_AFTER)
         await self._front_end.answered(ANSWERS_FIRST)

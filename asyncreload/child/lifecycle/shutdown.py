@@ -195,7 +195,8 @@ class Shutdown:
         if code == RELOAD and front_end.busy and not self._hurries:
             until += grace
             await self._linger(grace)
-        self._tell_cut_off(f"after {grace:g} s (--grace)" if until > began else "")
+        is_grace_over = until > began and not self._hurries
+        self._tell_cut_off(f"after {grace:g} s (--grace)" if is_grace_over else "")
         front_end.cut_off()
         if self._finalizes_late:
             await self._finalize_late(until)
@@ -222,7 +223,8 @@ class Shutdown:
         await asyncio.wait({self._lingering})
         if self._front_end.busy and not self._hurries:
             self._main.cancel_last()
-            await self._front_end.quiet(LAST_CLEANUP)
+            self._lingering = asyncio.create_task(self._front_end.quiet(LAST_CLEANUP))
+            await asyncio.wait({self._lingering})
 
     async def _let_main_leave(self, code: int, grace: float) -> None:
         """Wait until the main thread runs no more code of the app, for as long as it may take."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,6 +89,7 @@ class ChangeScanner:
         self.opened: OpenedFiles = OpenedFiles(clock.time_ns)
         """The files of the project that were opened, but for code."""
         self._asked: Patterns = Patterns()
+        self._absent: list[str] = []
         self._are_many = False
         self._in_project: int | None = None
         self._in_packages: tuple[Patterns, int] | None = None
@@ -357,8 +358,13 @@ class ChangeScanner:
 
     def installed(self) -> list[str]:
         """Return the files of modules that the app has done without, and that are there by now."""
-        specs = map(PathFinder.find_spec, self.searches.found_nowhere())
+        specs = map(_spec, self._absent)
         return [spec.origin for spec in specs if spec is not None and spec.origin]
+
+    def note_absent(self) -> None:
+        """After a load: note which modules the app has looked for that are not installed."""
+        names = self.searches.found_nowhere()
+        self._absent = [name for name in names if _spec(name) is None]
 
     def _moved_package_directories(self) -> list[str]:
         """Return the same, but each change once."""
@@ -462,3 +468,10 @@ def _is_quick(path: str) -> bool:
     except (OSError, ValueError):
         size = 0
     return size <= SMALL_FILE and is_local(os.path.dirname(path))
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return PathFinder.find_spec(name)
+    except Exception:  # noqa: BLE001  of a path hook of somebody's
+        return None

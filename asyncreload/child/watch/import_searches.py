@@ -285,7 +285,10 @@ class ImportSearches:
         return list(self._differing.values())
 
     def found_nowhere(self) -> list[str]:
-        """Return the names of modules on the path that were looked for, and are not imported."""
+        """Return the names of modules that imports have looked for in the project in vain.
+
+        And that are not imported. They may be installed all the same.
+        """
         with self._lock:
             names = {
                 search.name

@@ -69,9 +69,7 @@ def test_nothing_is_imported_where_django_does_not_serve(
 def test_the_directories_of_the_projects_apps_are_those_that_are_looked_for_once(
     django: Django, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configs = [
-        SimpleNamespace(path=path) for path in (str(tmp_path), os.path.dirname(json.__file__))
-    ]
+    configs = [SimpleNamespace(path=path) for path in (tmp_path, os.path.dirname(json.__file__))]
     django.apps.get_app_configs = lambda: configs
     found = [os.path.relpath(path, tmp_path) for path in directories_of_apps()]
     assert found == ["static", "templates", "jinja2"]

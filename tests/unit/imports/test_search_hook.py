@@ -19,7 +19,7 @@ import pytest
 
 from asyncreload.child.watch.file_state import read_state
 from asyncreload.child.watch.globs import Patterns
-from asyncreload.child.watch.import_searches import Winner
+from asyncreload.child.watch.import_searches import NOTHING, Winner
 from tests.unit.watching import HOUR, Project, Watch
 
 EXTENSION = EXTENSION_SUFFIXES[0]
@@ -320,6 +320,8 @@ def test_a_package_that_was_found_nowhere_is_found_when_it_is_installed(importin
         try_to_import(name)
     scanner = importing.watch.scanner
     assert {"optional_one", "optional_two"} <= {*scanner.searches.found_nowhere()}
+    scanner.searches.note(str(importing.root), "wave", NOTHING, importing.clock.time_ns())
+    scanner.note_absent()  # of `wave`, Python itself has one
     assert scanner.installed() == []
     (place / "optional_one.py").touch()
     importlib.invalidate_caches()  # the clock tells too coarsely of directories for a test

@@ -80,4 +80,8 @@ def test_those_that_hold_each_other_come_to_an_end() -> None:
 
 
 def test_of_very_many_not_all_are_looked_at() -> None:
-    assert list(apps_behind([[] for _ in range(MOST)] + [[APP]], (App,))) == []
+    each: list[list[list[object]]] = [[[] for _ in range(50)] for _ in range(MOST // 50)]
+    assert list(apps_behind([each, [[[[APP]]]]], (App,))) == []
+    files = {str(number): object() for number in range(MOST)}
+    served = SimpleNamespace(files=files, app=SimpleNamespace(files=files, app=APP))
+    assert list(apps_behind(served, (App,))) == [APP]

@@ -48,6 +48,9 @@ class Surroundings:
     def learn(self) -> None:
         self.done.append("learn")
 
+    def note_absent(self) -> None:
+        pass
+
     def to_json(self) -> dict[str, object]:
         return {}
 

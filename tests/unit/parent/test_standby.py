@@ -256,7 +256,7 @@ async def test_children_that_do_not_boot_any_more_are_tried_again(
     fakes = Fakes({}, *[{"boots": False, "code": 1}] * 3)
     assert await fakes.take() is fakes.children[0]
     assert await fakes.take() is fakes.children[4]
-    assert caplog.messages == ["no process starts any more, as told above; trying again"] * 3
+    assert caplog.messages == ["no process starts any more, as told above; trying again"]
     assert fakes.alive == [fakes.children[0], fakes.children[4]]
 
 
