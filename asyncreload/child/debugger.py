@@ -27,11 +27,10 @@ def hears_ctrl_c() -> bool:
 
 
 def _threads_at_prompt() -> list[int]:
-    pdb = sys.modules.get("pdb")
-    if pdb is None:
+    if (kind := _pdb()) is None:
         return []
     stacks = current_frames()
-    return [thread for thread, frame in stacks.items() if _is_prompt(frame, pdb.Pdb)]
+    return [thread for thread, frame in stacks.items() if _is_prompt(frame, kind)]
 
 
 def give_interrupts_back() -> None:
@@ -40,12 +39,17 @@ def give_interrupts_back() -> None:
     When its prompt is left in the main thread, pdb makes Ctrl-C open another one, until the next
     prompt. What was debugged is over, though, when the main thread waits for us, or has answered.
     """
-    pdb = sys.modules.get("pdb")
-    if pdb is None:
+    if (kind := _pdb()) is None:
         return
     debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    if isinstance(debugger, pdb.Pdb):
-        signal.signal(signal.SIGINT, handler_before_pdb(pdb.Pdb))
+    if isinstance(debugger, kind):
+        signal.signal(signal.SIGINT, handler_before_pdb(kind))
+
+
+def _pdb() -> type | None:
+    """Return the class of the debugger; None if it is not imported, or another thread does that."""
+    kind = getattr(sys.modules.get("pdb"), "Pdb", None)
+    return kind if isinstance(kind, type) else None
 
 
 def _is_prompt(frame: FrameType | None, kind: type) -> bool:
