@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import pdb  # noqa: T100  it is what is tested
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
-from asyncreload.child.debugger import give_interrupts_back
+from asyncreload.child.debugger import give_interrupts_back, is_at_prompt
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="they need the main thread"
@@ -54,3 +56,11 @@ def test_any_other_handler_stays(handler: object) -> None:
     signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
     give_interrupts_back()
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_debugger_that_another_thread_is_importing_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pdb", ModuleType("pdb"))
+    give_interrupts_back()
+    assert not is_at_prompt()
