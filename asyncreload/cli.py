@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from asyncreload import config
+from asyncreload.current_directory import existing_directory
 from asyncreload.errors import AsyncreloadError, SettingsError, TargetError
 from asyncreload.exit_codes import BAD_USAGE, SIGNALLED
 from asyncreload.ini_files import address_in, is_ini
@@ -260,11 +261,7 @@ def _asked(arguments: list[str]) -> dict[str, Any]:
             script = tuple(options["script"])
             usual = {"target": " ".join(script), "access_log": True}
             return usual | options | {"script": script}
-    try:
-        cwd = os.getcwd()
-    except OSError as exc:
-        raise SettingsError(f"there is no current directory ({exc.strerror}): enter one") from exc
-    return configured(_parse(arguments), cwd)
+    return configured(_parse(arguments), existing_directory())
 
 
 def configured(given: dict[str, Any], cwd: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from asyncreload import lockfile, process_role
+from asyncreload.current_directory import existing_directory
 from asyncreload.django.manage_script import find_manage_py, script_of
 from asyncreload.editors import VARIABLE, editor_url
-from asyncreload.errors import AsyncreloadError, NestedError, SettingsError, TargetError
+from asyncreload.errors import AsyncreloadError, NestedError, TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready, Starting, Stopped
 from asyncreload.ini_files import is_ini, program_of
 from asyncreload.listening import Address, bind, network_url_of, resolve, url_of
@@ -60,7 +61,7 @@ class Supervisor:
     def __init__(self, target: str | os.PathLike[str], **options: Unpack[Options]) -> None:
         text = os.fspath(target) if isinstance(target, os.PathLike) else target
         self.settings: Settings = Settings.of(text, options)
-        self._surroundings = Surroundings(_directory())
+        self._surroundings = Surroundings(existing_directory())
         self._event_log = EventLog()
         self._looks = count(1)
         self._entered = False
@@ -296,11 +297,3 @@ def _with_editor(settings: Settings) -> Settings:
         log.warning("%s in the environment is not used: %r %s", VARIABLE, editor, exc)
         return settings
     return replace(settings, editor=editor)
-
-
-def _directory() -> str:
-    """Return the current directory; raise `SettingsError` if it was removed."""
-    try:
-        return os.getcwd()
-    except OSError as exc:
-        raise SettingsError(f"there is no current directory ({exc.strerror}): enter one") from exc

@@ -239,11 +239,7 @@ def test_p2_a_terminal_that_is_held_holds_nobody_up(project: Path) -> None:
     try:
         assert connect_when_open(port).send().receive().body == "app=1"
         os.write(terminal, b"\x13")
-        for number in range(2, 20):
-            replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
-            assert Connection(port).send().receive().body == f"app={number}"
-        process.terminate()
-        process.wait(DEADLINE)
+        reload_and_end(process, project, port, range(2, 20))
     finally:
         process.kill()
         process.wait()
@@ -264,15 +260,22 @@ def test_p2_a_tool_that_reads_no_more_holds_nobody_up(project: Path) -> None:
     try:
         assert connect_when_open(port).send().receive().body == "app=1"
         fill(reads)
-        for number in range(2, 10):
-            replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
-            assert Connection(port).send().receive().body == f"app={number}"
-        process.terminate()
-        process.wait(DEADLINE)
+        reload_and_end(process, project, port, range(2, 10))
     finally:
         process.kill()
         process.wait()
         os.close(reads)
+
+
+def reload_and_end(
+    process: subprocess.Popen[bytes], project: Path, port: int, versions: range
+) -> None:
+    """Save each version, which is answered at once, then end the server."""
+    for number in versions:
+        replace(project / "app.py", HELLO.replace('"1"', f'"{number}"'))
+        assert Connection(port).send().receive().body == f"app={number}"
+    process.terminate()
+    process.wait(DEADLINE)
 
 
 def fill(pipe: int) -> None:

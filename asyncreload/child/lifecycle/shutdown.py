@@ -219,12 +219,15 @@ class Shutdown:
         # When the one between has ended, we would adopt both, and end them with the app's own.
         leave_orphans()
         self._link.send(Left(RELOAD, self._front_end.busy))
-        self._lingering = asyncio.create_task(self._front_end.quiet(grace))
-        await asyncio.wait({self._lingering})
+        await self._wait_until_quiet(grace)
         if self._front_end.busy and not self._hurries:
             self._main.cancel_last()
-            self._lingering = asyncio.create_task(self._front_end.quiet(LAST_CLEANUP))
-            await asyncio.wait({self._lingering})
+            await self._wait_until_quiet(LAST_CLEANUP)
+
+    async def _wait_until_quiet(self, seconds: float) -> None:
+        """Wait for the last responses; not when the end is asked for again."""
+        self._lingering = asyncio.create_task(self._front_end.quiet(seconds))
+        await asyncio.wait({self._lingering})
 
     async def _let_main_leave(self, code: int, grace: float) -> None:
         """Wait until the main thread runs no more code of the app, for as long as it may take."""
