@@ -30,6 +30,17 @@ def listen(listener: Listener, *events: str) -> None:
         sys.addaudithook(_hear)
 
 
+def raised_in(frame: FrameType) -> FrameType | None:
+    """Return the frame in which the event was raised that is being told where this one is, if any.
+
+    A listener runs in the midst of the code that it listens to, and what it raises ends that.
+    """
+    inner: FrameType | None = frame
+    while inner is not None and inner.f_code is not _hear.__code__:
+        inner = inner.f_back
+    return inner.f_back if inner is not None else None
+
+
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _listeners:
         frame = caller(0).f_back

@@ -312,6 +312,7 @@ class End(Message):
     """Parent: leave politely; within `grace` seconds, or be killed."""
 
     code: int = 0
+    """The exit code. Unless it is that of a reload, the parent ends, and its lockfile goes."""
 
 
 class Interrupt(Message):

@@ -16,6 +16,8 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Final, NoReturn
 
+from asyncreload import audit
+
 _NEVER_INTERRUPTED: Final = frozenset(
     {"asyncio", "asyncreload", "h11", "uvicorn", "websockets", "wsproto"}
 )
@@ -51,7 +53,12 @@ def interrupted_between_steps(loop: AbstractEventLoop) -> Iterator[None]:
 
 
 def _may_be_interrupted(frame: FrameType | None) -> bool:
-    """Tell whether code of the app runs; what it has called of the standard library is its own."""
+    """Tell whether code of the app runs; what it has called of the standard library is its own.
+
+    So is what listens to its audit events: a debugger that begins to read a line is heard, too.
+    """
+    if frame is not None:
+        frame = audit.raised_in(frame) or frame
     while frame is not None:
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
         if package in _NEVER_INTERRUPTED:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncreload import protocol
 from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
-from asyncreload.exit_codes import INTERRUPTED
+from asyncreload.exit_codes import INTERRUPTED, RELOAD
 from asyncreload.input_prompt import last_typed, show_prompt_again
 from asyncreload.phase import Phase
 from asyncreload.tasks import Tasks
@@ -93,6 +93,8 @@ class ParentOrders:
             case protocol.Reload():
                 self._monitor.on_change([])
             case protocol.End():
+                if message.code != RELOAD:  # the parent does so next, unless it is killed before
+                    self._link.remove_lockfile()
                 self._shutdown.begin(message.code)
             case protocol.Interrupt() | protocol.AskPrompt() | protocol.ShowPrompt():
                 self._hear_of_prompt(message)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncreload import audit
 from asyncreload.child.http.loop_interrupts import _may_be_interrupted
 
 if TYPE_CHECKING:
@@ -51,3 +52,13 @@ def test_what_of_pythons_own_is_called_is_its_callers(
     assert frame.f_globals["__name__"] == modules[-1]
     assert frame is not sys._getframe()
     assert _may_be_interrupted(frame) is expected
+
+
+def test_what_listens_to_the_apps_audit_events_is_the_apps_as_well() -> None:
+    """Ctrl-C came while a debugger began to read a line, and was put off until it was left."""
+    frames: list[FrameType] = []
+    audit.listen(lambda *_: frames.append(sys._getframe()), "asyncreload.test")
+    ask = partial(sys.audit, "asyncreload.test")
+    for module in ("shop.views", "asyncio.events"):
+        partial(function_of("asyncio.events", CALL), partial(function_of(module, CALL), ask))()
+    assert [_may_be_interrupted(frame) for frame in frames] == [True, False]

@@ -10,7 +10,7 @@ from asyncreload import protocol
 from asyncreload.child.lifecycle import parent_orders as module
 from asyncreload.child.lifecycle.life import Life
 from asyncreload.child.lifecycle.parent_orders import ParentOrders
-from asyncreload.exit_codes import INTERRUPTED
+from asyncreload.exit_codes import INTERRUPTED, RELOAD
 from asyncreload.phase import Phase
 from tests.unit.lifecycle.stand_ins import (
     Farewells,
@@ -100,6 +100,15 @@ def test_the_end_may_come_first(bench: Bench) -> None:
     with pytest.raises(SystemExit) as ended:
         bench.next_go()
     assert ended.value.code == 143
+
+
+@pytest.mark.parametrize(("code", "removed"), [(143, True), (0, True), (RELOAD, False)])
+def test_at_the_end_of_all_the_lockfile_goes_though_the_parent_be_killed_before(
+    bench: Bench, code: int, *, removed: bool
+) -> None:
+    bench.orders.hear(protocol.End(code))
+    assert bench.shutdown.begun == [code]
+    assert bench.link.removed_lockfile is removed
 
 
 def test_what_is_known_of_files_is_trusted(bench: Bench) -> None:
