@@ -226,6 +226,8 @@ def test_p4_ctrl_c_at_a_prompt_is_the_debuggers(tmp_path: Path, moment: str) -> 
             bench.until_prompt()
             bench.type(f"VERSION * {number + 1}\n")
             bench.until_told("'old" + "old" * number)
+            bench.until(lambda: bench.output.endswith(PROMPT), "it asks again")
+            bench.until_prompt()
         waiting = save_while_debugging(bench)
         bench.type("c\n")
         version = "new" if moment == "while loading" else "old"
