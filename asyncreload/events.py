@@ -19,8 +19,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from asyncreload.frozen_data import FrozenData
 from asyncreload.style import duration, file_names, headline
 
 LONG = 1.0
@@ -28,8 +27,7 @@ LONG = 1.0
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
 
-@dataclass(frozen=True, slots=True)
-class Starting:
+class Starting(FrozenData):
     """The address is bound, the first child is being started.
 
     target: as it was given.
@@ -50,8 +48,7 @@ class Starting:
         return (self.url, self.network_url) if self.network_url else (self.url,)
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(FrozenData):
     """A child answers with freshly loaded code.
 
     pid: its process ID.
@@ -101,8 +98,7 @@ class Ready:
         return beginning * is_odd
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(FrozenData):
     """Files were saved; the old child is leaving.
 
     paths: those that were seen first; empty when the reload was asked for.
@@ -120,8 +116,7 @@ class Changed:
         return f"{file_names(self.paths, cwd)}: reloading"
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
+class Refreshed(FrozenData):
     """Files were saved that need no reload, such as templates; the child goes on, with these files.
 
     paths: those files.
@@ -137,8 +132,7 @@ class Refreshed:
         return f"{file_names(self.paths, cwd)} {happened} · no reload needed"
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(FrozenData):
     """The load failed; every request is answered with the report.
 
     Or the import of project code failed in a request, after the load.
@@ -173,8 +167,7 @@ class Failed:
         return "\n".join(filter(None, (first, trace.rstrip(), self.hint, last)))
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed:
+class Crashed(FrozenData):
     """A child died unasked.
 
     code: its exit code, -N for signal N.
@@ -191,8 +184,7 @@ class Crashed:
         return f"the app died, {self.how}; {outlook}"
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(FrozenData):
     """The supervisor has ended; nothing is left of it.
 
     code: the exit code of the app; 0 when the context was left, 1 when no child could be started.

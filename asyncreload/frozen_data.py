@@ -6,7 +6,7 @@ some thirty such classes, and somebody waits for the boot of each child.
 
 from __future__ import annotations
 
-from typing import Any, Self, dataclass_transform
+from typing import Any, NoReturn, Self, dataclass_transform
 
 
 @dataclass_transform(frozen_default=True)
@@ -15,6 +15,10 @@ class FrozenData:
 
     A field that is not given is what stands in the class. Nothing is changed after it was made.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        type.__setattr__(cls, "__match_args__", cls.names())  # which type checkers make up, too
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = self.names()
@@ -36,6 +40,12 @@ class FrozenData:
     def replaced(self, **changes: Any) -> Self:
         """Return the same with other values in some fields."""
         return type(self)(**self.fields() | changes)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name} cannot be changed: see {type(self).__name__}.replaced")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, None)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from configparser import ConfigParser
-from configparser import Error as ConfigError
 
 _INCLUDED = re.compile(r"\bconfig:([^\s#,;\0]+)")
 
@@ -48,6 +46,9 @@ def _included(path: str) -> list[str]:
 
 def address_in(target: str) -> dict[str, str | int]:
     """Return `host` and `port` as far as `[server:main]` tells them, or the first of `listen`."""
+    from configparser import ConfigParser  # noqa: PLC0415  takes 3 ms, and is for Pyramid alone
+    from configparser import Error as ConfigError  # noqa: PLC0415
+
     path = os.path.abspath(target.partition("#")[0])
     parser = ConfigParser({"here": os.path.dirname(path), "__file__": path}, strict=False)
     try:

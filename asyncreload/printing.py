@@ -12,7 +12,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from asyncreload import events
@@ -151,7 +151,7 @@ class ForTools(Printer):
         if event is None:
             told |= {"level": record.levelname.lower(), "text": record.getMessage()}
         else:
-            told |= {"event": type(event).__name__.lower(), **asdict(event)}
+            told |= {"event": type(event).__name__.lower(), **event.fields()}
         if isinstance(event, events.Stopped):
             told["code"] = self._exit_code(event.code)
         return json.dumps(told, default=str)

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from asyncreload import protocol
@@ -38,18 +37,25 @@ _UNSEEN = (None, "", False)
 _ENDING = frozenset({Phase.DRAINING, Phase.GONE})
 
 
-@dataclass(frozen=True, slots=True)
 class Services:
     """What a run tells of what its child says. The same for all runs of a supervisor."""
 
-    event_log: EventLog
-    standby: Standby
-    checkpoints: Checkpoints
-    restart_policy: RestartPolicy
-    notices: Notices = field(default_factory=Notices)
-    tasks: Tasks = field(default_factory=Tasks)
-    """What the run does beside listening; cancelled when the supervisor ends."""
-    clock: Callable[[], float] = time.monotonic
+    def __init__(
+        self,
+        event_log: EventLog,
+        standby: Standby,
+        checkpoints: Checkpoints,
+        restart_policy: RestartPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.event_log: EventLog = event_log
+        self.standby: Standby = standby
+        self.checkpoints: Checkpoints = checkpoints
+        self.restart_policy: RestartPolicy = restart_policy
+        self.clock: Callable[[], float] = clock
+        self.notices: Notices = Notices()
+        self.tasks: Tasks = Tasks()
+        """What the run does beside listening; cancelled when the supervisor ends."""
 
 
 class ChildRun:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
@@ -87,9 +85,19 @@ def test_an_event_is_told_in_a_line(event: Event, line: str) -> None:
 
 @pytest.mark.parametrize("event", [event for event, _ in LINES])
 def test_an_event_is_frozen(event: Event) -> None:
-    name = dataclasses.fields(event)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    name = event.names()[0]
+    with pytest.raises(AttributeError, match=f"^{name} cannot be changed"):
         setattr(event, name, None)
+    with pytest.raises(AttributeError, match=f"^{name} cannot be changed"):
+        delattr(event, name)
+
+
+def test_an_event_is_matched_by_position_and_by_name() -> None:
+    match Crashed(-9, "killed by SIGKILL", again=True):
+        case Crashed(code, again=True):
+            assert code == -9
+        case _:
+            pytest.fail("it does not match")
 
 
 def test_a_terminal_gets_the_short_form_of_a_failure() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import logging
@@ -179,7 +178,7 @@ def test_a_failure_that_goes_on_is_told_in_short_until_a_load_succeeds() -> None
     short = ["NameError: x · app.py:3", "the load failed as before; waiting for a change"]
     whole = printed(FAILED)
     assert printed(FAILED, FAILED) == [*whole, *short]
-    other = dataclasses.replace(FAILED, own="Traceback: other\n")
+    other = FAILED.replaced(own="Traceback: other\n")
     assert printed(FAILED, other) == [*whole, *printed(other)]
     crashed = Crashed(-11, "killed by SIGSEGV while loading", again=False)
     for between in (READY, crashed):
@@ -191,7 +190,7 @@ def test_files_are_named_from_the_current_directory(tmp_path: Path) -> None:
     views, outside = os.path.join(os.getcwd(), "shop", "views.py"), str(tmp_path / "views.py")
     ready = Ready(2, 0.006, (views,), 12)
     (tmp_path / "views.py").touch()
-    elsewhere = dataclasses.replace(ready, paths=(outside,))
+    elsewhere = ready.replaced(paths=(outside,))
     assert printed(ready, elsewhere) == [
         "shop/views.py deleted · fresh in 6 ms",
         "views.py changed · fresh in 6 ms",

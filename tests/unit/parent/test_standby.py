@@ -202,13 +202,14 @@ async def test_a_current_directory_that_is_closed_for_a_moment_is_waited_for(
 )
 async def test_what_is_likely_to_last_is_answered_meanwhile(number: int, reasons: set[str]) -> None:
     """While the system lacks something for a moment, requests wait."""
-    fakes = Fakes(*[{"raises": OSError(number, os.strerror(number))}] * 5)
+    fakes = Fakes(*[{"raises": OSError(number, os.strerror(number))}] * 1000)
     taking = asyncio.create_task(fakes.take())
     await fakes.rest()
     assert fakes.stopgap.opened == []
-    while not taking.done():
-        await fakes.passes(1)
-        await asyncio.sleep(0.001)
+    await fakes.passes(4)
+    await fakes.rest()
+    fakes.plans.clear()
+    await taking
     assert {*fakes.stopgap.opened} == reasons
     assert not fakes.stopgap.is_open
 
