@@ -1,6 +1,7 @@
 """The heartbeat: a file whose modification time says that the supervisor lives.
 
-As in Bottle's reloader: whoever deletes it ends the supervisor and its child.
+As in Bottle's reloader: whoever deletes it ends the supervisor and its child. It is touched again
+and again by parent/heartbeat.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""When a burst of changes is over."""
+"""When a burst of changes is over.
+
+Whether a change belongs to one is known to the parent's restart policy, which remembers the last.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Holds a reload back while somebody debugs: it begins when the debugger's prompt is left.
 
-Requests that need the new code wait as well. debugger.py tells if there is a prompt.
+Requests that need the new code wait as well. debugger.py tells if there is a prompt, and the change
+monitor asks it: `ChangeMonitor.on_change`.
 """
 
 from __future__ import annotations
