@@ -20,7 +20,7 @@ class MissingExtraError(TargetError):
 
 
 class AbsentTargetError(TargetError):
-    """There is no module of the target's name: told by a framework that has looked for it."""
+    """There is no module of the target's name."""
 
 
 class InterfaceError(AsyncreloadError):

@@ -315,6 +315,14 @@ def test_missing_file(project: Path) -> None:
     )
 
 
+def test_missing_module(project: Path) -> None:
+    """The child finds that out: it alone knows where modules are looked for."""
+    lay_out(project, files={"shop.py": HELLO})
+    code, told = fails(project, "shp:app", "--port", "0")
+    assert code == 2
+    assert told.endswith('asyncreload: error: There is no module "shp": did you mean "shop"?\n')
+
+
 @pytest.mark.parametrize("call", ["run(app, prot=1)", "run(app, prot=1, reload=False)"])
 def test_a_mistake_in_the_call_of_run_is_told_as_by_the_command(project: Path, call: str) -> None:
     """A program that catches it gets it as any other exception."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from asyncreload.child.imports.asgi_server import is_installed
 from asyncreload.child.imports.interface import AsgiApp, is_asgi, is_async, signature, takes
 from asyncreload.child.imports.search_path import put_first
-from asyncreload.errors import MissingExtraError, TargetError
+from asyncreload.errors import AbsentTargetError, MissingExtraError, TargetError
 from asyncreload.settings import AUTO, WSGI
 from asyncreload.target import USUAL_FACTORIES, USUAL_NAMES, did_you_mean
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 USUAL_FUNCTIONS = ("wsgi", "wsgi_app", "wsgi_application")
 """A function of such a name is an application whatever it calls its two parameters."""
+
+_COMMANDS = frozenset({"dev", "run", "runserver", "serve", "start"})
+"""What is typed to start the servers of frameworks."""
 
 _NAME_ANOTHER = "name a callable that takes (environ, start_response) or (scope, receive, send)"
 
@@ -55,8 +58,9 @@ def load(target: Target, interface: str = AUTO) -> App:
 
     interface: as in `Settings`.
 
-    Raises `TargetError` when there is no such file, module, attribute or application, and
-    `MissingExtraError`. An exception out of the module or the factory is passed on as it is.
+    Raises `TargetError` when there is no such file, attribute or application, `AbsentTargetError`
+    when there is no such module, and `MissingExtraError`. An exception out of the module or the
+    factory is passed on as it is.
     """
     module = _import_file(target) if target.file else _import_module(target)
     if not target.attribute:
@@ -93,7 +97,7 @@ def _import_module(target: Target) -> ModuleType:
         # One that the target's module fails to import is the user's to see.
         if not exc.name or not f"{target.name}.".startswith(f"{exc.name}."):
             raise
-        raise TargetError(_no_module(exc.name, target)) from None
+        raise AbsentTargetError(_no_module(exc.name, target)) from None
     if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
         raise TargetError(
             f'"{target.location}" is a directory without __init__.py: '
@@ -110,6 +114,8 @@ def _no_module(missing: str, target: Target) -> str:
         return f'There is no module "{missing}": {where}'
     siblings = [file.stem for file in Path(target.root, *parent.split(".")).glob("*.py")]
     otherwise = f", neither in {target.root} nor installed: check the name and where you are."
+    if missing in _COMMANDS:
+        otherwise = ', and no command: write "asyncreload" alone, or name the app.'
     prefix = f"{parent}." if parent else ""
     return f'There is no module "{missing}"{did_you_mean(leaf, siblings, otherwise, prefix)}'
 

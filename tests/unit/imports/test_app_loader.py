@@ -246,6 +246,13 @@ def test_no_such_module(project: Project, text: str, missing: str) -> None:
     )
 
 
+def test_the_word_that_starts_a_frameworks_server(project: Project) -> None:
+    assert project.complaint("runserver") == (
+        'There is no module "runserver", and no command: '
+        'write "asyncreload" alone, or name the app.'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [("shop.main:app", "src/shop/main.py:app"), ("shop", "src/shop/__init__.py")],
