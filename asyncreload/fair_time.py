@@ -52,7 +52,8 @@ async def fair_sleep(read: Read, seconds: float, sleep: Sleep = asyncio.sleep) -
     While it wants to run, only the CPU time counts that it gets; while it sleeps or is stopped,
     time counts in full. What cannot be read counts in full, too.
 
-    read: returns the state of the process.
+    read: returns the state of the process; or of several, of which one may end, and be counted no
+        more.
     """
     step = min(STEP, seconds)
     had = 0.0
@@ -63,5 +64,5 @@ async def fair_sleep(read: Read, seconds: float, sleep: Sleep = asyncio.sleep) -
         if now is None or before is None or not now.wants_to_run:
             had += step
         else:
-            had += min(step, now.cpu_seconds - before.cpu_seconds)
+            had += max(0.0, min(step, now.cpu_seconds - before.cpu_seconds))
         before = now

@@ -27,14 +27,18 @@ import aiofiles.os
 
 from asyncreload.errors import TargetError
 from asyncreload.events import Crashed, Event, Failed, Ready
+from asyncreload.fair_time import fair_timeout
 from asyncreload.parent.process import Surroundings
 from asyncreload.parent.supervisor import Supervisor
+from asyncreload.process_state import ProcessState
 from asyncreload.settings import Options
 
 __all__ = ["Answer", "App", "Layout", "supervised"]
 
 PATIENCE = 10.0
-"""Seconds that a wait may take, if the test says nothing else."""
+"""Seconds that a wait may take, if the test says nothing else: seconds that the app could use."""
+MOST = 6
+"""By the clock, a wait takes at most so many times as long, however little the app can do."""
 _NOT_COPIED = {"__pycache__", ".git", "node_modules"}
 _AS_IT_IS = "/?&=%:@+,;!$'()*~[]"
 
@@ -167,7 +171,7 @@ class App:
         url = f"ws://{address.netloc}{quote(path, safe=_AS_IT_IS)}"
         more = {"additional_headers": headers} if headers else {}
         async with self._within(f"a WebSocket to {path}"):
-            connection = await connect(url, open_timeout=self._patience, **more)
+            connection = await connect(url, open_timeout=None, **more)
         try:
             yield connection
         finally:
@@ -201,7 +205,8 @@ class App:
     @asynccontextmanager
     async def _within(self, what: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
+            read = self._captured.read_state
+            async with fair_timeout(read, self._patience, MOST * self._patience):
                 yield
         except TimeoutError as exc:
             raise AssertionError(f"not within {self._patience:g} s: {what}") from exc
@@ -217,7 +222,8 @@ async def supervised(
 ) -> AsyncIterator[App]:
     """Serve a target from a directory while the context is open, on a free port.
 
-    patience: the most seconds that any wait for it may take.
+    patience: the most seconds that any wait for it may take; on a machine that is so busy that the
+        app does not get to run, up to six times as many.
     The options are the fields of `Settings`; what is raised on entry is as for `Supervisor`.
     """
     place = Path(os.path.abspath(directory))  # noqa: ASYNC240  text only
@@ -290,6 +296,10 @@ class _Captured(Supervisor):
     async def outcome(self) -> Ready | Failed | Crashed:
         """Return how the load of the files ended as they are now."""
         return await self._outcome()
+
+    async def read_state(self) -> ProcessState | None:
+        """Return what the app's processes do."""
+        return await self._run_loop.read_state() if self._run_loop is not None else None
 
     def told(self) -> list[Event]:
         """Return the last events."""

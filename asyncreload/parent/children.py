@@ -12,6 +12,7 @@ from asyncreload import descendants
 from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.process import Process
 from asyncreload.parent.threads import in_thread
+from asyncreload.process_state import ProcessState
 from asyncreload.process_termination import end_all
 from asyncreload.protocol import End
 from asyncreload.tasks import Tasks
@@ -118,6 +119,14 @@ class Children:
             await end_all(partial(_descendants, child.pid, self._checkpoints() | others))
         finally:
             child.kill()
+
+    async def read_state(self) -> ProcessState | None:
+        """Return what all children do together; None if there is none, or that cannot be told."""
+        states = [state for child in [*self._children] if (state := await child.read_state())]
+        if not states:
+            return None
+        used = sum(state.cpu_seconds for state in states)
+        return ProcessState(used, any(state.wants_to_run for state in states))
 
     def kill(self) -> None:
         """Kill all children; what they started is left to `end`."""

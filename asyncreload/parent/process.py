@@ -110,7 +110,7 @@ class Process:
 
     async def has_had(self, seconds: float) -> None:
         """Return when the child has had so many seconds in which it could have acted."""
-        await fair_sleep(self._read_state, seconds)
+        await fair_sleep(self.read_state, seconds)
 
     def fair_timeout(
         self, seconds: float, most: float | None = None
@@ -119,7 +119,7 @@ class Process:
 
         most: seconds by the clock after which it is over in any case.
         """
-        return fair_timeout(self._read_state, seconds, most)
+        return fair_timeout(self.read_state, seconds, most)
 
     async def has_booted(self) -> bool:
         """Wait until the child says that it has; tell whether it did, before its end.
@@ -217,7 +217,8 @@ class Process:
             with suppress(OSError):
                 await self._writer.wait_closed()
 
-    async def _read_state(self) -> ProcessState | None:
+    async def read_state(self) -> ProcessState | None:
+        """Return what the child does just now; None when it is gone, or that cannot be told."""
         try:
             return await _read_state(self.pid)
         except RuntimeError:  # no thread can be had

@@ -30,6 +30,7 @@ from asyncreload.parent.standby import Standby
 from asyncreload.parent.stopgap import Stopgap
 from asyncreload.parent.threads import in_thread
 from asyncreload.parent.watchdog import Watchdog, killed_with_us
+from asyncreload.process_state import ProcessState
 from asyncreload.protocol import Go
 from asyncreload.settings import Settings
 from asyncreload.system_calls import has_checkpoints
@@ -130,6 +131,10 @@ class RunLoop:
     def leave_prompt(self) -> bool:
         """Tell whether the cursor stands behind a prompt of the app's; see `InputPrompt.leave`."""
         return self._inheritance.prompt.leave()
+
+    async def read_state(self) -> ProcessState | None:
+        """Return what the children do; see `Children.read_state`."""
+        return await self._children.read_state()
 
     async def run(self) -> int:
         """Serve, and return the exit code: the app's own, or 0 when the lockfile was deleted.

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tomllib
-from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import get_args
@@ -262,7 +261,7 @@ def test_readme_options_of_the_command_alone_are_its_own() -> None:
 
 def test_readme_events_are_those_that_are_told() -> None:
     assert {row[0]: row[1] for row in table("Events")} == {
-        f"`{kind.__name__}`": ", ".join(f"`{field.name}`" for field in fields(kind))
+        f"`{kind.__name__}`": ", ".join(f"`{name}`" for name in kind.names())
         for kind in get_args(events.Event)
     }
 

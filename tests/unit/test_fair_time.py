@@ -50,6 +50,7 @@ def running(*shares: float) -> list[ProcessState]:
         ([ProcessState(1, wants_to_run=False)], 10),  # asleep or stopped: it could have answered
         (running(*[1] * 100), 10),  # it has the processor, and does something else
         (running(*[0.5] * 100), 19),  # shares it; of the first step nothing is known
+        ([*running(1, 1), *running(*[1] * 100)], 11),  # one of several has ended
         ([*running(*[0] * 50), *[ProcessState(0, wants_to_run=False)] * 50], 59),  # starved
     ],
 )

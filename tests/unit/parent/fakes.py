@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from asyncreload.parent.process import Process
+from asyncreload.process_state import ProcessState
 from asyncreload.protocol import Go, Going, Left, Message
 
 NO_PROCESS = 2**30
@@ -80,6 +81,7 @@ class FakeChild:
         self.announced: int | None = None
         self.had: list[float] = []
         """The seconds that it was given."""
+        self.state: ProcessState | None = None
         self._has_begun = False
         self._says: asyncio.Queue[Message | None] = asyncio.Queue()
         self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -87,6 +89,9 @@ class FakeChild:
     @property
     def process(self) -> Process:
         return cast("Process", self)
+
+    async def read_state(self) -> ProcessState | None:
+        return self.state
 
     # --- the test's side ---------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from asyncreload import descendants
 from asyncreload.parent import children as module
 from asyncreload.parent.children import MARGIN, Children
 from asyncreload.parent.process import Process
+from asyncreload.process_state import ProcessState
 from asyncreload.protocol import End, Left, Message
 from tests.unit.looping import until
 from tests.unit.parent.fakes import FakeChild, rest
@@ -253,3 +254,12 @@ async def test_at_the_end_nothing_is_spared(monkeypatch: pytest.MonkeyPatch) -> 
     tree = Tree(monkeypatch, (10, lingers.pid), (20, serves.pid), (70, serves.pid))
     await family.children.end()
     assert tree.killed == [10, 20, 70]
+
+
+async def test_what_all_do_together_is_told() -> None:
+    family = Family()
+    assert await family.children.read_state() is None
+    states = [ProcessState(1.5, wants_to_run=False), None, ProcessState(2.0, wants_to_run=True)]
+    for state in states:
+        (await family.child()).state = state
+    assert await family.children.read_state() == ProcessState(3.5, wants_to_run=True)
