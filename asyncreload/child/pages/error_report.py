@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asyncreload.child.imports.refused_project import RefusedError
 from asyncreload.child.imports.unguarded_servers import UnguardedServerError
+from asyncreload.child.pages.django_settings import setting_to_blame
 from asyncreload.child.pages.missing_package import (
     missing_distribution,
     missing_module,
@@ -306,7 +307,8 @@ def _hint(exc: BaseException, request: str) -> tuple[str, tuple[str, ...]]:
     if distribution := missing_distribution(exc):
         return remedy_of_distribution(distribution)
     if (name := missing_module(exc)) is None:
-        return "", ()
+        setting = setting_to_blame(exc)
+        return (f"{setting} in Django's settings names it" if setting else ""), ()
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(exc.__traceback__)}
     return remedy(name, near=sorted(filter(is_project_file, files)))
 

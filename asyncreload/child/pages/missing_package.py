@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from importlib.machinery import PathFinder
 
+from asyncreload.child.pages.django_settings import setting_that_names
 from asyncreload.target import closest
 
 DISTRIBUTIONS = {
@@ -126,8 +127,9 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     if name in sys.stdlib_module_names and name not in DISTRIBUTIONS:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
     install = "if it is a package from elsewhere, one of these installs it:"
-    listed = "INSTALLED_APPS names it; " if _is_in_installed_apps(name) else ""
-    if listed and (both := _two_in_one(name, near)):
+    setting = setting_that_names(name)
+    listed = f"{setting} names it; " if setting else ""
+    if setting == "INSTALLED_APPS" and (both := _two_in_one(name, near)):
         return f"INSTALLED_APPS has them in one: is a comma missing between {both}?", ()
     if likely := closest(name, _top_names(near)):
         install = f'did you mean "{likely}"? {install[0].upper()}{install[1:]}'
@@ -139,16 +141,6 @@ def remedy_of_distribution(name: str) -> tuple[str, tuple[str, ...]]:
     if os.path.isfile("pyproject.toml") or os.path.isfile("setup.py"):
         return f"if {name} is this project, one of these installs it:", _commands("-e .")
     return "one of these installs it:", _commands(name)
-
-
-def _is_in_installed_apps(name: str) -> bool:
-    """Tell whether a Django project has it in its settings: no line of the project imports it."""
-    conf = sys.modules.get("django.conf")
-    if conf is None or not conf.settings.configured:
-        return False
-    apps: object = getattr(conf.settings, "INSTALLED_APPS", ())
-    listed = apps if isinstance(apps, list | tuple) else ()
-    return any(isinstance(app, str) and app.partition(".")[0] == name for app in listed)
 
 
 def _two_in_one(name: str, near: Iterable[str]) -> str:
