@@ -322,7 +322,7 @@ class ChangeMonitor:
                 self._listener.on_packages_moved()
                 installed = await hop(self._scanner.installed)
             if installed:
-                self.on_change(installed)
+                self.on_change(installed, for_good=True)
             return bool(installed)
         if changed:
             self.on_change(changed)
@@ -391,15 +391,17 @@ class ChangeMonitor:
 
     # --- reloads -------------------------------------------------------------------------------
 
-    def on_change(self, paths: list[str]) -> None:
+    def on_change(self, paths: list[str], *, for_good: bool = False) -> None:
         """Have the app reloaded for these files; for none, if a reload was asked for.
 
         While somebody debugs, that is held back.
+
+        for_good: whether it is to come then though the files are as they were.
         """
         if self._is_over():
             return
         if self._listener.is_debugging():
-            self._held.hold(paths)
+            self._held.hold(paths, for_good=for_good)
         else:
             self._listener.on_change(paths)
 

@@ -18,7 +18,7 @@ class _Held(Enum):
     CHANGE = auto()
     """Files have changed; if they are as they were again, there is nothing to do."""
     REQUEST = auto()
-    """Somebody has asked for a reload."""
+    """Somebody has asked for a reload, or a package was installed: no look finds that again."""
 
 
 class HeldReload:
@@ -37,18 +37,21 @@ class HeldReload:
 
     @property
     def was_asked_for(self) -> bool:
-        """Whether it is one that somebody has asked for."""
+        """Whether it is one that somebody has asked for, or that is to come in any case."""
         return self._held is _Held.REQUEST
 
-    def hold(self, paths: list[str]) -> None:
-        """Hold back a reload for these files; for none, one that somebody has asked for."""
+    def hold(self, paths: list[str], *, for_good: bool = False) -> None:
+        """Hold back a reload for these files; for none, one that somebody has asked for.
+
+        for_good: whether it is to come though these are as they were at the next look.
+        """
         if not self:
             cause = (
                 f"{file_names(paths, current_directory())} changed" if paths else "asked to reload"
             )
             self._notice(f"{cause}; reloading when you leave the debugger")
         if not self.was_asked_for:
-            self._held = _Held.CHANGE if paths else _Held.REQUEST
+            self._held = _Held.CHANGE if paths and not for_good else _Held.REQUEST
 
     def take_back(self) -> bool:
         """Let go of one that was for changes, as there are none any more; tell if there was one."""

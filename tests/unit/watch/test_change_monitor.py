@@ -655,6 +655,26 @@ async def test_a_reload_that_was_asked_for_begins_when_the_debugger_is_left(part
 
 
 @pytest.mark.asyncio
+async def test_a_reload_for_an_installed_package_begins_when_the_debugger_is_left(
+    parts: Parts,
+) -> None:
+    """The next look does not find it any more."""
+    parts.debugs = True
+    parts.has_installed = ["/packages/optional.py"]
+    parts.save(PACKAGES)
+
+    def leave(count: int) -> None:
+        if count > 1:
+            parts.save()
+        parts.debugs = count < 4
+
+    parts.on_nap = leave
+    await monitor_of(parts).run(0.1, root="/srv", uses_events=False)
+    assert parts.told() == ["packages moved", ("changed",)]
+    assert len(parts.notices) == 1
+
+
+@pytest.mark.asyncio
 async def test_a_change_that_is_taken_back_while_it_is_held_is_told_once(parts: Parts) -> None:
     parts.debugs = True
     parts.save(APP)

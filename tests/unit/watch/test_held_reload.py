@@ -36,6 +36,13 @@ def test_one_for_changes_is_taken_back(held: HeldReload) -> None:
     assert not held
 
 
+def test_one_for_an_installed_package_is_not(held: HeldReload, told: list[str]) -> None:
+    held.hold(["/site/optional.py"], for_good=True)
+    assert told == ["optional.py changed; reloading when you leave the debugger"]
+    assert not held.take_back()
+    assert held
+
+
 @pytest.mark.parametrize("changes", [[], [["/srv/app.py"]]], ids=["alone", "after a change"])
 def test_one_that_was_asked_for_is_not(held: HeldReload, changes: list[list[str]]) -> None:
     for paths in [*changes, [], ["/srv/app.py"]]:
