@@ -22,7 +22,7 @@ from typing import IO, Any, Self, TypeVar
 
 from tests.live import command_forks
 from tests.live.command_forks import CommandForks, Forked
-from tests.live.processes import children, cpu, is_alive, state_of
+from tests.live.processes import children, cpu, is_alive, state_of, wants_to_run
 
 T = TypeVar("T")
 
@@ -469,8 +469,8 @@ def standby(served: Served, child: int = 0) -> int:
         others = [pid for pid in served.children() if pid != child]
         with suppress(OSError):
             now = (others, [cpu(pid) for pid in others], [state_of(pid) for pid in others])
-            # They may be about to have it replaced, and wait for a processor.
-            is_busy = "R" in {state_of(served.pid), state_of(child)}
+            # They may be about to have it replaced, and wait for a processor in any thread.
+            is_busy = any(wants_to_run(pid) for pid in (served.pid, child, *others))
             if is_busy or now != last or now[2] != ["S"]:
                 last, since = now, time.monotonic()
             if time.monotonic() - since > _SETTLED:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from asyncreload.process_state import read_state
+
 T = TypeVar("T")
 
 PORTABLE = os.environ.get("ASYNCRELOAD_PORTABLE") == "1"
@@ -225,6 +227,12 @@ def is_alive(pid: int) -> bool:
 
 def state_of(pid: int) -> str:
     return SYSTEM.process(pid).state
+
+
+def wants_to_run(pid: int) -> bool:
+    """Tell whether any thread of a process runs, or waits for a processor or a disk."""
+    state = read_state(pid)
+    return state.wants_to_run if state is not None else state_of(pid) == "R"
 
 
 def cpu(pid: int) -> float:

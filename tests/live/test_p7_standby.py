@@ -131,7 +131,7 @@ def compare(serve: Serve, packages: Packages, case: Case) -> None:
     for name, source in case.packages.items():
         packages.write(name, source)
     files = {"app.py": page(case.source, case.answer), **case.files}
-    warm = serve("app.py", "--no-access-log", files=files)
+    warm = serve("app.py", "--no-access-log", "--verbose", files=files)
     _, first = json.loads(warm.body())
     saves = (1, 2) if LONG else (1,)
     for number in saves:
