@@ -110,6 +110,7 @@ class Standby:
     def renew(self) -> None:
         """Replace the standby: what it has loaded is not what a child would load now."""
         if self._next is not None:
+            log.debug("standby: installed packages have changed; it is replaced")
             self._discard_all()
             self.prepare()
 
