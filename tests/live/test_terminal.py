@@ -306,6 +306,8 @@ def test_a_prompt_is_told_of_after_ctrl_z(project: Path, temp: Path, width: int)
         seen.press("C-z")
         seen.until_prompt("$ ")
         seen.type("fg")
+        seen.type("h")
+        seen.until_seen("a letter, then Enter:")  # by now it has asked whether there is a prompt
         debugged = Connection(port).send("/debug")
         seen.until_prompt("(Pdb) ")
         assert told not in seen.text
