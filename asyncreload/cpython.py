@@ -174,6 +174,11 @@ def handler_before_pdb(debugger: Any) -> Any:
     return getattr(debugger, "_previous_sigint_handler", None) or signal.default_int_handler
 
 
+def have_pdb_raise(debugger: Any) -> None:
+    """Have the handler of SIGINT that is `pdb.Pdb`'s raise KeyboardInterrupt, as at its prompt."""
+    debugger.allow_kbdint = True
+
+
 def accept(listener: socket.socket) -> tuple[int, Any]:
     """Accept a connection; return its descriptor and the client's address.
 

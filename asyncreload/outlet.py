@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from select import PIPE_BUF, POLLOUT, poll  # eventlet takes `poll` out of the module
 from typing import TextIO
 
-PIECE = select.PIPE_BUF // 4
+PIECE = PIPE_BUF // 4
 """Characters that are written at once: so many bytes at most as a pipe takes without blocking."""
 MOST = 10_000
 """How many pieces wait; the texts that come then are left out."""
@@ -114,9 +114,9 @@ def takes_some(stream: TextIO, patience: float | None) -> bool:
 
     patience: seconds; None for as long as it takes.
     """
-    poller = select.poll()
+    poller = poll()
     try:
-        poller.register(stream.fileno(), select.POLLOUT)
+        poller.register(stream.fileno(), POLLOUT)
         # An end that is closed counts as well: to write there raises what is to be told.
         return bool(poller.poll(None if patience is None else patience * 1000))
     except (OSError, ValueError, AttributeError):

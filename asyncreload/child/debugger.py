@@ -11,7 +11,7 @@ import sys
 from threading import main_thread
 from types import FrameType
 
-from asyncreload.cpython import current_frames, handler_before_pdb
+from asyncreload.cpython import current_frames, handler_before_pdb, have_pdb_raise
 
 _PROMPTS = frozenset({"interaction", "_cmdloop", "cmdloop"})
 
@@ -44,6 +44,17 @@ def give_interrupts_back() -> None:
     debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     if isinstance(debugger, kind):
         signal.signal(signal.SIGINT, handler_before_pdb(kind))
+
+
+def let_interrupts_through() -> None:
+    """Have the next SIGINT raise KeyboardInterrupt, where pdb would open its prompt again.
+
+    It does when a prompt was left in the main thread. Whoever calls this, in any thread, is about
+    to interrupt that one because the process ends.
+    """
+    debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if (kind := _pdb()) is not None and isinstance(debugger, kind):
+        have_pdb_raise(debugger)
 
 
 def _pdb() -> type | None:

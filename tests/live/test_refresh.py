@@ -101,6 +101,8 @@ def test_a_style_sheet_is_swapped_in_the_open_page(
     process = tab.one("p")
 
     for colour, told in [("blue", "rgb(0, 0, 255)"), ("green", "rgb(0, 128, 0)")]:
+        for passing in ("red", "pink", "white"):  # each before the last one has come
+            served.write("pages/site.css", f"h1 {{ color: {passing} }}")
         served.write("pages/site.css", f"h1 {{ color: {colour} }}")
         tab.until(f"{COLOUR} === arguments[0]", f"it is {colour}", told)
     tab.until("return document.querySelectorAll('link[rel=stylesheet]').length === 2", "no more")

@@ -12,7 +12,11 @@ from types import ModuleType
 
 import pytest
 
-from asyncreload.child.debugger import give_interrupts_back, is_at_prompt
+from asyncreload.child.debugger import (
+    give_interrupts_back,
+    is_at_prompt,
+    let_interrupts_through,
+)
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="they need the main thread"
@@ -49,6 +53,15 @@ def test_the_handler_that_pdb_has_replaced_is_put_back(kind: type[pdb.Pdb]) -> N
         assert signal.getsignal(signal.SIGINT) is not before
         give_interrupts_back()
         assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_end_of_the_process_opens_no_prompt() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_interrupts_through()  # nobody has debugged: nothing is done
+    leave_prompt(pdb.Pdb)
+    let_interrupts_through()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])

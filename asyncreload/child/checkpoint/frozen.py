@@ -15,9 +15,9 @@ supervisor may be the first process of its session, and then nobody else is such
 from __future__ import annotations
 
 import os
-import select
 import socket
 from contextlib import suppress
+from select import POLLIN, poll
 from typing import NoReturn
 
 from asyncreload import lockfile
@@ -53,11 +53,11 @@ class _Frozen:
         self._control = control
         self._supervisor = supervisor
         self._lock = lock
-        self._poll = select.poll()
-        self._poll.register(control, select.POLLIN)
+        self._poll = poll()
+        self._poll.register(control, POLLIN)
         self._supervisors_end = open_process(supervisor)
         if self._supervisors_end is not None:
-            self._poll.register(self._supervisors_end, select.POLLIN)
+            self._poll.register(self._supervisors_end, POLLIN)
         self._children: dict[int, int] = {}
 
     def wait(self) -> socket.socket:
@@ -89,7 +89,7 @@ class _Frozen:
         _send(self._control, Resumed(pid).encode())
         if pid != NO_PROCESS and (descriptor := open_process(pid)) is not None:
             self._children[descriptor] = pid
-            self._poll.register(descriptor, select.POLLIN)
+            self._poll.register(descriptor, POLLIN)
         return None
 
     def _join_supervisors_group(self) -> None:
@@ -99,9 +99,9 @@ class _Frozen:
     def _end(self) -> NoReturn:
         """End the process; delete the lockfile if the supervisor is dead."""
         if self._supervisors_end is not None:
-            poll = select.poll()
-            poll.register(self._supervisors_end, select.POLLIN)
-            if poll.poll(_HANGS_UP_BEFORE_END):
+            polled = poll()
+            polled.register(self._supervisors_end, POLLIN)
+            if polled.poll(_HANGS_UP_BEFORE_END):
                 lockfile.remove(self._lock)
         os._exit(0)
 

@@ -39,17 +39,19 @@ def log_access(request: str, status: str, seconds: float, remark: str = "") -> N
             write_lines(stream, line)
 
 
-def log_cut_off(request: str, when: str = "") -> None:
+def log_cut_off(request: str, when: str = "", status: str = "") -> None:
     """Write the line of a request that is given up, as the process ends.
 
     when: such as "after 5 s".
+    status: that of the answer which its client gets in the place of the app's, if it gets one.
     """
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
         end = coloured(f"cut off {when}".rstrip(), RED, stream)
         if takes_some(stream, PATIENCE):
             # A prompt is not shown again: its process is about to end.
-            stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)} {end}\n")
+            answer = f" {coloured(status, RED, stream)} ·" if status else ""
+            stream.write(f"{line_break(stream)}{clock(stream)} {plain(request)}{answer} {end}\n")
             stream.flush()
 
 

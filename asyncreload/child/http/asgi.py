@@ -96,6 +96,7 @@ class Exchange:
         # Ctrl-C while code of ours ran; uvicorn would log it.
         with suppress(KeyboardInterrupt), self._noted:
             self._noted.enter_context(self._site.noted(line))
+            self._connection.request = line
             await answer(scope, receive, send, line)
 
     # --- HTTP ----------------------------------------------------------------------------------

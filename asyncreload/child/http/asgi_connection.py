@@ -90,6 +90,8 @@ class AsgiConnection(asyncio.Transport):
         self.socket: socket.socket = connection
         self.client: ClientAddress = client
         self.use: Use = Use.RESPONSE
+        self.request: str = ""
+        """What is answered, as in "GET /cart", once that is known."""
         self.lost: asyncio.Event = asyncio.Event()
         """Set when it is closed."""
         self.was_reset: bool = False
@@ -115,6 +117,7 @@ class AsgiConnection(asyncio.Transport):
         """Give the protocol the next request, which has so many bytes: infinite if unknown."""
         self._state = _State.ANSWERING
         self.use = Use.RESPONSE
+        self.request = ""
         self._has_answered = False
         self._unread = size
         self._read()
@@ -164,6 +167,20 @@ class AsgiConnection(asyncio.Transport):
         with suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
+
+    def cut_off(self, instead: bytes) -> bool:
+        """Send another response if the app has sent nothing; return whether that was so.
+
+        Called as the process is about to end, also in another thread when the loop does not run.
+        """
+        is_asked = bool(self.request) and self._state is _State.ANSWERING
+        if not is_asked or self._has_answered or self.use is not Use.RESPONSE:
+            return False
+        self._state = _State.CLOSED
+        with suppress(OSError):
+            self.socket.send(instead, socket.MSG_DONTWAIT)
+            self.socket.shutdown(socket.SHUT_WR)
+        return True
 
     def mute(self) -> None:
         """In a fork of the app's, do nothing more: the process that was forked from answers.
@@ -278,7 +295,9 @@ class AsgiConnection(asyncio.Transport):
         if not self.is_closing():
             self._has_answered = True
             self._unsent += data
-            if not self._is_corked and not self._has_writer:
+            if self._has_writer:
+                self._press_back()
+            elif not self._is_corked:
                 self._flush()
 
     def get_write_buffer_size(self) -> int:
@@ -328,6 +347,10 @@ class AsgiConnection(asyncio.Transport):
         if not self._has_writer:
             self._has_writer = True
             self._loop.add_writer(self._number, self._flush)
+        self._press_back()
+
+    def _press_back(self) -> None:
+        """Have the app wait if too much is unsent, as its client is slow."""
         if not self._is_full and len(self._unsent) > self._high_water:
             self._is_full = True
             self._protocol.pause_writing()

@@ -13,10 +13,11 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from logging import WARNING, LogRecord, getLogger
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from asyncreload.child.debugger import give_interrupts_back
+from asyncreload.child.http import interrupted
 from asyncreload.child.http.asgi import Exchange
 from asyncreload.child.http.asgi_connection import AsgiConnection
 from asyncreload.child.http.kept_connections import KeptConnections
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _MAX_CONNECTIONS = 1024
 """That are open at a time; the kernel queues what comes beyond."""
 _PROTOCOLS = "uvicorn.protocols.http"
+_CUT_OFF_WITHIN = 0.05
+"""Seconds that the app's loop gets to give up what is not answered."""
 _OURS = b".asyncreload/"
 """In the head of a request that the app may have no part in."""
 
@@ -139,8 +142,26 @@ class AsgiResponder:
             self._call_in_app(partial(self._leave, connection))
         return kept
 
-    def cut_off(self) -> None:
-        """Do nothing: what could be cancelled was answered, and chunks tell what is not whole."""
+    def cut_off(self) -> list[str]:
+        """Have requests answered that could not be cancelled, as they wait for a thread, say.
+
+        Return them. A response that has begun tells by its chunks that it is not whole.
+        """
+        answered: list[str] = []
+        claim, is_done = Lock(), Event()
+
+        def cut_off() -> None:
+            with claim:
+                if not is_done.is_set():
+                    given_up = [one for one in self._open if one.cut_off(interrupted.RESPONSE)]
+                    answered.extend(one.request for one in given_up)
+                    is_done.set()
+
+        if self._open:
+            self._call_in_app(cut_off)
+            if not is_done.wait(_CUT_OFF_WITHIN):  # it is blocked, or does not run any more
+                cut_off()
+        return answered
 
     async def answered(self, seconds: float) -> None:
         """Wait until all is answered, but not longer than `seconds`."""

@@ -175,10 +175,12 @@ class FrontEnd:
         for responder in self._responders:
             await responder.quiet(seconds)
 
-    def cut_off(self) -> None:
-        """Have clients notice that they are not waited for any longer: the process is to end."""
-        for responder in self._responders:
-            responder.cut_off()
+    def cut_off(self) -> list[str]:
+        """Have clients notice that they are not waited for any longer: the process is to end.
+
+        Return the requests that are answered by 503, as their app has sent nothing.
+        """
+        return [request for responder in self._responders for request in responder.cut_off()]
 
     @property
     def busy(self) -> int:

@@ -107,9 +107,9 @@ class Responder:
         """Return no connection: each serves one request."""
         return []
 
-    def cut_off(self) -> None:
-        """Give up what is not answered: the process is about to end."""
-        self._slots.cut_off()
+    def cut_off(self) -> list[str]:
+        """Give up what is not answered: see `Slots.cut_off`."""
+        return self._slots.cut_off()
 
     async def answered(self, seconds: float) -> None:
         """Wait until no code of the app answers any more, but not longer than `seconds`.

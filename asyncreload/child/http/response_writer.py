@@ -35,6 +35,8 @@ class ResponseWriter:
         self.client_is_gone: bool = False
         self.has_sent: bool = False
         """Whether some of the response was sent, and cannot be taken back."""
+        self.request: str = ""
+        """What is answered, as in "GET /cart", once that is known."""
         self.limit: int | None = None
         """How many more bytes are sent; the rest of what is written is dropped. None: all are."""
         self.expects_continue: bool = False
@@ -95,18 +97,18 @@ class ResponseWriter:
                     # Not a close alone: a process that the app forked may hold the connection open.
                     self._connection.shutdown(socket.SHUT_WR)
 
-    def cut_off(self, instead: bytes) -> None:
+    def cut_off(self, instead: bytes) -> bool:
         """Give the response up, as the process is about to end. Called in another thread.
 
-        The client gets another response if it has got nothing yet. If only the end of the
-        connection tells it that the response is complete, that will be a reset.
+        The client gets another response if it has got nothing yet; return whether it does. If only
+        the end of the connection tells it that the response is complete, that will be a reset.
 
         instead: the other response.
         """
         with self._lock:
             is_delimited = self.limit is not None
             if self._is_finished or (self.has_sent and is_delimited):
-                return
+                return False
             self._is_finished = self._is_cut_off = True
         with suppress(OSError):
             if not self.has_sent:
@@ -114,6 +116,7 @@ class ResponseWriter:
                 self._connection.shutdown(socket.SHUT_WR)
             else:
                 self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        return not self.has_sent
 
     def _claim_end(self) -> bool:
         """Tell whether the response is to be ended: it is, once."""

@@ -162,15 +162,15 @@ class Slots:
                 if slot.is_stream:
                     _end_response(slot)
 
-    def cut_off(self) -> None:
+    def cut_off(self) -> list[str]:
         """Give all responses up, as the process is about to end; their clients shall notice.
 
-        Those that have no end of their own were ended before.
+        Return the requests that get a response of ours instead. Those whose response has no end of
+        its own were ended before.
         """
         with self._lock:
-            for slot in self._slots:
-                if slot.writer is not None and not slot.is_stream:
-                    slot.writer.cut_off(interrupted.RESPONSE)
+            writers = [slot.writer for slot in self._slots if slot.writer and not slot.is_stream]
+            return [one.request for one in writers if one.cut_off(interrupted.RESPONSE)]
 
     def _count_free(self) -> int:
         # With one slot, the app need not be thread-safe: it is called only after it has returned.

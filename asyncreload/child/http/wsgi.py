@@ -150,7 +150,7 @@ class Request:
             return False
         server = (self.site.host, self.site.port)
         self.environ = make_environ(head, target, self.client, server)
-        self._line = f"{head.method} {head.target}"
+        self._line = self.writer.request = f"{head.method} {head.target}"
         self.body = RequestBody(self._reader, self.writer, length)
         self.writer.expects_continue = _expects_continue(head)
         return True

@@ -35,7 +35,8 @@ GUARD = 'put it under `if __name__ == "__main__":`'
 """What helps in a module that is imported."""
 NAME_OURS = "call asyncreload.run(app) in its place"
 """What helps in a script."""
-_FOR_BOTTLE = ', or name our server to Bottle, by server="asyncreload.bottle:Server"'
+_OUR_SERVER = "asyncreload.bottle:Server"
+_FOR_BOTTLE = f', or name our server to Bottle, by server="{_OUR_SERVER}"'
 """And with Bottle."""
 
 
@@ -57,12 +58,22 @@ def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD
     audit.listen(hear, *_EVENTS)
 
 
+def _is_ours(server: object) -> bool:
+    """Tell whether `bottle.run` was given our server: by its name, its class, or an instance."""
+    kind = server if isinstance(server, type) else type(server)
+    return server == _OUR_SERVER or kind.__module__ == _OUR_SERVER.partition(":")[0]
+
+
 def _refuse(frame: FrameType | None, remedy: str) -> None:
     """Raise for a line of the project's that calls one of the servers; `frame` is deeper in it."""
     server = ""
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
         if (module, frame.f_code.co_name) in SERVERS:
+            if _is_ours(
+                frame.f_locals.get("server")
+            ):  # what else it does there is its own business
+                return
             server = module
         path = os.path.abspath(frame.f_code.co_filename)
         if server and module != server and kind_of(path) is FileKind.PROJECT:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import _thread
 import linecache
 import os
-import select
 import signal
 import threading
+from _thread import interrupt_main  # as it was before eventlet could replace it
 from collections import deque
 from contextlib import suppress
+from select import POLLIN, poll
 from types import FrameType
 
+from asyncreload.child.debugger import let_interrupts_through
 from asyncreload.child.http.app_loop import AppLoop
 from asyncreload.child.http.thread_pool import Job
 from asyncreload.child.watch.file_kinds import FileKind, kind_of
@@ -79,7 +80,8 @@ class MainThread:
 
     def wake(self) -> None:
         """End the present or the next `wait`."""
-        os.write(self._in, _WAKE)
+        with suppress(BrokenPipeError):  # it has ended, and lets go of what is open
+            os.write(self._in, _WAKE)
 
     def run(self, job: Job) -> bool:
         """Have the main thread run a job as soon as it is woken; return True.
@@ -111,7 +113,8 @@ class MainThread:
         # Before anything is disturbed: a main thread that waits goes on to `atexit` at once.
         frame = None if self._waits else self._frame()
         if frame is not None or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            _thread.interrupt_main()
+            let_interrupts_through()
+            interrupt_main()
         self.wake()
         return frame
 
@@ -127,6 +130,7 @@ class MainThread:
 
     def signal(self) -> None:
         """Wake the main thread from a system call, for the interrupt that waits for it."""
+        let_interrupts_through()
         if callable(signal.getsignal(signal.SIGINT)):
             signal.pthread_kill(self._ident, signal.SIGINT)
 
@@ -141,8 +145,8 @@ class MainThread:
             if frame.f_code is AppLoop.start_up.__code__:
                 otherwise = "the app's startup"
             if not path.startswith("<") and kind_of(os.path.abspath(path)) is FileKind.PROJECT:
-                text = linecache.getline(path, frame.f_lineno).strip()
-                return f"{path}:{frame.f_lineno}: {text}"
+                line = frame.f_lineno  # it runs on meanwhile
+                return f"{path}:{line}: {linecache.getline(path, line).strip()}"
             frame = frame.f_back
         return otherwise
 
@@ -155,10 +159,10 @@ class MainThread:
                 os.close(descriptor)
 
     def _is_woken_before(self, descriptor: int) -> bool:
-        poll = select.poll()
+        polled = poll()
         for each in (self._out, descriptor):
-            poll.register(each, select.POLLIN)
-        return self._out in dict(poll.poll())
+            polled.register(each, POLLIN)
+        return self._out in dict(polled.poll())
 
     def _frame(self) -> FrameType | None:
         return current_frames().get(self._ident)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from select import POLLIN, POLLOUT, poll
 
 from asyncreload import descendants, lockfile
 from asyncreload.liveness import LivenessCounter
@@ -82,9 +82,9 @@ class ParentLink:
                 try:
                     data = data[self._connection.send(data) :]
                 except BlockingIOError:
-                    poll = select.poll()
-                    poll.register(self._connection, select.POLLOUT)
-                    poll.poll()
+                    polled = poll()
+                    polled.register(self._connection, POLLOUT)
+                    polled.poll()
 
     def notice(self, text: str, *, once: bool = False) -> None:
         """Have the user told something; `once`, that later children are not to say the same."""
@@ -171,9 +171,9 @@ class ParentLink:
             return os.getppid() != self._parent
         if self._parents_end is None:
             return descendants.has_ended(self._parent)
-        poll = select.poll()
-        poll.register(self._parents_end, select.POLLIN)
-        return bool(poll.poll(0))
+        polled = poll()
+        polled.register(self._parents_end, POLLIN)
+        return bool(polled.poll(0))
 
     def remove_lockfile(self) -> None:
         """Delete the lockfile, as the parent cannot any more."""

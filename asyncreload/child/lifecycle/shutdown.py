@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.child.helper_thread import hop
+from asyncreload.child.http import interrupted
 from asyncreload.child.http.access_log import log_cut_off
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.exit_codes import ORPHANED, RELOAD
@@ -196,8 +197,7 @@ class Shutdown:
             until += grace
             await self._linger(grace)
         is_grace_over = until > began and not self._hurries
-        self._tell_cut_off(f"after {grace:g} s (--grace)" if is_grace_over else "")
-        front_end.cut_off()
+        self._cut_off(f"after {grace:g} s (--grace)" if is_grace_over else "")
         if self._finalizes_late:
             await self._finalize_late(until)
         await self._app_processes.end()
@@ -246,12 +246,16 @@ class Shutdown:
             if self._runs_own_end and not is_at_prompt():
                 self._link.notice(_CUT_OFF.format(patience))
 
-    def _tell_cut_off(self, when: str) -> None:
-        """Tell of requests that are not waited for any longer; a WebSocket may end at any time."""
+    def _cut_off(self, when: str) -> None:
+        """Give up requests, and tell of each; but a WebSocket may end at any time."""
         load, unanswered = self._life.load, self._link.unanswered()
+        refused = self._front_end.cut_off()
         for request in unanswered if load is not None and load.settings.access_log else ():
+            status = interrupted.STATUS[:3] if request in refused else ""
+            if status:
+                refused.remove(request)
             if not request.startswith("WebSocket "):
-                log_cut_off(request, when)
+                log_cut_off(request, when, status)
 
     async def _finalize_late(self, until: float) -> None:
         """Finalize after the last response: what is left of its time is had for that as well.

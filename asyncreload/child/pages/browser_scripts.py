@@ -101,7 +101,9 @@ LIVE_SCRIPT = (
   };
   if (last.x || last.y) addEventListener("load", () => setTimeout(scroll));
 
-  // A style sheet stays until the new one has come, so that the page is never without it.
+  // A style sheet stays until the new one has come, so that the page is never without it. If it is
+  // saved again meanwhile, that one is no longer waited for.
+  const coming = new Map();
   const swap = (link, state) => {
     const next = link.cloneNode(), url = new URL(link.href);
     if (url.searchParams.has("asyncreload")) url.searchParams.delete("asyncreload");
@@ -110,7 +112,14 @@ LIVE_SCRIPT = (
     url.searchParams.set("asyncreload", state);
     next.href = url;
     next.nonce = link.nonce;
-    for (const end of ["load", "error"]) next.addEventListener(end, () => link.remove());
+    coming.get(link)?.remove();
+    coming.set(link, next);
+    const replace = () => {
+      if (coming.get(link) !== next) return;
+      coming.delete(link);
+      link.remove();
+    };
+    for (const end of ["load", "error"]) next.addEventListener(end, replace);
     link.after(next);
   };
   const isNamed = (styles, href) => {
@@ -128,9 +137,9 @@ LIVE_SCRIPT = (
     if (!styles.length || [...document.styleSheets].some((sheet) => imports(styles, sheet))) {
       return false;
     }
-    for (const link of document.querySelectorAll("link[rel~=stylesheet][href]")) {
-      if (isNamed(styles, link.href)) swap(link, state);
-    }
+    const old = new Set(document.querySelectorAll("link[rel~=stylesheet][href]"));
+    for (const next of coming.values()) old.delete(next);
+    for (const link of old) if (isNamed(styles, link.href)) swap(link, state);
     return true;
   };
 

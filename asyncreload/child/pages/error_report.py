@@ -307,8 +307,8 @@ def _hint(exc: BaseException, request: str) -> tuple[str, tuple[str, ...]]:
     if distribution := missing_distribution(exc):
         return remedy_of_distribution(distribution)
     if (name := missing_module(exc)) is None:
-        setting = setting_to_blame(exc)
-        return (f"{setting} in Django's settings names it" if setting else ""), ()
+        setting, named = setting_to_blame(exc)
+        return (f"{setting} in Django's settings names {named}" if setting else ""), ()
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(exc.__traceback__)}
     return remedy(name, near=sorted(filter(is_project_file, files)))
 

@@ -127,7 +127,7 @@ def remedy(name: str, near: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     if name in sys.stdlib_module_names and name not in DISTRIBUTIONS:
         return f"{name} is a part of Python that {sys.executable} was built without", ()
     install = "if it is a package from elsewhere, one of these installs it:"
-    setting = setting_that_names(name)
+    setting, _ = setting_that_names(name)
     listed = f"{setting} names it; " if setting else ""
     if setting == "INSTALLED_APPS" and (both := _two_in_one(name, near)):
         return f"INSTALLED_APPS has them in one: is a comma missing between {both}?", ()

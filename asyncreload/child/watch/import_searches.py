@@ -108,7 +108,7 @@ class ImportSearches:
 
         path: where it has looked, as in `sys.path`.
         """
-        for name, module in list(self._modules.items()):
+        for name, module in dict(self._modules).items():
             spec = spec_of(module)
             # Nothing goes before a module that is built in, or frozen.
             if "." not in name and getattr(spec, "has_location", False):

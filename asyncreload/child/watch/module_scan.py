@@ -41,7 +41,7 @@ class ModuleScan:
         self._baselines = baselines
         self._modules = modules
         # What we need ourselves is not the app's.
-        ours = list(modules.items())
+        ours = list(dict(modules).items())
         self._seen = {name: _identity(module) for name, module in ours}
         self._last = self._newest()
         self._leading: list[Callable[[], object]] = [_reference(module) for _, module in ours]
@@ -118,7 +118,7 @@ class ModuleScan:
         As a rule all that were there at the last scan still are, in the same order, and new ones
         follow them: to ask each for its file would take milliseconds.
         """
-        modules = list(self._modules.items())
+        modules = list(dict(self._modules).items())
         known = [reference() for reference in self._leading]
         if len(known) == len(self._seen) and len(known) <= len(modules):
             leading = map(itemgetter(1), modules)

@@ -19,7 +19,7 @@ def reasons(
     is_asked_for: tells whether a file is watched because of a pattern.
     needs_no_reload: tells the same of one that a framework, or `refresh`, asks for.
     """
-    modules = {source_file(module): name for name, module in list(sys.modules.items())}
+    modules = {source_file(module): name for name, module in dict(sys.modules).items()}
 
     def reason(path: str) -> str:
         if path in env_files:

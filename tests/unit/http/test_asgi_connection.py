@@ -225,6 +225,39 @@ async def test_when_to_pause_can_be_said(made: Made) -> None:
     await made.drain(BIG + 1)
 
 
+async def test_an_app_that_writes_in_small_pieces_waits_for_a_slow_client(made: Made) -> None:
+    """The first that the kernel does not take is less than what is worth a pause."""
+    while not made.connection.get_write_buffer_size():
+        made.connection.write(b"x" * 1000)
+    assert made.protocol.told == []
+    for _ in range(100):
+        made.connection.write(b"x" * 1000)
+    assert made.protocol.told == ["pause"]
+
+
+async def test_a_request_of_which_nothing_was_answered_is_cut_off_by_another_answer(
+    made: Made,
+) -> None:
+    assert not made.connection.cut_off(b"instead")  # nobody has asked yet
+    made.ask(b"ask")
+    made.connection.request = "GET /"
+    assert made.connection.cut_off(b"instead")
+    made.connection.write(b"late")
+    assert made.received() == b"instead"
+    assert made.received() == b""
+    assert not made.connection.cut_off(b"again")
+
+
+@pytest.mark.parametrize("use", [Use.RESPONSE, Use.WEBSOCKET])
+async def test_what_was_begun_gets_no_other_answer(made: Made, use: Use) -> None:
+    made.ask(b"ask")
+    made.connection.request = "GET /"
+    made.connection.write(b"some")
+    made.connection.begin(use)
+    assert not made.connection.cut_off(b"instead")
+    assert made.received() == b"some"
+
+
 async def test_a_client_that_does_not_take_it_any_more(made: Made) -> None:
     made.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     made.client.close()

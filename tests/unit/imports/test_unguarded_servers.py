@@ -99,3 +99,22 @@ def test_what_serves_is_named_as_it_is(module: str, name: str) -> None:
     pytest.importorskip(module)
     found = getattr(importlib.import_module(module), name)
     assert (found.__module__, found.__code__.co_name) == (module, name)
+
+
+def test_bottle_may_do_anything_with_our_server(tmp_path: Path) -> None:
+    """It opens sockets of its own, as a plugin of the app's does; so does a checkpoint."""
+    pytest.importorskip("bottle")
+    source = (
+        "import bottle, socket\n"
+        "class Mine:\n"
+        "    name, api = 'mine', 2\n"
+        "    def setup(self, app): socket.socket().close()\n"
+        "    def apply(self, callback, route): return callback\n"
+        "class Ours(bottle.ServerAdapter):\n"
+        "    __module__ = 'asyncreload.bottle'\n"
+        "    def run(self, handler): pass\n"
+        "bottle.run(bottle.Bottle(), server={}, quiet=True, plugins=[Mine()])\n"
+    )
+    run_script(tmp_path, source.format("Ours"))
+    with pytest.raises(TargetError, match=r"would serve"):
+        run_script(tmp_path, source.format("'wsgiref'"))

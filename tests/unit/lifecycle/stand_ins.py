@@ -194,6 +194,8 @@ class FrontEnd:
         self.delegated: list[int] = []
         self.has_closed_delegated = False
         self.has_cut_off = False
+        self.refused: list[str] = []
+        """What is answered by 503 when it is cut off."""
         self.has_listeners = True
         self.refreshed: list[list[str]] = []
         self.resumed = 0
@@ -213,8 +215,9 @@ class FrontEnd:
     def close_delegated(self) -> None:
         self.has_closed_delegated = True
 
-    def cut_off(self) -> None:
+    def cut_off(self) -> list[str]:
         self.has_cut_off = True
+        return self.refused
 
     async def answered(self, seconds: float) -> None:
         self.waited.append(("answered", seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import select
@@ -93,6 +94,20 @@ def while_it_waits(main: MainThread, call: Callable[[], object]) -> threading.Th
 def bytecodes() -> None:
     for _ in range(1000):
         pass
+
+
+def test_eventlet_may_have_replaced_what_interrupts_it(
+    main: MainThread, handled: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of eventlet raises in the thread that calls it, and there would be no `select.poll`."""
+    monkeypatch.delattr(_thread, "interrupt_main")
+    monkeypatch.delattr(select, "poll")
+    from_another_thread(main.interrupt)
+    assert handled == [signal.SIGINT]
+    out, into = os.pipe()
+    main.wait(out)
+    os.close(out)
+    os.close(into)
 
 
 def test_a_wake_ends_the_next_wait(main: MainThread) -> None:

@@ -384,9 +384,11 @@ async def test_what_is_not_answered_at_the_end_is_told(
     assert load is not None
     settings = dataclasses.replace(load.settings, access_log=access_log)
     bench.life.load = load.replaced(settings=settings)
-    bench.link.running = ("GET /slow", "WebSocket /chat")
+    bench.link.running = ("GET /slow", "WebSocket /chat", "GET /slow", "POST /")
+    bench.front_end.refused = ["POST /", "GET /slow"]
     bench.shutdown.begin(0)
     bench.shutdown.main_has_left()
     await bench.settle()
     told = [line[9:] for line in capsys.readouterr().err.splitlines()]
-    assert told == ["GET /slow cut off"] * access_log
+    lines = ["GET /slow 503 · cut off", "GET /slow cut off", "POST / 503 · cut off"]
+    assert told == lines * access_log
