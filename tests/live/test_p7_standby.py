@@ -1163,3 +1163,22 @@ except ImportError:
     served.until(lambda: json.loads(served.body())[1] == "installed", "it is used")
     shutil.rmtree(packages.directory / "optional")
     served.until(lambda: json.loads(served.body())[1] is None, "it is done without")
+
+
+def test_p7_saves_in_a_row_do_not_wait_for_the_packages_each_time(
+    serve: Serve, packages: Packages
+) -> None:
+    """The next standby is still importing them; a checkpoint has them."""
+    packages.write("heavy", "import time\ntime.sleep(1.5)")
+    served = serve("app.py", "--verbose", files={"app.py": page("import heavy", "'it'")})
+    first = served.body("/pid")
+    standby(served)
+    bump(served, 1, 2)
+    second = served.body("/pid")
+    assert second != first
+    for old in (2, 3, 4):
+        bump(served, old, old + 1)
+        assert served.body() == f'["{old + 1}", "it"]'
+        loaded = [pid for pid, how in packages.imports("heavy") if how == "loaded"]
+        assert loaded == [int(first)], served.output
+    assert served.output.count(" · 1 of 1 modules") == 3

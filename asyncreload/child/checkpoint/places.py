@@ -14,6 +14,9 @@ END = "the end of the load"
 WORTH = 0.005
 """Seconds of loading since the last place from which a checkpoint is worth its cost: a fork takes
 some milliseconds."""
+WORTH_AHEAD = 0.5
+"""Seconds of imports ahead from which one is, too: who saves again before the next process has made
+them would wait for that."""
 
 
 class Places:
@@ -22,6 +25,7 @@ class Places:
     before: the files before which one is wanted.
     at_end: whether one is wanted at the end.
     keep: names of modules right behind which one is always taken.
+    ahead: seconds that this process has spent on imports ahead.
     clock: seconds.
     """
 
@@ -31,6 +35,7 @@ class Places:
         *,
         at_end: bool,
         keep: Collection[str] = (),
+        ahead: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         modules: Mapping[str, ModuleType | None] = sys.modules,
     ) -> None:
@@ -39,7 +44,13 @@ class Places:
         self._keep = set(keep)
         self._clock = clock
         self._modules = modules
+        self._ahead = ahead
         self._since = clock()
+
+    @property
+    def has_much_ahead(self) -> bool:
+        """Whether the imports ahead alone are worth a checkpoint, and there was none yet."""
+        return self._ahead >= WORTH_AHEAD
 
     def before(self, path: str) -> str:
         """Return the name of the place just before a file is read; "" if there is none."""
@@ -58,10 +69,11 @@ class Places:
 
     def passed(self) -> None:
         """Note that a checkpoint was taken here, or that the load goes on from one."""
+        self._ahead = 0.0
         self._since = self._clock()
 
     def _is_worth_it(self) -> bool:
-        return self._clock() - self._since >= WORTH
+        return self._clock() - self._since >= WORTH or self.has_much_ahead
 
     def _kept(self) -> str:
         """Return the name of a module to be kept that is loaded by now, once."""

@@ -59,7 +59,7 @@ class CheckpointSession:
     take: takes one.
     notice: tells why there is none at a place; `is_wanted`, if somebody has asked for that one.
     count_loaded: returns how many modules of the project are loaded. Before the first there is
-        nothing that a standby has not.
+        nothing that a standby has not; if it takes long until the next one has it, that is much.
     """
 
     def __init__(
@@ -88,14 +88,24 @@ class CheckpointSession:
         self._keep: frozenset[str] = frozenset()
         self._random_numbers = RandomNumbers()
 
-    def begin(self, before: Collection[str], *, at_end: bool, keep: Collection[str] = ()) -> None:
-        """Note what is wanted in a load that begins, or goes on from here."""
+    def begin(
+        self,
+        before: Collection[str],
+        *,
+        at_end: bool,
+        keep: Collection[str] = (),
+        ahead: float = 0.0,
+    ) -> None:
+        """Note what is wanted in a load that begins, or goes on from here.
+
+        ahead: seconds of imports ahead on which the load begins; 0 if it goes on.
+        """
         self._keep = frozenset(keep)
         if before or at_end or keep:
             self._install()
             # In a process that goes on, the modules that are kept were there at the checkpoint.
             keep = {*keep} - self._passed
-            self._places = Places(before, at_end=at_end, keep=keep)
+            self._places = Places(before, at_end=at_end, keep=keep, ahead=ahead)
             self._inputs.is_noting = True
         else:
             self._places = None
@@ -117,7 +127,8 @@ class CheckpointSession:
         """Take a checkpoint if one is wanted before this file of the project, which comes next."""
         if self._places is None:
             return
-        if threading.get_ident() == self._thread and self._count_loaded():
+        is_deep = self._places.has_much_ahead or self._count_loaded()
+        if threading.get_ident() == self._thread and is_deep:
             self._consider(self._places.before(path))
         if self._scanner.is_ignored(path):  # it has no baseline
             self._inputs.note(path)

@@ -82,7 +82,7 @@ class LoadStart:
             # Not before: what reads environment files, or serves, is imported by us, not the app.
             self._life.advance(Phase.LOADING)
         if not go.crash:
-            self._begin_checkpoints(load)
+            self._begin_checkpoints(load, state.preload.replay_seconds)
 
     def resume(self, load: Load) -> None:
         """Go on from a checkpoint, unless what it rests on has changed."""
@@ -145,11 +145,11 @@ class LoadStart:
             if not changed or path in changed:
                 self._side_loop.agent.link.notice(sentence)
 
-    def _begin_checkpoints(self, load: Load) -> None:
+    def _begin_checkpoints(self, load: Load, ahead: float = 0.0) -> None:
         go = load.go
         has_any = go.checkpoints or go.checkpoint_at_end  # else there are to be none
         keep = load.settings.keep if has_any else ()
-        self._checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep)
+        self._checkpoints.begin(go.checkpoints, at_end=go.checkpoint_at_end, keep=keep, ahead=ahead)
 
 
 def refuse(agent: Agent, reason: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -102,6 +103,8 @@ class PreloadSession:
         self._replayed: Preload | None = None
         self._after_load: dict[str, Any] | None = None
         self._told_modules = 0
+        self.replay_seconds: float = 0.0
+        """How long the imports ahead have taken; 0 if there were none."""
         self._serves_asgi = False
         self._is_own = False
         self._refusing = RefusingObserver()
@@ -146,7 +149,10 @@ class PreloadSession:
         def tell(module: str) -> None:
             self._send(Preloading(module))
 
-        self._send(replay(preload, self._recorder.boot, self._refusing, tell))
+        began = time.monotonic()
+        outcome = replay(preload, self._recorder.boot, self._refusing, tell)
+        self.replay_seconds = time.monotonic() - began
+        self._send(outcome)
 
     def check_shadowed(self) -> None:
         """Start cold if a file of the project now has the name of a package that was replayed."""

@@ -5,17 +5,28 @@ from __future__ import annotations
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from asyncreload.child.checkpoint.places import END, WORTH, Places
+from asyncreload.child.checkpoint.places import END, WORTH, WORTH_AHEAD, Places
 
 
 class Load:
     """A load, of which a test says how long it takes and what it has loaded."""
 
-    def __init__(self, *before: str, at_end: bool = False, keep: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *before: str,
+        at_end: bool = False,
+        keep: tuple[str, ...] = (),
+        ahead: float = 0.0,
+    ) -> None:
         self.now = 100.0
         self.modules: dict[str, ModuleType | None] = {}
         self.places = Places(
-            before, at_end=at_end, keep=keep, clock=lambda: self.now, modules=self.modules
+            before,
+            at_end=at_end,
+            keep=keep,
+            ahead=ahead,
+            clock=lambda: self.now,
+            modules=self.modules,
         )
 
     def runs(self, seconds: float = WORTH) -> Load:
@@ -46,6 +57,17 @@ def test_too_little_work_is_not_worth_one() -> None:
     assert load.places.before("views.py") == ""
     assert load.places.at_end() == ""
     assert load.runs(WORTH / 2).places.at_end() == END
+
+
+def test_imports_ahead_are_worth_one_if_they_took_long() -> None:
+    """Who saves again soon would wait until the next process has made them."""
+    for ahead, taken in ((WORTH_AHEAD, "app.py"), (WORTH_AHEAD / 2, "")):
+        places = Load("app.py", "views.py", ahead=ahead).places
+        assert places.before("app.py") == taken
+    places = Load("app.py", "views.py", ahead=WORTH_AHEAD).places
+    assert places.before("app.py") == "app.py"
+    places.passed()
+    assert places.before("views.py") == ""
 
 
 def test_what_counts_is_the_work_since_the_last_one() -> None:
