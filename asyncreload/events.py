@@ -24,6 +24,8 @@ from asyncreload.style import duration, file_names, headline
 
 LONG = 1.0
 """Seconds of a reload after which one wants to know why."""
+NOTICED = 0.2
+"""Seconds for which a reload waited from which one is told of it."""
 _BEGINNINGS = {"standby": "packages imported ahead", "cold": "from nothing"}
 
 
@@ -59,6 +61,7 @@ class Ready(FrozenData):
     origin: how its load began: "checkpoint", "standby" (packages were imported ahead) or "cold".
     modules: how many modules of the project are loaded.
     anew: how many of them were loaded anew; all of them, but from a checkpoint.
+    waited: seconds of these in which no process was ready to begin.
     """
 
     pid: int
@@ -68,6 +71,7 @@ class Ready(FrozenData):
     origin: str = "cold"
     modules: int = 0
     anew: int = 0
+    waited: float = 0.0
 
     def __str__(self) -> str:
         return self.for_people()
@@ -80,22 +84,27 @@ class Ready(FrozenData):
         fresh = f"fresh in {duration(self.seconds)}"
         if self.paths:
             changed = f"{file_names(self.paths, cwd)} {happened}"
-            return " · ".join(filter(None, [changed, fresh, self._began]))
+            return " · ".join(filter(None, [changed, fresh, self._began, self._had_to_wait]))
         return f"{fresh} · {files(self.files)}"
 
     @property
     def _began(self) -> str:
         """What was loaded for a change, and on top of what.
 
-        Of a single module there is nothing to tell, unless it took long.
+        Of one module there is nothing to tell, nor of a load from nothing, unless it took long.
         """
         if self.origin == "checkpoint":
             return f"{self.anew} of {self.modules} modules" * (self.anew > 0)
-        beginning = _BEGINNINGS[self.origin]
-        if self.modules > 1:
-            return f"all {self.modules} modules, {beginning}"
-        is_odd = self.modules == 1 and self.origin == "cold" and self.seconds >= LONG
-        return beginning * is_odd
+        many = f"all {self.modules} modules" if self.modules > 1 else ""
+        is_slow = self.modules > 0 and self.seconds >= LONG and not self._had_to_wait
+        is_told = self.modules > 1 if self.origin == "standby" else is_slow
+        return ", ".join(filter(None, [many, _BEGINNINGS[self.origin] if is_told else ""]))
+
+    @property
+    def _had_to_wait(self) -> str:
+        if self.waited < NOTICED:
+            return ""
+        return f"waited {duration(self.waited)} for the next process"
 
 
 class Changed(FrozenData):

@@ -80,6 +80,8 @@ class ChildRun:
         self.child: Process = taken.child
         self.origin: Origin = taken.origin
         """Where the child comes from."""
+        self.waited: float = taken.waited
+        """Seconds in which there was none."""
         self.go: protocol.Go = taken.go
         """What the child was told."""
         self.since: int = 0
@@ -248,6 +250,7 @@ class ChildRun:
                     self.origin.value,
                     message.modules,
                     message.anew,
+                    self.waited,
                 )
                 self._services.event_log.tell(self.outcome)
             case protocol.LoadFailed():

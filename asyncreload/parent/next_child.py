@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,6 +62,8 @@ class Taken(NamedTuple):
     origin: Origin
     go: Go
     """What it is to be told, with the checkpoints that it is to take."""
+    waited: float = 0.0
+    """Seconds in which no process was ready."""
 
 
 class NextChild:
@@ -70,8 +73,13 @@ class NextChild:
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, standby: Standby, discard: Callable[[Process], object]
+        self,
+        checkpoints: Checkpoints,
+        standby: Standby,
+        discard: Callable[[Process], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._checkpoints = checkpoints
         self._standby = standby
         self._discard = discard
@@ -134,8 +142,10 @@ class NextChild:
     async def _take(self, go: Go) -> Taken:
         if (child := await self._checkpoints.take(go)) is not None:
             return self._as_taken(child, Origin.CHECKPOINT, go)
+        began = self._clock()
         child = await self._standby.take()
-        return self._as_taken(child, self._standby_origin(), go)
+        taken = self._as_taken(child, self._standby_origin(), go)
+        return taken._replace(waited=self._clock() - began)
 
     def _standby_origin(self) -> Origin:
         return Origin.STANDBY if self._standby.has_preloaded else Origin.COLD

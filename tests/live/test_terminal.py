@@ -31,7 +31,8 @@ def masked(text: str) -> list[str]:
     # On a busy machine the first line did not wait for the number of files.
     text = re.sub(r"(/)\n(r restart .*)\n\S+ fresh in .*( · 1 file)\n", r"\1\3\n\2\n", text)
     text = re.sub(r"^\d\d:\d\d:\d\d ", "HH:MM:SS ", text, flags=re.MULTILINE)
-    slow = r"( · from nothing)?"  # which a reload of a second says, as it may on a busy machine
+    # What a slow reload says, as it may be on a busy machine.
+    slow = r"( · from nothing)?( · waited .* for the next process)?"
     return re.sub(rf"[\d.]+ m?s{slow}$", "TIME", text, flags=re.MULTILINE).splitlines()
 
 

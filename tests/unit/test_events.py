@@ -6,6 +6,7 @@ import pytest
 
 from asyncreload.events import Changed, Crashed, Event, Failed, Ready, Starting, Stopped
 
+LONG_LOAD = "app.py changed · fresh in 2.2 s · all 9 modules, packages imported ahead"
 LINES: list[tuple[Event, str]] = [
     (
         Starting("app.py", "http://127.0.0.1:8000/"),
@@ -20,8 +21,21 @@ LINES: list[tuple[Event, str]] = [
     (Ready(1, 0.0042, ("/a/app.py",), 3, "cold", 1, 1), "app.py changed · fresh in 4 ms"),
     (
         Ready(1, 0.0042, ("/a/app.py",), 3, "cold", 2, 2),
-        "app.py changed · fresh in 4 ms · all 2 modules, from nothing",
+        "app.py changed · fresh in 4 ms · all 2 modules",
     ),
+    (
+        Ready(1, 1.5, ("/a/app.py",), 3, "cold", 2, 2),
+        "app.py changed · fresh in 1.5 s · all 2 modules, from nothing",
+    ),
+    (
+        Ready(1, 2.2, ("/a/app.py",), 3, "standby", 9, 9, 2.1),
+        f"{LONG_LOAD} · waited 2.1 s for the next process",
+    ),
+    (
+        Ready(1, 2.2, ("/a/app.py",), 3, "standby", 1, 1, 2.1),
+        "app.py changed · fresh in 2.2 s · waited 2.1 s for the next process",
+    ),
+    (Ready(1, 0.2, ("/a/app.py",), 3, "cold", 1, 1, 0.1), "app.py changed · fresh in 200 ms"),
     (
         Ready(1, 0.0042, ("/a/app.py",), 3, "standby", 9, 9),
         "app.py changed · fresh in 4 ms · all 9 modules, packages imported ahead",

@@ -360,6 +360,7 @@ def test_each_event_is_an_object_a_line() -> None:
             "origin": "checkpoint",
             "modules": 541,
             "anew": 3,
+            "waited": 0.0,
         },
         {
             "event": "failed",
