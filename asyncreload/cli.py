@@ -421,6 +421,8 @@ def _refuse(word: str, options: dict[str, Option]) -> NoReturn:
     flags = [option.flag for option in options.values() if not option.is_required]
     switches = [f"--no-{o.flag[2:]}" for o in options.values() if o.is_switch]
     known = [*flags, *switches, "--help", "--version"]
+    if flag in known:
+        raise SettingsError(f'options go before "--": write "{word}" there')
     raise unknown_option(flag, known, ": see asyncreload --help")
 
 

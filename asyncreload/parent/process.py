@@ -236,6 +236,22 @@ class _Reader(asyncio.StreamReader):
         self.feed_eof()
 
 
+class _Writer(asyncio.StreamWriter):
+    """Leaves all that has arrived to be read when the other end is gone.
+
+    A transport gives that up when a write fails: also why the child has ended, when it is sent `Go`
+    once more after it has begun. So it writes only what the system does not take at once.
+    """
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # no more is needed
+        """Write. Raises OSError when the other end is gone."""
+        if not self.transport.get_write_buffer_size():
+            with suppress(BlockingIOError):
+                data = data[os.write(self.get_extra_info("socket").fileno(), data) :]
+        if data:
+            super().write(data)
+
+
 async def open_channel(ours: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return our end of a control channel as streams; if that fails, it is closed."""
     loop = asyncio.get_running_loop()
@@ -246,7 +262,7 @@ async def open_channel(ours: socket.socket) -> tuple[asyncio.StreamReader, async
     except BaseException:
         ours.close()
         raise
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    return reader, _Writer(transport, protocol, reader, loop)
 
 
 def _command(descriptors: Sequence[int], *, is_captured: bool) -> list[str]:

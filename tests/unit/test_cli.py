@@ -132,6 +132,7 @@ BAD_USAGE = [
         ["app.py", "--quiet", "--verbose"],
         "quiet and verbose exclude each other: ask for one of them",
     ),
+    (["app.py", "--", "--port"], 'options go before "--": write "--port" there'),
     (["app.py", "other.py"], 'one target only: "other.py" is one more'),
     (["app.py", "--prot", "1"], 'there is no option "--prot": did you mean "--port"?'),
     (["app.py", "--por=1"], 'there is no option "--por": did you mean "--port"?'),

@@ -55,6 +55,14 @@ def log_cut_off(request: str, when: str = "", status: str = "") -> None:
             stream.flush()
 
 
+def log_line(text: str) -> None:
+    """Write a line that the supervisor does not hear any more."""
+    with suppress(OSError, ValueError, AttributeError):
+        stream: TextIO = sys.stderr
+        if takes_some(stream, PATIENCE):
+            write_lines(stream, f"{clock(stream)} {text}\n")
+
+
 def access_line(request: str, status: str, seconds: float, stream: TextIO, remark: str = "") -> str:
     """Return the line of an answer, in colours where the stream wants them."""
     colour = _STATUSES.get(int(status[:1]) if status[:1].isdecimal() else 0, BOLD)

@@ -22,7 +22,7 @@ from asyncreload.child.imports.asgi_server import is_installed
 from asyncreload.child.imports.interface import AsgiApp, is_asgi, is_async, signature, takes
 from asyncreload.child.imports.search_path import put_first
 from asyncreload.errors import AbsentTargetError, MissingExtraError, TargetError
-from asyncreload.settings import AUTO, WSGI
+from asyncreload.settings import ASGI, AUTO, WSGI
 from asyncreload.target import USUAL_FACTORIES, USUAL_NAMES, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ USUAL_FUNCTIONS = ("wsgi", "wsgi_app", "wsgi_application")
 _COMMANDS = frozenset({"dev", "run", "runserver", "serve", "start"})
 """What is typed to start the servers of frameworks."""
 
+_IS_WSGI = 'it takes (environ, start_response) (WSGI), which interface = "asgi" excludes'
 _NAME_ANOTHER = "name a callable that takes (environ, start_response) or (scope, receive, send)"
 
 _short = reprlib.Repr()
@@ -360,7 +361,7 @@ def _remedy(found: object, spelled: str, interface: str) -> str | None:
         return None
     if isinstance(found, type) and "__call__" in vars(found):
         return f'make an instance, as in "app = {found.__name__}(...)"'
-    return _NAME_ANOTHER
+    return _IS_WSGI if interface == ASGI and takes(declared, 2) else _NAME_ANOTHER
 
 
 def _describe(value: object) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncreload.child.debugger import hears_ctrl_c, is_at_prompt
 from asyncreload.child.helper_thread import hop
 from asyncreload.child.http import interrupted
-from asyncreload.child.http.access_log import log_cut_off
+from asyncreload.child.http.access_log import log_cut_off, log_line
 from asyncreload.cpython import thread_exit_handlers
 from asyncreload.exit_codes import ORPHANED, RELOAD
 from asyncreload.fair_time import fair_timeout
@@ -244,7 +244,8 @@ class Shutdown:
             self.was_cut_off = True
             self._main.cut_off_shutdown()
             if self._runs_own_end and not is_at_prompt():
-                self._link.notice(_CUT_OFF.format(patience))
+                tell = self._link.notice if code == RELOAD else log_line  # else nobody hears it
+                tell(_CUT_OFF.format(patience))
 
     def _cut_off(self, when: str) -> None:
         """Give up requests, and tell of each; but a WebSocket may end at any time."""

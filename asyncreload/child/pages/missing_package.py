@@ -72,6 +72,9 @@ DISTRIBUTIONS = {
 """The distributions of modules that have other names than these."""
 
 
+_OF_DJANGO = "ImproperlyConfigured"
+
+
 def missing_module(exc: BaseException) -> str | None:
     """Return the module that was not found, if that is why an exception was raised.
 
@@ -89,6 +92,8 @@ def missing_module(exc: BaseException) -> str | None:
             is_module = isinstance(one.name, str) and one.name.isascii() and one.name.isidentifier()
             return one.name if is_module else None
         family.append(one.__cause__)
+        if type(one).__name__ == _OF_DJANGO and not one.__suppress_context__:
+            family.append(one.__context__)  # it says what it lacks, and not why
         if isinstance(one, BaseExceptionGroup):
             family += one.exceptions
     return None

@@ -689,7 +689,7 @@ def test_a_wsgi_app_where_the_user_wants_asgi(project: Project) -> None:
     message = project.complaint("web.py:app", APP, ASGI)
 
     assert message.endswith(
-        ": name a callable that takes (environ, start_response) or (scope, receive, send)."
+        ': it takes (environ, start_response) (WSGI), which interface = "asgi" excludes.'
     )
 
 

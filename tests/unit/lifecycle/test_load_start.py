@@ -61,13 +61,14 @@ class Bench:
         self.preload = SimpleNamespace(
             check_shadowed=lambda: self.log.append("check shadowed"),
             import_asgi_server=lambda: self.log.append(("asgi server", self.life.phase)),
+            replay_seconds=0.7,
         )
         self.refreshers = SimpleNamespace(
             add=lambda _use, _wants: self.log.append("refreshers"), tell=self.tell
         )
         checkpoints = SimpleNamespace(
-            begin=lambda before, *, at_end, keep: self.log.append(
-                ("checkpoints", before, at_end, keep, self.life.phase)
+            begin=lambda before, *, at_end, keep, ahead: self.log.append(
+                ("checkpoints", before, at_end, keep, ahead, self.life.phase)
             ),
             refresh=lambda: self.log.append("refresh"),
         )
@@ -121,7 +122,7 @@ def test_a_load_from_nothing_is_told_and_watched_before_anything_is_read(bench: 
         "check shadowed",
         "forget archives",
         "watch",
-        ("checkpoints", ("views.py",), False, (), Phase.LOADING),
+        ("checkpoints", ("views.py",), False, (), 0.7, Phase.LOADING),
     ]
     assert bench.life.go_heard.is_set()
     assert bench.life.load is not None
@@ -205,7 +206,7 @@ def test_a_process_that_goes_on_looks_whether_it_may_after_the_burst(bench: Benc
         "forget archives",
         "watch again",
         "refresh",
-        ("checkpoints", (), True, (), Phase.WARM),
+        ("checkpoints", (), True, (), 0.0, Phase.WARM),
     ]
     assert bench.life.phase is Phase.LOADING
 
@@ -246,4 +247,4 @@ def test_what_is_to_be_kept_is_kept_where_there_are_checkpoints(
 ) -> None:
     load = load_of(settings=Settings(target="app.py", keep=("big",)), checkpoint_at_end=wanted)
     bench.start.begin(load)
-    assert bench.log[-1] == ("checkpoints", (), wanted, ("big",) * wanted, Phase.LOADING)
+    assert bench.log[-1] == ("checkpoints", (), wanted, ("big",) * wanted, 0.7, Phase.LOADING)

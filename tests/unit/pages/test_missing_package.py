@@ -183,3 +183,16 @@ def test_a_module_that_a_cause_or_a_member_lacked_counts_and_that_of_a_context_d
 def test_each_of_the_names_is_one_that_is_imported() -> None:
     assert all(name.isidentifier() for name in DISTRIBUTIONS)
     assert all(name != package for name, package in DISTRIBUTIONS.items())
+
+
+def test_what_django_says_it_cannot_load_is_a_module_that_was_not_found() -> None:
+    """It raises while it handles that, and has tried two."""
+
+    class ImproperlyConfigured(Exception):  # noqa: N818  as Django calls it
+        pass
+
+    lacks = ImproperlyConfigured("Error loading psycopg2 or psycopg module")
+    lacks.__context__ = ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2")
+    assert missing_module(lacks) == "psycopg2"
+    lacks.__suppress_context__ = True
+    assert missing_module(lacks) is None

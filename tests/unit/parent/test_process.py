@@ -22,6 +22,7 @@ from asyncreload.protocol import (
     Preloaded,
     Preloading,
     StartCold,
+    decode,
 )
 from tests.unit.parent.fakes import NO_PROCESS
 
@@ -197,3 +198,38 @@ async def test_of_a_process_that_is_gone_nothing_is_known() -> None:
 )
 async def test_an_exit_code_in_words(code: int, text: str) -> None:
     assert describe(code) == text
+
+
+async def test_what_a_dead_child_has_said_is_heard_though_it_is_sent_more() -> None:
+    """As one that was told ahead what to load, began, and has ended by the time it is followed."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await open_channel(ours)
+    child = Process(cast("Any", Running()), reader, writer)
+    with theirs:
+        theirs.sendall(Going(1).encode() + StartCold("it has changed", {}).encode())
+    child.send(Ping())
+    child.send(Ping())
+    assert [message async for message in child.messages()] == [
+        Going(1),
+        StartCold("it has changed", {}),
+    ]
+    await child.close()
+
+
+async def test_what_the_system_does_not_take_at_once_is_sent_later() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await open_channel(ours)
+    child = Process(cast("Any", Running()), reader, writer)
+    text = "x" * 1_000_000
+    for number in range(3):
+        child.send(Notice(f"{number}{text}"))
+    theirs.setblocking(False)
+    got, loop = b"", asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        while got.count(b"\n") < 3:
+            got += await loop.sock_recv(theirs, 65536)
+    assert [decode(line) for line in got.splitlines()] == [
+        Notice(f"{number}{text}") for number in range(3)
+    ]
+    theirs.close()
+    await child.close()
