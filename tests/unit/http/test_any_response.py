@@ -117,7 +117,8 @@ def test_any_answer_is_sent_as_it_is_meant_or_as_an_error(
         assert set(lengths) - {str(len(body))}
         return
     names = {name for name, _ in told}
-    assert len(told) == len(sent) - 1
+    again = sum(line.lower().startswith(b"content-length:") for line in sent) - 1
+    assert len(told) == len(sent) - 1 - max(0, again)  # h11 makes one of those that agree
     is_error = b"x-content-type-options" in names
     assert is_error is not is_valid(status, headers)
     if is_error:
