@@ -109,6 +109,18 @@ async def end_all(find: Callable[[], Awaitable[Iterable[int]]], patience: float 
         await asyncio.sleep(PAUSE)
 
 
+def end_descendants() -> None:
+    """End all that descends from this process, until none is left; it blocks for that long."""
+    termination = Termination(POLITE)
+    while descendants.has_children():
+        found = descendants.descendants(os.getpid())
+        is_more = termination.next_round(found)
+        reap_children()
+        if not is_more:
+            break
+        time.sleep(PAUSE)
+
+
 def reap_children() -> None:
     """Reap all children that have ended, whoever has started them; wait for none."""
     with suppress(ChildProcessError):

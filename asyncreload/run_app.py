@@ -28,6 +28,7 @@ from asyncreload.interpreter import (
 )
 from asyncreload.options import options_of
 from asyncreload.printing import Voice, tell_mistake
+from asyncreload.process_termination import end_descendants
 from asyncreload.settings import CommonOptions, Settings
 from asyncreload.style import clock, shown
 
@@ -150,6 +151,8 @@ class Door(FrozenData):
 def become_supervisor(given: Mapping[str, Any], door: Door) -> NoReturn:
     """Run the `atexit` handlers, and replace this process by the supervisor of a script.
 
+    What the script has started so far is ended: the child runs the script, and starts it again.
+
     given: options of the command, by their names; what is not given is as pyproject.toml says,
         looked for from where Python was started.
 
@@ -172,6 +175,7 @@ def become_supervisor(given: Mapping[str, Any], door: Door) -> NoReturn:
     finalization = Finalization()
     finalization.has_del()  # for all that is known
     finalization.run()
+    end_descendants()
     command = boot_command("asyncreload.cli", "--settings", json.dumps(told))
     os.chdir(directory)
     os.execve(command[0], command, start_environment())  # noqa: S606  our own interpreter

@@ -17,6 +17,7 @@ import pytest
 from asyncreload import Supervisor, supervise
 from tests.live.commands import free_port
 from tests.live.driving import LOGGED, Connection, lay_out, until
+from tests.live.processes import processes_of
 
 if TYPE_CHECKING:
     from tests.live.conftest import Serve
@@ -251,6 +252,25 @@ def test_script_runs_its_atexit_handlers_before_it_becomes_the_supervisor(serve:
     assert served.read("log") == f"{first}load {child}\n"
     served.stop()
     assert served.read("log") == f"{first}load {child}\nleave {child}\n"
+
+
+def test_what_a_script_has_started_before_is_ended_when_it_becomes_the_supervisor(
+    serve: Serve,
+) -> None:
+    """The child runs the script anew, and so starts it again."""
+    sleep = "'-c', 'import time; time.sleep(600)'"
+    helper = f"import subprocess, sys\nsubprocess.Popen([sys.executable, {sleep}])\n"
+    served = serve(files={"app.py": f"{helper}import asyncreload\n{HELLO}{RUN}"}, command=PYTHON)
+    served.body()
+
+    def helpers() -> list[str]:
+        running = processes_of(served.directory.parent).values()
+        return [command for command in running if "sleep(600)" in command]
+
+    assert len(helpers()) == 1
+    served.signal(signal.SIGTERM)
+    served.wait()
+    served.until(lambda: not helpers(), "none is left")
 
 
 def test_run_without_reload(serve: Serve) -> None:
