@@ -124,6 +124,15 @@ class ResponseWriter:
             before, self._is_finished = self._is_finished, True
         return not before
 
+    def copy_socket(self) -> socket.socket:
+        """Return the connection for the app's own use; it may close that copy as it likes.
+
+        Raises OSError when no descriptor is left.
+        """
+        copy = self._connection.dup()
+        copy.setblocking(True)
+        return copy
+
     def discard(self) -> None:
         """Forget what was written and not sent."""
         self._unsent.clear()

@@ -24,6 +24,7 @@ from asyncreload.style import shown
 
 if TYPE_CHECKING:
     import io
+    import socket
     from collections.abc import Callable, Iterable
     from wsgiref.headers import Headers
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from asyncreload.child.http.response_writer import ResponseWriter
     from asyncreload.child.http.wsgi import Request
+
+
+_SOCKET = "werkzeug.socket"
 
 
 class AppHandler(SimpleHandler):
@@ -83,6 +87,7 @@ class AppHandler(SimpleHandler):
             # Who asks for a WebSocket takes an answer by HTTP/1.0 for that of something else, and
             # does not try again. Such as the report's, while the load of an ASGI app fails.
             self.http_version = "1.1"
+        self._upgraded = self._hand_out_socket()
         self._told_length: int | None = None
         self._is_stream = False
 
@@ -103,12 +108,49 @@ class AppHandler(SimpleHandler):
         try:
             self.setup_environ()
             self.result = call(application, self.environ, self.start_response)
+            if self._has_taken_over(self.result):
+                self._end_taken_over()
+                return
             self._begin_stream()
             self.finish_response()
         except BaseException as exc:  # sys.exit() in an app must not end our thread
             if self._is_interrupt(exc):
                 raise
-            self.handle_error()  # which may be interrupted as well
+            if self._has_taken_over(exc):
+                self._end_taken_over()
+            else:
+                self.handle_error()  # which may be interrupted as well
+        finally:
+            if self._upgraded is not None:
+                self._upgraded.close()
+
+    def _hand_out_socket(self) -> socket.socket | None:
+        """Give an app that is asked for a WebSocket what it needs to speak that itself.
+
+        As Werkzeug's server does, for the package simple-websocket, and so for Flask-Sock and
+        Flask-SocketIO. At a reload it ends as an event stream does.
+        """
+        if self.base_env.get("HTTP_UPGRADE", "").lower() != "websocket":
+            return None
+        try:
+            copy = self.writer.copy_socket()
+        except OSError:
+            return None
+        self._request.environ[_SOCKET] = copy
+        self._request.on_stream()
+        return copy
+
+    def _has_taken_over(self, end: object) -> bool:
+        """Tell whether the app has spoken on the connection itself, by how its call has ended.
+
+        Flask-Sock raises ConnectionError, as there is no response; engineio returns none.
+        """
+        is_none = isinstance(end, ConnectionError) or (isinstance(end, list | tuple) and not end)
+        return self._upgraded is not None and self.status is None and is_none
+
+    def _end_taken_over(self) -> None:
+        self.writer.finish()
+        self._request.log("101")
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
