@@ -304,6 +304,21 @@ CWD, ENVIRON = os.getcwd(), environ()
         "[third.log.disabled, third.log.getEffectiveLevel()]",
         {"third": "import logging\nlog = logging.getLogger('third')"},
     ),
+    "handler that a package adds behind the project's configuration": Case(
+        """
+        import logging.config
+        handlers = {"mine": {"class": "logging.StreamHandler"}}
+        root = {"handlers": ["mine"]}
+        logging.config.dictConfig({"version": 1, "handlers": handlers, "root": root})
+        import first, third
+        """,
+        "[type(one).__name__ for one in logging.root.handlers]",
+        {
+            "first": "",
+            "third": "import logging\nlogging.root.addHandler(logging.NullHandler())",
+        },
+        replayed="first",
+    ),
     "factory of log records": Case(
         """
         import logging

@@ -122,6 +122,7 @@ class _Replay:
     def _import(self, name: str) -> None:
         self._tell(name)
         environ, failed = dict(os.environ), len(self._failed)
+        handlers = [*logging.root.handlers]
         self._observer.begin()
         try:
             importlib.import_module(name)
@@ -131,6 +132,11 @@ class _Replay:
         lacking = self._observer.failed() & {*self._preload.modules}
         if lacking or self._observer.has_refused:
             self._failed += [name, *sorted(lacking)]
+        if handlers != logging.root.handlers and "logging.config" in self._preload.modules:
+            # The project's configuration may come before this in the load, and take away after it
+            # what is added here: so this is imported when it is its turn.
+            self._failed.append(name)
+            logging.root.handlers[:] = handlers
         self._observer.leave_out(self._failed[failed:])
         self._packages_own.update(difference(environ, os.environ))
 
