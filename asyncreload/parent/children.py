@@ -77,10 +77,13 @@ class Children:
         """Have a child reaped that has said its farewell, while the next one begins."""
         self._reapers.start(self._outlive(child, TO_VANISH))
 
-    def let_linger(self, child: Process) -> None:
-        """Let an old child send its last responses; but only one, and not for ever."""
+    def let_linger(self, child: Process, on_end: Callable[[], object]) -> None:
+        """Let an old child send its last responses; but only one, and not for ever.
+
+        on_end: called when nothing of it is left.
+        """
         self.end_lingering()
-        self._lingering = self._reapers.start(self._linger(child))
+        self._lingering = self._reapers.start(self._linger(child, on_end))
 
     def end_lingering(self) -> None:
         """End the old child that still sends its last responses, if there is one."""
@@ -173,7 +176,7 @@ class Children:
     async def _find_family(self) -> set[int]:
         return {*await _family(self._lock)} - self._pids()
 
-    async def _linger(self, child: Process) -> None:
+    async def _linger(self, child: Process, on_end: Callable[[], object]) -> None:
         """Wait for the end of a child that still sends a response, and end what it has left.
 
         It adopts no more what loses its parent: unless it says at its very end that it has ended
@@ -187,6 +190,7 @@ class Children:
                     await self.kill_orphans(child)
             finally:
                 await self.reap(child)
+        on_end()
 
     async def _outlive(self, child: Process, patience: float) -> None:
         try:

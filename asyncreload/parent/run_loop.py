@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Self
 
 from asyncreload import lockfile
 from asyncreload.errors import AbsentTargetError, MissingExtraError
+from asyncreload.events import Failed
 from asyncreload.exit_codes import RELOAD
 from asyncreload.parent.checkpoints import Checkpoints
 from asyncreload.parent.child_run import ChildRun, Services
@@ -38,6 +40,11 @@ from asyncreload.target import Target
 from asyncreload.tasks import cancel
 
 _recent_files = in_thread(recent_files)
+
+_IS_HELD = re.compile(r"\[Errno \d+\]|\block|\bin use\b|\balready\b", re.IGNORECASE)
+"""How errors speak of what somebody else holds."""
+LOADS_WITHIN = 1.0
+"""Seconds until another look at a load, if nothing is told of it."""
 
 log: logging.Logger = logging.getLogger("asyncreload")
 
@@ -203,7 +210,7 @@ class RunLoop:
         if run.changed and not run.changed.loading:
             self._children.end_lingering()
         if run.left and run.left.lingering:
-            self._children.let_linger(run.child)
+            self._children.let_linger(run.child, self._on_lingered)
             return RELOAD
         if run.left and run.left.vanished:
             self._children.reap_later(run.child)
@@ -213,6 +220,21 @@ class RunLoop:
             await self._children.kill_orphans(run.child)
         await self._children.reap(run.child)
         return code
+
+    def _on_lingered(self) -> None:
+        if self._current is not None:
+            self._services.tasks.start(self._load_again_if_held(self._current))
+
+    async def _load_again_if_held(self, run: ChildRun) -> None:
+        """Repeat a load that has failed for what an old child held while it sent a response.
+
+        Such as a lock, a port or a pid file: nobody has to save anything for that.
+        """
+        while run is self._current and run.outcome is None:
+            await self._services.event_log.step(LOADS_WITHIN)
+        if isinstance(run.outcome, Failed) and _IS_HELD.search(run.outcome.error):
+            log.info("the process that was still answering has ended: loading again")
+            run.reload()
 
     async def _shut_down(self, *tasks: asyncio.Task[int] | asyncio.Task[None]) -> None:
         """End the children, politely at first; then nothing is left of them or the lockfile.

@@ -479,3 +479,28 @@ def test_p3_what_the_app_started_ends_with_it(tmp_path: Path) -> None:
         assert bench.stop() == 143
         assert not any(map(is_alive, old)), bench.output
         assert time.monotonic() - began < 5 + soon()  # multiprocessing waits for a worker in atexit
+
+
+HELD = """\
+import fcntl, time
+lock = open("lock", "a")
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1.5)
+    return [b"old"]
+"""
+
+
+def test_p3_a_load_that_a_last_request_has_made_fail_is_repeated_after_that(tmp_path: Path) -> None:
+    """Nobody has to save anything for that: the old process has held the lock meanwhile."""
+    with serving(tmp_path, "app.py", files={"app.py": HELD}) as bench:
+        bench.body()
+        slow = bench.connect().send("/slow")
+        time.sleep(0.3)  # not a wait: it is being answered
+        bench.replace("app.py", HELD.replace("old", "new"))
+        assert bench.get().status == 500
+        assert slow.receive().body == "old"
+        bench.until(lambda: bench.get().body == "new", "it has loaded again")
+        bench.until_told("the process that was still answering has ended: loading again")

@@ -85,9 +85,9 @@ async def test_only_one_lingers() -> None:
     """The next one that has a response to send ends the last one's."""
     family = Family()
     first, second = await family.child(), await family.child()
-    family.children.let_linger(first.process)
+    family.children.let_linger(first.process, lambda: None)
     await rest()
-    family.children.let_linger(second.process)
+    family.children.let_linger(second.process, lambda: None)
     await until(lambda: first.reaped)
     assert first.killed
     assert not second.killed
@@ -98,7 +98,7 @@ async def test_only_one_lingers() -> None:
 async def test_whoever_lingers_at_the_end_is_killed() -> None:
     family = Family()
     lingering, leaving = await family.child(), await family.child()
-    family.children.let_linger(lingering.process)
+    family.children.let_linger(lingering.process, lambda: None)
     family.children.reap_later(leaving.process)
     await rest()
     await family.children.stop_waiting()
@@ -226,7 +226,7 @@ async def test_what_one_that_lingers_has_left_is_killed_unless_it_says_that_it_h
     family = Family()
     lingers, serves = [await family.child() for _ in range(2)]
     tree = Tree(monkeypatch, (10, 1), (serves.pid, 0), (20, serves.pid))
-    family.children.let_linger(lingers.process)
+    family.children.let_linger(lingers.process, lambda: None)
     await rest()
     if end == "a kill":
         family.children.end_lingering()
