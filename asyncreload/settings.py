@@ -165,7 +165,9 @@ class Settings:
 
 
 def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or "\0" in value or (name == "host" and not value):
+    if name == "host" and value == "":
+        raise SettingsError(f"{name} must not be empty")
+    if not isinstance(value, str) or "\0" in value:
         raise SettingsError(f"{name} must be text, not {shown(value)}")
 
 
@@ -175,8 +177,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         texts = tuple(os.fspath(text) for text in ((value,) if one else value))
     except TypeError:
         raise SettingsError(f"{name} must be a list of texts, not {shown(value)}") from None
+    if "" in texts:
+        raise SettingsError(f"{name} must not have an empty text in it")
     for text in texts:
-        if not isinstance(text, str) or not text or "\0" in text:
+        if not isinstance(text, str) or "\0" in text:
             raise SettingsError(f"{name} must be a list of texts; {shown(text)} is none")
     return texts
 

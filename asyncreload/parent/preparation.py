@@ -180,7 +180,7 @@ class Preparation:
         preload = self._plan.preload if self._preloads else None
         self.has_preloaded = preload is not None and preload.is_something
         if preload is None or not preload.is_something:
-            log.debug("standby: process %d is up; nothing is imported ahead", child.pid)
+            log.debug("process %d is up; nothing is imported ahead", child.pid)
             return True
         self.stage = Stage.PRELOADING
         if self._replays_since is None:

@@ -72,8 +72,8 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         if process_role.is_loading():
             raise NestedError(
-                "supervise() was called by an app while it is being loaded: call it in a program "
-                "of its own, or in a subprocess of the app"
+                "an app starts a Supervisor while it is being loaded by another: do that in a "
+                "program of its own, or in a subprocess"
             )
         try:
             asyncio.get_running_loop()

@@ -154,7 +154,7 @@ def test_a_response_that_is_given_up_is_told(serve: Serve, project: Path) -> Non
     served.until((project / "begun").exists, "it is being answered")
     served.write("app.py", SLOW.format("new"))
     assert served.body() == "new"
-    served.until_told("GET /slow cut off after 0.5 s (--grace)")
+    served.until_told("GET /slow 503 · cut off after 0.5 s (--grace)")
     assert slow.receive().status == 503
     (project / "begun").unlink()
     again = Connection(served.port).send("/slow")
@@ -162,7 +162,7 @@ def test_a_response_that_is_given_up_is_told(serve: Serve, project: Path) -> Non
     served.signal(signal.SIGINT)
     served.wait()
     assert "Please ask again" in again.receive().body
-    assert served.output.count("GET /slow cut off") == 2
+    assert served.output.count("GET /slow 503 · cut off") == 2
     assert served.output.rindex("cut off") < served.output.index(" stopped\n")
 
 

@@ -442,8 +442,8 @@ def test_supervise_while_loading(serve: Serve) -> None:
     answer = served.get()
     assert answer.status == 500
     assert (
-        "NestedError: supervise() was called by an app while it is being loaded: call it in a "
-        "program of its own, or in a subprocess of the app"
+        "NestedError: an app starts a Supervisor while it is being loaded by another: do that in a "
+        "program of its own, or in a subprocess"
     ) in answer.body
     served.write("app.py", HELLO)
     assert served.body() == "app=1"

@@ -51,10 +51,11 @@ def refuse_unguarded_servers(is_loading: Callable[[], bool], remedy: str = GUARD
     """
 
     def hear(_event: str, _arguments: tuple[Any, ...], frame: FrameType | None) -> None:
-        if is_loading() and threading.current_thread() is main:
+        # Not by `current_thread`: the app would see a thread of ours that makes a socket.
+        if is_loading() and threading.get_ident() == main:
             _refuse(frame, remedy)
 
-    main = threading.current_thread()
+    main = threading.get_ident()
     audit.listen(hear, *_EVENTS)
 
 

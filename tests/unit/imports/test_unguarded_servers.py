@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import importlib
 import socket
@@ -118,3 +119,18 @@ def test_bottle_may_do_anything_with_our_server(tmp_path: Path) -> None:
     run_script(tmp_path, source.format("Ours"))
     with pytest.raises(TargetError, match=r"would serve"):
         run_script(tmp_path, source.format("'wsgiref'"))
+
+
+def test_a_thread_that_makes_a_socket_does_not_become_known_by_that() -> None:
+    """The app would see our own among its threads."""
+    known = {*threading.enumerate()}
+    done = threading.Lock()
+    done.acquire()
+
+    def make() -> None:
+        socket.socket().close()
+        done.release()
+
+    _thread.start_new_thread(make, ())
+    assert done.acquire(timeout=10)
+    assert {*threading.enumerate()} == known
