@@ -101,7 +101,7 @@ class Settings:
     threads: int = 64
     """How many WSGI requests are answered at a time. Those that wait for a client do not count."""
     grace: float = 5.0
-    """How long a last response may take. So may `atexit`, when all ends."""
+    """How long a last response may take at a reload. So may `atexit`, when all ends."""
     interval: float = field(default=0.1, metadata={"rare": True})
     """How often an idle child looks at the files. Freshness does not depend on it."""
     standby: bool = True
