@@ -71,10 +71,8 @@ def _refuse(frame: FrameType | None, remedy: str) -> None:
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
         if (module, frame.f_code.co_name) in SERVERS:
-            if _is_ours(
-                frame.f_locals.get("server")
-            ):  # what else it does there is its own business
-                return
+            if _is_ours(frame.f_locals.get("server")):
+                return  # what else is done there is its own business
             server = module
         path = os.path.abspath(frame.f_code.co_filename)
         if server and module != server and kind_of(path) is FileKind.PROJECT:
