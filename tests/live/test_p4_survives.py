@@ -276,12 +276,12 @@ def dies(play: Play) -> None:
     else:
         phase = "while serving" if play.moment == "idle" else "while answering GET /fail"
         play.break_later()
-        die(play)
+        die(play, 1)
     if restarted:  # it had been serving well, and nobody can tell who killed it
         play.bench.fresh("good")
         play.loads += 1
         play.arm()
-        die(play)
+        die(play, 2)
     play.expect_report(503, f"{play.failure.says} {phase}")
     assert play.bench.load_count == play.loads, play.bench.told
     play.expect_told_once(f"{DIED}{play.failure.says} {phase}; waiting for a change")
@@ -290,14 +290,16 @@ def dies(play: Play) -> None:
     assert TRACEBACK not in play.bench.told
 
 
-def die(play: Play) -> None:
-    """Die, and wait until that has been seen: a request before it would be answered."""
-    seen = play.bench.told.count(DIED)
+def die(play: Play, number: int) -> None:
+    """Die once more, and wait until that is told: else a request may be answered.
+
+    It may have died already, if that was armed. number: of its deaths, when this one is told.
+    """
     asked = play.ask_for_it()
     if asked:
         with pytest.raises(ConnectionError):
             asked.receive()
-    play.bench.until(lambda: play.bench.told.count(DIED) > seen, "the death is told")
+    play.bench.until(lambda: play.bench.told.count(DIED) >= number, "the death is told")
 
 
 def hangs(play: Play) -> None:
