@@ -112,13 +112,12 @@ async def end_all(find: Callable[[], Awaitable[Iterable[int]]], patience: float 
 def end_descendants() -> None:
     """End all that descends from this process, until none is left; it blocks for that long."""
     termination = Termination(POLITE)
-    while descendants.has_children():
-        found = descendants.descendants(os.getpid())
-        is_more = termination.next_round(found)
+    while descendants.has_children() and termination.next_round(
+        descendants.descendants(os.getpid())
+    ):
         reap_children()
-        if not is_more:
-            break
         time.sleep(PAUSE)
+    reap_children()
 
 
 def reap_children() -> None:

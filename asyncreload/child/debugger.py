@@ -39,10 +39,7 @@ def give_interrupts_back() -> None:
     When its prompt is left in the main thread, pdb makes Ctrl-C open another one, until the next
     prompt. What was debugged is over, though, when the main thread waits for us, or has answered.
     """
-    if (kind := _pdb()) is None:
-        return
-    debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    if isinstance(debugger, kind):
+    if (kind := _pdb()) is not None and _handler_of_sigint(kind) is not None:
         signal.signal(signal.SIGINT, handler_before_pdb(kind))
 
 
@@ -52,9 +49,14 @@ def let_interrupts_through() -> None:
     It does when a prompt was left in the main thread. Whoever calls this, in any thread, is about
     to interrupt that one because the process ends.
     """
-    debugger = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    if (kind := _pdb()) is not None and isinstance(debugger, kind):
+    if (kind := _pdb()) is not None and (debugger := _handler_of_sigint(kind)) is not None:
         have_pdb_raise(debugger)
+
+
+def _handler_of_sigint(kind: type) -> object | None:
+    """Return the debugger of this kind that has taken SIGINT for itself, if one has."""
+    found = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    return found if isinstance(found, kind) else None
 
 
 def _pdb() -> type | None:

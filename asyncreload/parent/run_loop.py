@@ -41,8 +41,8 @@ from asyncreload.tasks import cancel
 
 _recent_files = in_thread(recent_files)
 
-_IS_HELD = re.compile(r"\[Errno \d+\]|\block|\bin use\b|\balready\b", re.IGNORECASE)
-"""How errors speak of what somebody else holds."""
+_IS_HELD = r"(?i)\[Errno \d+\]|\block|\bin use\b|\balready\b"
+"""How errors speak of what somebody else holds. It is not compiled at each start."""
 LOADS_WITHIN = 1.0
 """Seconds until another look at a load, if nothing is told of it."""
 
@@ -232,7 +232,7 @@ class RunLoop:
         """
         while run is self._current and run.outcome is None:
             await self._services.event_log.step(LOADS_WITHIN)
-        if isinstance(run.outcome, Failed) and _IS_HELD.search(run.outcome.error):
+        if isinstance(run.outcome, Failed) and re.search(_IS_HELD, run.outcome.error):
             log.info("the process that was still answering has ended: loading again")
             run.reload()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TextIO
 
@@ -31,12 +32,7 @@ def log_access(request: str, status: str, seconds: float, remark: str = "") -> N
     seconds: how long the answer took.
     remark: why the answer is not what the app meant, such as "cut off".
     """
-    # Standard error may be a broken pipe, closed, or None.
-    with suppress(OSError, ValueError, AttributeError):
-        stream: TextIO = sys.stderr
-        if takes_some(stream, PATIENCE):  # else all threads would soon wait here, and none answer
-            line = access_line(request, status, seconds, stream, remark)
-            write_lines(stream, line)
+    _write(lambda stream: access_line(request, status, seconds, stream, remark))
 
 
 def log_cut_off(request: str, when: str = "", status: str = "") -> None:
@@ -57,10 +53,15 @@ def log_cut_off(request: str, when: str = "", status: str = "") -> None:
 
 def log_line(text: str) -> None:
     """Write a line that the supervisor does not hear any more."""
+    _write(lambda stream: f"{clock(stream)} {text}\n")
+
+
+def _write(line_for: Callable[[TextIO], str]) -> None:
+    # Standard error may be a broken pipe, closed, or None.
     with suppress(OSError, ValueError, AttributeError):
         stream: TextIO = sys.stderr
-        if takes_some(stream, PATIENCE):
-            write_lines(stream, f"{clock(stream)} {text}\n")
+        if takes_some(stream, PATIENCE):  # else all threads would soon wait here, and none answer
+            write_lines(stream, line_for(stream))
 
 
 def access_line(request: str, status: str, seconds: float, stream: TextIO, remark: str = "") -> str:

@@ -83,11 +83,13 @@ class AppHandler(SimpleHandler):
         self.writer = writer
         # From the environ as it was: the app's own may be changed by middleware.
         self._is_head = self.base_env["REQUEST_METHOD"] == "HEAD"
-        if self.base_env.get("HTTP_UPGRADE"):
+        self._upgraded: socket.socket | None = None
+        if upgrade := self.base_env.get("HTTP_UPGRADE"):
             # Who asks for a WebSocket takes an answer by HTTP/1.0 for that of something else, and
             # does not try again. Such as the report's, while the load of an ASGI app fails.
             self.http_version = "1.1"
-        self._upgraded = self._hand_out_socket()
+            if upgrade.lower() == "websocket":
+                self._upgraded = self._hand_out_socket()
         self._told_length: int | None = None
         self._is_stream = False
 
@@ -130,8 +132,6 @@ class AppHandler(SimpleHandler):
         As Werkzeug's server does, for the package simple-websocket, and so for Flask-Sock and
         Flask-SocketIO. At a reload it ends as an event stream does.
         """
-        if self.base_env.get("HTTP_UPGRADE", "").lower() != "websocket":
-            return None
         try:
             copy = self.writer.copy_socket()
         except OSError:

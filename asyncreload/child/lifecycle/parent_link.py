@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from select import POLLIN, POLLOUT, poll
+from select import POLLOUT, poll
 
 from asyncreload import descendants, lockfile
 from asyncreload.liveness import LivenessCounter
 from asyncreload.protocol import Lines, Message, Notice
 from asyncreload.running_requests import RunningRequests
-from asyncreload.system_calls import open_process
+from asyncreload.system_calls import has_input, open_process
 
 _CHUNK = 65536
 
@@ -171,9 +171,7 @@ class ParentLink:
             return os.getppid() != self._parent
         if self._parents_end is None:
             return descendants.has_ended(self._parent)
-        polled = poll()
-        polled.register(self._parents_end, POLLIN)
-        return bool(polled.poll(0))
+        return has_input(self._parents_end)
 
     def remove_lockfile(self) -> None:
         """Delete the lockfile, as the parent cannot any more."""

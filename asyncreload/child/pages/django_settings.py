@@ -13,7 +13,7 @@ from traceback import walk_tb
 
 from asyncreload.child.pages.stack_frames import is_machinery, is_project_file
 
-_QUOTED = re.compile(r"""["'](\w+(?:\.\w+)+)["']""")
+_QUOTED = r"""["'](\w+(?:\.\w+)+)["']"""
 _DEEPEST = 8
 """Of lists and dictionaries in one another, as in LOGGING."""
 
@@ -45,7 +45,7 @@ def setting_to_blame(exc: BaseException) -> tuple[str, str]:
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         if isinstance(one, ImportError) and not _is_imported_by_project(one):
-            for name in (str(one.name or ""), *_QUOTED.findall(str(one))):
+            for name in (str(one.name or ""), *re.findall(_QUOTED, str(one))):
                 if name and any(found := setting_that_names(name)):
                     return found
         one = one.__cause__
